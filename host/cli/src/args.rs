@@ -1,0 +1,92 @@
+//! The command line: what can be typed, and its help.
+//!
+//! Does not hold a command's own arguments: those stand beside its work in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{check, completions, init, plugin, run, status};
+use crate::logging::{DEFAULT_FILTER, LogFormat};
+use crate::output::ColorChoice;
+use crate::{env_vars, exit};
+
+/// Runs medallion pipelines whose logic is sandboxed WebAssembly components
+#[derive(Debug, Parser)]
+#[command(name = "sluicebox", version, max_term_width = 100, after_long_help = after_long_help())]
+#[command(long_about = "\
+Runs medallion pipelines (source, queue, Bronze, Silver, Gold) whose logic is sandboxed WebAssembly components.
+
+`pipeline.toml` says everything: the schedule, the source, the endpoints, which component does which stage, and where the \
+layers are. The host owns the queue, the network, the secrets and every byte of storage; a plugin owns one pure function.")]
+pub(crate) struct Args {
+    /// What every command takes.
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+fn after_long_help() -> String {
+    format!("{}\n\n{}", exit::HELP, env_vars::HELP)
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Write the result to stdout as one JSON document, errors included
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub(crate) color: ColorChoice,
+
+    /// What to log: a level (error, warn, info, debug, trace), or levels by module as in `info,engine=debug`
+    #[arg(long, global = true, value_name = "FILTER", env = env_vars::LOG, hide_env_values = true)]
+    #[arg(default_value = DEFAULT_FILTER, hide_default_value = true)]
+    pub(crate) log_level: String,
+
+    /// How log lines on stderr look
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", env = env_vars::LOG_FORMAT, default_value_t)]
+    pub(crate) log_format: LogFormat,
+
+    /// Where compiled plugins are kept [default: .sluicebox/cache in the project]
+    #[arg(long, global = true, value_name = "DIR", env = env_vars::CACHE_DIR)]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::Args),
+    Check(check::Args),
+    Run(run::Args),
+    Status(status::Args),
+    Plugin(plugin::Args),
+    Completions(completions::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn no_argument_reads_a_variable_that_is_not_declared() {
+        fn visit(command: &clap::Command) {
+            for env in command.get_arguments().filter_map(clap::Arg::get_env) {
+                assert!(env_vars::HELP.contains(env.to_str().unwrap()), "{env:?} is not in `env_vars`");
+            }
+            command.get_subcommands().for_each(visit);
+        }
+        visit(&Args::command());
+    }
+}

@@ -1,0 +1,10 @@
+//! The commands, a file each, all of one shape: an `Args` and an `execute`.
+//!
+//! Does not hold what two commands share: that is beside this module (`pipelines`, `project`, `plugins`, `output`).
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod init;
+pub(crate) mod plugin;
+pub(crate) mod run;
+pub(crate) mod status;

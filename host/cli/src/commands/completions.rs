@@ -1,0 +1,22 @@
+//! `sluicebox completions`: a script that teaches a shell the command line.
+//!
+//! Does not install it.
+
+use clap::CommandFactory;
+
+use crate::context::Context;
+use crate::exit::ExitCode;
+
+/// Print a completion script for a shell
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The shell
+    shell: clap_complete::Shell,
+}
+
+/// Prints the script. It is the same with --json: a shell reads it.
+pub(crate) async fn execute(args: Args, _context: &Context) -> anyhow::Result<ExitCode> {
+    let mut command = crate::args::Args::command();
+    clap_complete::generate(args.shell, &mut command, "sluicebox", &mut std::io::stdout().lock());
+    Ok(ExitCode::Success)
+}

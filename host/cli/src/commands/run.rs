@@ -1,0 +1,180 @@
+//! `sluicebox run`: serves one or several pipelines, for ever or for one tick.
+//!
+//! Does not know how a role works: the engine does.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use anyhow::Context as _;
+use engine::drivers::service::{self, Service};
+use engine::lake::keys;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::compose::{Shared, compose};
+use crate::context::Context;
+use crate::exit::ExitCode;
+use crate::pipelines::{self, PipelineArgs, PipelineFile};
+use bars::Bars;
+use summary::Summary;
+
+mod bars;
+mod signals;
+mod summary;
+
+/// Run pipelines: serve their schedules, or one tick with --once
+#[derive(Debug, clap::Args)]
+#[command(long_about = "\
+Runs pipelines: all roles in one process.
+
+Without --once it serves each schedule until SIGINT or SIGTERM, then finishes what is under way. With --once it fires one \
+tick, drains the queue, and exits with 0 only if every record is terminal: in Silver, in quarantine, skipped or superseded.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+
+    /// Fire one tick, drain, and exit
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// The tick to fire: an instant as in 2026-01-31T03:00:00Z, or `now` [default: the schedule's latest]
+    #[arg(long, value_name = "INSTANT", value_parser = parse_tick, requires = "once")]
+    pub(crate) tick: Option<Tick>,
+
+    /// How long --once waits for a blocked service (a quota, a missing secret) before it gives up; nothing is lost by that
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "60s", requires = "once")]
+    pub(crate) patience: Duration,
+
+    /// Run only this role; may be repeated
+    #[arg(long = "role", value_name = "ROLE", value_enum, conflicts_with = "once")]
+    pub(crate) roles: Vec<Role>,
+}
+
+/// Which tick to fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tick {
+    /// The instant at which the command is run.
+    Now,
+    /// That instant.
+    At(DateTime<Utc>),
+}
+
+/// A role of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Role {
+    /// Source to queue
+    Ingest,
+    /// Queue to Bronze
+    Enrich,
+    /// Bronze to Silver
+    Clean,
+    /// Silver to Gold
+    Aggregate,
+}
+
+impl Role {
+    fn of_engine(self) -> service::Role {
+        match self {
+            Role::Ingest => service::Role::Ingest,
+            Role::Enrich => service::Role::Enrich,
+            Role::Clean => service::Role::Clean,
+            Role::Aggregate => service::Role::Aggregate,
+        }
+    }
+}
+
+fn parse_tick(text: &str) -> Result<Tick, String> {
+    if text == "now" {
+        return Ok(Tick::Now);
+    }
+    let instant = DateTime::parse_from_rfc3339(text);
+    instant.map(|instant| Tick::At(instant.to_utc())).map_err(|error| {
+        format!("{error}; expected `now` or an RFC 3339 instant as in `2026-01-31T03:00:00Z`")
+    })
+}
+
+/// Runs the pipelines.
+pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
+    let files = pipelines::read(&args.pipeline)?;
+    pipelines::warn(&files, context)?;
+    let shared = Shared::new(&files, context)?;
+    let mut services = Vec::new();
+    for file in &files {
+        let service = compose(file, &shared, context).await.with_context(|| format!("pipeline `{}`", file.plan.name))?;
+        services.push((file, service));
+    }
+    let stop = signals::stop_on_signal(context);
+    if args.once { once(&args, &services, &shared, &stop, context).await } else { serve(&args, &services, &stop, context).await }
+}
+
+async fn serve(
+    args: &Args,
+    services: &[(&PipelineFile, Service)],
+    stop: &CancellationToken,
+    context: &Context,
+) -> anyhow::Result<ExitCode> {
+    let chosen: Vec<service::Role> = args.roles.iter().map(|role| role.of_engine()).collect();
+    let roles = if chosen.is_empty() { service::Role::ALL.to_vec() } else { chosen };
+    for (file, service) in services {
+        let next = service.schedule.as_ref().and_then(|schedule| schedule.next_after(service.clock.now()));
+        let when = next.map_or("no schedule: nothing will tick".to_owned(), |next| format!("next tick {next}"));
+        context.output.notice(&format!("serving `{}`: {when}; stop with Ctrl-C", file.plan.name))?;
+    }
+    let all = services.iter().map(|(_, service)| service.serve(&roles, stop));
+    // One pipeline that cannot go on must not take its neighbours with it: each is served to its own end.
+    let ended = futures::future::join_all(all).await;
+    for ((file, _), ended) in services.iter().zip(ended) {
+        ended.with_context(|| format!("pipeline `{}` stopped", file.plan.name))?;
+    }
+    Ok(ExitCode::Interrupted)
+}
+
+async fn once(
+    args: &Args,
+    services: &[(&PipelineFile, Service)],
+    shared: &Shared,
+    stop: &CancellationToken,
+    context: &Context,
+) -> anyhow::Result<ExitCode> {
+    let now = shared.clock().now();
+    let runs = services.iter().map(|(file, service)| async move {
+        let tick = tick(args, service, now);
+        let bars = Bars::show(service, &file.plan.name, context);
+        let ended = service.once(tick, args.patience, stop).await;
+        bars.finish();
+        ended.with_context(|| format!("pipeline `{}`", file.plan.name))
+    });
+    let mut summaries = Vec::new();
+    let mut code = ExitCode::Success;
+    for ((file, service), ended) in services.iter().zip(futures::future::join_all(runs).await) {
+        let ended = ended?;
+        if !ended.missing.is_nothing() {
+            code = if stop.is_cancelled() { ExitCode::Interrupted } else { ExitCode::Wrong };
+        }
+        summaries.push(Summary::of(file, service, ended).await?);
+    }
+    context.output.report(&json!({ "pipelines": summaries }), |_| summary::text(&summaries, context))?;
+    Ok(code)
+}
+
+/// The tick that was asked for, or the schedule's latest, or now.
+fn tick(args: &Args, service: &Service, now: DateTime<Utc>) -> keys::Tick {
+    keys::Tick::at(match args.tick {
+        Some(Tick::Now) => now,
+        Some(Tick::At(instant)) => instant,
+        None => service.schedule.as_ref().and_then(|schedule| schedule.latest_at_or_before(now)).unwrap_or(now),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_is_now_or_an_instant_in_any_offset() {
+        assert_eq!(parse_tick("now"), Ok(Tick::Now));
+        assert_eq!(parse_tick("2026-01-31T04:00:00+01:00"), parse_tick("2026-01-31T03:00:00Z"));
+        assert!(parse_tick("tomorrow").is_err_and(|error| error.contains("RFC 3339")));
+    }
+}

@@ -1,0 +1,88 @@
+//! What a tick came to: where its records are, and what the lake holds now.
+//!
+//! Does not count by itself: it shows the engine's status.
+
+use engine::drivers::service::{Ended, Service};
+use engine::progress::Progress;
+use engine::status::{Status, status};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::output::{Tone, counted};
+use crate::pipelines::PipelineFile;
+
+/// The end of one pipeline's run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Summary {
+    /// The pipeline.
+    pub(crate) pipeline: String,
+    #[serde(flatten)]
+    ended: Ended,
+    /// Outgoing requests of this run.
+    requests: u64,
+    /// What the lake holds, all ticks together.
+    lake: Status,
+    /// Where Gold is.
+    gold_at: String,
+}
+
+impl Summary {
+    /// Reads the summary after a run.
+    pub(crate) async fn of(file: &PipelineFile, service: &Service, ended: Ended) -> anyhow::Result<Self> {
+        Ok(Summary {
+            pipeline: file.plan.name.clone(),
+            ended,
+            requests: Progress::get(&service.progress.requests),
+            lake: status(service).await?,
+            gold_at: file.plan.lake.gold.to_string(),
+        })
+    }
+}
+
+/// Summaries for people.
+pub(crate) fn text(summaries: &[Summary], context: &Context) -> String {
+    summaries.iter().map(|summary| one(summary, context)).collect::<Vec<_>>().join("\n")
+}
+
+fn one(summary: &Summary, context: &Context) -> String {
+    let (fired, lake) = (&summary.ended.fired, &summary.lake);
+    let mut text = format!(
+        "`{}` tick {}: {} in {}, {}\n",
+        summary.pipeline,
+        fired.tick,
+        counted(fired.records, "record", "records"),
+        counted(fired.messages, "message", "messages"),
+        counted(usize::try_from(summary.requests).unwrap_or(usize::MAX), "request", "requests"),
+    );
+    let mut table = context.output.table(&["layer", "holds", ""]);
+    let silver = &lake.silver;
+    let bronze = format!("{} of {}", counted(lake.bronze.objects, "object", "objects"), counted(lake.bronze.messages, "message", "messages"));
+    table.add_row(vec!["bronze".to_owned(), counted(silver.seen, "record", "records"), bronze]);
+    let rest = format!("version {}; {} skipped, {} quarantined", silver.version, silver.skipped, silver.quarantined);
+    table.add_row(vec!["silver".to_owned(), counted(usize::try_from(silver.rows).unwrap_or(usize::MAX), "row", "rows"), rest]);
+    for (name, gold) in &lake.gold {
+        let place = format!("{}/{name}.csv", summary.gold_at.trim_end_matches('/'));
+        table.add_row(vec![format!("gold {name}"), counted(gold.rows, "row", "rows"), place]);
+    }
+    text.push_str(&table.trim_fmt());
+    for (stage, count) in &lake.quarantine {
+        let refused = format!("\n{} refused at {stage}", counted(*count, "record", "records"));
+        text.push_str(&context.output.tone(Tone::Notable, &refused));
+    }
+    if !summary.ended.missing.is_nothing() {
+        text.push_str(&unfinished(&summary.ended, context));
+    }
+    text
+}
+
+fn unfinished(ended: &Ended, context: &Context) -> String {
+    let missing = &ended.missing;
+    let why = ended.waiting_for.as_deref().unwrap_or("it was stopped");
+    let text = format!(
+        "\nnot done: {} without a Bronze object, {} not cleaned, {} behind Silver, because {why}",
+        counted(missing.messages, "message", "messages"),
+        counted(missing.objects, "object", "objects"),
+        counted(missing.tables, "table", "tables"),
+    );
+    format!("{}\n  hint: nothing is lost; run the same command again to go on", context.output.tone(Tone::Bad, &text))
+}

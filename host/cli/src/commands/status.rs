@@ -1,0 +1,83 @@
+//! `sluicebox status`: where each pipeline stands.
+//!
+//! Does not change what is in the lake, and does not need the pipeline to run.
+
+use engine::status::{Status, status};
+use serde_json::json;
+
+use crate::compose::{Shared, compose};
+use crate::context::Context;
+use crate::exit::ExitCode;
+use crate::output::Tone;
+use crate::pipelines::{self, PipelineArgs};
+
+/// Show queue depth, counts per layer, plugin digests, the last tick and the quarantine
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+}
+
+/// Shows the state of the pipelines.
+pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
+    let files = pipelines::read(&args.pipeline)?;
+    let shared = Shared::new(&files, context)?;
+    let mut statuses = Vec::new();
+    for file in &files {
+        let service = compose(file, &shared, context).await?;
+        statuses.push(status(&service).await?);
+    }
+    let document = json!({ "pipelines": statuses });
+    context.output.report(&document, |_| statuses.iter().map(|status| text(status, context)).collect::<Vec<_>>().join("\n"))?;
+    Ok(ExitCode::Success)
+}
+
+fn text(status: &Status, context: &Context) -> String {
+    let tick = |tick: Option<String>| tick.unwrap_or_else(|| "none".to_owned());
+    let last = tick(status.last_tick.map(|tick| tick.to_string()));
+    let next = tick(status.next_tick.map(|tick| tick.to_string()));
+    let mut text = format!("`{}`  last tick {last}, next {next}\n\n", status.pipeline);
+    text.push_str(&format!("{}\n\n", queues(status, context)));
+    text.push_str(&format!("{}\n\n", layers(status, context)));
+    text.push_str(&plugins(status, context));
+    text.push('\n');
+    text
+}
+
+fn queues(status: &Status, context: &Context) -> String {
+    let mut table = context.output.table(&["queue", "ready", "delayed", "in flight", "dead"]);
+    for (stage, queue) in &status.queues {
+        let counts = [queue.ready, queue.delayed, queue.in_flight, queue.dead].map(|count| count.to_string());
+        table.add_row(std::iter::once((*stage).to_owned()).chain(counts));
+    }
+    table.trim_fmt()
+}
+
+fn layers(status: &Status, context: &Context) -> String {
+    let (bronze, silver) = (&status.bronze, &status.silver);
+    let mut table = context.output.table(&["layer", "rows", ""]);
+    let objects = format!("{} objects of {} messages in {} ticks", bronze.objects, bronze.messages, bronze.ticks);
+    table.add_row(vec!["bronze".to_owned(), bronze.records.to_string(), objects]);
+    let seen = format!(
+        "version {}; of {} record versions {} cleaned, {} skipped, {} quarantined; {} objects not seen yet",
+        silver.version, silver.seen, silver.cleaned, silver.skipped, silver.quarantined, silver.unseen_objects
+    );
+    table.add_row(vec!["silver".to_owned(), silver.rows.to_string(), seen]);
+    for (name, gold) in &status.gold {
+        let from = gold.silver_version.map_or("not made yet".to_owned(), |version| format!("from silver version {version}"));
+        table.add_row(vec![format!("gold {name}"), gold.rows.to_string(), from]);
+    }
+    for (stage, count) in &status.quarantine {
+        let cell = context.output.tone(Tone::Notable, "quarantine");
+        table.add_row(vec![cell, count.to_string(), format!("refused at {stage}")]);
+    }
+    table.trim_fmt()
+}
+
+fn plugins(status: &Status, context: &Context) -> String {
+    let mut table = context.output.table(&["stage", "plugin", "version", "digest"]);
+    for (stage, plugin) in &status.plugins {
+        table.add_row(vec![stage, &plugin.name, &plugin.version, &plugin.digest]);
+    }
+    table.trim_fmt()
+}

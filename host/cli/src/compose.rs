@@ -1,0 +1,195 @@
+//! The composition root: a plan and its plugins become a service on this machine's adapters. The only file that names them all.
+//!
+//! Does not run the service.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use engine::drivers::consumer::StageQueue;
+use engine::drivers::service::{Queues, Service};
+use engine::lake::generations;
+use engine::lake::gold::Gold;
+use engine::lake::silver::Silver;
+use engine::lake::Lake;
+use engine::pipeline::plan::{Location, Plan, QueueSettings};
+use engine::progress::Progress;
+use engine::roles::aggregate::{Aggregate, GoldTable};
+use engine::roles::clean::Clean;
+use engine::roles::enrich::{Enrich, stamp};
+use engine::roles::gateway::Gateway;
+use engine::roles::ingest::{Ingest, SourcePlace};
+use engine::seams::clock::Clock;
+use engine::seams::http::Http;
+use engine::seams::secrets::Secrets;
+use engine::seams::store::{self, Store};
+use local::{DirStore, HttpOptions, LocalSecrets, QueueOptions, ReqwestHttp, SqliteQueues, SystemClock};
+use runtime::WasmPlugins;
+
+use crate::context::Context;
+use crate::exit::ExitCode;
+use crate::failure::Failure;
+use crate::load::{Loaded, load};
+use crate::pipelines::PipelineFile;
+use crate::plugins::component;
+use crate::redact::RegisteringSecrets;
+
+/// What all pipelines of a process share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Runs guests.
+    pub(crate) plugins: WasmPlugins,
+    clock: Arc<dyn Clock>,
+    http: Arc<dyn Http>,
+}
+
+impl Shared {
+    /// The adapters of this process; compiled plugins are kept beside the first pipeline's file.
+    pub(crate) fn new(files: &[PipelineFile], context: &Context) -> anyhow::Result<Self> {
+        let http = ReqwestHttp::new(&HttpOptions::default()).context("cannot set up HTTP")?;
+        Ok(Shared {
+            plugins: component::runtime(context, files.first().map(|file| file.folder.as_path()))?,
+            clock: Arc::new(SystemClock),
+            http: Arc::new(http),
+        })
+    }
+
+    /// The time.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+}
+
+/// The service of one pipeline. Makes the lake's folders and tables if they are not there.
+pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<Service> {
+    let plan = &file.plan;
+    let loaded = load(plan, &file.folder, &shared.plugins).await?;
+    let lake = Lake {
+        bronze: layer(&plan.lake.bronze, file)?,
+        silver: layer(&plan.lake.silver, file)?,
+        gold: layer(&plan.lake.gold, file)?,
+        buckets: plan.lake.buckets,
+    };
+    let progress = Arc::new(Progress::default());
+    let queues = queues(plan, &file.folder, shared).await?;
+    let secrets: Arc<dyn Secrets> = Arc::new(RegisteringSecrets::new(LocalSecrets::new(&file.folder), context.redactor.clone()));
+    let gateway = Gateway::new(&plan.endpoints, &plan.secrets, secrets, Arc::clone(&shared.http), Arc::clone(&shared.clock));
+    let roles = roles(plan, loaded, &lake, &queues, shared, &progress).await?;
+    Ok(Service {
+        pipeline: plan.name.clone(),
+        schedule: plan.schedule.clone(),
+        enrich_workers: plan.enrich.as_ref().map_or(1, |stage| stage.concurrency.get()),
+        max_receives: plan.queue.max_receives.get(),
+        ingest: Arc::new(Ingest {
+            pipeline: plan.name.clone(),
+            source: plan.source.clone(),
+            place: source(plan, file, shared)?,
+            lake: lake.clone(),
+            queue: Arc::clone(&queues.enrich.live),
+            progress: Arc::clone(&progress),
+        }),
+        enrich: Arc::new(Enrich {
+            pipeline: plan.name.clone(),
+            lake,
+            plugin: roles.enrich,
+            gateway,
+            queue: Arc::clone(&queues.clean.live),
+            concurrency: plan.enrich.as_ref().map_or(NonZeroUsize::MIN, |stage| stage.concurrency),
+            progress: Arc::clone(&progress),
+        }),
+        clean: Arc::new(roles.clean),
+        aggregate: Arc::new(roles.aggregate),
+        queues,
+        clock: Arc::clone(&shared.clock),
+        progress,
+    })
+}
+
+/// What the plugins become once the tables are open.
+struct Roles {
+    enrich: Option<Arc<dyn engine::seams::plugin::Enricher>>,
+    clean: Clean,
+    aggregate: Aggregate,
+}
+
+async fn roles(plan: &Plan, loaded: Loaded, lake: &Lake, queues: &Queues, shared: &Shared, progress: &Arc<Progress>) -> anyhow::Result<Roles> {
+    let schema = loaded.clean.descriptor().output_schema();
+    let silver = Silver::open(Arc::clone(&lake.silver), Arc::clone(&shared.clock), schema, lake.buckets).await?;
+    let generation = generations::enter(lake, &stamp(&*loaded.clean), &plan.clean.config).await?;
+    let mut tables = Vec::new();
+    for (aggregate, plugin) in plan.aggregates.iter().zip(loaded.aggregates) {
+        let schema = plugin.descriptor().output_schema();
+        let gold = Gold::open(Arc::clone(&lake.gold), Arc::clone(&shared.clock), &aggregate.name, schema).await?;
+        tables.push(GoldTable { name: aggregate.name.clone(), plugin, config: aggregate.stage.config.clone(), gold });
+    }
+    let folds = plan.aggregates.iter().map(|aggregate| aggregate.stage.concurrency).max().unwrap_or(NonZeroUsize::MIN);
+    Ok(Roles {
+        enrich: loaded.enrich,
+        clean: Clean {
+            lake: lake.clone(),
+            plugin: loaded.clean,
+            generation,
+            silver: silver.clone(),
+            queue: Arc::clone(&queues.aggregate.live),
+            concurrency: plan.clean.concurrency,
+            progress: Arc::clone(progress),
+        },
+        aggregate: Aggregate { silver, tables, concurrency: folds, progress: Arc::clone(progress) },
+    })
+}
+
+fn layer(location: &Location, file: &PipelineFile) -> anyhow::Result<Store> {
+    match location {
+        Location::Local(path) => {
+            let path = file.folder.join(path);
+            DirStore::open(&path).with_context(|| format!("cannot open the layer at `{}`", path.display()))
+        }
+        Location::Remote(url) => Err(elsewhere(url.as_str())),
+    }
+}
+
+fn elsewhere(url: &str) -> anyhow::Error {
+    Failure::new(ExitCode::Unavailable, format!("`{url}` is not on this machine, and this build has no adapter for it"))
+        .hint("name a folder or file of this machine")
+        .into()
+}
+
+fn source(plan: &Plan, file: &PipelineFile, shared: &Shared) -> anyhow::Result<SourcePlace> {
+    match &plan.source.location {
+        Location::Local(path) => {
+            let path = file.folder.join(path);
+            let missing = || format!("cannot read the source `{}`", path.display());
+            // A source may well be a link to where the data is; what counts is the file that it leads to.
+            let real = path.canonicalize().with_context(missing)?;
+            let (Some(folder), Some(name)) = (real.parent(), real.file_name()) else { anyhow::bail!(missing()) };
+            let store = DirStore::open(folder).with_context(missing)?;
+            Ok(SourcePlace::Object(store, store::Path::parse(name.to_string_lossy()).with_context(missing)?))
+        }
+        Location::Remote(url) if matches!(url.scheme(), "http" | "https") => Ok(SourcePlace::Web(Arc::clone(&shared.http), url.clone())),
+        Location::Remote(url) => Err(elsewhere(url.as_str())),
+    }
+}
+
+/// The embedded queues, one file a pipeline.
+async fn queues(plan: &Plan, folder: &Path, shared: &Shared) -> anyhow::Result<Queues> {
+    if let Some(url) = &plan.queue.url {
+        return Err(elsewhere(url.as_str()));
+    }
+    let path = folder.join(".sluicebox").join(&plan.name).join("queue.sqlite");
+    let file = SqliteQueues::open(&path, Arc::clone(&shared.clock)).await.with_context(|| format!("cannot open `{}`", path.display()))?;
+    let stage = |name| stage_queue(&file, name, &plan.queue);
+    Ok(Queues { enrich: stage("enrich"), clean: stage("clean"), aggregate: stage("aggregate") })
+}
+
+fn stage_queue(file: &SqliteQueues, name: &str, settings: &QueueSettings) -> StageQueue {
+    let dead = format!("{name}-dead");
+    let options = QueueOptions {
+        visibility: settings.visibility_timeout,
+        max_receives: settings.max_receives,
+        dead_letters: Some(dead.clone()),
+        ..QueueOptions::default()
+    };
+    let dead_options = QueueOptions { dead_letters: None, ..options.clone() };
+    StageQueue { live: Arc::new(file.queue(name, options)), dead: Arc::new(file.queue(&dead, dead_options)) }
+}

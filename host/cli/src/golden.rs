@@ -1,0 +1,9 @@
+//! Golden cases: a plugin's input beside the output that it must have, run in the real sandbox under the real limits.
+//!
+//! Does not decide what is done about a difference: `commands::plugin::test` does.
+
+pub(crate) mod aggregator;
+pub(crate) mod case;
+pub(crate) mod cleaner;
+pub(crate) mod difference;
+pub(crate) mod enricher;

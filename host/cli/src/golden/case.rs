@@ -1,0 +1,74 @@
+//! A case on disk: `cases/NAME/input.json`, `expected.json` and, if there is one, `config.json`.
+//!
+//! Does not know what a world's input or output looks like.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use engine::pipeline::plan::Limits;
+use engine::seams::plugin::Grants;
+use serde_json::Value;
+
+use crate::project::{PluginCrate, write_whole};
+
+/// A case.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    /// The folder's name.
+    pub(crate) name: String,
+    dir: PathBuf,
+}
+
+/// The cases of a plugin, by name.
+pub(crate) fn of(plugin: &PluginCrate) -> anyhow::Result<Vec<Case>> {
+    let folder = plugin.dir.join("cases");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot list `{}`", folder.display())),
+    };
+    let mut cases = Vec::new();
+    for entry in entries {
+        let dir = entry?.path();
+        if dir.is_dir() {
+            let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            cases.push(Case { name, dir });
+        }
+    }
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(cases)
+}
+
+impl Case {
+    /// What the plugin is given.
+    pub(crate) fn input<T: serde::de::DeserializeOwned>(&self) -> anyhow::Result<T> {
+        let path = self.dir.join("input.json");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("`{}` is no input for this kind of plugin", path.display()))
+    }
+
+    /// What it must answer; `None` if nobody has said so yet.
+    pub(crate) fn expected(&self) -> anyhow::Result<Option<Value>> {
+        read_if_there(&self.dir.join("expected.json"))
+    }
+
+    /// The configuration of `config.json`, or none, and the default limits.
+    pub(crate) fn grants(&self) -> anyhow::Result<Grants> {
+        let config = read_if_there(&self.dir.join("config.json"))?.unwrap_or_else(|| serde_json::json!({}));
+        Ok(Grants { config: config.to_string(), limits: Limits::default() })
+    }
+
+    /// Makes `output` what is expected.
+    pub(crate) fn bless(&self, output: &Value) -> anyhow::Result<()> {
+        let text = format!("{}\n", serde_json::to_string_pretty(output)?);
+        write_whole(&self.dir.join("expected.json"), text.as_bytes())
+    }
+}
+
+fn read_if_there(path: &Path) -> anyhow::Result<Option<Value>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => serde_json::from_str(&text).map(Some).with_context(|| format!("`{}` is not valid JSON", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+    }
+}

@@ -1,0 +1,39 @@
+//! A cleaner's case: documents in; rows, rejects and skips out, each with the index of its document.
+//!
+//! Does not check conservation: the runtime does, for every call.
+
+use bytes::Bytes;
+use engine::seams::plugin::{Cleaned, Cleaner, RejectedBy};
+use serde_json::{Value, json};
+
+use super::case::Case;
+use crate::json_rows::{self, Row};
+
+/// What the plugin makes of the case's documents.
+pub(crate) async fn run(plugin: &dyn Cleaner, case: &Case) -> anyhow::Result<Value> {
+    let documents: Vec<Value> = case.input()?;
+    let documents: Vec<Bytes> = documents.iter().map(|document| Bytes::from(document.to_string())).collect();
+    let cleaned = plugin.clean(&documents).await?;
+    let columns = plugin.descriptor().output.iter().map(|field| (field.name.as_str(), field.ty));
+    let mut rows = json_rows::from_batch(&cleaned.rows)?;
+    json_rows::open_json_columns(&mut rows, columns);
+    Ok(document(rows, &cleaned))
+}
+
+fn document(rows: Vec<Row>, cleaned: &Cleaned) -> Value {
+    let numbered = rows.into_iter().zip(&cleaned.row_of).map(|(row, document)| {
+        let mut numbered = Row::from_iter([("document".to_owned(), json!(document))]);
+        numbered.extend(row);
+        Value::Object(numbered)
+    });
+    let rejects = cleaned.rejects.iter().map(|reject| match reject.by {
+        RejectedBy::Plugin => json!({ "document": reject.index, "reason": reject.reason }),
+        RejectedBy::Projection => json!({ "document": reject.index, "reason": reject.reason, "by": "projection" }),
+    });
+    let skips = cleaned.skips.iter().map(|skip| json!({ "document": skip.index, "reason": skip.reason }));
+    json!({
+        "rows": numbered.collect::<Vec<_>>(),
+        "rejects": rejects.collect::<Vec<_>>(),
+        "skips": skips.collect::<Vec<_>>(),
+    })
+}

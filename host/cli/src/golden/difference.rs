@@ -1,0 +1,144 @@
+//! Where two JSON documents differ, named as a person would point at it: `rows[3].temperature_c`.
+//!
+//! Does not print.
+
+use serde::Serialize;
+use serde_json::Value;
+use similar::{Algorithm, DiffOp, capture_diff_slices};
+
+/// One place where the output is not what was expected. `None` is "nothing there".
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Difference {
+    /// The place, from the document's root.
+    pub(crate) at: String,
+    /// What should be there.
+    pub(crate) expected: Option<Value>,
+    /// What is there.
+    pub(crate) got: Option<Value>,
+}
+
+/// Every difference. A key that is missing is as good as one that is null; `3` is as good as `3.0`; items of lists are matched so that
+/// one row too many is one difference.
+pub(crate) fn compare(expected: &Value, got: &Value) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    visit("", expected, got, &mut differences);
+    differences
+}
+
+fn visit(at: &str, expected: &Value, got: &Value, found: &mut Vec<Difference>) {
+    match (expected, got) {
+        (Value::Object(wanted), Value::Object(there)) => {
+            let keys = wanted.keys().chain(there.keys().filter(|key| !wanted.contains_key(*key)));
+            for key in keys {
+                let place = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                let value = |object: &'_ serde_json::Map<String, Value>| object.get(key).cloned().unwrap_or_default();
+                visit(&place, &value(wanted), &value(there), found);
+            }
+        }
+        (Value::Array(wanted), Value::Array(there)) => lists(at, wanted, there, found),
+        // A list that is not written down is an empty one.
+        (Value::Null, Value::Array(there)) => lists(at, &[], there, found),
+        _ if same(expected, got) => {}
+        _ => found.push(Difference { at: at.to_owned(), expected: Some(expected.clone()), got: Some(got.clone()) }),
+    }
+}
+
+fn lists(at: &str, wanted: &[Value], there: &[Value], found: &mut Vec<Difference>) {
+    let keys = |values: &[Value]| values.iter().map(canonical).collect::<Vec<_>>();
+    for op in capture_diff_slices(Algorithm::Myers, &keys(wanted), &keys(there)) {
+        if matches!(op, DiffOp::Equal { .. }) {
+            continue;
+        }
+        let (old, new) = (op.old_range(), op.new_range());
+        for step in 0..old.len().max(new.len()) {
+            let expected = wanted.get(old.start + step).filter(|_| step < old.len());
+            let got = there.get(new.start + step).filter(|_| step < new.len());
+            match (expected, got) {
+                (Some(expected), Some(got)) => visit(&format!("{at}[{}]", old.start + step), expected, got, found),
+                (Some(expected), None) => found.push(missing(format!("{at}[{}]", old.start + step), expected)),
+                (None, Some(got)) => found.push(unexpected(format!("{at}[{}]", new.start + step), got)),
+                (None, None) => {}
+            }
+        }
+    }
+}
+
+fn missing(at: String, expected: &Value) -> Difference {
+    Difference { at, expected: Some(expected.clone()), got: None }
+}
+
+fn unexpected(at: String, got: &Value) -> Difference {
+    Difference { at, expected: None, got: Some(got.clone()) }
+}
+
+/// Equal as JSON values, numbers by what they are worth.
+fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64() && !(one.is_i64() && other.is_i64()),
+        _ => one == other,
+    }
+}
+
+/// A text that two values share when nothing between them differs.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(object) => {
+            let mut members: Vec<String> = object
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| format!("{key:?}:{}", canonical(value)))
+                .collect();
+            members.sort_unstable();
+            format!("{{{}}}", members.join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if !number.is_i64() && float.fract() == 0.0 => format!("{float:.0}"),
+            _ => number.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn places(expected: &Value, got: &Value) -> Vec<String> {
+        compare(expected, got).into_iter().map(|difference| difference.at).collect()
+    }
+
+    #[test]
+    fn a_field_of_a_row_is_named() {
+        let expected = json!({"rows": [{"document": 0, "name": "a", "size": 1}]});
+        let got = json!({"rows": [{"document": 0, "name": "b", "size": 1}]});
+        let difference = Difference { at: "rows[0].name".into(), expected: Some(json!("a")), got: Some(json!("b")) };
+        assert_eq!(compare(&expected, &got), [difference]);
+    }
+
+    #[test]
+    fn one_row_too_many_or_too_few_is_one_difference() {
+        let (two, three) = (json!([{"k": 1}, {"k": 3}]), json!([{"k": 1}, {"k": 2}, {"k": 3}]));
+        assert_eq!(compare(&two, &three), [unexpected("[1]".into(), &json!({"k": 2}))]);
+        assert_eq!(compare(&three, &two), [missing("[1]".into(), &json!({"k": 2}))]);
+    }
+
+    #[test]
+    fn what_is_worth_the_same_is_no_difference() {
+        let expected = json!({"rows": [{"a": 3, "b": 0.5}]});
+        let got = json!({"rows": [{"a": 3.0, "b": 0.5, "c": null}], "skips": []});
+        assert_eq!(compare(&expected, &got), []);
+    }
+
+    #[test]
+    fn big_integers_are_not_compared_as_floats() {
+        let (one, other) = (json!({"n": 9_007_199_254_740_993_i64}), json!({"n": 9_007_199_254_740_992_i64}));
+        assert_eq!(places(&one, &other), ["n"]);
+    }
+
+    #[test]
+    fn another_kind_of_answer_shows_both() {
+        assert_eq!(places(&json!({"skip": "x"}), &json!({"reject": "x"})), ["skip", "reject"]);
+    }
+}

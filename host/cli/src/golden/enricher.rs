@@ -1,0 +1,107 @@
+//! An enricher's case: a record and the answers so far in, the next step out.
+//!
+//! Does not call anybody.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use engine::seams::http::HttpAnswer;
+use engine::seams::plugin::{EndpointRequest, Enricher, Step};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::case::Case;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    record: Map<String, Value>,
+    #[serde(default)]
+    answers: Vec<Answer>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// Text as it stands; any other value is the JSON that the service would have sent.
+    #[serde(default)]
+    body: Value,
+}
+
+/// The step that the plugin takes.
+pub(crate) async fn run(plugin: &dyn Enricher, case: &Case) -> anyhow::Result<Value> {
+    let input: Input = case.input()?;
+    let entry = Value::Object(input.record).to_string();
+    let answers: Vec<HttpAnswer> = input.answers.into_iter().map(answer).collect();
+    document(plugin.enrich(&entry, &answers).await?)
+}
+
+fn answer(answer: Answer) -> HttpAnswer {
+    let body = match answer.body {
+        Value::Null => Bytes::new(),
+        Value::String(text) => Bytes::from(text),
+        value => Bytes::from(value.to_string()),
+    };
+    let headers = answer.headers.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
+    HttpAnswer { status: answer.status, headers, body }
+}
+
+fn document(step: Step) -> anyhow::Result<Value> {
+    Ok(match step {
+        Step::Fetch(requests) => json!({ "fetch": requests.iter().map(request).collect::<Vec<_>>() }),
+        Step::Done(text) => {
+            let done: Value = serde_json::from_str(&text).context("the document is not valid JSON")?;
+            json!({ "done": done })
+        }
+        Step::Skip(reason) => json!({ "skip": reason }),
+        Step::Reject(reason) => json!({ "reject": reason }),
+        Step::BackOff { pause, reason } => json!({ "back_off": { "seconds": pause.as_secs(), "reason": reason } }),
+    })
+}
+
+fn request(request: &EndpointRequest) -> Value {
+    json!({
+        "endpoint": request.endpoint,
+        "path": request.path,
+        "query": pairs(&request.query),
+        "headers": pairs(&request.headers),
+    })
+}
+
+/// An object; a list of pairs where a name stands twice.
+fn pairs(pairs: &[(String, String)]) -> Value {
+    let object: Map<String, Value> = pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    if object.len() == pairs.len() { Value::Object(object) } else { json!(pairs) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_step_is_one_key() {
+        let back_off = Step::BackOff { pause: Duration::from_secs(60), reason: "busy".into() };
+        assert_eq!(document(back_off).unwrap(), json!({"back_off": {"seconds": 60, "reason": "busy"}}));
+        assert_eq!(document(Step::Done("{\"a\": 1}".into())).unwrap(), json!({"done": {"a": 1}}));
+    }
+
+    #[test]
+    fn a_parameter_that_stands_twice_is_not_lost() {
+        let twice = [("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())];
+        assert_eq!(pairs(&twice), json!([["a", "1"], ["a", "2"]]));
+        assert_eq!(pairs(&twice[..1]), json!({"a": "1"}));
+    }
+
+    #[test]
+    fn a_body_is_text_or_the_json_that_is_written_there() {
+        let body = |value| answer(Answer { status: 200, headers: BTreeMap::new(), body: value }).body;
+        assert_eq!(body(json!("plain")), "plain");
+        assert_eq!(body(json!({"a": 1})), "{\"a\":1}");
+        assert_eq!(body(Value::Null), "");
+    }
+}

@@ -1,0 +1,154 @@
+//! Log lines on stderr: for people or as one JSON object a line, filtered, and without any registered secret.
+//!
+//! Does not show results or errors: those are `output` and `main`.
+
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+use indicatif::MultiProgress;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use crate::output::Output;
+use crate::redact::{RedactingWriter, Redactor};
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+/// What is logged when nobody says otherwise: our own news, and only the troubles of the big libraries.
+pub(crate) const DEFAULT_FILTER: &str =
+    "info,buoyant_kernel=warn,cranelift=warn,delta_kernel=warn,deltalake_core=warn,object_store=warn,wasmtime=warn";
+
+/// Libraries whose debug lines print requests, headers and key material. They are never heard below `warn`, whatever the filter says.
+const CAPPED: [&str; 7] = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tokio_rustls", "tower"];
+
+/// Starts logging for the whole process. `filter` is in the syntax of `tracing_subscriber::EnvFilter`.
+pub(crate) fn start(filter: &str, format: LogFormat, output: &Output, redactor: &Redactor) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).with_context(|| format!("`{filter}` is not a log filter"))?;
+    let writer = LogWriter { redactor: redactor.clone(), progress: output.progress().clone() };
+    tracing_subscriber::registry().with(layer(format, output.stderr_color(), writer, filter)).try_init()?;
+    report_panics_redacted(redactor.clone());
+    Ok(())
+}
+
+fn layer<W>(format: LogFormat, color: bool, writer: W, filter: EnvFilter) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = filter.and(filter_fn(may_be_heard));
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(color);
+    match format {
+        LogFormat::Human => lines.compact().with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+    }
+}
+
+fn may_be_heard(metadata: &Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::WARN || !CAPPED.contains(&library)
+}
+
+/// A panic's text may quote what it stumbled over.
+fn report_panics_redacted(redactor: Redactor) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = redactor.redact(&format!("{panic}\n{}", std::backtrace::Backtrace::capture()));
+        // Nothing can be done about a stderr that is gone.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }));
+}
+
+/// Makes a writer for each line, which first takes the progress bars away.
+struct LogWriter {
+    redactor: Redactor,
+    progress: MultiProgress,
+}
+
+impl<'w> MakeWriter<'w> for LogWriter {
+    type Writer = RedactingWriter<AboveBars>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        self.redactor.writer(AboveBars(self.progress.clone()))
+    }
+}
+
+/// Stderr, with the bars out of the way while it is written.
+struct AboveBars(MultiProgress);
+
+impl Write for AboveBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().lock().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, filter: &str, act: impl FnOnce()) -> String {
+        let (sink, redactor) = (Sink::default(), Redactor::default());
+        redactor.register("s3cret");
+        let writer = {
+            let sink = sink.clone();
+            move || redactor.writer(sink.clone())
+        };
+        let subscriber = tracing_subscriber::registry().with(layer(format, false, writer, EnvFilter::new(filter)));
+        tracing::subscriber::with_default(subscriber, act);
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_secret_in_a_message_or_a_field_is_not_logged_in_either_format() {
+        for format in [LogFormat::Human, LogFormat::Json] {
+            let text = logged(format, "trace", || tracing::info!(key = "s3cret", "sent s3cret"));
+            assert!(!text.contains("s3cret") && text.matches("[redacted]").count() == 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_http_stack_is_capped_at_warn_whatever_the_filter() {
+        let text = logged(LogFormat::Human, "trace,hyper=trace", || {
+            tracing::debug!(target: "hyper::proto", "parsed headers");
+            tracing::warn!(target: "rustls::conn", "bad record");
+            tracing::trace!(target: "engine::roles", "step");
+        });
+        assert!(!text.contains("parsed headers"), "{text}");
+        assert!(text.contains("bad record") && text.contains("step"), "{text}");
+    }
+
+    #[test]
+    fn json_lines_are_one_object_each_with_flat_fields() {
+        let text = logged(LogFormat::Json, "info", || tracing::info!(rows = 3, "committed"));
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!((line["message"].as_str(), line["rows"].as_u64()), (Some("committed"), Some(3)));
+    }
+}

@@ -1,0 +1,52 @@
+//! The `sluicebox` program: this file is its table of contents.
+//!
+//! Does not do any command's work: each has a file in `commands`, and the engine has the rest.
+
+// The program is where the environment, the file system and the clock enter.
+#![allow(clippy::disallowed_methods)]
+
+mod args;
+mod commands;
+mod compose;
+mod context;
+mod env_vars;
+mod exit;
+mod failure;
+mod golden;
+mod json_rows;
+mod load;
+mod logging;
+mod output;
+mod pipelines;
+mod plugins;
+mod project;
+mod redact;
+mod top;
+
+use args::Command;
+use commands::{check, completions, init, plugin, run, status};
+use context::Context;
+use exit::ExitCode;
+
+fn main() -> std::process::ExitCode {
+    let args = match top::parse() {
+        Ok(args) => args,
+        Err(code) => return code.into(),
+    };
+    let context = match top::set_up(&args.global) {
+        Ok(context) => context,
+        Err(code) => return code.into(),
+    };
+    top::finish(top::block_on(dispatch(args.command, &context)), &context).into()
+}
+
+async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Init(args) => init::execute(args, context).await,
+        Command::Check(args) => check::execute(args, context).await,
+        Command::Run(args) => run::execute(args, context).await,
+        Command::Status(args) => status::execute(args, context).await,
+        Command::Plugin(args) => plugin::execute(args, context).await,
+        Command::Completions(args) => completions::execute(args, context).await,
+    }
+}

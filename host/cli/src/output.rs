@@ -1,0 +1,220 @@
+//! What the program shows: one result on stdout, as a table for people or as one JSON document for machines; notices and
+//! progress on stderr.
+//!
+//! Does not log (that is `logging`) and does not choose what to say. Everything passes the redactor on its way out.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::env_vars;
+use crate::redact::Redactor;
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl ColorChoice {
+    /// Whether a stream is written in colour.
+    pub(crate) fn for_stream(self, is_terminal: bool) -> bool {
+        match self {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                let refused = std::env::var_os(env_vars::NO_COLOR).is_some_and(|value| !value.is_empty());
+                let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+                is_terminal && !refused && !dumb
+            }
+        }
+    }
+}
+
+/// A colour with a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// As it should be.
+    Good,
+    /// Wrong.
+    Bad,
+    /// Worth a look.
+    Notable,
+    /// Less important than its surroundings.
+    Faint,
+}
+
+impl Tone {
+    fn ansi(self) -> &'static str {
+        match self {
+            Tone::Good => "32",
+            Tone::Bad => "1;31",
+            Tone::Notable => "33",
+            Tone::Faint => "2",
+        }
+    }
+
+    /// `text` in this tone, if colours are on.
+    pub(crate) fn paint(self, color: bool, text: &str) -> String {
+        if color { format!("\u{1b}[{}m{text}\u{1b}[0m", self.ansi()) } else { text.to_owned() }
+    }
+}
+
+/// Where results and notices go, and in which form.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    json: bool,
+    stdout_color: bool,
+    stderr_color: bool,
+    progress: MultiProgress,
+    redactor: Redactor,
+}
+
+impl Output {
+    /// An output for this process's streams.
+    pub(crate) fn new(json: bool, color: ColorChoice, redactor: Redactor) -> Self {
+        let visible = io::stderr().is_terminal();
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Output {
+            json,
+            stdout_color: color.for_stream(io::stdout().is_terminal()),
+            stderr_color: color.for_stream(visible),
+            progress: MultiProgress::with_draw_target(target),
+            redactor,
+        }
+    }
+
+    /// Whether machines read.
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether stderr is written in colour.
+    pub(crate) fn stderr_color(&self) -> bool {
+        self.stderr_color
+    }
+
+    /// `text` in a tone, for a result on stdout.
+    pub(crate) fn tone(&self, tone: Tone, text: &str) -> String {
+        tone.paint(self.stdout_color, text)
+    }
+
+    /// The bars on stderr. Whoever else writes there does it within `suspend`.
+    pub(crate) fn progress(&self) -> &MultiProgress {
+        &self.progress
+    }
+
+    /// Shows a command's result on stdout: `document` as JSON for machines, else what `human` makes of it.
+    pub(crate) fn report<T: Serialize>(&self, document: &T, human: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        let mut text = if self.json { serde_json::to_string_pretty(document)? } else { human(document) };
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        self.write(io::stdout().lock(), &text)?;
+        Ok(())
+    }
+
+    /// Says something on the side, on stderr.
+    pub(crate) fn notice(&self, text: &str) -> io::Result<()> {
+        self.progress.suspend(|| self.write(io::stderr().lock(), &format!("{text}\n")))
+    }
+
+    fn write(&self, stream: impl Write, text: &str) -> io::Result<()> {
+        let mut stream = self.redactor.writer(stream);
+        let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+        match written {
+            // The reader has seen enough (`sluicebox … | head`): nobody is left to tell.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// A table for stdout, with these headings.
+    pub(crate) fn table(&self, headings: &[&str]) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        if io::stdout().is_terminal() {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
+        if self.stdout_color {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        table.set_header(headings.iter().map(|heading| Cell::new(heading).add_attribute(Attribute::Bold)));
+        let last = headings.len().saturating_sub(1);
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, if index == last { 0 } else { 2 }));
+        }
+        table
+    }
+
+    /// A cell in a tone.
+    pub(crate) fn cell(tone: Tone, text: impl ToString) -> Cell {
+        use comfy_table::Color;
+        let cell = Cell::new(text);
+        match tone {
+            Tone::Good => cell.fg(Color::Green),
+            Tone::Bad => cell.fg(Color::Red).add_attribute(Attribute::Bold),
+            Tone::Notable => cell.fg(Color::Yellow),
+            Tone::Faint => cell.add_attribute(Attribute::Dim),
+        }
+    }
+
+    /// A bar on stderr, seen only on a terminal: over `length` steps, or without an end if there is none.
+    pub(crate) fn bar(&self, length: Option<u64>, message: impl Into<String>) -> ProgressBar {
+        let (bar, template) = match length {
+            Some(length) => (ProgressBar::new(length), "{msg} {bar:24} {human_pos}/{human_len}"),
+            None => (ProgressBar::new_spinner(), "{spinner} {msg} {human_pos}"),
+        };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = self.progress.add(bar).with_style(style).with_message(message.into());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+}
+
+/// `1 record`, `2 records`.
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Bytes as people read them: `176.2 KiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_without_colour_is_plain_text_in_columns() {
+        let output = Output::new(false, ColorChoice::Never, Redactor::default());
+        let mut table = output.table(&["name", "rows"]);
+        table.add_row(vec!["silver", "10"]);
+        assert_eq!(table.trim_fmt(), "name    rows\nsilver  10");
+    }
+
+    #[test]
+    fn a_choice_beats_the_terminal() {
+        assert!(ColorChoice::Always.for_stream(false));
+        assert!(!ColorChoice::Never.for_stream(true));
+        assert!(!ColorChoice::Auto.for_stream(false));
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!(counted(1, "case", "cases"), "1 case");
+        assert_eq!(counted(0, "case", "cases"), "0 cases");
+    }
+}

@@ -1,0 +1,122 @@
+//! From the pipeline files named on the command line to plans, or to every problem in all of them.
+//!
+//! Does not load a plugin or open a lake.
+
+use std::path::{Path, PathBuf};
+
+use engine::pipeline::{Checked, Overrides, Plan, Problems};
+
+use crate::context::Context;
+use crate::exit::ExitCode;
+use crate::failure::Failure;
+
+/// Which pipelines, where.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PipelineArgs {
+    /// Pipeline files
+    #[arg(value_name = "PIPELINE.toml", default_value = "pipeline.toml")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Lay the `[target.NAME]` section over each file
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Option<String>,
+
+    /// Replace one value, as in `--set source.top_n=500`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// A pipeline file that is valid.
+#[derive(Clone, Debug)]
+pub(crate) struct PipelineFile {
+    /// The file, as it was named.
+    pub(crate) path: PathBuf,
+    /// The folder that its relative paths start from.
+    pub(crate) folder: PathBuf,
+    /// What it says.
+    pub(crate) plan: Plan,
+    /// What in it stops nothing, but is worth a look.
+    pub(crate) warnings: Option<Problems>,
+}
+
+/// Pipeline files that are not valid, with all that is wrong in each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", summary(.0))]
+pub(crate) struct InvalidPipelines(Vec<(PathBuf, Problems)>);
+
+fn summary(files: &[(PathBuf, Problems)]) -> String {
+    let names: Vec<String> = files.iter().map(|(path, _)| format!("`{}`", path.display())).collect();
+    let verb = if names.len() == 1 { "is not a valid pipeline file" } else { "are not valid pipeline files" };
+    format!("{} {verb}", names.join(", "))
+}
+
+impl InvalidPipelines {
+    /// The problems as a person reads them.
+    pub(crate) fn render(&self, color: bool) -> String {
+        let texts: Vec<String> = self.0.iter().map(|(_, problems)| rendered(problems, color)).collect();
+        texts.join("\n")
+    }
+
+    /// The problems as a machine reads them: a list, each with its file.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let problems = self.0.iter().map(|(path, problems)| {
+            let list = serde_json::to_value(problems).unwrap_or_default();
+            serde_json::json!({ "file": path, "problems": list })
+        });
+        problems.collect()
+    }
+}
+
+/// Problems as a person reads them.
+pub(crate) fn rendered(problems: &Problems, color: bool) -> String {
+    if color { problems.to_colored() } else { problems.to_string() }
+}
+
+/// Reads and checks every file; an error holds what is wrong in all of them.
+pub(crate) fn read(args: &PipelineArgs) -> anyhow::Result<Vec<PipelineFile>> {
+    let overrides = Overrides { target: args.target.clone(), set: args.set.clone() };
+    let (mut valid, mut invalid) = (Vec::new(), Vec::new());
+    for path in &args.files {
+        let text = read_text(path)?;
+        match engine::pipeline::examine(&path.to_string_lossy(), &text, &overrides) {
+            Ok(Checked { plan, warnings }) => {
+                valid.push(PipelineFile { path: path.clone(), folder: folder_of(path), plan, warnings });
+            }
+            Err(problems) => invalid.push((path.clone(), problems)),
+        }
+    }
+    if invalid.is_empty() { Ok(valid) } else { Err(InvalidPipelines(invalid).into()) }
+}
+
+/// Says on stderr what in valid files is worth a look.
+pub(crate) fn warn(files: &[PipelineFile], context: &Context) -> anyhow::Result<()> {
+    for warnings in files.iter().filter_map(|file| file.warnings.as_ref()) {
+        context.output.notice(rendered(warnings, context.output.stderr_color()).trim_end())?;
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let hint = "name the file, or make a new project with `sluicebox init NAME`";
+        Failure::new(ExitCode::Usage, format!("cannot read `{}`", path.display())).caused_by(error).hint(hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_file_name_starts_from_here() {
+        assert_eq!(folder_of(Path::new("pipeline.toml")), PathBuf::from("."));
+        assert_eq!(folder_of(Path::new("a/pipeline.toml")), PathBuf::from("a"));
+    }
+}

@@ -1,0 +1,120 @@
+//! The two ends of the program: from the command line to a [`Context`], and from a command's end to words and an exit code.
+//!
+//! Does not know any command.
+
+use std::future::Future;
+use std::io::Write;
+
+use clap::Parser;
+use serde_json::{Value, json};
+
+use crate::args::{Args, GlobalArgs};
+use crate::context::Context;
+use crate::exit::ExitCode;
+use crate::failure;
+use crate::logging;
+use crate::output::{Output, Tone};
+use crate::pipelines::InvalidPipelines;
+use crate::redact::Redactor;
+
+/// Reads the command line. Help and usage errors are printed here: what remains is the code to exit with.
+pub(crate) fn parse() -> Result<Args, ExitCode> {
+    Args::try_parse().map_err(|error| {
+        let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success };
+        if code == ExitCode::Usage && std::env::args_os().any(|argument| argument == "--json") {
+            let text = error.render().to_string();
+            let message = text.trim().strip_prefix("error: ").unwrap_or(&text).trim();
+            let _ = writeln!(std::io::stdout().lock(), "{}", document(message, &[], None, code));
+        }
+        let _ = error.print();
+        code
+    })
+}
+
+/// Opens the streams and starts logging.
+pub(crate) fn set_up(global: &GlobalArgs) -> Result<Context, ExitCode> {
+    let redactor = Redactor::default();
+    let output = Output::new(global.json, global.color, redactor.clone());
+    let started = logging::start(&global.log_level, global.log_format, &output, &redactor);
+    let context = Context { output, redactor, cache_dir: global.cache_dir.clone() };
+    match started {
+        Ok(()) => Ok(context),
+        Err(error) => {
+            let failure = failure::Failure::new(ExitCode::Usage, error.to_string())
+                .hint("a level as in `debug`, or levels by module as in `info,engine=debug`");
+            Err(finish(Err(failure.into()), &context))
+        }
+    }
+}
+
+/// Runs a command to its end on a multi-threaded reactor.
+pub(crate) fn block_on<F>(command: F) -> anyhow::Result<ExitCode>
+where
+    F: Future<Output = anyhow::Result<ExitCode>>,
+{
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}
+
+/// Says what went wrong, if anything did, and gives the code to exit with.
+pub(crate) fn finish(outcome: anyhow::Result<ExitCode>, context: &Context) -> ExitCode {
+    let error = match outcome {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
+    let invalid = error.downcast_ref::<InvalidPipelines>();
+    let code = if invalid.is_some() { ExitCode::Usage } else { failure::code_of(&error) };
+    let text = match invalid {
+        Some(invalid) => invalid.render(context.output.stderr_color()),
+        None => human(&error, context.output.stderr_color()),
+    };
+    // When stderr is gone, the exit code is all that is left to say.
+    let _ = context.output.notice(text.trim_end());
+    if context.output.json() {
+        let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+        let mut document = document(&error.to_string(), &causes, failure::hint_of(&error), code);
+        if let (Some(invalid), Some(body)) = (invalid, document.get_mut("error").and_then(Value::as_object_mut)) {
+            body.insert("problems".into(), invalid.to_json());
+        }
+        let _ = context.output.report(&document, |_| String::new());
+    }
+    code
+}
+
+fn document(message: &str, causes: &[String], hint: Option<&str>, code: ExitCode) -> Value {
+    json!({ "error": { "message": message, "causes": causes, "hint": hint, "exit_code": code.number() } })
+}
+
+fn human(error: &anyhow::Error, color: bool) -> String {
+    let mut text = format!("{} {error}", Tone::Bad.paint(color, "error:"));
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!("\n  {} {}", Tone::Faint.paint(color, "because:"), indented(&cause.to_string())));
+    }
+    if let Some(hint) = failure::hint_of(error) {
+        text.push_str(&format!("\n  {} {}", Tone::Notable.paint(color, "hint:"), indented(hint)));
+    }
+    text
+}
+
+fn indented(text: &str) -> String {
+    text.trim_end().replace('\n', "\n    ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+
+    #[test]
+    fn an_error_is_told_from_the_outside_in_with_its_hint_last() {
+        let failure = Failure::new(ExitCode::Unavailable, "no such program `cargo`").hint("install Rust");
+        let error = anyhow::Error::from(failure).context("cannot build `a`");
+        assert_eq!(human(&error, false), "error: cannot build `a`\n  because: no such program `cargo`\n  hint: install Rust");
+    }
+
+    #[test]
+    fn the_document_for_machines_holds_the_same() {
+        let document = document("it broke", &["why".to_owned()], Some("mend it"), ExitCode::Wrong);
+        let expected = json!({"error": {"message": "it broke", "causes": ["why"], "hint": "mend it", "exit_code": 1}});
+        assert_eq!(document, expected);
+    }
+}

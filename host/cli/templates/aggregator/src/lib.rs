@@ -1,0 +1,7 @@
+//! An aggregator of weather readings. The rules are in `rules.rs`, which knows nothing of WebAssembly.
+//!
+//! Does nothing else: this file only says which type makes the plugin.
+
+mod rules;
+
+sluicebox_sdk::aggregator! { aggregate = rules::Stations }

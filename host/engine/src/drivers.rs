@@ -1,0 +1,9 @@
+//! What drives the roles: ticks and deliveries become role calls, bounded, repeated where that makes sense, and drained on a stop.
+//!
+//! Does not know what a role does with its work.
+
+pub mod consumer;
+pub mod schedule;
+pub mod service;
+pub mod sweep;
+pub mod work;

@@ -1,0 +1,71 @@
+//! The schedule at work: waits for each scheduled instant and fires its tick, and those missed while nobody was there.
+//!
+//! Does not compute instants: `pipeline::schedule` does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
+use crate::lake::keys::Tick;
+use crate::pipeline::schedule::{Missed, Schedule};
+use crate::roles::ingest::Ingest;
+use crate::seams::clock::Clock;
+
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+/// Longest sleep without a look at the clock, which may have been set.
+const LONGEST_SLEEP: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
+
+/// Fires ticks until `stop`. `last` is the last tick that was fired, by whomever.
+pub async fn keep(schedule: &Schedule, last: Option<Tick>, ingest: &Ingest, clock: &Arc<dyn Clock>, stop: &CancellationToken) -> Result<(), Failure> {
+    let mut done_up_to = last.map_or_else(|| clock.now(), Tick::instant);
+    while !stop.is_cancelled() {
+        let now = clock.now();
+        for tick in due(schedule, done_up_to, now) {
+            fire(ingest, tick, clock, stop).await?;
+        }
+        done_up_to = done_up_to.max(now);
+        let Some(next) = schedule.next_after(done_up_to) else {
+            tracing::warn!(%schedule, "the schedule names no further instant");
+            stop.cancelled().await;
+            return Ok(());
+        };
+        tokio::select! {
+            () = clock.sleep_until(next.min(clock.now() + LONGEST_SLEEP)) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// The ticks after `done_up_to` and up to `now` that the policy asks for. One that is on time is always among them.
+fn due(schedule: &Schedule, done_up_to: DateTime<Utc>, now: DateTime<Utc>) -> Vec<Tick> {
+    let latest = || schedule.latest_at_or_before(now).filter(|instant| *instant > done_up_to);
+    let chosen: Vec<DateTime<Utc>> = match schedule.missed() {
+        Missed::All => schedule.between(done_up_to, now).collect(),
+        Missed::Once => latest().into_iter().collect(),
+        Missed::Skip => latest().filter(|instant| now - *instant <= LONGEST_SLEEP).into_iter().collect(),
+    };
+    chosen.into_iter().map(Tick::at).collect()
+}
+
+/// Fires one tick, as often as it takes: a source that is away for an hour delays its tick, it does not lose it.
+async fn fire(ingest: &Ingest, tick: Tick, clock: &Arc<dyn Clock>, stop: &CancellationToken) -> Result<(), Failure> {
+    let mut delay = FIRST_RETRY;
+    while !stop.is_cancelled() {
+        match ingest.fire(tick).await {
+            Ok(_) => return Ok(()),
+            Err(Failure::Fatal(reason)) => return Err(Failure::Fatal(reason)),
+            Err(failure) => tracing::error!(%tick, error = %failure, ?delay, "tick failed, will be tried again"),
+        }
+        tokio::select! {
+            () = clock.sleep(delay) => {}
+            () = stop.cancelled() => {}
+        }
+        delay = (delay * 2).min(LONGEST_RETRY);
+    }
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! A pipeline at work: its roles, its queues, and the two ways to run it, for ever and once.
+//!
+//! Does not build roles from a plan: a composition root does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::consumer::{Consumer, StageQueue};
+use super::sweep::{Missing, sweep};
+use super::work::{AggregateQueue, CleanQueue, EnrichQueue};
+use super::schedule;
+use crate::failure::Failure;
+use crate::lake::bronze;
+use crate::lake::keys::Tick;
+use crate::pipeline::schedule::Schedule;
+use crate::progress::Progress;
+use crate::roles::aggregate::Aggregate;
+use crate::roles::clean::Clean;
+use crate::roles::enrich::Enrich;
+use crate::roles::events::{NewVersion, encode};
+use crate::roles::ingest::{Fired, Ingest};
+use crate::seams::clock::Clock;
+
+/// Events that become one commit.
+const COALESCE: usize = 256;
+/// How often a running pipeline looks for lost work.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// How often `once` looks whether it is done.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How often `once` queues what was given up before it gives up itself.
+const MOST_REPAIRS: u32 = 3;
+
+/// A part of a pipeline that can run in a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Fires ticks.
+    Ingest,
+    /// Makes Bronze.
+    Enrich,
+    /// Makes Silver.
+    Clean,
+    /// Makes Gold.
+    Aggregate,
+}
+
+impl Role {
+    /// All roles, in the order in which records pass them.
+    pub const ALL: [Role; 4] = [Role::Ingest, Role::Enrich, Role::Clean, Role::Aggregate];
+
+    /// The role's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Ingest => "ingest",
+            Role::Enrich => "enrich",
+            Role::Clean => "clean",
+            Role::Aggregate => "aggregate",
+        }
+    }
+}
+
+/// The queues between the roles.
+#[derive(Clone, Debug)]
+pub struct Queues {
+    /// Messages to enrich.
+    pub enrich: StageQueue,
+    /// Objects to clean.
+    pub clean: StageQueue,
+    /// Versions to aggregate.
+    pub aggregate: StageQueue,
+}
+
+impl Queues {
+    /// All queues with their stages' names.
+    #[must_use]
+    pub fn all(&self) -> [(&'static str, &StageQueue); 3] {
+        [("enrich", &self.enrich), ("clean", &self.clean), ("aggregate", &self.aggregate)]
+    }
+}
+
+/// A pipeline at work.
+pub struct Service {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// When it ticks.
+    pub schedule: Option<Schedule>,
+    /// Messages that the enrich stage has under way at once.
+    pub enrich_workers: usize,
+    /// After how many receives a message is given up.
+    pub max_receives: u32,
+    /// Role ingest.
+    pub ingest: Arc<Ingest>,
+    /// Role enrich.
+    pub enrich: Arc<Enrich>,
+    /// Role clean.
+    pub clean: Arc<Clean>,
+    /// Role aggregate.
+    pub aggregate: Arc<Aggregate>,
+    /// The queues between them.
+    pub queues: Queues,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Counters.
+    pub progress: Arc<Progress>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Ended {
+    /// What the tick did.
+    pub fired: Fired,
+    /// What is still not done: nothing, unless the run was stopped or had to wait too long.
+    pub missing: Missing,
+    /// Why it did not wait longer.
+    pub waiting_for: Option<String>,
+}
+
+impl Service {
+    /// Serves these roles until `stop`, then drains: what is in hand is finished, nothing new is taken.
+    pub async fn serve(&self, roles: &[Role], stop: &CancellationToken) -> Result<(), Failure> {
+        if roles.contains(&Role::Aggregate) {
+            self.look_again().await?;
+        }
+        let mut tasks = self.consume(roles, stop);
+        let ticks = async {
+            match &self.schedule {
+                Some(schedule) if roles.contains(&Role::Ingest) => {
+                    let last = self.last_tick().await?;
+                    schedule::keep(schedule, last, &self.ingest, &self.clock, stop).await
+                }
+                _ => Ok(stop.cancelled().await),
+            }
+        };
+        let sweeps = async {
+            while !stop.is_cancelled() {
+                if let Err(failure) = sweep(self, true).await {
+                    tracing::warn!(error = %failure, "sweep failed");
+                }
+                tokio::select! {
+                    () = self.clock.sleep(SWEEP_EVERY) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+            Ok(())
+        };
+        let drained = async {
+            while let Some(ended) = tasks.join_next().await {
+                flatten(ended).inspect_err(|_| stop.cancel())?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(ticks, sweeps, drained).map(drop)
+    }
+
+    /// Fires one tick and works until every record is in its place, or the way has been blocked for `patience`, or `stop`.
+    pub async fn once(&self, tick: Tick, patience: Duration, stop: &CancellationToken) -> Result<Ended, Failure> {
+        let fired = self.ingest.fire(tick).await?;
+        self.look_again().await?;
+        let inner = stop.child_token();
+        let mut tasks = self.consume(&Role::ALL, &inner);
+        let waited = tokio::select! {
+            waited = self.until_done(patience, &inner) => waited,
+            ended = tasks.join_next() => ended.map_or(Ok(()), flatten).map(|()| None),
+        };
+        inner.cancel();
+        while let Some(ended) = tasks.join_next().await {
+            flatten(ended)?;
+        }
+        Ok(Ended { fired, missing: sweep(self, false).await?, waiting_for: waited? })
+    }
+
+    /// The last tick that has a snapshot in Bronze.
+    pub async fn last_tick(&self) -> Result<Option<Tick>, Failure> {
+        let inventory = bronze::inventory(&self.enrich.lake, None).await?;
+        Ok(inventory.snapshots.iter().filter_map(bronze::tick_of).max())
+    }
+
+    /// Has Gold made again: its plugins may be other ones than those that made it from this version of Silver.
+    async fn look_again(&self) -> Result<(), Failure> {
+        let silver = self.aggregate.behind().await?.silver_version;
+        Ok(self.queues.aggregate.live.send(vec![encode(&NewVersion { silver })]).await?)
+    }
+
+    fn consume(&self, roles: &[Role], stop: &CancellationToken) -> JoinSet<Result<(), Failure>> {
+        let mut tasks = JoinSet::new();
+        for role in roles {
+            tasks.spawn({
+                let stop = stop.clone();
+                let consumer = self.consumer(*role);
+                async move {
+                    match consumer {
+                        Some(consumer) => consumer.run(stop).await,
+                        None => Ok(stop.cancelled().await),
+                    }
+                }
+            });
+        }
+        tasks
+    }
+
+    fn consumer(&self, role: Role) -> Option<Consumer> {
+        let consumer = |stage, queue: &StageQueue, work, at_once, workers| Consumer {
+            stage,
+            queue: queue.clone(),
+            work,
+            at_once,
+            workers,
+            max_receives: self.max_receives,
+            clock: Arc::clone(&self.clock),
+            progress: Arc::clone(&self.progress),
+        };
+        match role {
+            Role::Ingest => None,
+            Role::Enrich => {
+                let work = EnrichQueue { role: Arc::clone(&self.enrich), clock: Arc::clone(&self.clock) };
+                Some(consumer("enrich", &self.queues.enrich, Arc::new(work), 1, self.enrich_workers))
+            }
+            Role::Clean => {
+                let work = Arc::new(CleanQueue { role: Arc::clone(&self.clean) });
+                Some(consumer("clean", &self.queues.clean, work, COALESCE, 1))
+            }
+            Role::Aggregate => {
+                let work = Arc::new(AggregateQueue { role: Arc::clone(&self.aggregate) });
+                Some(consumer("aggregate", &self.queues.aggregate, work, COALESCE, 1))
+            }
+        }
+    }
+
+    /// Returns when nothing is left to do, with what it waited for in vain, if anything.
+    async fn until_done(&self, patience: Duration, stop: &CancellationToken) -> Result<Option<String>, Failure> {
+        let (mut blocked_since, mut repairs) = (None, 0);
+        while !stop.is_cancelled() {
+            self.clock.sleep(LOOK_EVERY).await;
+            match self.progress.waiting_for() {
+                None => blocked_since = None,
+                Some(reason) => {
+                    let since = *blocked_since.get_or_insert_with(|| self.clock.now());
+                    if (self.clock.now() - since).to_std().is_ok_and(|span| span >= patience) {
+                        return Ok(Some(reason));
+                    }
+                }
+            }
+            if self.is_idle().await? {
+                let missing = sweep(self, true).await?;
+                if missing.is_nothing() {
+                    return Ok(None);
+                }
+                repairs += 1;
+                if repairs > MOST_REPAIRS {
+                    return Ok(Some(format!("work that was given up {MOST_REPAIRS} times, see the log: {missing:?}")));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn is_idle(&self) -> Result<bool, Failure> {
+        for (_, queue) in self.queues.all() {
+            if queue.live.depth().await?.total() + queue.dead.depth().await?.total() > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn flatten(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> Result<(), Failure> {
+    ended.unwrap_or_else(|error| Err(Failure::Fatal(format!("host bug: {error}"))))
+}

@@ -1,0 +1,56 @@
+//! The sweep: compares what is in the lake with what each stage has seen, and queues what was lost between two effects.
+//!
+//! Does not trust the queue to know: a crash between a put and its event leaves no trace there.
+
+use std::collections::BTreeSet;
+
+use super::service::Service;
+use crate::failure::Failure;
+use crate::lake::{bronze, receipts};
+use crate::roles::events::{NewObject, NewVersion, encode};
+use crate::roles::ingest::send;
+use crate::seams::store::Path;
+
+/// What a sweep found not done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Missing {
+    /// Messages without a Bronze object.
+    pub messages: usize,
+    /// Bronze objects without a receipt.
+    pub objects: usize,
+    /// Gold tables older than Silver.
+    pub tables: usize,
+}
+
+impl Missing {
+    /// Whether all is done.
+    #[must_use]
+    pub fn is_nothing(self) -> bool {
+        self == Missing::default()
+    }
+}
+
+/// Looks at everything, and queues what is missing if `repair`.
+pub async fn sweep(service: &Service, repair: bool) -> Result<Missing, Failure> {
+    let lake = &service.enrich.lake;
+    let inventory = bronze::inventory(lake, None).await?;
+    let objects: BTreeSet<&Path> = inventory.objects.iter().collect();
+    let mut messages = bronze::snapshots(lake, &inventory).await?;
+    messages.retain(|message| !objects.contains(&message.object()));
+    let seen = receipts::objects(lake).await?;
+    let unseen: Vec<&Path> = inventory.objects.iter().filter(|object| !seen.contains(object.as_ref())).collect();
+    let behind = service.aggregate.behind().await?;
+    let missing = Missing { messages: messages.len(), objects: unseen.len(), tables: behind.tables };
+    if repair && !missing.is_nothing() {
+        tracing::info!(?missing, "sweep found work");
+        send(lake, &*service.queues.enrich.live, messages).await?;
+        let events: Vec<_> = unseen.iter().map(|object| encode(&NewObject { bronze: object.to_string() })).collect();
+        for some in events.chunks(256) {
+            service.queues.clean.live.send(some.to_vec()).await?;
+        }
+        if behind.tables > 0 {
+            service.queues.aggregate.live.send(vec![encode(&NewVersion { silver: behind.silver_version })]).await?;
+        }
+    }
+    Ok(missing)
+}

@@ -1,0 +1,147 @@
+//! The three queues' work: from a delivery's bytes to the role that does it.
+//!
+//! Does not settle deliveries.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::consumer::Work;
+use crate::failure::Failure;
+use crate::lake::keys::{Record, Tick};
+use crate::lake::quarantine::{self, Refused, RefusedAt};
+use crate::roles::aggregate::Aggregate;
+use crate::roles::clean::Clean;
+use crate::roles::enrich::Enrich;
+use crate::roles::events::{NewObject, NewVersion, Unreadable, decode, enrich_work};
+use crate::seams::clock::Clock;
+use crate::seams::queue::Delivery;
+
+/// A message that is none of this pipeline's.
+const REFUSED_MESSAGE: &str = "R005";
+/// How much of a bad message is kept.
+const MOST_KEPT: usize = 1 << 20;
+
+/// Work of the enrich queue.
+pub struct EnrichQueue {
+    /// The role.
+    pub role: Arc<Enrich>,
+    /// When a bad message was found.
+    pub clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Work for EnrichQueue {
+    async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
+        futures::future::join_all(deliveries.iter().map(|delivery| self.one(delivery))).await
+    }
+
+    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
+        match enrich_work(&self.role.lake, &delivery.body).await {
+            Ok(message) => self.role.give_up(&message, reason).await,
+            Err(Unreadable::Now(failure)) => Err(failure),
+            Err(Unreadable::Ever(reason)) => self.refuse(delivery, reason).await,
+        }
+    }
+}
+
+impl EnrichQueue {
+    async fn one(&self, delivery: &Delivery) -> Result<(), Failure> {
+        match enrich_work(&self.role.lake, &delivery.body).await {
+            Ok(message) if message.pipeline == self.role.pipeline => self.role.message(&message).await,
+            Ok(message) => {
+                let reason = format!("message of pipeline `{}` in the queue of `{}`", message.pipeline, self.role.pipeline);
+                self.refuse(delivery, reason).await
+            }
+            Err(Unreadable::Now(failure)) => Err(failure),
+            Err(Unreadable::Ever(reason)) => self.refuse(delivery, reason).await,
+        }
+    }
+
+    async fn refuse(&self, delivery: &Delivery, reason: String) -> Result<(), Failure> {
+        tracing::error!(message = delivery.id, reason, "not a message of this pipeline, quarantined");
+        let input = format!("queue:{}", delivery.id);
+        let kept = delivery.body.slice(..delivery.body.len().min(MOST_KEPT));
+        let text = String::from_utf8_lossy(&kept).into_owned();
+        let refused = Refused {
+            id: Refused::id_of(RefusedAt::Enrich, &input, None),
+            stage: RefusedAt::Enrich,
+            code: REFUSED_MESSAGE.to_owned(),
+            reason: format!("not a message of this pipeline: {reason}"),
+            key: None,
+            seq: Tick::at(self.clock.now()),
+            input,
+            plugin: None,
+            record: Record::from_iter([("message".to_owned(), text.into())]),
+            details: Vec::new(),
+        };
+        Ok(quarantine::put(&self.role.lake, &refused).await?)
+    }
+}
+
+/// Work of the clean queue: all deliveries in hand become one commit.
+pub struct CleanQueue {
+    /// The role.
+    pub role: Arc<Clean>,
+}
+
+#[async_trait]
+impl Work for CleanQueue {
+    async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
+        let events: Vec<NewObject> = readable("clean", deliveries);
+        let result = if events.is_empty() { Ok(()) } else { self.role.objects(&events).await };
+        for_all(deliveries.len(), result)
+    }
+
+    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
+        abandon("clean", delivery, reason);
+        Ok(())
+    }
+}
+
+/// Work of the aggregate queue: all deliveries in hand become one version of each table.
+pub struct AggregateQueue {
+    /// The role.
+    pub role: Arc<Aggregate>,
+}
+
+#[async_trait]
+impl Work for AggregateQueue {
+    async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
+        let events: Vec<NewVersion> = readable("aggregate", deliveries);
+        let result = if events.is_empty() { Ok(()) } else { self.role.versions(&events).await };
+        for_all(deliveries.len(), result)
+    }
+
+    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
+        abandon("aggregate", delivery, reason);
+        Ok(())
+    }
+}
+
+/// The events that can be read. Others hold nothing that a sweep does not find again.
+fn readable<T: for<'de> serde::Deserialize<'de>>(stage: &str, deliveries: &[Delivery]) -> Vec<T> {
+    let mut events = Vec::new();
+    for delivery in deliveries {
+        match decode(&delivery.body) {
+            Ok(event) => events.push(event),
+            Err(reason) => tracing::error!(stage, message = delivery.id, ?reason, "not an event of this stage, dropped"),
+        }
+    }
+    events
+}
+
+/// An event is only news of what is in the lake: the next sweep finds it.
+fn abandon(stage: &str, delivery: &Delivery, reason: &str) {
+    tracing::error!(stage, message = delivery.id, reason, "event given up, the next sweep will find its work");
+}
+
+/// What became of the whole became of each.
+fn for_all(count: usize, result: Result<(), Failure>) -> Vec<Result<(), Failure>> {
+    let again = |failure: &Failure| match failure {
+        Failure::Transient(reason) => Failure::Transient(reason.clone()),
+        Failure::Pause { pause, reason } => Failure::Pause { pause: *pause, reason: reason.clone() },
+        Failure::Fatal(reason) => Failure::Fatal(reason.clone()),
+    };
+    (0..count).map(|_| result.as_ref().map(|()| ()).map_err(again)).collect()
+}

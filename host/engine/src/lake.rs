@@ -1,0 +1,61 @@
+//! The lake: three layers of objects and tables, and the names under which the engine keeps things in them.
+//!
+//! Does not decide what is written when: that is `roles`. Does not open stores: a composition root hands them in.
+
+use std::num::NonZeroU32;
+
+use thiserror::Error;
+
+use crate::seams::store::{Store, StoreError};
+
+pub mod answers;
+pub mod bronze;
+mod csv;
+pub mod delta;
+pub mod generations;
+pub mod gold;
+pub mod keys;
+pub mod quarantine;
+pub mod receipts;
+pub mod silver;
+
+pub use delta::TableError;
+
+/// One store a layer.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    /// Raw documents, kept answers, quarantine.
+    pub bronze: Store,
+    /// The keyed table, its receipts and the history of clean plugins.
+    pub silver: Store,
+    /// The aggregates' tables, exports and partial results.
+    pub gold: Store,
+    /// Into how many buckets a new Silver table is divided.
+    pub buckets: NonZeroU32,
+}
+
+/// Why the lake could not be read or written.
+#[derive(Debug, Error)]
+pub enum LakeError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A table failed.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// An object of ours does not hold what we write there: it was edited, or comes from another version.
+    #[error("object `{path}` is not valid: {reason}")]
+    Corrupt {
+        /// The object, and line if there is one.
+        path: String,
+        /// Expected against found.
+        reason: String,
+    },
+}
+
+impl LakeError {
+    /// That `path` holds something that cannot be read as what it should be.
+    pub(crate) fn corrupt(path: impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
+        LakeError::Corrupt { path: path.to_string(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,216 @@
+//! A Delta Lake table on any object store: opening, following and changing its log.
+//!
+//! Does not know what the rows mean: `silver` and `gold` do. Does not plan queries, vacuum or compact: other engines may, and nothing here
+//! minds if they do.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use deltalake_core::kernel::{Metadata, Protocol};
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, commit_uri_from_version, default_logstore};
+use deltalake_core::{DeltaTable, DeltaTableError};
+use object_store::ObjectStoreExt;
+use object_store::prefix::PrefixStore;
+use url::Url;
+
+use crate::seams::clock::Clock;
+use crate::seams::store::{self, Path, Store, StoreError};
+
+mod commit;
+mod error;
+mod files;
+mod schema;
+mod state;
+
+pub(crate) use commit::{Draft, Outcome};
+pub use error::{ColumnChange, TableError};
+pub(crate) use files::{FileReader, Written, digest, encode, write};
+pub(crate) use schema::{conform, evolve, metadata_with_schema, normalise};
+pub(crate) use state::{DataFile, TableState};
+
+/// After how many newer commits the log is read from its last checkpoint instead of commit by commit.
+const FOLLOW_AT_MOST: u32 = 64;
+/// How often an unreadable log is read again.
+const LOAD_AGAIN_AT_MOST: u32 = 5;
+
+/// The application id under which a table's `txn` action records the Silver version that it was made from.
+pub(crate) const MADE_FROM: &str = "sluicebox.silver";
+
+/// How a table begins; what exists already is kept as it is.
+pub(crate) struct Genesis {
+    /// All columns, partition columns included.
+    pub(crate) schema: SchemaRef,
+    /// Names of the partition columns.
+    pub(crate) partitioned_by: Vec<String>,
+    /// The table's configuration.
+    pub(crate) configuration: HashMap<String, String>,
+}
+
+/// An open table. The newest state seen is kept, so that following the log costs what is new in it.
+pub(crate) struct Table {
+    name: String,
+    store: Store,
+    log: LogStoreRef,
+    clock: Arc<dyn Clock>,
+    newest: Mutex<Arc<TableState>>,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    /// Opens the table below `folder` of `store` (all of the store if empty), creating it if there is none.
+    pub(crate) async fn open(
+        name: &str,
+        store: Store,
+        folder: &Path,
+        clock: Arc<dyn Clock>,
+        genesis: &Genesis,
+    ) -> Result<Table, TableError> {
+        let store: Store = if folder.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, folder.clone())) };
+        let log = log_of(&store)?;
+        let there = log.is_delta_table_location().await.map_err(|error| TableError::log(name, error))?;
+        if !there {
+            commit::create(name, &store, clock.as_ref(), genesis).await?;
+        }
+        let newest = Mutex::new(Arc::new(load(name, &log).await?));
+        Ok(Table { name: name.to_owned(), store, log, clock, newest })
+    }
+
+    /// The table's name in errors.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The store, rooted at the table.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The newest state in the store.
+    pub(crate) async fn refresh(&self) -> Result<Arc<TableState>, TableError> {
+        let known = Arc::clone(&self.newest.lock().unwrap_or_else(PoisonError::into_inner));
+        self.follow(known).await
+    }
+
+    /// `known`, and every commit after it.
+    async fn follow(&self, known: Arc<TableState>) -> Result<Arc<TableState>, TableError> {
+        let mut state = known;
+        let mut steps = 0;
+        while let Some(entry) = self.read_entry(state.version + 1).await? {
+            state = Arc::new(state.after(&self.name, &entry)?);
+            steps += 1;
+            if steps == FOLLOW_AT_MOST {
+                return self.reload().await;
+            }
+        }
+        // No next commit means "newest" only while the known one is there: another engine's log clean-up may have taken both.
+        if steps == 0 && !self.has_entry(state.version).await? {
+            return self.reload().await;
+        }
+        Ok(self.remember(state))
+    }
+
+    async fn reload(&self) -> Result<Arc<TableState>, TableError> {
+        Ok(self.remember(Arc::new(load(&self.name, &self.log).await?)))
+    }
+
+    /// Keeps the newer of `state` and the one kept, and returns `state`.
+    fn remember(&self, state: Arc<TableState>) -> Arc<TableState> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        // A table that was deleted and made anew starts over, under another id.
+        if state.version > newest.version || state.metadata.id() != newest.metadata.id() {
+            *newest = Arc::clone(&state);
+        }
+        state
+    }
+
+    async fn read_entry(&self, version: u64) -> Result<Option<bytes::Bytes>, TableError> {
+        let path = commit_uri_from_version(Some(version));
+        store::read_if_there(self.store.as_ref(), &path).await.map_err(|error| TableError::store(&self.name, error))
+    }
+
+    async fn has_entry(&self, version: u64) -> Result<bool, TableError> {
+        match self.store.head(&commit_uri_from_version(Some(version))).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(TableError::store(&self.name, error)),
+        }
+    }
+}
+
+/// The table's state from its last checkpoint and the commits after it.
+///
+/// A listing of a directory that others write to at the same time may show a commit and not the one before, and a log clean-up may take
+/// a checkpoint between its mention and its use. Both pass, so a log is only called unreadable when it stays so.
+async fn load(name: &str, log: &LogStoreRef) -> Result<TableState, TableError> {
+    let mut tries = 0;
+    loop {
+        match load_once(name, log).await {
+            Err(TableError::Log { .. }) if tries < LOAD_AGAIN_AT_MOST => tries += 1,
+            outcome => return outcome,
+        }
+        commit::pause(tries).await;
+    }
+}
+
+async fn load_once(name: &str, log: &LogStoreRef) -> Result<TableState, TableError> {
+    let fail = |error: DeltaTableError| TableError::log(name, error);
+    let mut table = DeltaTable::new(Arc::clone(log));
+    table.load().await.map_err(fail)?;
+    let snapshot = table.snapshot().map_err(fail)?;
+    let made_from = snapshot.transaction_version(log.as_ref(), MADE_FROM).await.map_err(fail)?;
+    supported(name, snapshot.protocol())?;
+    let mut state = TableState::new(name, snapshot.version(), snapshot.metadata().clone())?;
+    state.made_from = made_from;
+    for view in snapshot.log_data().iter() {
+        if view.deletion_vector_descriptor().is_some() {
+            return Err(TableError::unsupported(name, "a deletion vector"));
+        }
+        let file = DataFile {
+            path: view.object_store_path(),
+            partition: view.partition_values_map(),
+            size: u64::try_from(view.size()).unwrap_or_default(),
+            rows: view.num_records().and_then(|rows| u64::try_from(rows).ok()),
+        };
+        state.files.insert(file.path.to_string(), file);
+    }
+    Ok(state)
+}
+
+/// The log of the table at the root of `store`, as `deltalake-core` wants it. The URL only fills its paths, requests go to `store`; its
+/// scheme makes the log reader sort what a store lists, which not every store does.
+fn log_of(store: &Store) -> Result<LogStoreRef, TableError> {
+    let root = Url::parse("file:///").map_err(|error| TableError::Corrupt { table: String::new(), what: error.to_string() })?;
+    Ok(default_logstore(Arc::clone(store), Arc::clone(store), &root, &StorageConfig::default()))
+}
+
+/// Refuses a table that another engine has moved to a protocol which this one does not write.
+fn supported(name: &str, protocol: &Protocol) -> Result<(), TableError> {
+    let (reader, writer) = (protocol.min_reader_version(), protocol.min_writer_version());
+    if reader == 1 && writer <= 2 {
+        return Ok(());
+    }
+    Err(TableError::unsupported(name, format!("protocol reader {reader}, writer {writer} (expected 1 and 2)")))
+}
+
+/// The `metaData` action of a new table.
+fn first_metadata(name: &str, genesis: &Genesis, created: i64) -> Result<Metadata, TableError> {
+    let schema = schema::to_delta(name, &genesis.schema)?;
+    let text = serde_json::to_string(&schema).map_err(|error| TableError::corrupt(name, error))?;
+    serde_json::from_value(serde_json::json!({
+        "id": uuid::Uuid::new_v4().to_string(),
+        "name": name,
+        "description": null,
+        "format": { "provider": "parquet", "options": {} },
+        "schemaString": text,
+        "partitionColumns": genesis.partitioned_by,
+        "configuration": genesis.configuration,
+        "createdTime": created,
+    }))
+    .map_err(|error| TableError::corrupt(name, error))
+}

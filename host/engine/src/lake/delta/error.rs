@@ -1,0 +1,192 @@
+//! Why a table could not be read or written: each variant is a decision.
+//!
+//! Does not say what the caller does about it; `is_transient` only says whether the same call may succeed later.
+
+use delta_kernel::error::Error as KernelError;
+use deltalake_core::DeltaTableError;
+use parquet::errors::ParquetError;
+use thiserror::Error;
+
+use crate::seams::store::StoreError;
+
+/// How one column differs between the table and what is to be written to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnChange {
+    /// Name of the column.
+    pub name: String,
+    /// What the table has, if it has the column.
+    pub table: Option<String>,
+    /// What was to be written, if it has the column.
+    pub wanted: Option<String>,
+}
+
+impl std::fmt::Display for ColumnChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let none = "no such column";
+        let (table, wanted) = (self.table.as_deref().unwrap_or(none), self.wanted.as_deref().unwrap_or(none));
+        write!(f, "column `{}`: the table has {table}, the new rows have {wanted}", self.name)
+    }
+}
+
+/// Why a table could not be read or written.
+#[derive(Debug, Error)]
+pub enum TableError {
+    /// The store failed. Try again: every operation is idempotent.
+    #[error("table `{table}`: the store failed: {source}")]
+    Store {
+        /// The table.
+        table: String,
+        /// What the store says.
+        #[source]
+        source: StoreError,
+    },
+    /// Other writers were faster too many times in a row. Try again later.
+    #[error("table `{table}`: gave up after {attempts} attempts: other writers were faster each time")]
+    Conflict {
+        /// The table.
+        table: String,
+        /// How many commits were tried.
+        attempts: u32,
+    },
+    /// The rows do not fit the table's columns. A plugin's fault, or a new plugin's need.
+    #[error("table `{table}` has other columns{}\nhint: {hint}", lines(columns))]
+    Schema {
+        /// The table.
+        table: String,
+        /// Every column that does not fit.
+        columns: Vec<ColumnChange>,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The number of buckets is not the one that the table was made with.
+    #[error(
+        "table `{table}` was made with {table_has} buckets, got {wanted}\nhint: set `buckets = {table_has}` in `[lake]`, or empty the silver layer and run `sluicebox replay`"
+    )]
+    Buckets {
+        /// The table.
+        table: String,
+        /// What the table has.
+        table_has: u32,
+        /// What `pipeline.toml` has.
+        wanted: u32,
+    },
+    /// A file that the table's log names is not there: it was deleted, or the snapshot is older than the last vacuum.
+    #[error("table `{table}`: file `{path}` of version {version} is gone\nhint: run `sluicebox verify`; a vacuum since then is harmless, read again")]
+    Missing {
+        /// The table.
+        table: String,
+        /// The file, relative to the table.
+        path: String,
+        /// The version that names it.
+        version: u64,
+    },
+    /// Another engine has changed the table in a way that this one does not know how to keep.
+    #[error("table `{table}` uses {feature}, which sluicebox does not write\nhint: rewrite the table without it, or run `sluicebox replay` into an empty layer")]
+    Unsupported {
+        /// The table.
+        table: String,
+        /// The feature.
+        feature: String,
+    },
+    /// The table's log cannot be read.
+    #[error("table `{table}`: its log cannot be read: {source}")]
+    Log {
+        /// The table.
+        table: String,
+        /// What the reader says.
+        #[source]
+        source: Box<DeltaTableError>,
+    },
+    /// Something in the table is not what the engine writes there.
+    #[error("table `{table}` is not valid: {what}")]
+    Corrupt {
+        /// The table.
+        table: String,
+        /// Expected against found.
+        what: String,
+    },
+    /// The caller's rows and their metadata contradict each other: a bug of ours.
+    #[error("table `{table}`: {what}")]
+    Input {
+        /// The table.
+        table: String,
+        /// Expected against found.
+        what: String,
+    },
+}
+
+impl TableError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            TableError::Store { .. } | TableError::Conflict { .. } => true,
+            TableError::Log { source, .. } => matches!(source.as_ref(), DeltaTableError::Io { .. }),
+            TableError::Schema { .. }
+            | TableError::Buckets { .. }
+            | TableError::Missing { .. }
+            | TableError::Unsupported { .. }
+            | TableError::Corrupt { .. }
+            | TableError::Input { .. } => false,
+        }
+    }
+
+    pub(crate) fn store(table: &str, source: StoreError) -> Self {
+        TableError::Store { table: table.to_owned(), source }
+    }
+
+    /// What `deltalake-core` reports, a store's failure among it told apart.
+    pub(crate) fn log(table: &str, error: DeltaTableError) -> Self {
+        match store_failure(error) {
+            Ok(source) => TableError::store(table, source),
+            Err(error) => TableError::Log { table: table.to_owned(), source: Box::new(error) },
+        }
+    }
+
+    /// What the Parquet reader reports on `path`, a store's failure among it told apart.
+    pub(crate) fn parquet(table: &str, version: u64, path: &str, error: ParquetError) -> Self {
+        let what = match error {
+            ParquetError::External(inner) => match inner.downcast::<StoreError>() {
+                Ok(source) => return TableError::file(table, version, path, *source),
+                Err(other) => other.to_string(),
+            },
+            other => other.to_string(),
+        };
+        TableError::corrupt(table, format!("file `{path}`: {what}"))
+    }
+
+    /// What the store reports on a data file.
+    pub(crate) fn file(table: &str, version: u64, path: &str, error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound { .. } => TableError::Missing { table: table.to_owned(), path: path.to_owned(), version },
+            error => TableError::store(table, error),
+        }
+    }
+
+    pub(crate) fn corrupt(table: &str, what: impl std::fmt::Display) -> Self {
+        TableError::Corrupt { table: table.to_owned(), what: what.to_string() }
+    }
+
+    pub(crate) fn input(table: &str, what: impl std::fmt::Display) -> Self {
+        TableError::Input { table: table.to_owned(), what: what.to_string() }
+    }
+
+    pub(crate) fn unsupported(table: &str, feature: impl std::fmt::Display) -> Self {
+        TableError::Unsupported { table: table.to_owned(), feature: feature.to_string() }
+    }
+}
+
+/// The store's own failure inside `error`, or `error` as it is.
+fn store_failure(error: DeltaTableError) -> Result<StoreError, DeltaTableError> {
+    match error {
+        DeltaTableError::ObjectStore { source } => Ok(source),
+        DeltaTableError::KernelError(KernelError::ObjectStore(source)) => Ok(source),
+        DeltaTableError::KernelError(KernelError::IOError(source)) => Ok(StoreError::Generic { store: "log", source: source.into() }),
+        DeltaTableError::KernelError(KernelError::Backtraced { source, .. }) => store_failure(DeltaTableError::KernelError(*source)),
+        error => Err(error),
+    }
+}
+
+fn lines(columns: &[ColumnChange]) -> String {
+    columns.iter().map(|column| format!("\n  {column}")).collect()
+}

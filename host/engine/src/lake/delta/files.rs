@@ -1,0 +1,128 @@
+//! Data files: Parquet out of record batches and back.
+//!
+//! Does not decide which files a table has: that is a commit.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt, TryStreamExt};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::{ArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::properties::WriterProperties;
+use sha2::Digest;
+
+use super::error::TableError;
+use super::schema::conform;
+use super::state::DataFile;
+use crate::seams::store::{self, Store};
+
+/// How much of a file's end is fetched at first: nearly always the whole footer.
+const FOOTER_GUESS: usize = 64 << 10;
+
+/// A data file that no commit names yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    /// Relative to the table.
+    pub(crate) path: Path,
+    /// In bytes.
+    pub(crate) size: usize,
+    /// How many rows.
+    pub(crate) rows: usize,
+}
+
+/// `rows` as a Parquet file. Equal rows make equal bytes.
+pub(crate) fn encode(table: &str, rows: &RecordBatch) -> Result<Bytes, TableError> {
+    let fail = |error: ParquetError| TableError::input(table, format!("rows cannot be written as Parquet: {error}"));
+    let level = ZstdLevel::try_new(1).map_err(fail)?;
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties)).map_err(fail)?;
+    writer.write(rows).map_err(fail)?;
+    writer.close().map_err(fail)?;
+    Ok(Bytes::from(bytes))
+}
+
+/// What tells an encoded file's content apart: 64 hexadecimal digits.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hex::encode(sha2::Sha256::digest(bytes))
+}
+
+/// Writes an encoded file below `folder`.
+///
+/// Its name starts with its digest and ends in a nonce. The nonce is what makes it safe to write the same content again long after
+/// it was replaced: a vacuum that is about to delete the old file cannot hit the new one.
+pub(crate) async fn write(table: &str, store: &Store, folder: &Path, bytes: Bytes, rows: usize) -> Result<Written, TableError> {
+    let nonce: u32 = rand::random();
+    let path = folder.clone().join(format!("{}-{nonce:08x}.parquet", digest(&bytes)));
+    let size = bytes.len();
+    store::replace(store.as_ref(), &path, bytes).await.map_err(|error| TableError::store(table, error))?;
+    Ok(Written { path, size, rows })
+}
+
+/// Reads data files of one table version.
+pub(crate) struct FileReader<'a> {
+    /// Name of the table.
+    pub(crate) table: &'a str,
+    /// Rooted at the table.
+    pub(crate) store: &'a Store,
+    /// The version that names the files.
+    pub(crate) version: u64,
+}
+
+impl FileReader<'_> {
+    /// The rows of `file` with exactly the columns of `schema`; only those are fetched.
+    pub(crate) async fn read(&self, file: &DataFile, schema: &SchemaRef) -> Result<Vec<RecordBatch>, TableError> {
+        let fail = |error| TableError::parquet(self.table, self.version, file.path.as_ref(), error);
+        let source = Ranges { store: Arc::clone(self.store), path: file.path.clone(), size: file.size };
+        let builder = ParquetRecordBatchStreamBuilder::new(source).await.map_err(fail)?;
+        let fields = builder.parquet_schema().root_schema().get_fields();
+        let wanted = fields.iter().enumerate().filter(|(_, field)| schema.column_with_name(field.name()).is_some());
+        let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.map(|(index, _)| index));
+        let batches: Vec<RecordBatch> =
+            builder.with_projection(mask).build().map_err(fail)?.try_collect().await.map_err(fail)?;
+        batches.iter().map(|batch| conform(self.table, batch, schema)).collect()
+    }
+}
+
+/// Byte ranges of an object, as the Parquet reader asks for them.
+struct Ranges {
+    store: Store,
+    path: Path,
+    size: u64,
+}
+
+fn external(error: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+impl AsyncFileReader for Ranges {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
+        self.store.get_range(&self.path, range).map_err(external).boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
+        async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) }.boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
+        async move {
+            let size = self.size;
+            let reader = ParquetMetaDataReader::new().with_arrow_reader_options(options).with_prefetch_hint(Some(FOOTER_GUESS));
+            Ok(Arc::new(reader.load_and_finish(self, size).await?))
+        }
+        .boxed()
+    }
+}

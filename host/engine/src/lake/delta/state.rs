@@ -1,0 +1,136 @@
+//! What a table's log adds up to at one version.
+//!
+//! Does no I/O: commits come in as bytes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use deltalake_core::kernel::{Action, Add, Metadata, Remove};
+use deltalake_core::logstore::get_actions;
+use object_store::path::Path;
+
+use super::error::TableError;
+use super::{MADE_FROM, schema, supported};
+
+/// A Parquet file of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DataFile {
+    /// Relative to the table.
+    pub(crate) path: Path,
+    /// Partition columns and their values as text.
+    pub(crate) partition: HashMap<String, Option<String>>,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// How many rows, if whoever wrote it said so.
+    pub(crate) rows: Option<u64>,
+}
+
+impl DataFile {
+    /// What tells this file's content apart: the digest in its name if the engine wrote it, else its whole path.
+    pub(crate) fn content_id(&self) -> &str {
+        let path = self.path.as_ref();
+        let name = path.rsplit('/').next().unwrap_or(path);
+        match name.split_once('-') {
+            Some((digest, _)) if digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => digest,
+            _ => path,
+        }
+    }
+
+    /// The action that takes this file out of the table.
+    pub(crate) fn remove(&self, now: i64) -> Remove {
+        Remove {
+            path: self.path.to_string(),
+            data_change: true,
+            deletion_timestamp: Some(now),
+            extended_file_metadata: Some(true),
+            partition_values: Some(self.partition.clone()),
+            size: i64::try_from(self.size).ok(),
+            ..Remove::default()
+        }
+    }
+}
+
+/// A table at one version.
+#[derive(Clone, Debug)]
+pub(crate) struct TableState {
+    /// The version, from 0.
+    pub(crate) version: u64,
+    /// Id, partitioning, configuration and schema.
+    pub(crate) metadata: Metadata,
+    /// The schema in Arrow's terms, partition columns included.
+    pub(crate) schema: SchemaRef,
+    /// The current files by path.
+    pub(crate) files: BTreeMap<String, DataFile>,
+    /// The Silver version that the content was made from.
+    pub(crate) made_from: Option<i64>,
+}
+
+impl TableState {
+    /// A table without files.
+    pub(crate) fn new(name: &str, version: u64, metadata: Metadata) -> Result<Self, TableError> {
+        let schema = Arc::new(schema::to_arrow(name, &metadata)?);
+        Ok(TableState { version, metadata, schema, files: BTreeMap::new(), made_from: None })
+    }
+
+    /// This state with the next commit applied.
+    pub(crate) fn after(&self, name: &str, entry: &Bytes) -> Result<Self, TableError> {
+        let mut next = self.clone();
+        next.version += 1;
+        for action in get_actions(next.version, entry).map_err(|error| TableError::log(name, error))? {
+            next.apply(name, action)?;
+        }
+        Ok(next)
+    }
+
+    fn apply(&mut self, name: &str, action: Action) -> Result<(), TableError> {
+        match action {
+            Action::Add(add) => {
+                let file = data_file(name, &add)?;
+                self.files.insert(file.path.to_string(), file);
+            }
+            Action::Remove(remove) => {
+                self.files.remove(store_path(&remove.path).as_ref());
+            }
+            Action::Metadata(metadata) => {
+                self.schema = Arc::new(schema::to_arrow(name, &metadata)?);
+                self.metadata = metadata;
+            }
+            Action::Protocol(protocol) => supported(name, &protocol)?,
+            Action::Txn(txn) if txn.app_id == MADE_FROM => self.made_from = Some(txn.version),
+            Action::Txn(_) | Action::Cdc(_) | Action::CommitInfo(_) | Action::DomainMetadata(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The version as the API has it.
+    pub(crate) fn version_i64(&self) -> i64 {
+        i64::try_from(self.version).unwrap_or(i64::MAX)
+    }
+}
+
+fn data_file(name: &str, add: &Add) -> Result<DataFile, TableError> {
+    if add.deletion_vector.is_some() {
+        return Err(TableError::unsupported(name, "a deletion vector"));
+    }
+    let stats = add.stats.as_deref().and_then(|stats| serde_json::from_str::<Stats>(stats).ok());
+    Ok(DataFile {
+        path: store_path(&add.path),
+        partition: add.partition_values.clone(),
+        size: u64::try_from(add.size).unwrap_or_default(),
+        rows: stats.map(|stats| stats.num_records),
+    })
+}
+
+/// The part of a file's statistics that the engine reads.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    num_records: u64,
+}
+
+/// A decoded path of the log as a path of the store.
+fn store_path(path: &str) -> Path {
+    Path::parse(path).unwrap_or_else(|_| Path::from(path))
+}

@@ -1,0 +1,221 @@
+//! Gold: per aggregate one Delta table that is replaced whole, its exports, and the partial results that it is made from.
+//!
+//! Does not compute anything: tables and partial results come in ready. Does not know an aggregate but by its name.
+//!
+//! Below the layer's root: `NAME/` the table, `NAME.parquet` and `NAME.csv` its current content for tools that want one file,
+//! `_partials/NAME/ID` the partial results.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Schema, SchemaRef};
+use bytes::Bytes;
+use deltalake_core::kernel::{Action, Add, Transaction};
+use object_store::path::Path;
+
+use super::csv;
+use super::delta::{self, Draft, FileReader, Genesis, MADE_FROM, Outcome, Table, TableError, TableState, conform};
+use crate::seams::clock::Clock;
+use crate::seams::store::{self, Store};
+
+/// How often a table that others have changed meanwhile is looked at again before the writer gives up.
+const REDO_AT_MOST: u32 = 50;
+
+/// What publishing did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// The table has new content.
+    Committed {
+        /// The Gold table's version.
+        version: i64,
+    },
+    /// The table has this content already; it is recorded that it holds for the given Silver version.
+    Unchanged,
+    /// The table was made from a newer Silver version, and stays.
+    Stale,
+}
+
+/// One aggregate's table. Cheap to clone; clones share what they know of the log.
+#[derive(Clone, Debug)]
+pub struct Gold {
+    table: Arc<Table>,
+    /// Rooted at the layer.
+    layer: Store,
+    name: String,
+    /// The aggregate's columns, normalised.
+    columns: SchemaRef,
+}
+
+impl Gold {
+    /// Opens the table below `NAME/` of `store`, creating it when missing. A table with other columns keeps them until the next
+    /// [`Gold::publish`]: Gold is derived, so that its columns may change in any way.
+    pub async fn open(store: Store, clock: Arc<dyn Clock>, name: &str, schema: SchemaRef) -> Result<Gold, TableError> {
+        let columns = Arc::new(delta::normalise(name, &schema)?);
+        let genesis = Genesis { schema: Arc::clone(&columns), partitioned_by: Vec::new(), configuration: HashMap::new() };
+        let table = Arc::new(Table::open(name, Arc::clone(&store), &Path::from(name), clock, &genesis).await?);
+        Ok(Gold { table, layer: store, name: name.to_owned(), columns })
+    }
+
+    /// The Silver version that the current content holds for, if anything was published.
+    pub async fn silver_version(&self) -> Result<Option<i64>, TableError> {
+        Ok(self.table.refresh().await?.made_from)
+    }
+
+    /// Makes `content`, computed from `silver_version`, the table's content.
+    ///
+    /// A result of an older Silver version never replaces one of a newer. Between results of the same version the later call wins: that is
+    /// a changed plugin.
+    pub async fn publish(&self, content: &RecordBatch, silver_version: i64) -> Result<Published, TableError> {
+        let content = conform(&self.name, content, &self.columns)?;
+        let next = Next { bytes: delta::encode(&self.name, &content)?, rows: content.num_rows(), silver_version };
+        let mut written = None;
+        let mut base = self.table.refresh().await?;
+        for _ in 0..REDO_AT_MOST {
+            if base.made_from.is_some_and(|made_from| made_from > silver_version) {
+                return Ok(Published::Stale);
+            }
+            let same_content = self.holds_already(&base, &next);
+            if same_content && base.made_from == Some(silver_version) {
+                return Ok(Published::Unchanged);
+            }
+            let draft = self.draft(&base, &next, same_content, &mut written).await?;
+            // The whole table is replaced, so any change to it calls for another look.
+            let holds = |state: &TableState| {
+                state.files == base.files && state.made_from == base.made_from && state.metadata == base.metadata
+            };
+            match self.table.commit(&base, &draft, holds).await? {
+                Outcome::Committed(_) if same_content => return Ok(Published::Unchanged),
+                Outcome::Committed(state) => return Ok(Published::Committed { version: state.version_i64() }),
+                Outcome::Overtaken(state) => base = state,
+            }
+        }
+        Err(TableError::Conflict { table: self.name.clone(), attempts: REDO_AT_MOST })
+    }
+
+    /// The current content, or `None` if nothing was published yet.
+    pub async fn current(&self) -> Result<Option<RecordBatch>, TableError> {
+        let state = self.table.refresh().await?;
+        if state.made_from.is_none() { Ok(None) } else { self.content(&state).await.map(Some) }
+    }
+
+    /// Writes the current content as `NAME.parquet` and `NAME.csv` beside the table, each replaced in one step.
+    ///
+    /// Call it after each publish that was not stale: it is what a crash between the two leaves undone.
+    pub async fn export(&self) -> Result<(), TableError> {
+        let mut state = self.table.refresh().await?;
+        // Two exporters race: the one with the older content may write last. So whoever has written looks at the table again, and writes
+        // again if it moved on. The last writer of all looks after its write, hence sees the newest commit before that write.
+        for _ in 0..REDO_AT_MOST {
+            let content = self.content(&state).await?;
+            let parquet = delta::encode(&self.name, &content)?;
+            let csv = csv::encode(&self.name, &content)?;
+            self.put(&Path::from(format!("{}.parquet", self.name)), parquet).await?;
+            self.put(&Path::from(format!("{}.csv", self.name)), csv).await?;
+            let newest = self.table.refresh().await?;
+            if newest.files == state.files && newest.schema == state.schema {
+                return Ok(());
+            }
+            state = newest;
+        }
+        Err(TableError::Conflict { table: self.name.clone(), attempts: REDO_AT_MOST })
+    }
+
+    /// A partial result, if it is kept.
+    pub async fn partial(&self, id: &str) -> Result<Option<Bytes>, TableError> {
+        let path = self.partial_path(id);
+        store::read_if_there(self.layer.as_ref(), &path).await.map_err(|error| TableError::store(&self.name, error))
+    }
+
+    /// Keeps a partial result. `id` must name its content: what it was folded from, by which plugin and configuration.
+    pub async fn put_partial(&self, id: &str, partial: Bytes) -> Result<(), TableError> {
+        self.put(&self.partial_path(id), partial).await
+    }
+
+    fn partial_path(&self, id: &str) -> Path {
+        Path::from_iter(["_partials", &self.name, id])
+    }
+
+    async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), TableError> {
+        store::replace(self.layer.as_ref(), path, bytes).await.map_err(|error| TableError::store(&self.name, error))
+    }
+
+    async fn content(&self, state: &TableState) -> Result<RecordBatch, TableError> {
+        let reader = FileReader { table: &self.name, store: self.table.store(), version: state.version };
+        let mut batches = Vec::new();
+        for file in state.files.values() {
+            batches.extend(reader.read(file, &state.schema).await?);
+        }
+        concat_batches(&state.schema, &batches).map_err(|error| TableError::corrupt(&self.name, error))
+    }
+
+    /// Whether the table has the columns and the rows of `next`. Equal rows make equal files, and a file's name tells its content.
+    fn holds_already(&self, state: &TableState, next: &Next) -> bool {
+        let mut files = state.files.values();
+        let same_rows = match (files.next(), files.next()) {
+            (None, _) => next.rows == 0,
+            (Some(only), None) => only.content_id() == delta::digest(&next.bytes),
+            (Some(_), Some(_)) => false,
+        };
+        same_rows && same_columns(&state.schema, &self.columns)
+    }
+
+    async fn draft(
+        &self,
+        base: &TableState,
+        next: &Next,
+        same_content: bool,
+        written: &mut Option<delta::Written>,
+    ) -> Result<Draft, TableError> {
+        let now = self.table.now();
+        let mut actions = Vec::new();
+        if !same_content {
+            if !same_columns(&base.schema, &self.columns) {
+                actions.push(delta::metadata_with_schema(&self.name, &base.metadata, &self.columns)?.into());
+            }
+            actions.extend(base.files.values().map(|file| Action::Remove(file.remove(now))));
+            if next.rows > 0 {
+                actions.push(Action::Add(self.add(next, written, now).await?));
+            }
+        }
+        let txn = Transaction::new_with_last_update(MADE_FROM, next.silver_version, Some(now));
+        actions.push(Action::Txn(txn));
+        let parameters = HashMap::from([
+            ("mode".to_owned(), "Overwrite".into()),
+            ("silverVersion".to_owned(), next.silver_version.into()),
+        ]);
+        Ok(Draft { operation: "WRITE", parameters, actions })
+    }
+
+    /// The new content's file, written the first time that it is asked for.
+    async fn add(&self, next: &Next, written: &mut Option<delta::Written>, now: i64) -> Result<Add, TableError> {
+        let file = match written {
+            Some(file) => file.clone(),
+            None => {
+                let bytes = next.bytes.clone();
+                delta::write(&self.name, self.table.store(), &Path::default(), bytes, next.rows).await?
+            }
+        };
+        *written = Some(file.clone());
+        Ok(Add {
+            path: file.path.to_string(),
+            size: i64::try_from(file.size).unwrap_or(i64::MAX),
+            modification_time: now,
+            data_change: true,
+            stats: Some(serde_json::json!({ "numRecords": file.rows }).to_string()),
+            ..Add::default()
+        })
+    }
+}
+
+/// Content that wants to be published.
+struct Next {
+    bytes: Bytes,
+    rows: usize,
+    silver_version: i64,
+}
+
+fn same_columns(table: &Schema, wanted: &Schema) -> bool {
+    table.fields() == wanted.fields()
+}

@@ -1,0 +1,120 @@
+//! Quarantine: one object for each refused record version, with the reason, who refused it, and where its input is.
+//!
+//! Never deletes by itself: a refused record waits until somebody replays it.
+
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::bronze::PluginStamp;
+use super::keys::{Key, Record, Tick, fingerprint};
+use super::{Lake, LakeError};
+use crate::seams::store::{Path, create, read};
+
+/// Where a record was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefusedAt {
+    /// Reading the source: no key, or a key twice in one tick.
+    Ingest,
+    /// The enrich stage.
+    Enrich,
+    /// The clean stage.
+    Clean,
+}
+
+impl RefusedAt {
+    /// The stage's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RefusedAt::Ingest => "ingest",
+            RefusedAt::Enrich => "enrich",
+            RefusedAt::Clean => "clean",
+        }
+    }
+}
+
+/// A refused record version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// Derived from stage, input and plugin: refusing it again writes the same object.
+    pub id: String,
+    /// Where it was refused.
+    pub stage: RefusedAt,
+    /// Stable code of the reason; `R001` is a refusal in the plugin's own words.
+    pub code: String,
+    /// Why.
+    pub reason: String,
+    /// The record's key, if it has one.
+    pub key: Option<Key>,
+    /// The tick that brought it.
+    pub seq: Tick,
+    /// Its input: `run=…/batch=….jsonl:LINE` of Bronze; for ingest the source.
+    pub input: String,
+    /// The plugin that refused it or broke on it.
+    pub plugin: Option<PluginStamp>,
+    /// The source's record.
+    pub record: Record,
+    /// The plugin's call stack and last log lines, if it broke.
+    pub details: Vec<String>,
+}
+
+/// A refusal in the plugin's own words.
+pub const REFUSED_BY_PLUGIN: &str = "R001";
+/// A field that the plugin requires is missing or of another type.
+pub const REFUSED_BY_PROJECTION: &str = "R002";
+/// The source's record has no key, or one that another record of the tick has.
+pub const REFUSED_BY_INGEST: &str = "R003";
+/// Tried as often as `[queue] max_receives` allows.
+pub const REFUSED_BY_RETRIES: &str = "R004";
+
+impl Refused {
+    /// The id of a refusal: the same stage, input and plugin digest always give the same one.
+    #[must_use]
+    pub fn id_of(stage: RefusedAt, input: &str, plugin: Option<&PluginStamp>) -> String {
+        let digest = plugin.map_or("", |plugin| plugin.digest.as_str());
+        format!("q-{}", fingerprint(&[stage.name().as_bytes(), input.as_bytes(), digest.as_bytes()]))
+    }
+}
+
+fn path(id: &str) -> Path {
+    Path::from(format!("_quarantine/{id}.json"))
+}
+
+/// Puts a record into quarantine. Doing so again changes nothing.
+pub async fn put(lake: &Lake, refused: &Refused) -> Result<(), LakeError> {
+    let path = path(&refused.id);
+    let body = serde_json::to_vec_pretty(refused).map_err(|error| LakeError::corrupt(&path, error))?;
+    create(&*lake.bronze, &path, body.into()).await?;
+    Ok(())
+}
+
+/// Puts several records into quarantine, some at a time.
+pub async fn put_all(lake: &Lake, refused: &[Refused]) -> Result<(), LakeError> {
+    let puts: Vec<_> = refused.iter().map(|one| put(lake, one)).collect();
+    futures::stream::iter(puts).buffer_unordered(16).try_collect().await
+}
+
+/// Ids of all refused records, sorted.
+pub async fn ids(lake: &Lake) -> Result<Vec<String>, LakeError> {
+    let mut ids = Vec::new();
+    let mut listing = lake.bronze.list(Some(&Path::from("_quarantine")));
+    while let Some(object) = listing.try_next().await? {
+        if let Some(id) = object.location.filename().and_then(|name| name.strip_suffix(".json")) {
+            ids.push(id.to_owned());
+        }
+    }
+    ids.sort();
+    Ok(ids)
+}
+
+/// All refused records, by id.
+pub async fn all(lake: &Lake) -> Result<Vec<Refused>, LakeError> {
+    let read = |id: String| async move {
+        let path = path(&id);
+        let bytes = read(&*lake.bronze, &path).await?;
+        serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(&path, error))
+    };
+    futures::stream::iter(ids(lake).await?).map(read).buffered(16).try_collect().await
+}

@@ -1,0 +1,330 @@
+//! Silver: one keyed Delta table in which the greatest version of each key stands.
+//!
+//! Does not clean anything and does not know a plugin: rows and their metadata come in together. Does not vacuum or compact.
+//!
+//! The table is partitioned by `_bucket`, [`bucket_of`] a row's key, with one Parquet file a bucket, sorted by `_key`. A commit replaces
+//! the files of the buckets that it touches, so writers on different buckets never disturb each other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::compute::concat_batches;
+use arrow::compute::kernels::cmp::eq;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use chrono::{DateTime, Utc};
+use deltalake_core::kernel::Action;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use sha2::Digest;
+
+use super::delta::{
+    self, DataFile, Draft, FileReader, Genesis, Outcome, Table, TableError, TableState, conform, evolve, metadata_with_schema,
+};
+use crate::seams::clock::Clock;
+use crate::seams::store::Store;
+
+mod bucket;
+mod merge;
+
+use bucket::Replacement;
+use merge::Incoming;
+
+/// The partition column.
+pub const BUCKET: &str = "_bucket";
+/// The column of a row's key.
+pub const KEY: &str = "_key";
+/// The column that orders the versions of a key.
+pub const ORD: &str = "_ord";
+/// The column of the tick.
+pub const SEQ: &str = "_seq";
+/// The column of the Bronze object and line.
+pub const SOURCE: &str = "_source";
+/// The column of the digest of the plugin that made the row.
+pub const PLUGIN: &str = "_plugin";
+
+/// Where the table's configuration keeps its number of buckets.
+const BUCKETS_SETTING: &str = "sluicebox.buckets";
+/// How many buckets one call reads and writes at once.
+const AT_ONCE: usize = 4;
+/// How often work that others have overtaken is redone before the writer gives up.
+const REDO_AT_MOST: u32 = 50;
+
+/// The bucket of a key: the first four bytes of the SHA-256 of its UTF-8 text, as a big-endian number, modulo the number of buckets.
+#[must_use]
+pub fn bucket_of(key: &str, buckets: NonZeroU32) -> u32 {
+    let digest: [u8; 32] = sha2::Sha256::digest(key).into();
+    let [a, b, c, d, ..] = digest;
+    u32::from_be_bytes([a, b, c, d]) % buckets
+}
+
+/// Where one row comes from and which version of its key it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowMeta {
+    /// The record's key.
+    pub key: String,
+    /// Orders the versions of a key, as text: `SEQ.GENERATION`.
+    pub ord: String,
+    /// The tick.
+    pub seq: DateTime<Utc>,
+    /// Bronze object and line: `run=…/batch=….jsonl:LINE`. Decides between versions of equal `ord`.
+    pub source: String,
+    /// Digest of the plugin that made the row.
+    pub plugin: String,
+}
+
+/// Rows of some record versions.
+///
+/// Neighbouring rows of equal key, `ord` and source are one version: a document may make several rows. A version given twice, apart from
+/// each other, counts once.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    /// The plugin's columns.
+    pub rows: RecordBatch,
+    /// One a row.
+    pub meta: Vec<RowMeta>,
+}
+
+/// What an upsert did. `written`, `superseded` and `unchanged` add up to the number of different versions given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upserted {
+    /// The table's version in which all of it holds.
+    pub version: i64,
+    /// Whether that version is this call's own; if not, nothing had to change.
+    pub committed: bool,
+    /// Versions that stand in the table now and did not before.
+    pub written: usize,
+    /// Versions that a greater version of their key has beaten.
+    pub superseded: usize,
+    /// Versions that stood in the table already.
+    pub unchanged: usize,
+    /// Versions in the table that a greater one has replaced.
+    pub replaced: usize,
+}
+
+/// A file of a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketFile {
+    /// Relative to the table.
+    pub path: String,
+    /// Equal for files of equal content.
+    pub content: String,
+    /// In bytes.
+    pub size: u64,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// The table at one version.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The version.
+    pub version: i64,
+    /// Buckets that have rows, and their files: one a bucket unless another engine has rewritten it.
+    pub buckets: BTreeMap<u32, Vec<BucketFile>>,
+    /// How many rows.
+    pub rows: u64,
+    state: Arc<TableState>,
+}
+
+impl Snapshot {
+    /// The columns that [`Silver::read`] gives: the plugin's, then `_key`, `_ord`, `_seq`, `_source` and `_plugin`.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        row_schema(&self.state)
+    }
+}
+
+/// The Silver table. Cheap to clone; clones share what they know of the log.
+#[derive(Clone, Debug)]
+pub struct Silver {
+    table: Arc<Table>,
+    /// The plugin's columns, normalised.
+    columns: SchemaRef,
+    buckets: NonZeroU32,
+}
+
+impl Silver {
+    /// Opens the table at the root of `store`, creating it when missing. `schema` is what the plugin produces; columns that it adds to the
+    /// table's are added there if they are nullable.
+    ///
+    /// # Errors
+    /// [`TableError::Schema`] if a column was removed, has another type or may no longer be null; [`TableError::Buckets`] if the table was made
+    /// with another number of buckets.
+    pub async fn open(store: Store, clock: Arc<dyn Clock>, schema: SchemaRef, buckets: NonZeroU32) -> Result<Silver, TableError> {
+        let name = "silver";
+        let columns = Arc::new(delta::normalise(name, &schema)?);
+        let genesis = Genesis {
+            schema: Arc::new(Schema::new(with_metadata_columns(columns.fields()))),
+            partitioned_by: vec![BUCKET.to_owned()],
+            configuration: HashMap::from([(BUCKETS_SETTING.to_owned(), buckets.to_string())]),
+        };
+        let table = Arc::new(Table::open(name, store, &Path::default(), clock, &genesis).await?);
+        let silver = Silver { table, columns, buckets };
+        silver.grow().await?;
+        Ok(silver)
+    }
+
+    /// Puts in each version that no greater version of its key has beaten, by `ord`, then source.
+    ///
+    /// Commutative, associative and idempotent: any calls with the same versions in any order, at once or twice, lead to equal rows.
+    pub async fn upsert(&self, versions: &Versions) -> Result<Upserted, TableError> {
+        let incoming = Arc::new(Incoming::sort(self.table.name(), versions, &self.columns, self.buckets)?);
+        let mut base = self.table.refresh().await?;
+        let mut done: BTreeMap<u32, Replacement> = BTreeMap::new();
+        for _ in 0..REDO_AT_MOST {
+            done.retain(|_, work| work.still_fits(&base));
+            let open: Vec<u32> = incoming.buckets().filter(|bucket| !done.contains_key(bucket)).collect();
+            let redone: Vec<Replacement> = stream::iter(open)
+                .map(|bucket| bucket::replace(&self.table, &base, Arc::clone(&incoming), bucket))
+                .buffer_unordered(AT_ONCE)
+                .try_collect()
+                .await?;
+            done.extend(redone.into_iter().map(|work| (work.bucket, work)));
+            let draft = self.draft(done.values());
+            if draft.actions.is_empty() {
+                return Ok(upserted(base.version_i64(), false, done.values()));
+            }
+            // Work that changes nothing rests on nothing: whatever comes after only has greater versions.
+            let holds = |state: &TableState| done.values().filter(|work| work.file.is_some()).all(|work| work.still_fits(state));
+            match self.table.commit(&base, &draft, holds).await? {
+                Outcome::Committed(state) => return Ok(upserted(state.version_i64(), true, done.values())),
+                Outcome::Overtaken(state) => base = state,
+            }
+        }
+        Err(TableError::Conflict { table: self.table.name().to_owned(), attempts: REDO_AT_MOST })
+    }
+
+    /// The newest version.
+    pub async fn snapshot(&self) -> Result<Snapshot, TableError> {
+        let state = self.table.refresh().await?;
+        let mut buckets: BTreeMap<u32, Vec<BucketFile>> = BTreeMap::new();
+        let mut rows = 0;
+        for file in state.files.values() {
+            let missing = |what: &str| TableError::corrupt(self.table.name(), format!("file `{}` has no {what}", file.path));
+            let bucket = bucket_in(file).ok_or_else(|| missing("`_bucket`"))?;
+            let file_rows = file.rows.ok_or_else(|| missing("number of rows in its statistics"))?;
+            rows += file_rows;
+            buckets.entry(bucket).or_default().push(BucketFile {
+                path: file.path.to_string(),
+                content: file.content_id().to_owned(),
+                size: file.size,
+                rows: file_rows,
+            });
+        }
+        Ok(Snapshot { version: state.version_i64(), buckets, rows, state })
+    }
+
+    /// The rows of one bucket, ordered by key unless another engine has rewritten the bucket; `columns` by name in the order given, all of
+    /// [`Snapshot::schema`] if `None`.
+    ///
+    /// # Errors
+    /// [`TableError::Schema`] if the table has no such column; [`TableError::Missing`] if the snapshot's files have been vacuumed since.
+    pub async fn read(&self, snapshot: &Snapshot, bucket: u32, columns: Option<&[&str]>) -> Result<Vec<RecordBatch>, TableError> {
+        let schema = match columns {
+            Some(names) => Arc::new(self.project(&snapshot.schema(), names)?),
+            None => snapshot.schema(),
+        };
+        bucket::read(&self.table, &snapshot.state, bucket, &schema).await
+    }
+
+    /// The rows of one key in the newest version, with all columns; no row if the key is not there.
+    pub async fn find(&self, key: &str) -> Result<RecordBatch, TableError> {
+        let state = self.table.refresh().await?;
+        let schema = row_schema(&state);
+        let corrupt = |error| TableError::corrupt(self.table.name(), error);
+        let mut found = Vec::new();
+        for batch in bucket::read(&self.table, &state, bucket_of(key, self.buckets), &schema).await? {
+            let Some(keys) = batch.column_by_name(KEY) else { continue };
+            let mask = eq(keys, &StringArray::new_scalar(key)).map_err(corrupt)?;
+            found.push(arrow::compute::filter_record_batch(&batch, &mask).map_err(corrupt)?);
+        }
+        concat_batches(&schema, &found).map_err(corrupt)
+    }
+
+    /// Holds the table against this plugin's columns and adds those that are new.
+    async fn grow(&self) -> Result<(), TableError> {
+        let name = self.table.name();
+        let mut base = self.table.refresh().await?;
+        for attempts in 0.. {
+            let setting = base.metadata.configuration().get(BUCKETS_SETTING).and_then(|text| text.parse::<u32>().ok());
+            let table_has = setting.ok_or_else(|| TableError::corrupt(name, format!("its configuration has no `{BUCKETS_SETTING}`")))?;
+            if table_has != self.buckets.get() {
+                return Err(TableError::Buckets { table: name.to_owned(), table_has, wanted: self.buckets.get() });
+            }
+            let has: Vec<Arc<Field>> = plugin_fields(&base.schema).cloned().collect();
+            let Some(fields) = evolve(name, &has, self.columns.fields())? else { return Ok(()) };
+            let schema = Schema::new(with_metadata_columns(&fields));
+            let metadata = metadata_with_schema(name, &base.metadata, &schema)?;
+            let draft = Draft { operation: "CHANGE COLUMNS", parameters: HashMap::new(), actions: vec![metadata.into()] };
+            let before = base.metadata.clone();
+            match self.table.commit(&base, &draft, |state| state.metadata == before).await? {
+                Outcome::Committed(_) => return Ok(()),
+                Outcome::Overtaken(state) if attempts < REDO_AT_MOST => base = state,
+                Outcome::Overtaken(_) => break,
+            }
+        }
+        Err(TableError::Conflict { table: name.to_owned(), attempts: REDO_AT_MOST })
+    }
+
+    fn draft<'a>(&self, done: impl Iterator<Item = &'a Replacement>) -> Draft {
+        let now = self.table.now();
+        let mut actions = Vec::new();
+        let mut touched = Vec::new();
+        for work in done {
+            let Some(file) = &work.file else { continue };
+            touched.push(work.bucket);
+            actions.extend(work.replaces.iter().map(|old| Action::Remove(old.remove(now))));
+            actions.push(Action::Add(bucket::add(file, work, now)));
+        }
+        Draft { operation: "MERGE", parameters: HashMap::from([("buckets".to_owned(), touched.into())]), actions }
+    }
+
+    fn project(&self, schema: &Schema, names: &[&str]) -> Result<Schema, TableError> {
+        let field = |name: &&str| {
+            schema.fields().iter().find(|field| field.name() == name).cloned().ok_or_else(|| TableError::Schema {
+                table: self.table.name().to_owned(),
+                columns: vec![delta::ColumnChange { name: (*name).to_owned(), table: None, wanted: Some("it".to_owned()) }],
+                hint: "`sluicebox check` compares what an aggregate reads with what clean produces",
+            })
+        };
+        Ok(Schema::new(names.iter().map(field).collect::<Result<Vec<_>, _>>()?))
+    }
+}
+
+fn upserted<'a>(version: i64, committed: bool, done: impl Iterator<Item = &'a Replacement>) -> Upserted {
+    let start = Upserted { version, committed, written: 0, superseded: 0, unchanged: 0, replaced: 0 };
+    done.fold(start, |sum, work| Upserted {
+        written: sum.written + work.counts.written,
+        superseded: sum.superseded + work.counts.superseded,
+        unchanged: sum.unchanged + work.counts.unchanged,
+        replaced: sum.replaced + work.counts.replaced,
+        ..sum
+    })
+}
+
+fn bucket_in(file: &DataFile) -> Option<u32> {
+    file.partition.get(BUCKET)?.as_deref()?.parse().ok()
+}
+
+/// The table's columns but the partition's, which no file holds.
+fn row_schema(state: &TableState) -> SchemaRef {
+    let fields = state.schema.fields().iter().filter(|field| field.name() != BUCKET);
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+}
+
+fn plugin_fields(schema: &Schema) -> impl Iterator<Item = &Arc<Field>> {
+    schema.fields().iter().filter(|field| ![BUCKET, KEY, ORD, SEQ, SOURCE, PLUGIN].contains(&field.name().as_str()))
+}
+
+fn with_metadata_columns(columns: &[Arc<Field>]) -> Vec<Arc<Field>> {
+    let own = |name: &str, ty| Arc::new(Field::new(name, ty, false));
+    let tick = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let mut fields = columns.to_vec();
+    fields.extend([KEY, ORD].map(|name| own(name, DataType::Utf8)));
+    fields.push(own(SEQ, tick));
+    fields.extend([SOURCE, PLUGIN].map(|name| own(name, DataType::Utf8)));
+    fields.push(own(BUCKET, DataType::Int32));
+    fields
+}

@@ -1,0 +1,134 @@
+//! One bucket: reading its rows, and making the file that replaces it.
+//!
+//! Does not commit, and decides nothing about versions: that is `merge`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use chrono::{DateTime, SecondsFormat};
+use deltalake_core::kernel::Add;
+use object_store::path::Path;
+use serde_json::json;
+
+use super::merge::{Counts, Incoming, Merged, merge};
+use super::{BUCKET, DataFile, FileReader, KEY, SEQ, Table, TableError, TableState, bucket_in, delta, row_schema};
+
+/// Longest key that goes into a file's statistics, in bytes.
+const STATS_KEY_AT_MOST: usize = 512;
+
+/// What is to become of a bucket.
+pub(super) struct Replacement {
+    /// Which.
+    pub(super) bucket: u32,
+    /// The bucket's files when the work was done.
+    pub(super) replaces: Vec<DataFile>,
+    /// The schema when the work was done.
+    schema: SchemaRef,
+    /// Its new file, or none if nothing changes.
+    pub(super) file: Option<NewFile>,
+    /// What happened to the versions.
+    pub(super) counts: Counts,
+}
+
+/// A bucket's new file.
+pub(super) struct NewFile {
+    written: delta::Written,
+    stats: String,
+}
+
+impl Replacement {
+    /// Whether the bucket and the columns are in `state` as they were when the work was done.
+    pub(super) fn still_fits(&self, state: &TableState) -> bool {
+        self.schema == row_schema(state) && self.replaces.iter().eq(files_of(state, self.bucket))
+    }
+}
+
+fn files_of(state: &TableState, bucket: u32) -> impl Iterator<Item = &DataFile> {
+    state.files.values().filter(move |file| bucket_in(file) == Some(bucket))
+}
+
+/// The rows of a bucket, with exactly the columns of `schema`.
+pub(super) async fn read(
+    table: &Table,
+    state: &TableState,
+    bucket: u32,
+    schema: &SchemaRef,
+) -> Result<Vec<RecordBatch>, TableError> {
+    let reader = FileReader { table: table.name(), store: table.store(), version: state.version };
+    let mut rows = Vec::new();
+    for file in files_of(state, bucket) {
+        rows.extend(reader.read(file, schema).await?);
+    }
+    Ok(rows)
+}
+
+/// Merges what comes into a bucket with what is there, and writes the result if it differs.
+pub(super) async fn replace(
+    table: &Table,
+    state: &TableState,
+    incoming: Arc<Incoming>,
+    bucket: u32,
+) -> Result<Replacement, TableError> {
+    let schema = row_schema(state);
+    let there = read(table, state, bucket, &schema).await?;
+    let (name, columns) = (table.name().to_owned(), Arc::clone(&schema));
+    // Sorting and compressing a bucket takes a while: not on the reactor.
+    let work = tokio::task::spawn_blocking(move || {
+        let Merged { rows, counts } = merge(&name, there, &incoming, bucket, &columns)?;
+        let encoded = match rows {
+            Some(rows) => Some((delta::encode(&name, &rows)?, statistics(&rows), rows.num_rows())),
+            None => None,
+        };
+        Ok((encoded, counts))
+    });
+    let (encoded, counts) = work.await.map_err(|error| TableError::input(table.name(), error))??;
+    let file = match encoded {
+        Some((bytes, stats, rows)) => {
+            let folder = Path::from(format!("{BUCKET}={bucket}"));
+            Some(NewFile { written: delta::write(table.name(), table.store(), &folder, bytes, rows).await?, stats })
+        }
+        None => None,
+    };
+    Ok(Replacement { bucket, replaces: files_of(state, bucket).cloned().collect(), schema, file, counts })
+}
+
+/// The action that brings a bucket's new file into the table.
+pub(super) fn add(file: &NewFile, work: &Replacement, now: i64) -> Add {
+    Add {
+        path: file.written.path.to_string(),
+        partition_values: HashMap::from([(BUCKET.to_owned(), Some(work.bucket.to_string()))]),
+        size: i64::try_from(file.written.size).unwrap_or(i64::MAX),
+        modification_time: now,
+        data_change: true,
+        stats: Some(file.stats.clone()),
+        ..Add::default()
+    }
+}
+
+/// Delta's statistics of a file whose rows are sorted by key: how many, and the range of `_key` and `_seq`.
+fn statistics(rows: &RecordBatch) -> String {
+    let mut least = serde_json::Map::new();
+    let mut greatest = serde_json::Map::new();
+    if let Some(keys) = rows.column_by_name(KEY).and_then(|keys| keys.as_string_opt::<i32>()) {
+        let ends = (!keys.is_empty()).then(|| (keys.value(0), keys.value(keys.len() - 1)));
+        if let Some((first, last)) = ends.filter(|(first, last)| first.len().max(last.len()) <= STATS_KEY_AT_MOST) {
+            least.insert(KEY.to_owned(), first.into());
+            greatest.insert(KEY.to_owned(), last.into());
+        }
+    }
+    if let Some(ticks) = rows.column_by_name(SEQ).and_then(|ticks| ticks.as_primitive_opt::<TimestampMicrosecondType>()) {
+        let text = |micros| {
+            // Statistics have milliseconds; a bound must not exclude the value that it was cut from.
+            DateTime::from_timestamp_micros(micros).map(|tick| tick.to_rfc3339_opts(SecondsFormat::Millis, true))
+        };
+        let bounds = arrow::compute::min(ticks).zip(arrow::compute::max(ticks).map(|micros| micros.saturating_add(999)));
+        if let Some((first, last)) = bounds.and_then(|(first, last)| text(first).zip(text(last))) {
+            least.insert(SEQ.to_owned(), first.into());
+            greatest.insert(SEQ.to_owned(), last.into());
+        }
+    }
+    let nulls = json!({ KEY: 0, SEQ: 0 });
+    json!({ "numRecords": rows.num_rows(), "minValues": least, "maxValues": greatest, "nullCount": nulls }).to_string()
+}

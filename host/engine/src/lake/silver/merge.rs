@@ -1,0 +1,172 @@
+//! Which version of a key stands: a join, so that order and repetition do not matter.
+//!
+//! Does no I/O.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::{Schema, SchemaRef};
+
+use super::{KEY, ORD, RowMeta, SOURCE, TableError, Versions, bucket_of, conform, with_metadata_columns};
+
+/// The versions of one call, by bucket.
+pub(super) struct Incoming {
+    /// The plugin's columns, then the metadata columns.
+    rows: RecordBatch,
+    /// For each bucket its versions.
+    units: BTreeMap<u32, Vec<Unit>>,
+}
+
+/// The rows of one version in [`Incoming::rows`].
+struct Unit {
+    meta: RowMeta,
+    rows: Range<usize>,
+}
+
+/// What happened to the versions of one call in one bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) written: usize,
+    pub(super) superseded: usize,
+    pub(super) unchanged: usize,
+    pub(super) replaced: usize,
+}
+
+/// A merged bucket.
+pub(super) struct Merged {
+    /// All rows of the bucket, sorted by key; none if they are as before.
+    pub(super) rows: Option<RecordBatch>,
+    pub(super) counts: Counts,
+}
+
+impl Incoming {
+    /// Sorts versions into buckets. `columns` are the plugin's columns, to which the rows are held.
+    pub(super) fn sort(table: &str, versions: &Versions, columns: &SchemaRef, buckets: NonZeroU32) -> Result<Self, TableError> {
+        let (rows, meta) = (versions.rows.num_rows(), &versions.meta);
+        if rows != meta.len() {
+            return Err(TableError::input(table, format!("{rows} rows with metadata of {} rows", meta.len())));
+        }
+        let mut units: BTreeMap<u32, Vec<Unit>> = BTreeMap::new();
+        let mut start = 0;
+        for run in meta.chunk_by(|a, b| version_of(a) == version_of(b)) {
+            let end = start + run.len();
+            if let Some(first) = run.first() {
+                let unit = Unit { meta: first.clone(), rows: start..end };
+                units.entry(bucket_of(&first.key, buckets)).or_default().push(unit);
+            }
+            start = end;
+        }
+        Ok(Incoming { rows: with_metadata(table, &conform(table, &versions.rows, columns)?, meta)?, units })
+    }
+
+    /// The buckets that get something.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = u32> {
+        self.units.keys().copied()
+    }
+}
+
+fn version_of(meta: &RowMeta) -> (&str, &str, &str) {
+    (&meta.key, &meta.ord, &meta.source)
+}
+
+fn with_metadata(table: &str, rows: &RecordBatch, meta: &[RowMeta]) -> Result<RecordBatch, TableError> {
+    let text = |of: fn(&RowMeta) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(meta.iter().map(of))) };
+    let ticks = TimestampMicrosecondArray::from_iter_values(meta.iter().map(|meta| meta.seq.timestamp_micros()));
+    let mut columns = rows.columns().to_vec();
+    columns.extend([text(|meta| &meta.key), text(|meta| &meta.ord), Arc::new(ticks.with_timezone("UTC"))]);
+    columns.extend([text(|meta| &meta.source), text(|meta| &meta.plugin)]);
+    let mut fields = with_metadata_columns(rows.schema().fields());
+    // The last one is the partition column, which no file holds.
+    fields.truncate(columns.len());
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|error| TableError::input(table, error))
+}
+
+/// The version of a key that stands so far.
+struct Standing<'a> {
+    version: (&'a str, &'a str),
+    /// Whether it came with this call.
+    new: bool,
+    /// Batch and row of each of its rows; batch 0 is what comes in.
+    rows: Vec<(usize, usize)>,
+}
+
+/// The bucket's rows after the call. `there` are its rows before, `schema` is what all rows shall have.
+pub(super) fn merge(
+    table: &str,
+    there: Vec<RecordBatch>,
+    incoming: &Incoming,
+    bucket: u32,
+    schema: &SchemaRef,
+) -> Result<Merged, TableError> {
+    let mut batches = vec![conform(table, &incoming.rows, schema)?];
+    batches.extend(there);
+    let mut standing = standing_in(table, &batches)?;
+    let units = incoming.units.get(&bucket).map(Vec::as_slice).unwrap_or_default();
+    let mut counts = Counts::default();
+    for unit in units {
+        offer(&mut standing, unit, &mut counts);
+    }
+    count(&standing, units, &mut counts);
+    if counts.written == 0 {
+        return Ok(Merged { rows: None, counts });
+    }
+    let order: Vec<(usize, usize)> = standing.values().flat_map(|standing| &standing.rows).copied().collect();
+    let batches: Vec<&RecordBatch> = batches.iter().collect();
+    let rows = interleave_record_batch(&batches, &order).map_err(|error| TableError::corrupt(table, error))?;
+    Ok(Merged { rows: Some(rows), counts })
+}
+
+/// What stands in the batches after the first.
+fn standing_in<'a>(table: &str, batches: &'a [RecordBatch]) -> Result<BTreeMap<&'a str, Standing<'a>>, TableError> {
+    let mut standing: BTreeMap<&str, Standing<'_>> = BTreeMap::new();
+    for (batch_index, batch) in batches.iter().enumerate().skip(1) {
+        let text = |name: &str| {
+            let column = batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+            column.ok_or_else(|| TableError::corrupt(table, format!("a file has no column `{name}` of text")))
+        };
+        let (keys, ords, sources) = (text(KEY)?, text(ORD)?, text(SOURCE)?);
+        for row in 0..batch.num_rows() {
+            let version = (ords.value(row), sources.value(row));
+            let here = (batch_index, row);
+            let entry = standing.entry(keys.value(row)).or_insert_with(|| Standing { version, new: false, rows: Vec::new() });
+            match version.cmp(&entry.version) {
+                Ordering::Equal => entry.rows.push(here),
+                Ordering::Greater => *entry = Standing { version, new: false, rows: vec![here] },
+                Ordering::Less => {}
+            }
+        }
+    }
+    Ok(standing)
+}
+
+fn offer<'a>(standing: &mut BTreeMap<&'a str, Standing<'a>>, unit: &'a Unit, counts: &mut Counts) {
+    let version = (unit.meta.ord.as_str(), unit.meta.source.as_str());
+    let fresh = || Standing { version, new: true, rows: unit.rows.clone().map(|row| (0, row)).collect() };
+    match standing.get_mut(unit.meta.key.as_str()) {
+        Some(entry) if entry.version < version => {
+            counts.replaced += usize::from(!entry.new);
+            *entry = fresh();
+        }
+        Some(_) => {}
+        None => {
+            standing.insert(&unit.meta.key, fresh());
+        }
+    }
+}
+
+/// Counts each different version of the call once, by what stands in the end.
+fn count(standing: &BTreeMap<&str, Standing<'_>>, units: &[Unit], counts: &mut Counts) {
+    let versions: BTreeSet<_> = units.iter().map(|unit| version_of(&unit.meta)).collect();
+    for (key, ord, source) in versions {
+        match standing.get(key) {
+            Some(winner) if winner.version == (ord, source) && winner.new => counts.written += 1,
+            Some(winner) if winner.version == (ord, source) => counts.unchanged += 1,
+            _ => counts.superseded += 1,
+        }
+    }
+}

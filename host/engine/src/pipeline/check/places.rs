@@ -1,0 +1,221 @@
+//! `[pipeline]`, `[schedule]`, `[source]`, `[queue]` and `[lake]`: what the pipeline is called, when it ticks, and where things are.
+//!
+//! Does not look whether anything is at those places.
+
+use std::collections::BTreeSet;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use crate::pipeline::authored::{Entry, Node, Value};
+use crate::pipeline::code;
+use crate::pipeline::overlay::one_of;
+use crate::pipeline::plan::{LakePlaces, Location, QueueSettings, Source, SourceFormat};
+use crate::pipeline::problem::{Findings, Wrong, did_you_mean};
+use crate::pipeline::reader::{Section, wrong_type};
+use crate::pipeline::schedule::{Missed, NICKNAMES, Schedule, ScheduleError};
+use crate::pipeline::uris;
+use crate::pipeline::values;
+
+const FORMATS: &[(&str, SourceFormat)] = &[
+    ("csv", SourceFormat::Csv),
+    ("json", SourceFormat::Json),
+    ("jsonl", SourceFormat::JsonLines),
+    ("parquet", SourceFormat::Parquet),
+];
+const MISSED: &[(&str, Missed)] = &[("skip", Missed::Skip), ("once", Missed::Once), ("all", Missed::All)];
+
+pub(super) fn pipeline_name(top: &Section<'_>, out: &mut Findings) -> Option<String> {
+    let section = top.section("pipeline", "pipeline", out);
+    section.require("name", "name = \"orders\"", out);
+    section.parsed("name", values::name, out)
+}
+
+pub(super) fn schedule(top: &Section<'_>, out: &mut Findings) -> Option<Schedule> {
+    top.table.get("schedule")?;
+    let section = top.section("schedule", "schedule", out);
+    section.require("cron", "cron = \"0 3 * * *\"", out);
+    let zone = section.parsed("timezone", timezone, out).unwrap_or(Tz::UTC);
+    let missed = section.parsed("missed", |text| word(text, "missed", MISSED), out).unwrap_or_default();
+    section.parsed("cron", |text| Schedule::parse(text, zone, missed).map_err(|error| explain_cron(text, error)), out)
+}
+
+pub(super) fn source(top: &Section<'_>, out: &mut Findings) -> Option<Source> {
+    let section = top.section("source", "source", out);
+    section.require("uri", "uri = \"data/orders.csv\"", out);
+    section.require("key", "key = [\"id\"]", out);
+    let location = section.parsed("uri", uris::location, out);
+    let given = section.parsed("format", |text| word(text, "format", FORMATS), out);
+    let format = match &location {
+        Some(location) if section.table.get("format").is_none() => section.parsed("uri", |_| format_of(location), out),
+        _ => given,
+    };
+    let key = section.table.get("key").and_then(|entry| key_columns(entry, out));
+    let order_by = section.parsed("order_by", values::order_by, out);
+    let top_n = section.number("top_n", 1..=u32::MAX, 10, out);
+    let batch_size = section.number("batch_size", 1..=100_000, 1, out);
+    Some(Source {
+        location: location?,
+        format: format?,
+        key: key?,
+        order_by,
+        top_n: NonZeroUsize::new(usize::try_from(top_n).ok()?)?,
+        batch_size: NonZeroUsize::new(usize::try_from(batch_size).ok()?)?,
+    })
+}
+
+pub(super) fn queue(top: &Section<'_>, out: &mut Findings) -> QueueSettings {
+    let section = top.section("queue", "queue", out);
+    let hour = Duration::from_secs(3_600);
+    let default = Duration::from_secs(60);
+    QueueSettings {
+        url: section.parsed("url", uris::base_url, out),
+        // SQS keeps a message invisible for at most 12 hours, and counts receives up to 1,000.
+        visibility_timeout: section.duration("visibility_timeout", Duration::from_secs(1)..=12 * hour, default, out),
+        max_receives: NonZeroU32::new(section.number("max_receives", 1..=1_000, 10, out)).unwrap_or(NonZeroU32::MIN),
+    }
+}
+
+pub(super) fn lake(top: &Section<'_>, out: &mut Findings) -> Option<LakePlaces> {
+    let section = top.section("lake", "lake", out);
+    let mut place = |key: &str| match section.table.get(key) {
+        Some(_) => section.parsed(key, uris::layer, out),
+        None => Some(Location::Local(format!("lake/{key}"))),
+    };
+    let (bronze, silver, gold) = (place("bronze"), place("silver"), place("gold"));
+    let buckets = NonZeroU32::new(section.number("buckets", 1..=4_096, 16, out))?;
+    let layers = [("bronze", &bronze), ("silver", &silver), ("gold", &gold)];
+    refuse_overlap(&section, &layers.map(|(name, place)| (name, place.as_ref().map(folder))), out);
+    Some(LakePlaces { bronze: bronze?, silver: silver?, gold: gold?, buckets })
+}
+
+/// A listing of one layer must not meet objects of another.
+fn refuse_overlap(section: &Section<'_>, layers: &[(&str, Option<String>)], out: &mut Findings) {
+    for (index, (inner, inside)) in layers.iter().enumerate() {
+        for (outer, outside) in layers.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, layer)| layer) {
+            let (Some(inside), Some(outside)) = (inside, outside) else { continue };
+            let same = inside == outside;
+            // Two layers in one place are one problem, and that of the second.
+            if !inside.starts_with(outside.as_str()) || (same && inner < outer) {
+                continue;
+            }
+            let entry = section.table.get(inner).or_else(|| section.table.get(outer));
+            let at = entry.map_or(&section.at, |entry| &entry.node.at);
+            let relation = if same { "at the same place as" } else { "inside" };
+            let wrong = Wrong::new(code::LAYERS_OVERLAP, format!("layer `{inner}` is {relation} layer `{outer}`"));
+            out.error(
+                at,
+                wrong
+                    .expected("a place of its own")
+                    .hint(format!("for example `{}-{inner}`", outside.trim_end_matches('/'))),
+            );
+        }
+    }
+}
+
+/// With one `/` between and behind its parts, so that one place is inside another where its text begins with it.
+fn folder(place: &Location) -> String {
+    let text = place.to_string();
+    let (root, path) = match text.split_once("://") {
+        Some((scheme, path)) => (format!("{scheme}://"), path),
+        None => (if text.starts_with('/') { "/".to_owned() } else { String::new() }, text.as_str()),
+    };
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    parts.fold(root, |path, part| path + part + "/")
+}
+
+fn key_columns(entry: &Entry, out: &mut Findings) -> Option<Vec<String>> {
+    let Value::Array(items) = &entry.node.value else {
+        let mut wrong = wrong_type("key", "a list of columns", &entry.node);
+        if let Value::Text(column) = &entry.node.value {
+            wrong = wrong.hint(format!("write `key = [\"{column}\"]`"));
+        }
+        out.error(&entry.node.at, wrong);
+        return None;
+    };
+    if items.is_empty() {
+        let wrong = Wrong::new(code::EMPTY, "`key` names no column").expected("the columns that tell records apart");
+        out.error(&entry.node.at, wrong.hint("for example `key = [\"id\"]`"));
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    let columns: Vec<String> = items.iter().filter_map(|item| key_column(item, &mut seen, out)).collect();
+    (columns.len() == items.len()).then_some(columns)
+}
+
+fn key_column<'t>(item: &'t Node, seen: &mut BTreeSet<&'t str>, out: &mut Findings) -> Option<String> {
+    let Value::Text(column) = &item.value else {
+        out.error(&item.at, wrong_type("key", "a list of strings", item));
+        return None;
+    };
+    if column.trim().is_empty() {
+        out.error(&item.at, Wrong::new(code::EMPTY, "a column without a name"));
+        return None;
+    }
+    if !seen.insert(column) {
+        out.error(&item.at, Wrong::new(code::DUPLICATE_NAME, format!("column `{column}` stands twice in `key`")));
+        return None;
+    }
+    Some(column.clone())
+}
+
+fn format_of(location: &Location) -> Result<SourceFormat, Wrong> {
+    let path = match location {
+        Location::Local(path) => path.as_str(),
+        Location::Remote(url) => url.path(),
+    };
+    let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).unwrap_or_default();
+    let wanted = if extension == "ndjson" { "jsonl" } else { extension.as_str() };
+    let known = FORMATS.iter().find(|(word, _)| *word == wanted).map(|(_, format)| *format);
+    known.ok_or_else(|| {
+        let wrong = Wrong::new(code::UNKNOWN_FORMAT, format!("`{name}` does not tell how the source is written"));
+        let words = FORMATS.iter().map(|(word, _)| *word);
+        wrong
+            .expected("a name ending in `.csv`, `.json`, `.jsonl` or `.parquet`")
+            .hint(format!("add `format`: {}", one_of(words)))
+    })
+}
+
+fn timezone(text: &str) -> Result<Tz, Wrong> {
+    text.parse().map_err(|_| {
+        let wrong = Wrong::new(code::BAD_TIMEZONE, format!("there is no time zone `{text}`"));
+        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let city =
+            chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).find(|name| name.rsplit('/').next() == Some(text));
+        let hint = city.map(|zone| format!("did you mean `{zone}`?")).or_else(|| did_you_mean(text, names));
+        wrong.expected("a name of the IANA time zone database, such as `Europe/Berlin` or `UTC`").maybe_hint(hint)
+    })
+}
+
+fn explain_cron(text: &str, error: ScheduleError) -> Wrong {
+    let wrong = Wrong::new(code::BAD_CRON, error.to_string());
+    match error {
+        ScheduleError::FieldCount { got, expected } => {
+            let seconds = text.split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
+            let hint = match got {
+                6 => Some(format!("leave the seconds away: `{seconds}` (EventBridge's six fields stand in `cron(…)`)")),
+                _ if text.starts_with("rate(") => Some("write a rate as steps: `*/15 * * * *`".to_owned()),
+                _ => None,
+            };
+            wrong.expected(expected).maybe_hint(hint)
+        }
+        ScheduleError::Field { expected, .. } => wrong.expected(expected),
+        ScheduleError::Nickname(name) => {
+            let names = || NICKNAMES.iter().map(|(name, _)| *name);
+            wrong.expected(one_of(names())).maybe_hint(did_you_mean(&name, names()))
+        }
+        ScheduleError::QuestionMarks => wrong.hint("write `?` for the day that does not matter: `cron(0 3 * * ? *)`"),
+        ScheduleError::Never(_) => wrong.expected("a day that exists"),
+    }
+}
+
+/// The meaning of one of a few words.
+fn word<T: Copy>(text: &str, key: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
+    let names = || words.iter().map(|(word, _)| *word);
+    words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let wrong = Wrong::new(code::UNKNOWN_WORD, format!("`{key}` cannot be `{text}`"));
+        wrong.expected(one_of(names())).maybe_hint(did_you_mean(text, names()))
+    })
+}

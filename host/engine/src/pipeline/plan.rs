@@ -1,0 +1,248 @@
+//! A pipeline that can run: every name resolved, every number in range, every unit gone.
+//!
+//! Serializes to JSON with durations in milliseconds, sizes in bytes, and places, templates and secrets in their text form.
+//! Holds no text that still has to be parsed, no default that still has to be applied, and no secret's value.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use serde::Serialize;
+use url::Url;
+
+use super::describe::{as_json, as_millis, as_millis_with_fraction, as_optional_text, as_text, as_texts};
+use super::schedule::Schedule;
+pub use crate::seams::secrets::SecretRef;
+
+/// One pipeline.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// Its name: `[a-z0-9][a-z0-9_-]{0,62}`.
+    pub name: String,
+    /// When it ticks; `None` runs only on demand.
+    pub schedule: Option<Schedule>,
+    /// Where its records come from.
+    pub source: Source,
+    /// How messages are handed out.
+    pub queue: QueueSettings,
+    /// Secrets by the name that endpoints use.
+    #[serde(serialize_with = "as_texts")]
+    pub secrets: BTreeMap<String, SecretRef>,
+    /// The only doors out, by the name that plugins use.
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// The enrich stage; without one the source's record is the Bronze document.
+    pub enrich: Option<Stage>,
+    /// The clean stage.
+    pub clean: Stage,
+    /// The aggregates, in the order of the file, names unique.
+    pub aggregates: Vec<Aggregate>,
+    /// Where the layers are.
+    pub lake: LakePlaces,
+}
+
+/// A source of records.
+#[derive(Clone, Debug, Serialize)]
+pub struct Source {
+    /// Where it is.
+    pub location: Location,
+    /// How it is written.
+    pub format: SourceFormat,
+    /// The columns that make a record the same record tomorrow, at least one.
+    pub key: Vec<String>,
+    /// Order by which the first `top_n` are taken; `None` is the source's own order.
+    pub order_by: Option<OrderBy>,
+    /// How many records a tick takes.
+    pub top_n: NonZeroUsize,
+    /// How many records a message carries.
+    pub batch_size: NonZeroUsize,
+}
+
+/// Where an object or a layer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A path of this machine, relative to the folder of `pipeline.toml`.
+    Local(String),
+    /// `s3://bucket/key`, `http://…` or `https://…`.
+    Remote(Url),
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Location::Local(path) => f.write_str(path),
+            Location::Remote(url) => url.fmt(f),
+        }
+    }
+}
+
+/// How a source is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceFormat {
+    /// RFC 4180 with a header line; every value is text, an empty one is null.
+    Csv,
+    /// One JSON array of objects.
+    Json,
+    /// One JSON object a line.
+    JsonLines,
+    /// Apache Parquet.
+    Parquet,
+}
+
+/// `column [asc|desc]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderBy {
+    /// Column of the source.
+    pub column: String,
+    /// Largest first. Records without a value come last either way.
+    pub descending: bool,
+}
+
+/// How messages are handed out.
+#[derive(Clone, Debug, Serialize)]
+pub struct QueueSettings {
+    /// Where the queue is; `None` is the embedded one beside the pipeline's state.
+    #[serde(serialize_with = "as_optional_text")]
+    pub url: Option<Url>,
+    /// How long a delivered message stays invisible.
+    #[serde(serialize_with = "as_millis")]
+    pub visibility_timeout: Duration,
+    /// How often a message may be received before it counts as poison.
+    pub max_receives: NonZeroU32,
+}
+
+/// A service that a plugin may have called.
+#[derive(Clone, Debug, Serialize)]
+pub struct Endpoint {
+    /// Scheme, host and base path. `http` only for loopback hosts.
+    #[serde(serialize_with = "as_text")]
+    pub url: Url,
+    /// Query parameters that the host adds to every request.
+    pub query: Vec<(String, Template)>,
+    /// Headers that the host adds to every request, names in lower case.
+    pub headers: Vec<(String, Template)>,
+    /// Most requests in a second; `None` is unbounded.
+    pub rate: Option<Rate>,
+    /// For one request, from connecting to the last byte.
+    #[serde(serialize_with = "as_millis")]
+    pub timeout: Duration,
+    /// How often a request is tried before the record is given back to the queue.
+    pub attempts: NonZeroU32,
+    /// Most decoded bytes of one answer.
+    pub max_body: u64,
+}
+
+/// Text with secrets in it, as `{secret:name}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(pub Vec<TemplatePart>);
+
+impl std::fmt::Display for Template {
+    /// As it is written, secrets by name.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for part in &self.0 {
+            match part {
+                TemplatePart::Text(text) => f.write_str(text)?,
+                TemplatePart::Secret(name) => write!(f, "{{secret:{name}}}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A piece of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplatePart {
+    /// Text as it stands.
+    Text(String),
+    /// The value of the secret of that name, a key of [`Plan::secrets`].
+    Secret(String),
+}
+
+/// `requests/unit`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Rate {
+    /// The time between two requests at an even pace.
+    #[serde(serialize_with = "as_millis_with_fraction")]
+    pub interval: Duration,
+    /// How many may be sent at once after a pause.
+    pub burst: NonZeroU32,
+}
+
+/// A stage's plugin and what it may use.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stage {
+    /// Where its component is.
+    pub plugin: PluginRef,
+    /// The digest that the component must have: 64 lower-case hexadecimal digits.
+    pub sha256: Option<String>,
+    /// The plugin's configuration: the text of one JSON object with its keys sorted.
+    #[serde(serialize_with = "as_json")]
+    pub config: String,
+    /// What each call may use.
+    pub limits: Limits,
+    /// How many units of work the stage has under way at once in one process.
+    pub concurrency: NonZeroUsize,
+}
+
+/// An aggregate stage.
+#[derive(Clone, Debug, Serialize)]
+pub struct Aggregate {
+    /// Its name, that of its Gold table: `[a-z0-9][a-z0-9_-]{0,62}`.
+    pub name: String,
+    /// Its plugin.
+    pub stage: Stage,
+}
+
+/// Where a component is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginRef {
+    /// A crate of the project's `plugins/` folder, by its folder's name: the component is `plugins/NAME/NAME.wasm`.
+    Crate(String),
+    /// A `.wasm` file, or an object.
+    File(Location),
+}
+
+impl std::fmt::Display for PluginRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PluginRef::Crate(name) => f.write_str(name),
+            PluginRef::File(location) => location.fmt(f),
+        }
+    }
+}
+
+/// Where the layers are.
+#[derive(Clone, Debug, Serialize)]
+pub struct LakePlaces {
+    /// Raw documents, kept answers, quarantine.
+    pub bronze: Location,
+    /// The keyed table.
+    pub silver: Location,
+    /// The aggregates' tables.
+    pub gold: Location,
+    /// Into how many buckets Silver is divided. Fixed when the table is made.
+    pub buckets: NonZeroU32,
+}
+
+/// What one plugin call may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Bytes of linear memory, summed over all memories of the instance.
+    pub memory: u64,
+    /// Wall-clock time of one call, instantiation included.
+    #[serde(serialize_with = "as_millis")]
+    pub deadline: Duration,
+    /// Bytes that one call may return.
+    pub output: u64,
+    /// Bytes of log that one call may write; what is over is counted and dropped.
+    pub log: u64,
+    /// Bytes of the call stack.
+    pub stack: u64,
+}
+
+impl Default for Limits {
+    /// 128 MiB of memory, 5 s, 64 MiB of output, 64 KiB of log, 1 MiB of stack.
+    fn default() -> Self {
+        Limits { memory: 128 << 20, deadline: Duration::from_secs(5), output: 64 << 20, log: 64 << 10, stack: 1 << 20 }
+    }
+}

@@ -1,0 +1,54 @@
+//! Counters of what a running pipeline has done, for whoever shows them.
+//!
+//! Not a source of truth: it starts at zero with the process. What is true is in the lake (`crate::status`).
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters of one pipeline in this process. All in records unless said otherwise.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Taken from the source by this process's ticks.
+    pub taken: AtomicU64,
+    /// In a Bronze object, whatever the outcome: by this process, or found done by it.
+    pub enriched: AtomicU64,
+    /// Cleaned, skipped or quarantined by the clean stage.
+    pub cleaned: AtomicU64,
+    /// Outgoing requests.
+    pub requests: AtomicU64,
+    /// Answers found kept.
+    pub kept_answers: AtomicU64,
+    /// Records put into quarantine.
+    pub quarantined: AtomicU64,
+    /// Gold commits, in tables.
+    pub published: AtomicU64,
+    /// Deliveries given back to be tried again.
+    pub retried: AtomicU64,
+    waiting_for: Mutex<Option<String>>,
+}
+
+impl Progress {
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// The value of a counter.
+    #[must_use]
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+
+    /// Says why a consumer rests; `None` when it goes on.
+    pub fn set_waiting_for(&self, reason: Option<String>) {
+        if let Ok(mut waiting) = self.waiting_for.lock() {
+            *waiting = reason;
+        }
+    }
+
+    /// Why a consumer rests, if one does.
+    #[must_use]
+    pub fn waiting_for(&self) -> Option<String> {
+        self.waiting_for.lock().ok().and_then(|waiting| waiting.clone())
+    }
+}

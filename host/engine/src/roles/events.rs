@@ -1,0 +1,84 @@
+//! What the queues carry: batches of records to enrich, names of new objects to clean, versions to aggregate.
+//!
+//! Does not send or receive.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::lake::bronze::Message;
+use crate::lake::{Lake, LakeError};
+use crate::seams::store::{Path, create, read};
+
+/// A body over this many bytes goes through the store: SQS takes 1 MiB, and an event must fit everywhere.
+const MOST_INLINE: usize = 200 << 10;
+
+/// Work for the enrich stage.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum EnrichWork {
+    /// The message itself.
+    Inline(Message),
+    /// The object of Bronze that holds the message.
+    Stored(String),
+}
+
+/// A new object of Bronze: work for the clean stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewObject {
+    /// Its path in Bronze.
+    pub bronze: String,
+}
+
+/// A new version of Silver: work for the aggregate stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewVersion {
+    /// The version, or an earlier one of the same table: the stage always reads the latest.
+    pub silver: i64,
+}
+
+/// The body for `message`.
+pub async fn enrich_body(lake: &Lake, message: Message) -> Result<Bytes, LakeError> {
+    let path = Path::from(format!("run={}/_message-{:05}-{}.json", message.tick, message.batch, message.id));
+    let body = encode(&EnrichWork::Inline(message));
+    if body.len() <= MOST_INLINE {
+        return Ok(body);
+    }
+    create(&*lake.bronze, &path, body).await?;
+    Ok(encode(&EnrichWork::Stored(path.to_string())))
+}
+
+/// The message that a body stands for; `Err(Ok(reason))` if it is none and never will be.
+pub async fn enrich_work(lake: &Lake, body: &Bytes) -> Result<Message, Unreadable> {
+    match decode::<EnrichWork>(body)? {
+        EnrichWork::Inline(message) => Ok(message),
+        EnrichWork::Stored(path) => {
+            let body = read(&*lake.bronze, &Path::from(path)).await.map_err(|error| Unreadable::Now(error.into()))?;
+            match decode::<EnrichWork>(&body)? {
+                EnrichWork::Inline(message) => Ok(message),
+                EnrichWork::Stored(_) => Err(Unreadable::Ever("a stored message points to another stored message".to_owned())),
+            }
+        }
+    }
+}
+
+/// Why a body is no work.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// It cannot be read now.
+    Now(Failure),
+    /// It is not what this queue carries, and never will be.
+    Ever(String),
+}
+
+/// The JSON of an event.
+pub fn encode<T: Serialize>(event: &T) -> Bytes {
+    serde_json::to_vec(event).unwrap_or_default().into()
+}
+
+/// The event in `body`.
+pub fn decode<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Unreadable> {
+    serde_json::from_slice(body).map_err(|error| Unreadable::Ever(error.to_string()))
+}

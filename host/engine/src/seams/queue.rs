@@ -1,0 +1,97 @@
+//! Durable messages between the roles, with the meaning of SQS.
+//!
+//! Does not know what is in a message, nor when one is poison: the consumer driver decides.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use thiserror::Error;
+
+/// The right to settle one delivery. A later delivery of the same message has another receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Receipt(pub String);
+
+/// A message as handed to one consumer.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Names this delivery to `ack`, `release` and `extend`.
+    pub receipt: Receipt,
+    /// Identifies the message over all its deliveries.
+    pub id: String,
+    /// The message.
+    pub body: Bytes,
+    /// How many times the message has been handed out, this time included: at least 1.
+    pub receives: u32,
+}
+
+/// How many messages there are. Approximate on some backends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// May be received now.
+    pub ready: u64,
+    /// Become ready later: released with a delay.
+    pub delayed: u64,
+    /// Handed out and not settled, their visibility not yet over.
+    pub in_flight: u64,
+}
+
+impl Depth {
+    /// Messages that are not settled.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.ready + self.delayed + self.in_flight
+    }
+}
+
+/// Why a queue call failed.
+#[derive(Debug, Error)]
+pub enum QueueError {
+    /// The delivery's visibility is over (or it was settled before): somebody else may have the message.
+    #[error("the delivery's visibility is over")]
+    Expired,
+    /// Over the backend's size limit. The caller must put the content into the store and send its place.
+    #[error("message of {size} bytes is over the queue's limit of {limit}")]
+    TooLarge {
+        /// Bytes of the message.
+        size: usize,
+        /// Bytes that fit.
+        limit: usize,
+    },
+    /// The backend failed; the call may or may not have taken effect.
+    #[error("queue failed: {0}")]
+    Backend(String),
+}
+
+/// A queue of messages.
+///
+/// # Contract
+/// * At least once: a sent message is delivered until it is acknowledged; `send` returns when it is durable.
+/// * No order is promised.
+/// * A delivered message is invisible to others for the queue's visibility timeout, counted from its receipt or the last `extend`;
+///   then it is delivered again with `receives` one higher.
+/// * A message whose `receives` would pass the queue's `max_receives` is moved to its dead-letter queue, with the body unchanged, instead of being delivered.
+/// * `ack`, `release` and `extend` with a receipt whose visibility is over are `QueueError::Expired` and change nothing.
+#[async_trait]
+pub trait Queue: Send + Sync + std::fmt::Debug {
+    /// Adds messages, all of them or an error; after an error some may be there.
+    async fn send(&self, bodies: Vec<Bytes>) -> Result<(), QueueError>;
+
+    /// Takes at most `max` messages; waits up to `wait` for the first one. Empty when none came.
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError>;
+
+    /// Removes the message for ever.
+    async fn ack(&self, receipt: &Receipt) -> Result<(), QueueError>;
+
+    /// Gives the message back, to be delivered again no earlier than `after` from now.
+    async fn release(&self, receipt: &Receipt, after: Duration) -> Result<(), QueueError>;
+
+    /// Keeps the message invisible for `by` from now.
+    async fn extend(&self, receipt: &Receipt, by: Duration) -> Result<(), QueueError>;
+
+    /// How many messages there are.
+    async fn depth(&self) -> Result<Depth, QueueError>;
+
+    /// The visibility timeout that a delivery starts with.
+    fn visibility(&self) -> Duration;
+}

@@ -1,0 +1,58 @@
+//! Objects: `object_store`'s own trait, plus the two ways in which the engine writes one.
+//!
+//! Does not know layers or keys: those are `lake`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+pub use object_store::path::Path;
+pub use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
+use object_store::{PutMode, PutOptions, PutPayload};
+
+/// A place for objects, rooted at one layer.
+///
+/// # Contract
+/// That of `object_store::ObjectStore`, and: an object is visible whole or not at all; when `put` returns, the object survives a loss
+/// of power; `PutMode::Create` lets exactly one of several racing writers succeed.
+pub type Store = Arc<dyn ObjectStore>;
+
+/// What `create` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The object is new and holds the given bytes.
+    New,
+    /// Somebody (perhaps this very call, its reply lost) had written it: these are its bytes, which count.
+    Existing(Bytes),
+}
+
+/// Writes an object that must not be there yet.
+///
+/// An "already exists" is believed only after a read back: some backends say so for other conflicts, and a lost reply makes a
+/// writer meet its own object.
+pub async fn create(store: &dyn ObjectStore, path: &Path, bytes: Bytes) -> Result<Created, StoreError> {
+    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    match store.put_opts(path, PutPayload::from_bytes(bytes), options).await {
+        Ok(_) => Ok(Created::New),
+        Err(StoreError::AlreadyExists { .. }) => Ok(Created::Existing(read(store, path).await?)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes an object, in place of the one that may be there.
+pub async fn replace(store: &dyn ObjectStore, path: &Path, bytes: Bytes) -> Result<(), StoreError> {
+    store.put_opts(path, PutPayload::from_bytes(bytes), PutOptions::default()).await.map(drop)
+}
+
+/// The whole object.
+pub async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Bytes, StoreError> {
+    store.get_opts(path, object_store::GetOptions::default()).await?.bytes().await
+}
+
+/// The whole object, or `None` if there is none.
+pub async fn read_if_there(store: &dyn ObjectStore, path: &Path) -> Result<Option<Bytes>, StoreError> {
+    match read(store, path).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

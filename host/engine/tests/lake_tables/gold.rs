@@ -1,0 +1,169 @@
+//! Gold: whole tables, never older after newer, exports that say the same.
+//!
+//! Does not fold or merge.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use engine::lake::gold::{Gold, Published};
+use engine::seams::plugin::{ColumnType, Descriptor, ScalarType};
+use engine::seams::store::{Store, read};
+use futures::future::try_join_all;
+use object_store::path::Path;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::json;
+use testkit::rows::{batch, descriptor, output};
+
+use super::support::{clock, lines, memory, parts};
+
+fn sums() -> Descriptor {
+    let mut sums = descriptor("aggregate-sums", "1.0.0");
+    sums.output = vec![output("group", ColumnType::Scalar(ScalarType::Utf8)), output("total", ColumnType::Scalar(ScalarType::Int64))];
+    sums
+}
+
+fn rows(total: i64) -> RecordBatch {
+    batch(&sums(), &[json!({ "group": "a", "total": total }), json!({ "group": "b, \"c\"", "total": null })])
+}
+
+async fn open(store: &Store) -> Gold {
+    Gold::open(Arc::clone(store), clock(), "sums", sums().output_schema()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_replaces_the_one_before() {
+    let gold = open(&memory()).await;
+    assert_eq!((gold.current().await.unwrap(), gold.silver_version().await.unwrap()), (None, None));
+    assert_eq!(gold.publish(&rows(1), 4).await.unwrap(), Published::Committed { version: 1 });
+    assert_eq!(gold.publish(&rows(2), 5).await.unwrap(), Published::Committed { version: 2 });
+    assert_eq!(gold.current().await.unwrap().unwrap(), rows(2));
+    assert_eq!(gold.silver_version().await.unwrap(), Some(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_silver_version_never_replaces_a_newer_one() {
+    let gold = open(&memory()).await;
+    gold.publish(&rows(9), 9).await.unwrap();
+    assert_eq!(gold.publish(&rows(8), 8).await.unwrap(), Published::Stale);
+    assert_eq!((gold.current().await.unwrap().unwrap(), gold.silver_version().await.unwrap()), (rows(9), Some(9)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_content_only_moves_the_silver_version_on() {
+    let store = memory();
+    let gold = open(&store).await;
+    gold.publish(&rows(1), 1).await.unwrap();
+    assert_eq!(gold.publish(&rows(1), 1).await.unwrap(), Published::Unchanged);
+    assert_eq!(gold.publish(&rows(1), 2).await.unwrap(), Published::Unchanged);
+    assert_eq!(gold.silver_version().await.unwrap(), Some(2));
+    let entry = read(store.as_ref(), &Path::from("sums/_delta_log/00000000000000000002.json")).await.unwrap();
+    let text = String::from_utf8(entry.to_vec()).unwrap();
+    assert!(text.contains("\"txn\"") && !text.contains("\"add\"") && !text.contains("\"remove\""), "{text}");
+    assert_eq!(gold.publish(&rows(7), 1).await.unwrap(), Published::Stale, "version 2 holds for it now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_result_of_the_same_silver_version_is_a_changed_plugin_and_wins() {
+    let gold = open(&memory()).await;
+    gold.publish(&rows(1), 3).await.unwrap();
+    assert_eq!(gold.publish(&rows(2), 3).await.unwrap(), Published::Committed { version: 2 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_racing_publishers_the_newest_silver_version_stands() {
+    let store = memory();
+    open(&store).await;
+    let publish = |version: i64| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let gold = open(&store).await;
+            gold.publish(&rows(version), version).await.unwrap();
+            gold.export().await.unwrap();
+        })
+    };
+    try_join_all((1..=16).map(publish)).await.unwrap();
+    let gold = open(&store).await;
+    assert_eq!((gold.silver_version().await.unwrap(), gold.current().await.unwrap().unwrap()), (Some(16), rows(16)));
+    assert_eq!(exported(&store).await, rows(16), "whoever wrote last looked again");
+}
+
+async fn exported(store: &Store) -> RecordBatch {
+    let bytes = read(store.as_ref(), &Path::from("sums.parquet")).await.unwrap();
+    let batches: Result<Vec<_>, _> = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap().collect();
+    arrow::compute::concat_batches(&sums().output_schema(), &batches.unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_equal_the_table() {
+    let store = memory();
+    let gold = open(&store).await;
+    gold.publish(&rows(5), 1).await.unwrap();
+    gold.export().await.unwrap();
+    assert_eq!(exported(&store).await, gold.current().await.unwrap().unwrap());
+    let csv = read(store.as_ref(), &Path::from("sums.csv")).await.unwrap();
+    assert_eq!(csv, "group,total\na,5\n\"b, \"\"c\"\"\",\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_has_every_type_as_documented() {
+    let store = memory();
+    let gold = Gold::open(Arc::clone(&store), clock(), "all", parts().output_schema()).await.unwrap();
+    let table = batch(
+        &parts(),
+        &[
+            json!({ "label": "line\nbreak", "stock": -1, "price": 0.1, "active": true, "made": 18_321, "checked": 1_582_977_600_000_001_i64, "tags": ["a|b", "c\\d", ""] }),
+            json!({ "label": "", "price": 1e21, "active": false, "made": -1, "checked": 0, "tags": [] }),
+            json!({}),
+        ],
+    );
+    gold.publish(&table, 1).await.unwrap();
+    gold.export().await.unwrap();
+    let csv = read(store.as_ref(), &Path::from("all.csv")).await.unwrap();
+    assert_eq!(
+        String::from_utf8(csv.to_vec()).unwrap(),
+        "label,stock,price,active,made,checked,tags\n\
+         \"line\nbreak\",-1,0.1,true,2020-02-29,2020-02-29T12:00:00.000001Z,a\\|b|c\\\\d|\n\
+         ,,1e21,false,1969-12-31,1970-01-01T00:00:00Z,\n\
+         ,,,,,,\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_table_is_a_table() {
+    let store = memory();
+    let gold = open(&store).await;
+    let empty = batch(&sums(), &[]);
+    assert_eq!(gold.publish(&empty, 1).await.unwrap(), Published::Unchanged);
+    assert_eq!(gold.current().await.unwrap().unwrap(), empty);
+    gold.publish(&rows(1), 2).await.unwrap();
+    assert_eq!(gold.publish(&empty, 3).await.unwrap(), Published::Committed { version: 3 });
+    gold.export().await.unwrap();
+    assert_eq!(exported(&store).await, empty);
+    assert_eq!(read(store.as_ref(), &Path::from("sums.csv")).await.unwrap(), "group,total\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_change_with_the_content_and_not_before() {
+    let store = memory();
+    open(&store).await.publish(&rows(1), 1).await.unwrap();
+    let mut other = sums();
+    other.output[1] = output("share", ColumnType::Scalar(ScalarType::Float64));
+    let gold = Gold::open(Arc::clone(&store), clock(), "sums", other.output_schema()).await.unwrap();
+    assert_eq!(gold.current().await.unwrap().unwrap(), rows(1));
+    let table = batch(&other, &[json!({ "group": "a", "share": 0.5 })]);
+    assert_eq!(gold.publish(&table, 1).await.unwrap(), Published::Committed { version: 2 });
+    assert_eq!(gold.current().await.unwrap().unwrap(), table);
+    assert_eq!(lines(&table), ["a · 0.5"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partial_results_are_kept_by_name() {
+    let store = memory();
+    let gold = open(&store).await;
+    assert_eq!(gold.partial("sha256:00").await.unwrap(), None);
+    gold.put_partial("sha256:00", Bytes::from_static(b"p")).await.unwrap();
+    assert_eq!(gold.partial("sha256:00").await.unwrap().unwrap(), "p");
+    assert_eq!(read(store.as_ref(), &Path::from("_partials/sums/sha256:00")).await.unwrap(), "p");
+    assert_eq!(gold.current().await.unwrap(), None, "a partial result is no content");
+}

@@ -1,0 +1,95 @@
+//! The tables through other engines' eyes, and what their maintenance leaves to us.
+//!
+//! Does not run unless asked: it needs `SLUICEBOX_TEST_PYTHON`, a Python with what `tests/e2e/requirements.txt` names.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use engine::lake::gold::Gold;
+use engine::seams::store::Store;
+use object_store::local::LocalFileSystem;
+use serde_json::{Value, json};
+
+use super::model::Model;
+use super::support::{Doc, buckets, clock, content, doc, open, parts, versions};
+use engine::lake::silver::bucket_of;
+
+/// What the script prints.
+fn python(arguments: &[&str]) -> Value {
+    let python = std::env::var("SLUICEBOX_TEST_PYTHON").expect("`SLUICEBOX_TEST_PYTHON` names a Python with deltalake, polars, duckdb and pyarrow");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/e2e/read_lake.py");
+    let output = Command::new(python).arg(script).args(arguments).output().expect("the Python starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
+}
+
+fn folder(root: &Path, name: &str) -> (Store, String) {
+    let path = root.join(name);
+    std::fs::create_dir_all(&path).unwrap();
+    (Arc::new(LocalFileSystem::new_with_prefix(&path).unwrap()), path.to_str().unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs SLUICEBOX_TEST_PYTHON"]
+async fn other_engines_read_both_layers() {
+    let root = tempfile::tempdir().unwrap();
+    let ((silver_store, silver_path), (gold_store, gold_path)) = (folder(root.path(), "silver"), folder(root.path(), "gold"));
+    let silver = open(&silver_store, 4).await;
+    let docs: Vec<Doc> = ["a", "b/1999", "c d", "é", "zz+", "%41"].iter().map(|key| Doc { rows: 2, ..doc(key, 2, 0) }).collect();
+    silver.upsert(&versions(&docs)).await.unwrap();
+    silver.upsert(&versions(&[doc("a", 3, 0)])).await.unwrap();
+
+    let gold = Gold::open(Arc::clone(&gold_store), clock(), "all", parts().output_schema()).await.unwrap();
+    gold.publish(&versions(&docs[..1]).rows, 1).await.unwrap();
+    gold.publish(&versions(&docs).rows, 2).await.unwrap();
+    gold.export().await.unwrap();
+
+    let facts = python(&["facts", &silver_path, &gold_path]);
+    let seen = &facts["silver"];
+    assert_eq!(seen["rows"], json!({ "deltalake": 11, "polars": 11, "duckdb": 11, "statistics": 11 }), "{seen:#}");
+    assert_eq!((&seen["version"], &seen["keys"], &seen["first_version_rows"]), (&json!(2), &json!(6), &json!(0)));
+    assert_eq!(seen["keys_listed"], json!(["%41", "a", "b/1999", "c d", "zz+", "é"]));
+    assert_eq!((&seen["partition_columns"], &seen["buckets_setting"]), (&json!(["_bucket"]), &json!("4")));
+    let mut used: Vec<u32> = docs.iter().map(|doc| bucket_of(&doc.key, buckets(4))).collect();
+    used.sort_unstable();
+    used.dedup();
+    assert_eq!((&seen["buckets"], &seen["files"]), (&json!(used), &json!(used.len())));
+    assert_eq!(seen["bucket_pruning"]["files"], 1);
+    assert_eq!(seen["bucket_pruning"]["rows"], seen["bucket_pruning"]["expected_rows"]);
+    assert_eq!(seen["operations"], json!(["CREATE TABLE", "MERGE", "MERGE"]));
+    for (column, ty) in [("stock", "int64"), ("made", "date32"), ("_bucket", "int32")] {
+        assert!(seen["columns"][column].as_str().unwrap().to_lowercase().contains(ty), "{column}: {}", seen["columns"][column]);
+    }
+    let seen = &facts["gold"]["all"];
+    assert_eq!(seen["rows"], json!({ "deltalake": 12, "polars": 12, "duckdb": 12, "csv": 12 }), "{seen:#}");
+    assert_eq!((&seen["version"], &seen["silver_version"]), (&json!(2), &json!(2)));
+    assert_eq!((&seen["parquet_equals_table"], &seen["duckdb_equals_table"]), (&json!(true), &json!(true)));
+    assert_eq!(seen["content"][0]["tags"], json!(["t2", "a|b"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs SLUICEBOX_TEST_PYTHON"]
+async fn another_engine_s_rewrite_and_vacuum_change_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, path) = folder(root.path(), "silver");
+    let silver = open(&store, 2).await;
+    let mut docs: Vec<Doc> = (0..20).map(|at| Doc { line: 20 - at, rows: 1 + at % 2, ..doc(&format!("k{at:02}"), 1, 0) }).collect();
+    silver.upsert(&versions(&docs)).await.unwrap();
+    silver.upsert(&versions(&[doc("k00", 2, 0)])).await.unwrap();
+    docs.push(doc("k00", 2, 0));
+    let before = silver.snapshot().await.unwrap();
+
+    let done = python(&["rewrite", &path]);
+    assert!(done["rewritten"].as_u64().unwrap() >= 2 && done["deleted"].as_u64().unwrap() >= 3, "{done}");
+    let mut sorted = content(&silver).await;
+    sorted.sort();
+    let mut expected = Model::of(&docs).content(2);
+    expected.sort();
+    assert_eq!(sorted, expected, "the same rows, in whatever order");
+    silver.read(&before, 0, None).await.expect_err("the old files are gone");
+
+    docs.extend([doc("k01", 3, 0), doc("k02", 3, 0), doc("new", 1, 0), doc("other", 1, 0)]);
+    silver.upsert(&versions(&docs)).await.unwrap();
+    assert_eq!(content(&silver).await, Model::of(&docs).content(2), "a bucket that is written again is in order again");
+}

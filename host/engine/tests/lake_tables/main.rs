@@ -1,0 +1,13 @@
+//! Silver and Gold as Delta tables: what they promise, held against a sequential model, in memory, on disk, under faults, and by other engines.
+//!
+//! Does not run roles or plugins.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a broken expectation is a failed test")]
+
+mod evolution;
+mod faults;
+mod gold;
+mod interop;
+mod model;
+mod silver;
+mod support;
+mod writers;

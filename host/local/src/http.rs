@@ -1,0 +1,135 @@
+//! Outgoing HTTP on reqwest: one request, one answer, bounded in time and in bytes.
+//!
+//! Does not retry, follow redirects or keep cookies, and does not judge where a request may go: that is the engine's gateway.
+
+mod failure;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use engine::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use url::{Host, Url};
+
+/// What the services see as the caller.
+const USER_AGENT: &str = concat!("sluicebox/", env!("CARGO_PKG_VERSION"));
+
+/// How requests leave this machine.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Which proxies are used.
+    pub proxies: Proxies,
+    /// For the connection alone, TLS included; the request's own timeout counts as well.
+    pub connect_timeout: Duration,
+}
+
+impl Default for HttpOptions {
+    /// The environment's proxies; 10 s to connect.
+    fn default() -> Self {
+        HttpOptions { proxies: Proxies::Environment, connect_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Which proxies are used. Loopback hosts are always reached directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proxies {
+    /// Those of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, upper or lower case.
+    Environment,
+    /// None.
+    Direct,
+}
+
+/// [`Http`] on reqwest with rustls. Certificates are checked as this machine's own programs check them.
+#[derive(Clone, Debug)]
+pub struct ReqwestHttp {
+    direct: reqwest::Client,
+    outward: reqwest::Client,
+}
+
+impl ReqwestHttp {
+    /// A client with its own pool of connections.
+    ///
+    /// # Errors
+    /// `HttpError::Tls` when this machine has no certificate authorities.
+    pub fn new(options: &HttpOptions) -> Result<Self, HttpError> {
+        let client = || {
+            let builder = reqwest::Client::builder()
+                .user_agent(USER_AGENT)
+                .connect_timeout(options.connect_timeout)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .referer(false);
+            let builder = if options.proxies == Proxies::Direct { builder.no_proxy() } else { builder };
+            builder
+        };
+        let build =
+            |builder: reqwest::ClientBuilder| builder.build().map_err(|error| HttpError::Tls(failure::reason(&error)));
+        Ok(ReqwestHttp { direct: build(client().no_proxy())?, outward: build(client())? })
+    }
+
+    fn client_for(&self, url: &Url) -> &reqwest::Client {
+        let loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        if loopback { &self.direct } else { &self.outward }
+    }
+}
+
+#[async_trait]
+impl Http for ReqwestHttp {
+    async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError> {
+        let headers = request_headers(&request)?;
+        if !matches!(request.url.scheme(), "http" | "https") {
+            return Err(HttpError::Invalid(format!("scheme `{}` is neither `http` nor `https`", request.url.scheme())));
+        }
+        let client = self.client_for(&request.url);
+        let exchange = async {
+            let response =
+                client.get(request.url.clone()).headers(headers).send().await.map_err(|error| failure::kind(&error))?;
+            let status = response.status().as_u16();
+            let headers = answer_headers(response.headers());
+            let body = bounded_body(response, request.max_body).await?;
+            Ok(HttpAnswer { status, headers, body })
+        };
+        tokio::time::timeout(request.timeout, exchange).await.unwrap_or(Err(HttpError::Timeout(request.timeout)))
+    }
+}
+
+fn request_headers(request: &HttpRequest) -> Result<HeaderMap, HttpError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        // The value may be a secret, so only the name is said.
+        let key = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| HttpError::Invalid(format!("`{name}` is no header name")))?;
+        let mut value = HeaderValue::from_str(value)
+            .map_err(|_| HttpError::Invalid(format!("header `{name}` holds characters that no header may have")))?;
+        value.set_sensitive(true);
+        headers.append(key, value);
+    }
+    Ok(headers)
+}
+
+fn answer_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.as_str().to_string(), text(value))).collect()
+}
+
+/// The decoded body; a gzip bomb is given up a few kilobytes over the limit.
+async fn bounded_body(mut response: reqwest::Response, limit: u64) -> Result<Bytes, HttpError> {
+    // Present only where nothing is to be decoded: then a body that is too long need not be begun.
+    if response.content_length().is_some_and(|length| length > limit) {
+        return Err(HttpError::TooLarge { limit });
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure::kind(&error))? {
+        if body.len() as u64 + chunk.len() as u64 > limit {
+            return Err(HttpError::TooLarge { limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}

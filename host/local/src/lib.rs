@@ -1,0 +1,16 @@
+//! Adapters that need nothing but this machine: one for each seam of the engine, save the plugins.
+//!
+//! Does not decide anything: where a request may go, when a message is poison and what an object is called are the engine's.
+#![allow(clippy::disallowed_methods, reason = "these are the adapters through which time, environment and files enter")]
+
+pub mod clock;
+pub mod http;
+pub mod queue;
+pub mod secrets;
+pub mod store;
+
+pub use clock::SystemClock;
+pub use http::{HttpOptions, Proxies, ReqwestHttp};
+pub use queue::{QueueOptions, SqliteQueue, SqliteQueues};
+pub use secrets::LocalSecrets;
+pub use store::DirStore;

@@ -1,0 +1,217 @@
+//! The queue of a laptop: several named queues in one SQLite file, with the meaning of SQS.
+//!
+//! Does not know what is in a message, and does not order messages, though the oldest ready one usually comes first.
+//!
+//! The file is the truth and may be shared by processes. A waiting `receive` is woken by a `send` of its own process and looks for
+//! those of others a few times a second. All times come from the engine's clock, so that a test can let them pass.
+
+mod ledger;
+mod writer;
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use engine::seams::clock::Clock;
+use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use tokio::sync::Notify;
+
+use self::ledger::Lease;
+use self::writer::Writer;
+
+/// Between two looks for the messages of other processes: at first, doubled each time, and at most.
+const POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(200));
+
+/// How a queue hands out messages.
+#[derive(Clone, Debug)]
+pub struct QueueOptions {
+    /// How long a delivered message stays invisible.
+    pub visibility: Duration,
+    /// How often a message is delivered before it moves to `dead_letters`. Without a dead-letter queue it is delivered for ever.
+    pub max_receives: NonZeroU32,
+    /// The queue of the same file that takes the messages that passed `max_receives`. They start there anew.
+    pub dead_letters: Option<String>,
+    /// Most bytes of one message.
+    pub max_message: usize,
+}
+
+impl Default for QueueOptions {
+    /// 60 s, 10 receives, no dead-letter queue, and 1 MiB a message as in SQS.
+    fn default() -> Self {
+        let max_receives = NonZeroU32::MIN.saturating_add(9);
+        QueueOptions { visibility: Duration::from_secs(60), max_receives, dead_letters: None, max_message: 1 << 20 }
+    }
+}
+
+/// One file of queues.
+#[derive(Clone, Debug)]
+pub struct SqliteQueues {
+    writer: Writer,
+    clock: Arc<dyn Clock>,
+    /// Rung when a message of the queue of that name becomes ready.
+    bells: Arc<Mutex<HashMap<String, Arc<Notify>>>>,
+}
+
+impl SqliteQueues {
+    /// Opens the file at `path`, and makes it and its folder if they are not there.
+    ///
+    /// # Errors
+    /// `QueueError::Backend` when the file cannot be opened, is no queue file, or was written by a newer version.
+    pub async fn open(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let writer = Writer::open(path.into()).await?;
+        Ok(SqliteQueues { writer, clock, bells: Arc::default() })
+    }
+
+    /// The queue of that name; it need not be made first.
+    #[must_use]
+    pub fn queue(&self, name: &str, options: QueueOptions) -> SqliteQueue {
+        let bell = self.bell(name);
+        let dead_bell = options.dead_letters.as_deref().map(|name| self.bell(name));
+        SqliteQueue {
+            writer: self.writer.clone(),
+            clock: Arc::clone(&self.clock),
+            name: name.into(),
+            options,
+            bell,
+            dead_bell,
+        }
+    }
+
+    fn bell(&self, name: &str) -> Arc<Notify> {
+        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(bells.entry(name.to_string()).or_default())
+    }
+}
+
+/// [`Queue`] in a SQLite file.
+///
+/// A call has taken effect on disk when it returns. Calls that are made at the same time share one transaction, and so one sync.
+#[derive(Clone, Debug)]
+pub struct SqliteQueue {
+    writer: Writer,
+    clock: Arc<dyn Clock>,
+    name: Arc<str>,
+    options: QueueOptions,
+    bell: Arc<Notify>,
+    dead_bell: Option<Arc<Notify>>,
+}
+
+/// Microseconds since 1970.
+fn micros(instant: DateTime<Utc>) -> i64 {
+    instant.timestamp_micros()
+}
+
+impl SqliteQueue {
+    fn now(&self) -> i64 {
+        micros(self.clock.now())
+    }
+
+    /// `span` from now.
+    fn after(&self, span: Duration) -> i64 {
+        self.now().saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    fn lease(&self, receipt: &Receipt) -> Result<Lease, QueueError> {
+        Lease::parse(&self.name, receipt, self.now()).ok_or(QueueError::Expired)
+    }
+
+    /// What is ready now, without waiting.
+    async fn take(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
+        let request = ledger::Take {
+            queue: Arc::clone(&self.name),
+            dead_letters: self.options.dead_letters.clone(),
+            max_receives: self.options.max_receives.get(),
+            max,
+            now: self.now(),
+            until: self.after(self.options.visibility),
+        };
+        let name = Arc::clone(&self.name);
+        let now = request.now;
+        let taken = self
+            .writer
+            .run_if(move |db| ledger::any_ready(db, &name, now), move |db| ledger::take(db, &request))
+            .await?;
+        let taken = taken.unwrap_or_default();
+        if let Some(bell) = self.dead_bell.as_ref().filter(|_| taken.buried > 0) {
+            tracing::warn!(queue = %self.name, messages = taken.buried, "messages passed their receives and moved to the dead-letter queue");
+            bell.notify_waiters();
+        }
+        Ok(taken.deliveries)
+    }
+}
+
+/// A settling call whose receipt no longer holds.
+fn held(changed: bool) -> Result<(), QueueError> {
+    if changed { Ok(()) } else { Err(QueueError::Expired) }
+}
+
+#[async_trait]
+impl Queue for SqliteQueue {
+    async fn send(&self, bodies: Vec<Bytes>) -> Result<(), QueueError> {
+        let limit = self.options.max_message;
+        if let Some(body) = bodies.iter().find(|body| body.len() > limit) {
+            return Err(QueueError::TooLarge { size: body.len(), limit });
+        }
+        let (name, now) = (Arc::clone(&self.name), self.now());
+        self.writer.run(move |db| ledger::send(db, &name, &bodies, now)).await?;
+        self.bell.notify_waiters();
+        Ok(())
+    }
+
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        let deadline = self.clock.now().checked_add_signed(TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX));
+        let deadline = deadline.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let mut pause = POLL.0;
+        loop {
+            // Listening starts before the look, so that a message sent in between is not slept through.
+            let rung = self.bell.notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            let deliveries = self.take(max).await?;
+            if !deliveries.is_empty() || max == 0 {
+                return Ok(deliveries);
+            }
+            let left = (deadline - self.clock.now()).to_std().unwrap_or_default();
+            if left.is_zero() {
+                return Ok(Vec::new());
+            }
+            tokio::select! {
+                () = rung => {}
+                () = self.clock.sleep(pause.min(left)) => pause = (pause * 2).min(POLL.1),
+            }
+        }
+    }
+
+    async fn ack(&self, receipt: &Receipt) -> Result<(), QueueError> {
+        let lease = self.lease(receipt)?;
+        held(self.writer.run(move |db| ledger::delete(db, &lease)).await?)
+    }
+
+    async fn release(&self, receipt: &Receipt, after: Duration) -> Result<(), QueueError> {
+        let (lease, ready_at) = (self.lease(receipt)?, self.after(after));
+        held(self.writer.run(move |db| ledger::give_back(db, &lease, ready_at)).await?)?;
+        if after.is_zero() {
+            self.bell.notify_waiters();
+        }
+        Ok(())
+    }
+
+    async fn extend(&self, receipt: &Receipt, by: Duration) -> Result<(), QueueError> {
+        let (lease, until) = (self.lease(receipt)?, self.after(by));
+        held(self.writer.run(move |db| ledger::extend(db, &lease, until)).await?)
+    }
+
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        let (name, now) = (Arc::clone(&self.name), self.now());
+        self.writer.run(move |db| ledger::depth(db, &name, now)).await
+    }
+
+    fn visibility(&self) -> Duration {
+        self.options.visibility
+    }
+}

@@ -1,0 +1,142 @@
+//! What the queue file holds, and each thing that can happen to a message as one statement or two.
+//!
+//! Does not open transactions: `writer` runs these functions inside of one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::seams::queue::{Delivery, Depth, Receipt};
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+/// Version of the tables, kept in the file's `user_version`.
+pub(super) const VERSION: i64 = 1;
+
+/// One row is one message. It is in flight while `receipt` is set and `visible_at` (µs since 1970) has not come; ready once
+/// `visible_at` has come, whoever held it.
+pub(super) const TABLES: &str = "
+    CREATE TABLE messages (
+        id          INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue       TEXT    NOT NULL,
+        visible_at  INTEGER NOT NULL,
+        receives    INTEGER NOT NULL DEFAULT 0,
+        receipt     TEXT,
+        body        BLOB    NOT NULL
+    ) STRICT;
+    CREATE INDEX by_visibility ON messages (queue, visible_at, id, receipt);
+";
+
+/// A delivery that is being settled.
+pub(super) struct Lease {
+    queue: Arc<str>,
+    id: i64,
+    receipt: String,
+    now: i64,
+}
+
+impl Lease {
+    /// Reads a receipt, which is `ID-TOKEN`. One that this adapter did not write is `None`.
+    pub(super) fn parse(queue: &Arc<str>, receipt: &Receipt, now: i64) -> Option<Self> {
+        let (id, _) = receipt.0.split_once('-')?;
+        Some(Lease { queue: Arc::clone(queue), id: id.parse().ok()?, receipt: receipt.0.clone(), now })
+    }
+}
+
+/// Adds messages that are ready now.
+pub(super) fn send(db: &Connection, queue: &str, bodies: &[Bytes], now: i64) -> Result<()> {
+    let mut insert = db.prepare_cached("INSERT INTO messages (queue, visible_at, body) VALUES (?1, ?2, ?3)")?;
+    bodies.iter().try_for_each(|body| insert.execute(params![queue, now, &body[..]]).map(drop))
+}
+
+/// Whether a message of the queue is ready.
+pub(super) fn any_ready(db: &Connection, queue: &str, now: i64) -> Result<bool> {
+    db.prepare_cached("SELECT 1 FROM messages WHERE queue = ?1 AND visible_at <= ?2 LIMIT 1")?
+        .exists(params![queue, now])
+}
+
+/// A wish for messages.
+pub(super) struct Take {
+    pub(super) queue: Arc<str>,
+    pub(super) dead_letters: Option<String>,
+    pub(super) max_receives: u32,
+    pub(super) max: usize,
+    pub(super) now: i64,
+    /// When the visibility of what is taken now ends.
+    pub(super) until: i64,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) deliveries: Vec<Delivery>,
+    /// Messages that moved to the dead-letter queue.
+    pub(super) buried: usize,
+}
+
+/// Hands out the messages that have been ready for longest.
+pub(super) fn take(db: &Connection, wish: &Take) -> Result<Taken> {
+    let buried = bury(db, wish)?;
+    let mut statement = db.prepare_cached(
+        "UPDATE messages
+         SET receives = receives + 1, visible_at = ?3, receipt = id || '-' || lower(hex(randomblob(9)))
+         WHERE id IN (SELECT id FROM messages WHERE queue = ?1 AND visible_at <= ?2 ORDER BY visible_at, id LIMIT ?4)
+         RETURNING receipt, id, body, receives",
+    )?;
+    let max = i64::try_from(wish.max).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![wish.queue, wish.now, wish.until, max], |row| {
+        Ok(Delivery {
+            receipt: Receipt(row.get(0)?),
+            id: row.get::<_, i64>(1)?.to_string(),
+            body: row.get::<_, Vec<u8>>(2)?.into(),
+            receives: row.get(3)?,
+        })
+    })?;
+    Ok(Taken { deliveries: rows.collect::<Result<_>>()?, buried })
+}
+
+/// Moves what has been received too often. It starts anew where it goes, and no receipt of its old life holds there.
+fn bury(db: &Connection, wish: &Take) -> Result<usize> {
+    let Some(dead_letters) = &wish.dead_letters else { return Ok(0) };
+    let mut statement = db.prepare_cached(
+        "UPDATE messages SET queue = ?3, visible_at = ?2, receives = 0, receipt = NULL
+         WHERE queue = ?1 AND visible_at <= ?2 AND receives >= ?4",
+    )?;
+    statement.execute(params![wish.queue, wish.now, dead_letters, wish.max_receives])
+}
+
+/// Removes the message, if the lease still holds.
+pub(super) fn delete(db: &Connection, lease: &Lease) -> Result<bool> {
+    let mut statement =
+        db.prepare_cached("DELETE FROM messages WHERE id = ?1 AND queue = ?2 AND receipt = ?3 AND visible_at > ?4")?;
+    Ok(statement.execute(params![lease.id, lease.queue, lease.receipt, lease.now])? == 1)
+}
+
+/// Makes the message ready at `ready_at`, if the lease still holds.
+pub(super) fn give_back(db: &Connection, lease: &Lease, ready_at: i64) -> Result<bool> {
+    let mut statement = db.prepare_cached(
+        "UPDATE messages SET visible_at = ?5, receipt = NULL WHERE id = ?1 AND queue = ?2 AND receipt = ?3 AND visible_at > ?4",
+    )?;
+    Ok(statement.execute(params![lease.id, lease.queue, lease.receipt, lease.now, ready_at])? == 1)
+}
+
+/// Moves the end of the message's visibility to `until`, if the lease still holds.
+pub(super) fn extend(db: &Connection, lease: &Lease, until: i64) -> Result<bool> {
+    let mut statement = db.prepare_cached(
+        "UPDATE messages SET visible_at = ?5 WHERE id = ?1 AND queue = ?2 AND receipt = ?3 AND visible_at > ?4",
+    )?;
+    Ok(statement.execute(params![lease.id, lease.queue, lease.receipt, lease.now, until])? == 1)
+}
+
+/// Counts the queue's messages.
+pub(super) fn depth(db: &Connection, queue: &str, now: i64) -> Result<Depth> {
+    let mut statement = db.prepare_cached(
+        "SELECT count(*) FILTER (WHERE visible_at <= ?2),
+                count(*) FILTER (WHERE visible_at > ?2 AND receipt IS NULL),
+                count(*) FILTER (WHERE visible_at > ?2 AND receipt IS NOT NULL)
+         FROM messages WHERE queue = ?1",
+    )?;
+    let count = |row: &rusqlite::Row<'_>, column| row.get::<_, i64>(column).map(|count| count.unsigned_abs());
+    let depth = statement.query_row(params![queue, now], |row| {
+        Ok(Depth { ready: count(row, 0)?, delayed: count(row, 1)?, in_flight: count(row, 2)? })
+    });
+    Ok(depth.optional()?.unwrap_or_default())
+}

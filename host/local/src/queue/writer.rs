@@ -1,0 +1,188 @@
+//! One thread that owns the connection to a queue file and runs what is asked of it, many requests to a transaction.
+//!
+//! Does not know what the requests do. Nobody is answered before the transaction that holds his request is on disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use engine::seams::queue::QueueError;
+use rusqlite::{Connection, Result, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::ledger;
+
+/// How long a transaction waits for those of other processes.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// Requests that share a transaction. Bounds how long the first of them waits for the others' work.
+const GROUP: usize = 512;
+
+/// A way to the thread. The thread ends when the last one is dropped.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    requests: mpsc::Sender<Box<dyn Request>>,
+}
+
+/// What can be asked of the thread.
+trait Request: Send {
+    /// Whether nobody waits for the answer any more.
+    fn is_abandoned(&self) -> bool;
+
+    /// Whether there is something to do. Called outside of a transaction: a poll that finds nothing takes no lock.
+    fn is_wanted(&self, db: &Connection) -> Result<bool>;
+
+    /// Does it, inside of a transaction.
+    fn run(&mut self, db: &Connection) -> Result<()>;
+
+    /// Answers, after the transaction; `failure` says why it was rolled back.
+    fn answer(self: Box<Self>, failure: Option<&str>);
+}
+
+struct Asked<T, C, W> {
+    condition: C,
+    work: Option<W>,
+    outcome: Option<T>,
+    reply: oneshot::Sender<Result<Option<T>, String>>,
+}
+
+impl<T, C, W> Request for Asked<T, C, W>
+where
+    T: Send,
+    C: Fn(&Connection) -> Result<bool> + Send,
+    W: FnOnce(&Connection) -> Result<T> + Send,
+{
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn is_wanted(&self, db: &Connection) -> Result<bool> {
+        (self.condition)(db)
+    }
+
+    fn run(&mut self, db: &Connection) -> Result<()> {
+        self.outcome = self.work.take().map(|work| work(db)).transpose()?;
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, failure: Option<&str>) {
+        let answer = failure.map_or(Ok(self.outcome), |failure| Err(failure.to_string()));
+        // Whoever stopped waiting meanwhile is in the same place as one whose reply was lost: delivery is at least once.
+        let _ = self.reply.send(answer);
+    }
+}
+
+impl Writer {
+    /// Opens the file and starts the thread.
+    pub(super) async fn open(path: PathBuf) -> Result<Self, QueueError> {
+        let (opened, is_open) = oneshot::channel();
+        let (requests, inbox) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("sluicebox-queue".into());
+        let body = move || match connect(&path) {
+            Ok(db) => {
+                let _ = opened.send(Ok(()));
+                serve(db, &inbox);
+            }
+            Err(error) => {
+                let _ = opened.send(Err(error));
+            }
+        };
+        thread.spawn(body).map_err(|error| QueueError::Backend(format!("cannot start the queue's thread: {error}")))?;
+        is_open.await.map_err(|_| ended())?.map_err(QueueError::Backend)?;
+        Ok(Writer { requests })
+    }
+
+    /// Runs `work` and returns when its effect is on disk.
+    pub(super) async fn run<T, W>(&self, work: W) -> Result<T, QueueError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.run_if(|_| Ok(true), work).await?.ok_or_else(ended)
+    }
+
+    /// Runs `work` if `condition` holds.
+    pub(super) async fn run_if<T, C, W>(&self, condition: C, work: W) -> Result<Option<T>, QueueError>
+    where
+        T: Send + 'static,
+        C: Fn(&Connection) -> Result<bool> + Send + 'static,
+        W: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let request = Box::new(Asked { condition, work: Some(work), outcome: None, reply });
+        self.requests.send(request).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?.map_err(QueueError::Backend)
+    }
+}
+
+fn ended() -> QueueError {
+    QueueError::Backend("the queue's thread has ended".into())
+}
+
+/// Opens the file, made ready for several processes and for a loss of power.
+fn connect(path: &Path) -> Result<Connection, String> {
+    let shown = path.display();
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| format!("cannot create folder `{}`: {error}", folder.display()))?;
+    }
+    let mut db = Connection::open(path).map_err(|error| format!("cannot open `{shown}`: {error}"))?;
+    let version = prepare(&mut db).map_err(|error| format!("cannot use `{shown}` as a queue: {error}"))?;
+    if version == ledger::VERSION {
+        return Ok(db);
+    }
+    let known = ledger::VERSION;
+    Err(format!(
+        "`{shown}` has queue tables of version {version}, this host knows version {known}\nhint: use the newer host that wrote it"
+    ))
+}
+
+/// Makes the tables if there are none, and returns the version of those that are there.
+fn prepare(db: &mut Connection) -> Result<i64> {
+    db.busy_timeout(BUSY)?;
+    // With WAL and less than FULL, an acknowledged message may come back, and a sent one be lost, with the power.
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "synchronous", "full")?;
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version != 0 {
+        return Ok(version);
+    }
+    transaction.execute_batch(ledger::TABLES)?;
+    transaction.pragma_update(None, "user_version", ledger::VERSION)?;
+    transaction.commit()?;
+    Ok(ledger::VERSION)
+}
+
+/// Serves until every way to the thread is gone.
+fn serve(mut db: Connection, inbox: &mpsc::Receiver<Box<dyn Request>>) {
+    while let Ok(first) = inbox.recv() {
+        let group = std::iter::once(first).chain(inbox.try_iter().take(GROUP - 1)).collect();
+        serve_group(&mut db, group);
+    }
+}
+
+fn serve_group(db: &mut Connection, group: Vec<Box<dyn Request>>) {
+    let mut wanted = Vec::new();
+    for request in group.into_iter().filter(|request| !request.is_abandoned()) {
+        match request.is_wanted(db) {
+            Ok(true) => wanted.push(request),
+            Ok(false) => request.answer(None),
+            Err(error) => request.answer(Some(&error.to_string())),
+        }
+    }
+    if wanted.is_empty() {
+        return;
+    }
+    // An error inside of the group is one of the file (full disk, broken page), not of one request: all of them fail.
+    let failure = run_group(db, &mut wanted).err().map(|error| error.to_string());
+    for request in wanted {
+        request.answer(failure.as_deref());
+    }
+}
+
+fn run_group(db: &mut Connection, group: &mut [Box<dyn Request>]) -> Result<()> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    group.iter_mut().try_for_each(|request| request.run(&transaction))?;
+    transaction.commit()
+}

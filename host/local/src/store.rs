@@ -1,0 +1,210 @@
+//! Objects as files below one folder, with the engine's promises about them: whole or absent, durable when a `put` returns,
+//! created by exactly one writer, and never outside the folder.
+//!
+//! Does not know layers or keys, and does no compare-and-swap (`PutMode::Update`): a file system has none.
+//!
+//! Reads are `object_store`'s own [`LocalFileSystem`]. Its writes do not sync and its paths follow links, so those are done here.
+
+mod files;
+mod listing;
+mod upload;
+
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
+};
+
+use self::files::Folder;
+use self::upload::FileUpload;
+
+/// How many deletions of one stream are under way at once.
+const DELETES_AT_ONCE: usize = 10;
+
+/// An [`ObjectStore`] over a folder of this machine.
+///
+/// * `put`, `copy`, `rename` and a completed multipart upload have synced the file and its folder when they return, and so has a
+///   refusal because the object exists: what a loser of a race reads back is as durable as if it had won.
+/// * A symbolic link below the folder is no object: it is never listed, and a path through one is `PermissionDenied`. (The folder
+///   itself may be reached through links.) The check is made before each call; it does not defend against somebody who plants
+///   links while the call runs, since whoever can do that can write the objects as well.
+/// * Unfinished files are named `NAME#DIGITS`; they are never listed, and no object can have such a name.
+#[derive(Debug)]
+pub struct DirStore {
+    reads: LocalFileSystem,
+    folder: Arc<Folder>,
+}
+
+impl DirStore {
+    /// Opens the store at `path`, and makes the folder if it is not there.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or is no folder.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Arc<dyn ObjectStore>> {
+        let folder = Folder::open(&path.into())?;
+        let reads = LocalFileSystem::new_with_prefix(folder.path())?;
+        Ok(Arc::new(DirStore { reads, folder: Arc::new(folder) }))
+    }
+
+    /// Where the object is or is to be, after making sure that no link leads there.
+    async fn locate(&self, location: &Path) -> Result<PathBuf> {
+        let file = file_of(&self.reads, location)?;
+        let folder = Arc::clone(&self.folder);
+        blocking(move || folder.refuse_links(&file).map(|_| file)).await
+    }
+
+    /// Where the object is.
+    async fn find(&self, location: &Path) -> Result<PathBuf> {
+        let file = file_of(&self.reads, location)?;
+        let folder = Arc::clone(&self.folder);
+        blocking(move || {
+            let there = folder.refuse_links(&file)?;
+            // Said here, since below a file the system's answer is not that nothing is there.
+            if there { Ok(file) } else { Err(files::failed("find", &file, ErrorKind::NotFound.into())) }
+        })
+        .await
+    }
+}
+
+impl std::fmt::Display for DirStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DirStore({})", self.folder.path().display())
+    }
+}
+
+/// Runs file-system work off the reactor.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|source| Error::JoinError { source })?
+}
+
+/// The file of an object, unless unfinished files have such names.
+fn file_of(reads: &LocalFileSystem, location: &Path) -> Result<PathBuf> {
+    if files::is_unfinished(location) {
+        let message = format!(
+            "no object can be named `{location}`: names that end in `#` and digits are those of unfinished files"
+        );
+        return Err(Error::Generic { store: "DirStore", source: message.into() });
+    }
+    reads.path_to_filesystem(location)
+}
+
+fn refuse_attributes(empty: bool, operation: &str) -> Result<()> {
+    if empty {
+        return Ok(());
+    }
+    Err(Error::NotImplemented { operation: format!("`{operation}` with attributes"), implementer: "DirStore".into() })
+}
+
+#[async_trait]
+impl ObjectStore for DirStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        refuse_attributes(options.attributes.is_empty(), "put_opts")?;
+        let create = match options.mode {
+            PutMode::Overwrite => false,
+            PutMode::Create => true,
+            PutMode::Update(_) => {
+                let operation = "`put_opts` with `PutMode::Update`".into();
+                return Err(Error::NotImplemented { operation, implementer: "DirStore".into() });
+            }
+        };
+        let file = file_of(&self.reads, location)?;
+        let folder = Arc::clone(&self.folder);
+        blocking(move || {
+            folder.refuse_links(&file)?;
+            let mut staged = folder.stage(&file)?;
+            staged.append(&payload)?;
+            folder.publish(staged, create)
+        })
+        .await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        refuse_attributes(options.attributes.is_empty(), "put_multipart_opts")?;
+        let file = self.locate(location).await?;
+        let folder = Arc::clone(&self.folder);
+        let staged = blocking(move || folder.stage(&file)).await?;
+        Ok(Box::new(FileUpload::new(Arc::clone(&self.folder), staged)))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.find(location).await?;
+        self.reads.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.find(location).await?;
+        self.reads.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let folder = Arc::clone(&self.folder);
+        let reads = self.reads.clone();
+        locations
+            .map(move |location| {
+                let (folder, reads) = (Arc::clone(&folder), reads.clone());
+                async move {
+                    let location = location?;
+                    let file = file_of(&reads, &location)?;
+                    blocking(move || folder.remove(&file)).await?;
+                    Ok(location)
+                }
+            })
+            .buffered(DELETES_AT_ONCE)
+            .boxed()
+    }
+
+    /// In the order of the paths.
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        listing::all(Arc::clone(&self.folder), prefix.cloned())
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let (folder, prefix) = (Arc::clone(&self.folder), prefix.cloned());
+        blocking(move || listing::one_level(&folder, prefix.as_ref())).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.find(from).await?;
+        let target = self.locate(to).await?;
+        let (folder, file) = (Arc::clone(&self.folder), target.clone());
+        blocking(move || folder.make_parent(&file)).await?;
+        // The source is a finished object, so its bytes are synced already; only the new name is not.
+        let copied = self.reads.copy_opts(from, to, options).await;
+        if matches!(copied, Ok(()) | Err(Error::AlreadyExists { .. })) {
+            blocking(move || files::sync_parent(&target)).await?;
+        }
+        copied
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        if options.target_mode == RenameTargetMode::Create {
+            self.copy_opts(from, to, CopyOptions::new().with_mode(CopyMode::Create)).await?;
+            let (folder, file) = (Arc::clone(&self.folder), self.locate(from).await?);
+            return blocking(move || folder.remove(&file)).await;
+        }
+        let source = self.find(from).await?;
+        let target = self.locate(to).await?;
+        let (folder, file) = (Arc::clone(&self.folder), target.clone());
+        blocking(move || folder.make_parent(&file)).await?;
+        self.reads.rename_opts(from, to, options).await?;
+        blocking(move || {
+            files::sync_parent(&target)?;
+            files::sync_parent(&source)
+        })
+        .await
+    }
+}

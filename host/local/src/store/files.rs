@@ -1,0 +1,200 @@
+//! Files that are whole and durable: staged beside their target, synced, then given their name, and the name synced as well.
+//!
+//! Does not know objects: paths come in as the file system has them. Everything here blocks.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use object_store::{Error, PutPayload, PutResult, Result};
+
+/// Tells the staged files of one process apart.
+static STAGED: AtomicU64 = AtomicU64::new(0);
+
+/// What could not be done to which file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} `{}`: {source}", path.display())]
+struct FileError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// An `io::Error` as the store's error, with the place.
+pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> Error {
+    let kind = source.kind();
+    let shown = path.display().to_string();
+    let error = Box::new(FileError { action, path: path.to_path_buf(), source });
+    match kind {
+        ErrorKind::NotFound => Error::NotFound { path: shown, source: error },
+        ErrorKind::AlreadyExists => Error::AlreadyExists { path: shown, source: error },
+        ErrorKind::PermissionDenied => Error::PermissionDenied { path: shown, source: error },
+        _ => Error::Generic { store: "DirStore", source: error },
+    }
+}
+
+/// Makes the names in `folder` durable.
+fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|file| file.sync_all()).map_err(|error| failed("sync folder", folder, error))
+}
+
+/// Makes the name of `file` durable.
+pub(super) fn sync_parent(file: &Path) -> Result<()> {
+    file.parent().map_or(Ok(()), sync_folder)
+}
+
+/// The same tag that `LocalFileSystem` reports for a file, so that a `put` and a later `head` agree.
+pub(super) fn e_tag(metadata: &fs::Metadata) -> String {
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+    #[cfg(not(unix))]
+    let inode = 0_u64;
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    format!("{inode:x}-{:x}-{:x}", modified.as_micros(), metadata.len())
+}
+
+/// Whether the name is one that staged files have, here and in `object_store`: it ends in `#` and digits.
+pub(super) fn is_unfinished(location: &object_store::path::Path) -> bool {
+    let suffix = location.filename().and_then(|name| name.rsplit_once('#')).map(|(_, suffix)| suffix);
+    suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The folder below which all files are.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Folders whose own names are known to be durable, all the way up.
+    durable: Mutex<HashSet<PathBuf>>,
+}
+
+impl Folder {
+    /// Makes the folder durably, if it is not there, and resolves the links that lead to it.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let missing: Vec<_> =
+            path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
+        fs::create_dir_all(path).map_err(|error| failed("create folder", path, error))?;
+        let resolved = path.canonicalize().map_err(|error| failed("open folder", path, error))?;
+        for made in missing {
+            let made = made.canonicalize().map_err(|error| failed("open folder", made, error))?;
+            sync_parent(&made)?;
+        }
+        Ok(Folder { path: resolved, durable: Mutex::default() })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Refuses a path that leads through a link, or to something that is neither file nor folder (opening a pipe would block for ever).
+    /// Returns whether something is there.
+    pub(super) fn refuse_links(&self, file: &Path) -> Result<bool> {
+        let relative = file.strip_prefix(&self.path).map_err(|_| refused(file, "is outside of the store"))?;
+        let mut place = self.path.clone();
+        for part in relative.components() {
+            place.push(part);
+            match fs::symlink_metadata(&place) {
+                Ok(found) if found.is_symlink() => return Err(refused(&place, "is a symbolic link")),
+                Ok(found) if found.is_file() || found.is_dir() => {}
+                Ok(_) => return Err(refused(&place, "is neither a file nor a folder")),
+                // What is not there is no link: let the call itself say what that means.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(failed("look at", &place, error)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the folder that `file` is to be in, durably.
+    pub(super) fn make_parent(&self, file: &Path) -> Result<()> {
+        let Some(parent) = file.parent() else { return Ok(()) };
+        let there = parent.is_dir();
+        if there && self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(parent) {
+            return Ok(());
+        }
+        if !there {
+            fs::create_dir_all(parent).map_err(|error| failed("create folder", parent, error))?;
+        }
+        // Also where the folder was there: another process may have made it a moment ago and not have synced it yet.
+        for folder in parent.ancestors().take_while(|folder| *folder != self.path) {
+            sync_parent(folder)?;
+        }
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(parent.to_path_buf());
+        Ok(())
+    }
+
+    /// A new empty file beside `target`, under a name that no listing shows.
+    pub(super) fn stage(&self, target: &Path) -> Result<Staged> {
+        self.make_parent(target)?;
+        loop {
+            let mut name = target.as_os_str().to_owned();
+            name.push(format!("#{}{:06}", std::process::id(), STAGED.fetch_add(1, Ordering::Relaxed)));
+            let path = PathBuf::from(name);
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok(Staged { file, path, target: target.to_path_buf() }),
+                // A process with this number died here once: take the next name.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed("create", &path, error)),
+            }
+        }
+    }
+
+    /// Gives a staged file its name, once its bytes are on disk; then the name is put on disk too.
+    pub(super) fn publish(&self, staged: Staged, create: bool) -> Result<PutResult> {
+        staged.file.sync_all().map_err(|error| failed("sync", &staged.path, error))?;
+        let metadata = staged.file.metadata().map_err(|error| failed("look at", &staged.path, error))?;
+        let named = if create {
+            // A link, unlike a rename, fails when the name is taken, and the kernel lets one of several racers win.
+            fs::hard_link(&staged.path, &staged.target).map_err(|error| failed("create", &staged.target, error))
+        } else {
+            fs::rename(&staged.path, &staged.target).map_err(|error| failed("replace", &staged.target, error))
+        };
+        if matches!(named, Ok(()) | Err(Error::AlreadyExists { .. })) {
+            sync_parent(&staged.target)?;
+        }
+        named.map(|()| PutResult { e_tag: Some(e_tag(&metadata)), version: None })
+    }
+
+    /// Removes the file, durably.
+    pub(super) fn remove(&self, file: &Path) -> Result<()> {
+        self.refuse_links(file)?;
+        fs::remove_file(file).map_err(|error| failed("delete", file, error))?;
+        sync_parent(file)
+    }
+}
+
+fn refused(place: &Path, why: &'static str) -> Error {
+    let path = place.display().to_string();
+    let source = format!("`{path}` {why}").into();
+    Error::PermissionDenied { path, source }
+}
+
+/// A file that does not have its name yet; dropped, it is gone.
+#[derive(Debug)]
+pub(super) struct Staged {
+    file: File,
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl Staged {
+    /// Writes `payload` behind what is there.
+    pub(super) fn append(&mut self, payload: &PutPayload) -> Result<()> {
+        payload
+            .iter()
+            .try_for_each(|bytes| self.file.write_all(bytes))
+            .map_err(|error| failed("write", &self.path, error))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Gone already where it was renamed. Where the removal fails, a file stays that nothing lists.
+        let _ = fs::remove_file(&self.path);
+    }
+}

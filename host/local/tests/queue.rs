@@ -1,0 +1,166 @@
+//! What a queue in a file does beyond the queue's contract: restarts, several processes, a process that is killed.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use engine::seams::queue::{Depth, Queue, QueueError};
+use local::{QueueOptions, SqliteQueue, SqliteQueues, SystemClock};
+
+/// Where the child of the kill test finds its file.
+const CHILD_FILE: &str = "SLUICEBOX_TEST_QUEUE";
+
+async fn open(file: &Path) -> SqliteQueue {
+    SqliteQueues::open(file, Arc::new(SystemClock)).await.unwrap().queue("work", QueueOptions::default())
+}
+
+#[tokio::test]
+async fn messages_and_leases_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("queue.db");
+    let queue = open(&file).await;
+    queue.send(["a", "b", "c"].map(Bytes::from).into()).await.unwrap();
+    let taken = queue.receive(1, Duration::ZERO).await.unwrap();
+    drop(queue);
+    let queue = open(&file).await;
+    assert_eq!(queue.depth().await.unwrap(), Depth { ready: 2, delayed: 0, in_flight: 1 });
+    queue.ack(&taken[0].receipt).await.unwrap();
+    assert_eq!(queue.depth().await.unwrap().total(), 2);
+}
+
+/// Two connections to one file stand for two processes: what one sends the other receives, soon, and neither gets it twice.
+#[tokio::test]
+async fn a_waiting_receive_sees_what_another_process_sends() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("queue.db");
+    let (here, there) = (open(&file).await, open(&file).await);
+    let begun = Instant::now();
+    let waiting = tokio::spawn(async move { there.receive(10, Duration::from_secs(20)).await.unwrap().len() });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    here.send(vec![Bytes::from_static(b"x")]).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), 1);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(here.receive(1, Duration::ZERO).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_writers_share_a_file_without_a_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("queue.db");
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let queue = open(&file).await;
+        writers.spawn(async move {
+            let mut acked = 0;
+            for _ in 0..25 {
+                queue.send(vec![Bytes::from_static(b"x")]).await.unwrap();
+                for delivery in queue.receive(2, Duration::ZERO).await.unwrap() {
+                    queue.ack(&delivery.receipt).await.unwrap();
+                    acked += 1;
+                }
+            }
+            acked
+        });
+    }
+    let acked: u64 = writers.join_all().await.into_iter().sum();
+    assert_eq!(open(&file).await.depth().await.unwrap(), Depth { ready: 100 - acked, ..Depth::default() });
+}
+
+#[tokio::test]
+async fn queues_of_one_file_do_not_mix() {
+    let folder = tempfile::tempdir().unwrap();
+    let queues = SqliteQueues::open(folder.path().join("queue.db"), Arc::new(SystemClock)).await.unwrap();
+    let (one, other) = (queues.queue("one", QueueOptions::default()), queues.queue("other", QueueOptions::default()));
+    one.send(vec![Bytes::from_static(b"x")]).await.unwrap();
+    assert!(other.receive(1, Duration::ZERO).await.unwrap().is_empty());
+    let taken = one.receive(1, Duration::ZERO).await.unwrap();
+    assert!(matches!(other.ack(&taken[0].receipt).await, Err(QueueError::Expired)));
+    one.ack(&taken[0].receipt).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_queue_file_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "these are notes, not a database; ".repeat(100)).unwrap();
+    let newer = folder.path().join("newer.db");
+    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    for (file, expected) in [(text, "notes.txt"), (newer, "version 99"), (folder.path().into(), "cannot open")] {
+        let error = SqliteQueues::open(file, Arc::new(SystemClock)).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// The child: says `sent N` and `acked N` on its output after the call has returned, until it is killed.
+#[tokio::test]
+#[ignore = "the process that `a_killed_process_loses_nothing_that_it_was_told` kills"]
+async fn child() {
+    let file = std::env::var(CHILD_FILE).expect("only the kill test runs this");
+    let queue = open(Path::new(&file)).await;
+    let say = |line: String| {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "\n{line}").and_then(|()| out.flush()).expect("somebody who reads");
+    };
+    for number in 0_u32.. {
+        queue.send(vec![Bytes::from(number.to_string())]).await.unwrap();
+        say(format!("sent {number}"));
+        if number % 3 == 0 {
+            let delivery = queue.receive(1, Duration::ZERO).await.unwrap().remove(0);
+            queue.ack(&delivery.receipt).await.unwrap();
+            say(format!("acked {}", String::from_utf8_lossy(&delivery.body)));
+        }
+    }
+}
+
+/// kill -9 at ten different moments, each time in the same file: all that was said to be sent and not acknowledged is there,
+/// nothing acknowledged is.
+#[tokio::test]
+async fn a_killed_process_loses_nothing_that_it_was_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..10_usize {
+        let file = folder.path().join(format!("queue-{round}.db"));
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--ignored", "--nocapture"])
+            .env(CHILD_FILE, &file)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut sent, mut acked) = (BTreeSet::new(), BTreeSet::new());
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut note = |line: String| match line.split_once(' ') {
+            Some(("sent", number)) => sent.insert(number.to_string()),
+            Some(("acked", number)) => acked.insert(number.to_string()),
+            _ => false,
+        };
+        let seen = lines.by_ref().map(Result::unwrap).filter(|line| note(line.clone())).take(5 + 7 * round).count();
+        assert_eq!(seen, 5 + 7 * round, "the child ended by itself");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        lines.map_while(Result::ok).for_each(|line| {
+            note(line);
+        });
+        let queue = open(&file).await;
+        let mut left: BTreeSet<_> = BTreeSet::new();
+        // What was in flight at the kill is invisible still; its number is at most one.
+        let depth = queue.depth().await.unwrap();
+        for delivery in queue.receive(10_000, Duration::ZERO).await.unwrap() {
+            left.insert(String::from_utf8_lossy(&delivery.body).into_owned());
+        }
+        assert!(left.is_disjoint(&acked), "acknowledged messages came back");
+        let missing = sent.difference(&left).filter(|number| !acked.contains(*number)).count();
+        assert!(missing <= 1, "{missing} messages are lost, {depth:?}");
+        assert!(depth.in_flight <= 1, "{depth:?}");
+    }
+}

@@ -1,0 +1,183 @@
+//! What a folder does beyond the store's contract: links, unfinished files, things that are no objects.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path as FilePath;
+
+use engine::seams::store::{self, ObjectStoreExt, Path, Store, StoreError};
+use futures::TryStreamExt;
+use local::DirStore;
+use object_store::PutPayload;
+
+fn open(folder: &FilePath) -> Store {
+    DirStore::open(folder).unwrap()
+}
+
+async fn listed(store: &Store) -> Vec<String> {
+    let found: Vec<_> = store.list(None).try_collect().await.unwrap();
+    found.into_iter().map(|meta| meta.location.to_string()).collect()
+}
+
+async fn put(store: &Store, path: &str) -> Result<(), StoreError> {
+    store::replace(&**store, &Path::from(path), "bytes".into()).await
+}
+
+fn assert_refused<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::PermissionDenied { .. })), "expected a refusal, got {result:?}");
+}
+
+/// A link to a file outside, to a folder outside, to a folder inside, to itself: no way in or out leads through it.
+#[tokio::test]
+async fn links_below_the_root_are_refused_and_not_listed() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("secret"), "outside").unwrap();
+    let inside = tempfile::tempdir().unwrap();
+    let store = open(inside.path());
+    put(&store, "real/object").await.unwrap();
+    symlink(outside.path().join("secret"), inside.path().join("file")).unwrap();
+    symlink(outside.path(), inside.path().join("folder")).unwrap();
+    symlink(inside.path().join("real"), inside.path().join("alias")).unwrap();
+    symlink(inside.path().join("loop"), inside.path().join("loop")).unwrap();
+
+    assert_eq!(listed(&store).await, ["real/object"]);
+    assert_eq!(store.list_with_delimiter(None).await.unwrap().common_prefixes, [Path::from("real")]);
+    for path in ["file", "folder/secret", "alias/object", "loop"] {
+        let location = Path::from(path);
+        assert_refused(store::read(&*store, &location).await);
+        assert_refused(store.head(&location).await);
+        assert_refused(store.get_ranges(&location, &[0..1]).await);
+        assert_refused(put(&store, path).await);
+        assert_refused(store.put_multipart(&location).await.map(drop));
+        assert_refused(store.delete(&location).await);
+        assert_refused(store.copy(&location, &"copy".into()).await);
+        assert_refused(store.copy(&"real/object".into(), &location).await);
+        assert_refused(store.rename(&"real/object".into(), &location).await);
+        assert_refused(store.rename_if_not_exists(&"real/object".into(), &location).await);
+    }
+    assert_refused(store.list(Some(&"folder".into())).try_collect::<Vec<_>>().await);
+    assert_eq!(fs::read_to_string(outside.path().join("secret")).unwrap(), "outside");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+}
+
+/// The folder itself may be reached through a link: people put their data on another disk.
+#[tokio::test]
+async fn the_root_may_be_a_link() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir(place.path().join("disk")).unwrap();
+    symlink(place.path().join("disk"), place.path().join("lake")).unwrap();
+    let store = open(&place.path().join("lake"));
+    put(&store, "a/b").await.unwrap();
+    assert_eq!(listed(&store).await, ["a/b"]);
+    assert!(place.path().join("disk/a/b").is_file());
+}
+
+/// What a writer that was killed leaves behind: never listed, never in the way, and not a name that an object can have.
+#[tokio::test]
+async fn unfinished_files_are_no_objects() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for left in ["object#1", "object#4711000003", "odd#name#12"] {
+        fs::write(folder.path().join(left), "half").unwrap();
+    }
+    assert!(listed(&store).await.is_empty());
+    put(&store, "object").await.unwrap();
+    // `Path::from` would write the `#` as `%23`.
+    let raw = |path: &str| Path::parse(path).unwrap();
+    store::replace(&*store, &raw("odd#name"), "bytes".into()).await.unwrap();
+    assert_eq!(listed(&store).await, ["object", "odd#name"]);
+    for path in ["object#1", "odd#name#12"] {
+        let refused = store::replace(&*store, &raw(path), "bytes".into()).await.unwrap_err().to_string();
+        assert!(refused.contains(&format!("`{path}`")), "{refused}");
+        assert!(store::read(&*store, &raw(path)).await.is_err());
+    }
+}
+
+/// After puts, refused creates, aborted and forgotten uploads, nothing but the objects is in the folder.
+#[tokio::test]
+async fn nothing_is_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    put(&store, "object").await.unwrap();
+    put(&store, "object").await.unwrap();
+    store::create(&*store, &"object".into(), "again".into()).await.unwrap();
+    let mut forgotten = store.put_multipart(&"forgotten".into()).await.unwrap();
+    forgotten.put_part(PutPayload::from_static(b"part")).await.unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    drop(forgotten);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// An upload whose parts were not all written cannot be completed, nor one that is over.
+#[tokio::test]
+async fn an_incomplete_upload_is_not_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut upload = store.put_multipart(&"object".into()).await.unwrap();
+    drop(upload.put_part(PutPayload::from_static(b"never polled")));
+    assert!(upload.complete().await.unwrap_err().to_string().contains("0 of 1"));
+    upload.abort().await.unwrap();
+    assert!(upload.complete().await.is_err());
+    assert!(listed(&store).await.is_empty());
+}
+
+/// A pipe would block its reader for ever; a name that is no text can be no object's.
+#[tokio::test]
+async fn pipes_and_unspeakable_names_are_no_objects() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"\xff\xfe")), "x").unwrap();
+    fs::write(folder.path().join("line\nbreak"), "x").unwrap();
+    assert!(listed(&store).await.is_empty());
+    assert_refused(store::read(&*store, &Path::from("pipe")).await);
+}
+
+/// The walk is in the order of whole paths: `a.b` before `a/…`, as in any other store.
+#[tokio::test]
+async fn listings_are_in_the_order_of_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut names = ["a/z", "a.b", "a", "a0", "b/c/d", "b-/x"].map(|name| if name == "a" { "a-" } else { name });
+    for name in names {
+        put(&store, name).await.unwrap();
+    }
+    names.sort_unstable();
+    assert_eq!(listed(&store).await, names);
+}
+
+/// What cannot be written says where, and leaves nothing.
+#[tokio::test]
+async fn errors_name_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    put(&store, "object").await.unwrap();
+    let below = put(&store, "object/below").await.unwrap_err().to_string();
+    assert!(below.contains("object"), "{below}");
+    let long = put(&store, &"x".repeat(5000)).await.unwrap_err().to_string();
+    assert!(long.contains("xxx"), "{long}");
+    assert_eq!(listed(&store).await, ["object"]);
+    let file = folder.path().join("object");
+    assert!(DirStore::open(&file).is_err(), "a file is no store");
+}
+
+/// Dots in a path cannot climb: `object_store`'s paths do not have such segments.
+#[tokio::test]
+async fn no_path_climbs_out() {
+    let place = tempfile::tempdir().unwrap();
+    let store = open(&place.path().join("root"));
+    put(&store, "../../gold/x").await.unwrap();
+    put(&store, "/etc/passwd").await.unwrap();
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    assert_eq!(listed(&store).await.len(), 2);
+}

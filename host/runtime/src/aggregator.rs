@@ -1,0 +1,108 @@
+//! The aggregator's seam on wasmtime: rows to a partial result, partial results to a table.
+//!
+//! Does not keep partial results, and does not check that merging is associative: the engine does both.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use bytes::Bytes;
+use engine::seams::plugin::{Aggregator, Descriptor, Digest, Fault, LoadError, Plugin};
+
+use crate::bindings::aggregate::AggregateOnlyIndices;
+use crate::columns::{batch_of, record_batch};
+use crate::fault::{bad_output, host_fault};
+use crate::load::{Loaded, wrong_signature};
+use crate::threads::Threads;
+
+/// Rows that are handed over at once: enough to make the crossing cheap, few enough to fit a small memory limit.
+const CHUNK: usize = 65_536;
+
+/// A loaded aggregator.
+#[derive(Debug)]
+pub(crate) struct WasmAggregator {
+    bound: Arc<Bound>,
+    threads: Arc<Threads>,
+}
+
+struct Bound {
+    loaded: Loaded,
+    exports: AggregateOnlyIndices,
+    schema: SchemaRef,
+}
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.loaded.fmt(f)
+    }
+}
+
+impl WasmAggregator {
+    pub(crate) fn bind(loaded: Loaded, threads: Arc<Threads>) -> Result<Self, LoadError> {
+        let exports = AggregateOnlyIndices::new(&loaded.callable.pre).map_err(wrong_signature)?;
+        let schema = loaded.descriptor.output_schema();
+        Ok(WasmAggregator { bound: Arc::new(Bound { loaded, exports, schema }), threads })
+    }
+}
+
+impl Plugin for WasmAggregator {
+    fn descriptor(&self) -> &Descriptor {
+        &self.bound.loaded.descriptor
+    }
+
+    fn digest(&self) -> &Digest {
+        &self.bound.loaded.digest
+    }
+}
+
+#[async_trait]
+impl Aggregator for WasmAggregator {
+    async fn fold(&self, rows: &[RecordBatch]) -> Result<Bytes, Fault> {
+        let (bound, rows) = (Arc::clone(&self.bound), rows.to_vec());
+        let folded = self.threads.run(move || bound.fold(&rows));
+        folded.await.unwrap_or_else(|panic| Err(host_fault(panic)))
+    }
+
+    async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
+        let (bound, partials) = (Arc::clone(&self.bound), partials.to_vec());
+        let finished = self.threads.run(move || bound.finish(&partials));
+        finished.await.unwrap_or_else(|panic| Err(host_fault(panic)))
+    }
+}
+
+impl Bound {
+    fn fold(&self, batches: &[RecordBatch]) -> Result<Bytes, Fault> {
+        let returned = self.loaded.callable.call(|store, instance| {
+            let guest = self.exports.load(&mut *store, instance)?;
+            let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
+            let state = aggregation.call_constructor(&mut *store)?;
+            for batch in batches {
+                for start in (0..batch.num_rows()).step_by(CHUNK) {
+                    let chunk = batch.slice(start, CHUNK.min(batch.num_rows() - start));
+                    let rows = batch_of(&chunk, &self.loaded.descriptor.input).map_err(wasmtime::Error::new)?;
+                    aggregation.call_add(&mut *store, state, &rows)?;
+                }
+            }
+            aggregation.call_save(&mut *store, state)
+        })?;
+        Ok(Bytes::from(returned.value))
+    }
+
+    fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
+        let returned = self.loaded.callable.call(|store, instance| {
+            let guest = self.exports.load(&mut *store, instance)?;
+            let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
+            let state = aggregation.call_constructor(&mut *store)?;
+            for (index, partial) in partials.iter().enumerate() {
+                if let Err(words) = aggregation.call_merge(&mut *store, state, partial)? {
+                    let message = format!("plugin cannot merge partial result {index} of {}, which it saved itself: {words}", partials.len());
+                    return Err(wasmtime::Error::new(bad_output("P172", message)));
+                }
+            }
+            aggregation.call_finish(&mut *store, state)
+        })?;
+        let table = record_batch(returned.value, &self.loaded.descriptor.output, &self.schema);
+        table.map_err(|fault| Fault { log: returned.log, ..fault })
+    }
+}

@@ -1,0 +1,171 @@
+//! The cleaner's seam on wasmtime: documents are projected, the guest cleans the columns, the host checks that no document was lost.
+//!
+//! Does not re-run a broken batch record by record: the engine does.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use bytes::Bytes;
+use engine::seams::plugin::{Cleaned, Cleaner, Descriptor, Digest, Fault, LoadError, Note, Plugin, Reject, RejectedBy};
+
+use crate::bindings::clean::CleanOnlyIndices;
+use crate::bindings::clean::exports::sluicebox::plugin::clean as wit;
+use crate::columns::record_batch;
+use crate::fault::{bad_output, host_fault};
+use crate::load::{Loaded, wrong_signature};
+use crate::project::Projection;
+use crate::threads::Threads;
+
+/// A loaded cleaner.
+#[derive(Debug)]
+pub(crate) struct WasmCleaner {
+    bound: Arc<Bound>,
+    threads: Arc<Threads>,
+}
+
+struct Bound {
+    loaded: Loaded,
+    exports: CleanOnlyIndices,
+    projection: Projection,
+    schema: SchemaRef,
+}
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.loaded.fmt(f)
+    }
+}
+
+impl WasmCleaner {
+    pub(crate) fn bind(loaded: Loaded, threads: Arc<Threads>) -> Result<Self, LoadError> {
+        let exports = CleanOnlyIndices::new(&loaded.callable.pre).map_err(wrong_signature)?;
+        let projection = Projection::new(loaded.descriptor.input.clone());
+        let schema = loaded.descriptor.output_schema();
+        Ok(WasmCleaner { bound: Arc::new(Bound { loaded, exports, projection, schema }), threads })
+    }
+}
+
+impl Plugin for WasmCleaner {
+    fn descriptor(&self) -> &Descriptor {
+        &self.bound.loaded.descriptor
+    }
+
+    fn digest(&self) -> &Digest {
+        &self.bound.loaded.digest
+    }
+}
+
+#[async_trait]
+impl Cleaner for WasmCleaner {
+    async fn clean(&self, documents: &[Bytes]) -> Result<Cleaned, Fault> {
+        let (bound, documents) = (Arc::clone(&self.bound), documents.to_vec());
+        let cleaned = self.threads.run(move || bound.clean(&documents));
+        cleaned.await.unwrap_or_else(|panic| Err(host_fault(panic)))
+    }
+}
+
+impl Bound {
+    fn clean(&self, documents: &[Bytes]) -> Result<Cleaned, Fault> {
+        let projected = self.projection.project(documents)?;
+        if projected.documents.is_empty() {
+            let rows = RecordBatch::new_empty(Arc::clone(&self.schema));
+            return Ok(Cleaned { rows, row_of: Vec::new(), rejects: projected.rejects, skips: Vec::new() });
+        }
+        let returned = self.loaded.callable.call(|store, instance| {
+            let guest = self.exports.load(&mut *store, instance)?;
+            guest.sluicebox_plugin_clean().call_clean(&mut *store, &projected.batch)
+        })?;
+        let checked = conserved(&returned.value, &projected.documents)
+            .and_then(|()| self.cleaned(returned.value, &projected.documents, projected.rejects));
+        checked.map_err(|fault| Fault { log: returned.log, ..fault })
+    }
+
+    /// From the guest's indices to the caller's.
+    fn cleaned(&self, cleaned: wit::Cleaned, documents: &[usize], mut rejects: Vec<Reject>) -> Result<Cleaned, Fault> {
+        let rows = record_batch(cleaned.rows, &self.loaded.descriptor.output, &self.schema)?;
+        let document = |index: u32| documents.get(index as usize).copied().unwrap_or_default();
+        let row_of = cleaned.row_of.into_iter().map(document).collect();
+        let by_plugin = |note: wit::Note| Reject { index: document(note.index), reason: note.reason, by: RejectedBy::Plugin };
+        rejects.extend(cleaned.rejects.into_iter().map(by_plugin));
+        rejects.sort_by_key(|reject| reject.index);
+        let mut skips: Vec<Note> = cleaned.skips.into_iter().map(|note| Note { index: document(note.index), reason: note.reason }).collect();
+        skips.sort_by_key(|skip| skip.index);
+        Ok(Cleaned { rows, row_of, rejects, skips })
+    }
+}
+
+/// What became of a document.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Missing,
+    Rows,
+    Rejected,
+    Skipped,
+}
+
+impl Fate {
+    fn name(self) -> &'static str {
+        match self {
+            Fate::Missing => "nowhere",
+            Fate::Rows => "the rows",
+            Fate::Rejected => "the rejects",
+            Fate::Skipped => "the skips",
+        }
+    }
+}
+
+/// Every document is in exactly one of rows (once or more), rejects and skips, and the rows stand in the documents' order.
+fn conserved(cleaned: &wit::Cleaned, documents: &[usize]) -> Result<(), Fault> {
+    if cleaned.row_of.len() != cleaned.rows.rows as usize {
+        let message = format!("plugin returned {} entries in `row-of` for {} rows", cleaned.row_of.len(), cleaned.rows.rows);
+        return Err(bad_output("P130", message));
+    }
+    let mut fates = vec![Fate::Missing; documents.len()];
+    let mut last = 0;
+    for (row, index) in cleaned.row_of.iter().copied().enumerate() {
+        if index < last {
+            let message = format!("plugin returned row {row} of document {index} behind one of document {last}, expected them in order");
+            return Err(bad_output("P131", message));
+        }
+        last = index;
+        settle(&mut fates, documents, index, Fate::Rows)?;
+    }
+    for note in &cleaned.rejects {
+        settle(&mut fates, documents, note.index, Fate::Rejected)?;
+    }
+    for note in &cleaned.skips {
+        settle(&mut fates, documents, note.index, Fate::Skipped)?;
+    }
+    let missing = fates.iter().filter(|fate| **fate == Fate::Missing).count();
+    match documents.iter().zip(&fates).find(|(_, fate)| **fate == Fate::Missing) {
+        Some((document, _)) => {
+            let (count, found) = (documents.len(), documents.len() - missing);
+            Err(bad_output("P130", format!("plugin returned results for {found} of {count} documents: document {document} is in none of rows, rejects and skips")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn settle(fates: &mut [Fate], documents: &[usize], index: u32, fate: Fate) -> Result<(), Fault> {
+    let count = documents.len();
+    let (Some(slot), Some(document)) = (fates.get_mut(index as usize), documents.get(index as usize)) else {
+        let message = format!("plugin named document {index} in {}, but the batch has {count} documents", fate.name());
+        return Err(bad_output("P131", message));
+    };
+    match *slot {
+        Fate::Missing => *slot = fate,
+        Fate::Rows if fate == Fate::Rows => {}
+        before if before == fate => return Err(bad_output("P131", format!("plugin named document {document} twice in {}", fate.name()))),
+        before => {
+            let message = format!("plugin named document {document} in {} and in {}, expected exactly one", before.name(), fate.name());
+            return Err(bad_output("P131", message));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "cleaner_tests.rs"]
+mod tests;

@@ -1,0 +1,14 @@
+//! Columns between the sandbox and Arrow: the same memory layout on both sides, so that values are moved and not parsed.
+//!
+//! Does not read JSON (`project` does) and does not know what a column means.
+
+mod from_arrow;
+mod to_arrow;
+
+pub(crate) use from_arrow::batch_of;
+pub(crate) use to_arrow::record_batch;
+
+/// Bytes of a bitmap of `rows` bits.
+pub(crate) fn bitmap_bytes(rows: usize) -> usize {
+    rows.div_ceil(8)
+}

@@ -1,0 +1,165 @@
+//! What a plugin says of itself, checked: from the contract's record to the seam's [`Descriptor`].
+//!
+//! Does not compare it with a neighbouring layer's: the engine does, it knows the neighbours.
+
+use std::collections::HashSet;
+
+use engine::seams::plugin::{ColumnType, Descriptor, Field, InputField, LoadError, ScalarType};
+
+use crate::bindings::{described, wit};
+use crate::inspect::{World, refused};
+
+/// Bytes of a column's name: what Delta, Parquet and Athena all take.
+const MAX_NAME: usize = 255;
+
+/// Translates and checks a descriptor.
+pub(crate) fn check(raw: described::Descriptor, world: World) -> Result<Descriptor, LoadError> {
+    let descriptor = Descriptor {
+        name: raw.name,
+        version: raw.version,
+        input: raw.input.into_iter().map(input_field).collect(),
+        output: raw.output.into_iter().map(output_field).collect(),
+        config_schema: raw.config_schema,
+    };
+    let problems = problems(&descriptor, world);
+    if problems.is_empty() {
+        return Ok(descriptor);
+    }
+    let message = format!("plugin describes itself wrongly: {}", problems.join("; "));
+    Err(refused("P023", message, "correct the field names, pointers or types in the plugin's source"))
+}
+
+fn input_field(field: described::InputField) -> InputField {
+    InputField { name: field.name, pointer: field.pointer, ty: column_type(field.type_), nullable: field.nullable }
+}
+
+fn output_field(field: described::Field) -> Field {
+    Field { name: field.name, ty: column_type(field.type_), nullable: field.nullable }
+}
+
+fn column_type(ty: wit::ColumnType) -> ColumnType {
+    match ty {
+        wit::ColumnType::Scalar(scalar) => ColumnType::Scalar(scalar_type(scalar)),
+        wit::ColumnType::ListOf(scalar) => ColumnType::List(scalar_type(scalar)),
+    }
+}
+
+fn scalar_type(ty: wit::ScalarType) -> ScalarType {
+    match ty {
+        wit::ScalarType::Boolean => ScalarType::Boolean,
+        wit::ScalarType::Int64 => ScalarType::Int64,
+        wit::ScalarType::Float64 => ScalarType::Float64,
+        wit::ScalarType::Utf8 => ScalarType::Utf8,
+        wit::ScalarType::Date32 => ScalarType::Date32,
+        wit::ScalarType::Timestamp => ScalarType::Timestamp,
+        wit::ScalarType::Json => ScalarType::Json,
+    }
+}
+
+/// Everything that is wrong, at once.
+fn problems(descriptor: &Descriptor, world: World) -> Vec<String> {
+    let mut found = Vec::new();
+    if !is_plugin_name(&descriptor.name) {
+        let name = descriptor.name.escape_debug();
+        found.push(format!("name is `{name}`, expected lower-case letters, digits, `-` and `_`, at most 63 of them"));
+    }
+    if let Err(error) = semver::Version::parse(&descriptor.version) {
+        found.push(format!("version is `{}`, expected a semantic version such as `1.0.0` ({error})", descriptor.version.escape_debug()));
+    }
+    if !descriptor.config_schema.is_empty() && serde_json::from_str::<serde::de::IgnoredAny>(&descriptor.config_schema).is_err() {
+        found.push("config schema is not JSON".to_owned());
+    }
+    match (world, descriptor.output.is_empty()) {
+        (World::Enricher, false) => found.push("an enricher has output columns, expected none: its output is a document".to_owned()),
+        (World::Cleaner | World::Aggregator, true) => found.push(format!("a plugin of world `{world}` has no output columns")),
+        _ => {}
+    }
+    // An enricher's input columns are the source's, which may be called anything.
+    let reserved = world != World::Enricher;
+    found.extend(name_problems("input", descriptor.input.iter().map(|field| field.name.as_str()), reserved));
+    found.extend(name_problems("output", descriptor.output.iter().map(|field| field.name.as_str()), true));
+    found.extend(descriptor.input.iter().filter_map(pointer_problem));
+    found
+}
+
+fn is_plugin_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 63 && name.starts_with(plain) && name.chars().all(|c| plain(c) || c == '-' || c == '_')
+}
+
+/// Names that differ only in case are the same column to Delta and Athena.
+fn name_problems<'a>(side: &str, names: impl Iterator<Item = &'a str>, reserved: bool) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    for name in names {
+        let shown = name.escape_debug();
+        if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+            found.push(format!("{side} column `{shown}` has no usable name, expected 1 to {MAX_NAME} bytes without control characters"));
+        } else if reserved && name.starts_with('_') {
+            found.push(format!("{side} column `{shown}` starts with `_`, which is kept for the host's columns"));
+        } else if !seen.insert(name.to_lowercase()) {
+            found.push(format!("{side} column `{shown}` is there twice (case does not tell columns apart)"));
+        }
+    }
+    found
+}
+
+fn pointer_problem(field: &InputField) -> Option<String> {
+    let pointer = &field.pointer;
+    let escapes_right = || {
+        let mut rest = pointer.split('~');
+        rest.next();
+        rest.all(|after| after.starts_with(['0', '1']))
+    };
+    if pointer.is_empty() || (pointer.starts_with('/') && escapes_right()) {
+        return None;
+    }
+    Some(format!("input column `{}` has the pointer `{}`, expected a JSON pointer such as `/a/b`", field.name, pointer.escape_debug()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str, pointer: &str) -> InputField {
+        InputField { name: name.into(), pointer: pointer.into(), ty: ColumnType::Scalar(ScalarType::Utf8), nullable: true }
+    }
+
+    fn descriptor() -> Descriptor {
+        Descriptor {
+            name: "clean-things".into(),
+            version: "1.2.3".into(),
+            input: vec![field("a", "/a"), field("b", "/x~1y/0")],
+            output: vec![Field { name: "a".into(), ty: ColumnType::List(ScalarType::Int64), nullable: false }],
+            config_schema: "{}".into(),
+        }
+    }
+
+    #[test]
+    fn a_right_one_passes() {
+        assert_eq!(problems(&descriptor(), World::Cleaner), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let mut wrong = descriptor();
+        wrong.name = "Clean Things".into();
+        wrong.version = "1.2".into();
+        wrong.config_schema = "{".into();
+        wrong.input = vec![field("a", "a"), field("A", "/a~2"), field("_key", "/k")];
+        wrong.output.clear();
+        let found = problems(&wrong, World::Cleaner).join("\n");
+        for part in ["`Clean Things`", "`1.2`", "not JSON", "no output", "`A` is there twice", "`_key` starts", "pointer `a`", "pointer `/a~2`"] {
+            assert!(found.contains(part), "{part} is missing in:\n{found}");
+        }
+    }
+
+    #[test]
+    fn an_enricher_reads_any_column_and_makes_none() {
+        let mut enricher = descriptor();
+        enricher.input = vec![field("_id", "")];
+        assert_eq!(problems(&enricher, World::Enricher).len(), 1);
+        enricher.output.clear();
+        assert_eq!(problems(&enricher, World::Enricher), Vec::<String>::new());
+    }
+}

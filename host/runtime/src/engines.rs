@@ -1,0 +1,128 @@
+//! wasmtime engines: one configuration, compiled code cached on disk, an OS thread that ticks epochs.
+//!
+//! Does not hold plugins. There is one engine per stack limit, because wasmtime fixes that per engine; nearly always it is one in all.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use wasmtime::{Cache, CacheConfig, Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
+
+use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+
+/// How often a running guest is asked whether it is past its deadline.
+const TICK: Duration = Duration::from_millis(10);
+/// The largest stack that a guest may be given; the guest threads have room for it.
+pub(crate) const MAX_STACK: usize = 8 << 20;
+
+/// Makes engines and keeps them.
+#[derive(Debug)]
+pub(crate) struct Engines {
+    cache: Option<Cache>,
+    instances: u32,
+    by_stack: Mutex<HashMap<usize, Engine>>,
+}
+
+impl Engines {
+    /// `instances` is how many guests may be alive at once.
+    pub(crate) fn new(cache_dir: Option<PathBuf>, instances: u32) -> wasmtime::Result<Self> {
+        let cache = cache_dir.map(private_cache).transpose()?;
+        Ok(Engines { cache, instances, by_stack: Mutex::default() })
+    }
+
+    /// The engine whose guests have `stack` bytes of stack.
+    pub(crate) fn get(&self, stack: usize) -> wasmtime::Result<Engine> {
+        let mut engines = self.by_stack.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = engines.get(&stack) {
+            return Ok(engine.clone());
+        }
+        let engine = self.make(stack)?;
+        tick(engine.weak())?;
+        engines.insert(stack, engine.clone());
+        Ok(engine)
+    }
+
+    /// With pooled memories where the address space can be had, else with memories made on demand: slower to instantiate, same in
+    /// every other way.
+    fn make(&self, stack: usize) -> wasmtime::Result<Engine> {
+        let mut config = config(stack, self.cache.clone());
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(self.instances)));
+        Engine::new(&config).or_else(|error| {
+            tracing::warn!(%error, "cannot reserve a pool of plugin memories, making them on demand");
+            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+            Engine::new(&config)
+        })
+    }
+}
+
+/// Everything that decides what a guest computes or may use.
+fn config(stack: usize, cache: Option<Cache>) -> Config {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .epoch_interruption(true)
+        .max_wasm_stack(stack)
+        .async_stack_size(stack + (1 << 20))
+        .memory_init_cow(true)
+        .cache(cache);
+    // One input, one output: no NaN payloads, no instructions whose result is the machine's choice.
+    config.cranelift_nan_canonicalization(true).wasm_relaxed_simd(false);
+    // Nothing that no plugin needs.
+    config
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_custom_page_sizes(false);
+    config
+}
+
+fn pool(instances: u32) -> PoolingAllocationConfig {
+    let per_instance = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * 4)
+        .total_memories(instances)
+        .total_tables(instances * 4)
+        .total_stacks(0)
+        .max_core_instances_per_component(per_instance(MAX_INSTANCES))
+        .max_memories_per_component(per_instance(MAX_MEMORIES))
+        .max_tables_per_component(per_instance(MAX_TABLES))
+        .max_tables_per_module(4)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .max_memory_size(1 << 32);
+    pool
+}
+
+/// wasmtime's own cache, in a directory that only this user can read and write: what lies in it is executed.
+fn private_cache(dir: PathBuf) -> wasmtime::Result<Cache> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(&dir)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700))?;
+    }
+    let mut config = CacheConfig::new();
+    config.with_directory(std::path::absolute(dir)?);
+    Cache::new(config)
+}
+
+/// An OS thread, so that no guest can keep it from running; it ends with the engine.
+fn tick(engine: EngineWeak) -> std::io::Result<()> {
+    let ticking = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    };
+    std::thread::Builder::new().name("guest-epoch".to_owned()).stack_size(64 << 10).spawn(ticking).map(drop)
+}
+
+/// A shared handle.
+pub(crate) type SharedEngines = Arc<Engines>;

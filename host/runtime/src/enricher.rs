@@ -1,0 +1,96 @@
+//! The enricher's seam on wasmtime: one call is one step for one record.
+//!
+//! Does not judge the requests that a step asks for: the engine's gateway does, before it makes any.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use engine::seams::http::HttpAnswer;
+use engine::seams::plugin::{Descriptor, Digest, EndpointRequest, Enricher, Fault, LoadError, Plugin, Step};
+
+use crate::bindings::enrich::EnrichOnlyIndices;
+use crate::bindings::enrich::exports::sluicebox::plugin::enrich as wit;
+use crate::document;
+use crate::fault::{bad_output, host_fault};
+use crate::load::{Loaded, wrong_signature};
+use crate::threads::Threads;
+
+/// A loaded enricher.
+#[derive(Debug)]
+pub(crate) struct WasmEnricher {
+    bound: Arc<Bound>,
+    threads: Arc<Threads>,
+}
+
+struct Bound {
+    loaded: Loaded,
+    exports: EnrichOnlyIndices,
+}
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.loaded.fmt(f)
+    }
+}
+
+impl WasmEnricher {
+    pub(crate) fn bind(loaded: Loaded, threads: Arc<Threads>) -> Result<Self, LoadError> {
+        let exports = EnrichOnlyIndices::new(&loaded.callable.pre).map_err(wrong_signature)?;
+        Ok(WasmEnricher { bound: Arc::new(Bound { loaded, exports }), threads })
+    }
+}
+
+impl Plugin for WasmEnricher {
+    fn descriptor(&self) -> &Descriptor {
+        &self.bound.loaded.descriptor
+    }
+
+    fn digest(&self) -> &Digest {
+        &self.bound.loaded.digest
+    }
+}
+
+#[async_trait]
+impl Enricher for WasmEnricher {
+    async fn enrich(&self, entry: &str, answers: &[HttpAnswer]) -> Result<Step, Fault> {
+        let (bound, entry) = (Arc::clone(&self.bound), entry.to_owned());
+        let answers: Vec<wit::Answer> = answers.iter().map(answer).collect();
+        let stepped = self.threads.run(move || bound.enrich(&entry, &answers));
+        stepped.await.unwrap_or_else(|panic| Err(host_fault(panic)))
+    }
+}
+
+impl Bound {
+    fn enrich(&self, entry: &str, answers: &[wit::Answer]) -> Result<Step, Fault> {
+        let returned = self.loaded.callable.call(|store, instance| {
+            let guest = self.exports.load(&mut *store, instance)?;
+            guest.sluicebox_plugin_enrich().call_enrich(&mut *store, entry, answers)
+        })?;
+        step(returned.value).map_err(|fault| Fault { log: returned.log, ..fault })
+    }
+}
+
+fn answer(answer: &HttpAnswer) -> wit::Answer {
+    wit::Answer { status: answer.status, headers: answer.headers.clone(), body: answer.body.to_vec() }
+}
+
+fn step(step: wit::Step) -> Result<Step, Fault> {
+    Ok(match step {
+        wit::Step::Fetch(requests) if requests.is_empty() => {
+            return Err(bad_output("P171", "plugin asked to fetch nothing, expected at least one request"));
+        }
+        wit::Step::Fetch(requests) => Step::Fetch(requests.into_iter().map(request).collect()),
+        wit::Step::Done(text) => {
+            document::check(&text).map_err(|problem| bad_output("P171", format!("plugin returned a wrong document: {problem}")))?;
+            Step::Done(text)
+        }
+        wit::Step::Skip(reason) => Step::Skip(reason),
+        wit::Step::Reject(reason) => Step::Reject(reason),
+        wit::Step::BackOff(pause) => Step::BackOff { pause: Duration::from_secs(pause.seconds.into()), reason: pause.reason },
+    })
+}
+
+fn request(request: wit::Request) -> EndpointRequest {
+    EndpointRequest { endpoint: request.endpoint, path: request.path, query: request.query, headers: request.headers }
+}

@@ -1,0 +1,113 @@
+//! From wasmtime's errors to the seam's faults: what kind, which code, in which words.
+//!
+//! Does not decide what becomes of the record: that follows from the kind, and is the engine's.
+
+use engine::seams::plugin::{Fault, FaultKind};
+use wasmtime::{Trap, WasmBacktrace};
+
+use crate::limits::Exceeded;
+
+/// What the guest was doing when it broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Start functions and initial memory.
+    Instantiate,
+    /// `configure`.
+    Configure,
+    /// The call that was asked for.
+    Call,
+}
+
+/// A fault without backtrace and log.
+pub(crate) fn fault(kind: FaultKind, code: &'static str, message: impl Into<String>) -> Fault {
+    Fault { kind, code, message: message.into(), backtrace: None, log: Vec::new() }
+}
+
+/// A fault of the host's own.
+pub(crate) fn host_fault(message: impl Into<String>) -> Fault {
+    fault(FaultKind::Host, "P900", message)
+}
+
+/// Output that is not what descriptor or contract says.
+pub(crate) fn bad_output(code: &'static str, message: impl Into<String>) -> Fault {
+    fault(FaultKind::BadOutput, code, message)
+}
+
+/// Says what an error of a guest call means. `output` is the limit in bytes on what the call may return.
+pub(crate) fn classify(error: wasmtime::Error, phase: Phase, output: u64) -> Fault {
+    let error = match error.downcast::<Fault>() {
+        Ok(fault) => return fault,
+        Err(error) => error,
+    };
+    let mut fault = if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        exceeded.fault(phase)
+    } else if let Some(trap) = error.downcast_ref::<Trap>() {
+        of_trap(*trap)
+    } else {
+        of_text(&error, output)
+    };
+    match phase {
+        Phase::Instantiate => fault.message.push_str(", while instantiating"),
+        Phase::Configure => fault.message.push_str(", in `configure`"),
+        Phase::Call => {}
+    }
+    fault.backtrace = error.downcast_ref::<WasmBacktrace>().filter(|trace| !trace.frames().is_empty()).map(render);
+    fault
+}
+
+fn of_trap(trap: Trap) -> Fault {
+    match trap {
+        Trap::StackOverflow => fault(FaultKind::Stack, "P112", "call stack exhausted"),
+        Trap::StringOutOfBounds | Trap::ListOutOfBounds | Trap::UnalignedPointer | Trap::InvalidDiscriminant => {
+            bad_output("P121", format!("plugin passed a bad pointer or tag: {}", words(trap)))
+        }
+        Trap::InvalidChar => bad_output("P122", format!("plugin passed invalid text: {}", words(trap))),
+        Trap::CannotEnterComponent | Trap::CannotLeaveComponent => {
+            fault(FaultKind::Trap, "P113", format!("plugin was called while it was being called: {}", words(trap)))
+        }
+        _ => fault(FaultKind::Trap, "P101", format!("plugin trapped: {}", words(trap))),
+    }
+}
+
+fn words(trap: Trap) -> String {
+    let text = trap.to_string();
+    text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned()
+}
+
+/// Errors for which wasmtime has no public type. The texts are those of the version that `Cargo.toml` pins; the tests in
+/// `tests/misbehave.rs` fail when one of them changes.
+fn of_text(error: &wasmtime::Error, output: u64) -> Fault {
+    let text = error.root_cause().to_string();
+    let has = |part: &str| text.contains(part);
+    if has("fuel allocated for hostcalls") {
+        bad_output("P120", format!("plugin passed more than {} in one call", bytes(output)))
+    } else if error.is::<std::str::Utf8Error>() || has("utf-8") || has("utf8") || has("utf16") {
+        bad_output("P122", format!("plugin passed invalid text: {text}"))
+    } else if has("out of bounds") || has("not aligned") || has("discriminant") {
+        bad_output("P121", format!("plugin passed a bad pointer or tag: {text}"))
+    } else if has("store handle limit") || has("cannot allocate another handle") {
+        fault(FaultKind::Memory, "P150", format!("plugin holds more than {} resource handles", crate::limits::MAX_HANDLES))
+    } else if has("borrow") || has("handle") || has("resource type") || has("not a resource") {
+        fault(FaultKind::Trap, "P151", format!("plugin misused a resource handle: {text}"))
+    } else if has("resource limit exceeded") {
+        fault(FaultKind::Memory, "P110", text)
+    } else {
+        host_fault(format!("call failed in the host: {error:#}"))
+    }
+}
+
+/// One line a frame, as wasmtime prints them (demangled) without its heading.
+fn render(trace: &WasmBacktrace) -> String {
+    let text = trace.to_string();
+    let frames: Vec<&str> = text.lines().skip(1).map(str::trim).collect();
+    frames.join("\n")
+}
+
+/// Bytes as people write them: whole binary units where they divide, else plain bytes.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.iter().find(|(size, _)| count >= *size && count % size == 0) {
+        Some((size, name)) => format!("{} {name}", count / size),
+        None => format!("{count} bytes"),
+    }
+}

@@ -1,0 +1,33 @@
+//! Plugins on wasmtime: the engine's plugin seam for real components.
+//!
+//! A component goes through `inspect` (what it is, what it asks for), `load` (compile, describe, configure) and then any number of
+//! `call`s, each in a store of its own. `project` turns JSON documents into columns before a call, `columns` turns columns into
+//! Arrow after it.
+//!
+//! Does not fetch components, does not decide what happens to a record whose call failed, and knows no pipeline.
+
+// The adapter needs a monotonic clock for deadlines and a directory for compiled code; what plugins compute depends on neither.
+#![allow(clippy::disallowed_methods)]
+
+mod aggregator;
+mod bindings;
+mod call;
+mod cleaner;
+mod columns;
+mod componentize;
+mod descriptor;
+mod document;
+mod engines;
+mod enricher;
+mod fault;
+mod inspect;
+mod limits;
+mod load;
+mod log;
+mod plugins;
+mod project;
+mod threads;
+
+pub use componentize::{ComponentizeError, componentize};
+pub use inspect::{Inspection, MAX_COMPONENT_BYTES, World, inspect};
+pub use plugins::{Options, SetupError, WasmPlugins};

@@ -1,0 +1,98 @@
+//! What one call may take of the machine: memory, tables, instances and time, summed over the store.
+//!
+//! Does not bound the returned bytes (wasmtime's hostcall fuel does, see `call`) or the log (`log` does).
+
+use std::time::Duration;
+
+use engine::pipeline::plan::Limits;
+use engine::seams::plugin::{Fault, FaultKind};
+use thiserror::Error;
+use wasmtime::ResourceLimiter;
+
+use crate::fault::{Phase, bytes, fault};
+
+/// Table elements in all tables of a store. A plugin has one element per function that is called through a pointer.
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Core instances in a store: a component of one module has three or four.
+pub(crate) const MAX_INSTANCES: usize = 32;
+/// Tables in a store.
+pub(crate) const MAX_TABLES: usize = 16;
+/// Linear memories in a store: more than one only where several modules are linked.
+pub(crate) const MAX_MEMORIES: usize = 8;
+/// Live resource handles in a store.
+pub(crate) const MAX_HANDLES: usize = 1024;
+
+/// A limit that a guest ran into. Raised inside the guest, so that the backtrace names who asked.
+#[derive(Debug, Error)]
+pub(crate) enum Exceeded {
+    #[error("memory cap {}, asked for {}", bytes(*limit), bytes(*asked))]
+    Memory { limit: u64, asked: u64 },
+    #[error("table cap {MAX_TABLE_ELEMENTS} elements, asked for {asked}")]
+    Table { asked: usize },
+    #[error("deadline {limit:?}, used {used:.2?}")]
+    Deadline { limit: Duration, used: Duration },
+}
+
+impl Exceeded {
+    pub(crate) fn fault(&self, phase: Phase) -> Fault {
+        let (kind, code) = match self {
+            Exceeded::Memory { .. } => (FaultKind::Memory, "P110"),
+            Exceeded::Table { .. } => (FaultKind::Memory, "P111"),
+            Exceeded::Deadline { .. } if phase == Phase::Instantiate => (FaultKind::Deadline, "P105"),
+            Exceeded::Deadline { .. } => (FaultKind::Deadline, "P104"),
+        };
+        fault(kind, code, format!("plugin went over its limit: {self}"))
+    }
+}
+
+/// Counts what a store has been given.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    limit: u64,
+    memory: u64,
+    elements: usize,
+}
+
+impl Meter {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Meter { limit: limits.memory, memory: 0, elements: 0 }
+    }
+
+    /// Most bytes of linear memory so far, summed.
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        let asked = self.memory.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
+        if asked > self.limit {
+            return Err(wasmtime::Error::new(Exceeded::Memory { limit: self.limit, asked }));
+        }
+        self.memory = asked;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let asked = self.elements.saturating_add(desired.saturating_sub(current));
+        if asked > MAX_TABLE_ELEMENTS {
+            return Err(wasmtime::Error::new(Exceeded::Table { asked }));
+        }
+        self.elements = asked;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES
+    }
+}

@@ -1,0 +1,135 @@
+//! From bytes to something that can be called: audited, compiled, linked, described twice, configured once.
+//!
+//! Does not fetch the bytes, and does not compare plugins of neighbouring layers.
+
+use std::sync::Arc;
+
+use engine::pipeline::plan::Limits;
+use engine::seams::plugin::{Descriptor, Digest, Fault, FaultKind, Grants, LoadError};
+use wasmtime::component::{Component, InstancePre};
+
+use crate::bindings::{described, lifecycle};
+use crate::call::{Callable, Host, linker};
+use crate::descriptor;
+use crate::engines::{Engines, MAX_STACK};
+use crate::fault::{Phase, bytes};
+use crate::inspect::{World, inspect, refused};
+use crate::limits::{MAX_MEMORIES, MAX_TABLE_ELEMENTS};
+
+/// A plugin ready to be called.
+#[derive(Clone)]
+pub(crate) struct Loaded {
+    pub(crate) callable: Callable,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) digest: Digest,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("plugin", &self.callable.plugin).field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// Loads a plugin of `world`: everything but configuring it. To be called on a guest thread.
+pub(crate) fn load(engines: &Engines, component: &[u8], world: World, grants: &Grants) -> Result<Loaded, LoadError> {
+    let found = inspect(component)?.world;
+    if found != world {
+        let message = format!("component is of world `{found}`, expected `{world}`");
+        return Err(refused("P022", message, "is the plugin named in the wrong section of `pipeline.toml`?"));
+    }
+    let pre = compile(engines, component, &grants.limits)?;
+    let digest = Digest::of(component);
+    let lifecycle = lifecycle::CommonIndices::new(&pre).map_err(wrong_signature)?;
+    let mut callable = Callable {
+        engine: pre.engine().clone(),
+        pre,
+        lifecycle: Arc::new(lifecycle),
+        limits: grants.limits,
+        config: grants.config.clone(),
+        plugin: "?".to_owned(),
+        digest: digest.as_str().to_owned(),
+    };
+    let descriptor = describe(&callable, world)?;
+    callable.plugin = format!("{} {}", descriptor.name, descriptor.version);
+    Ok(Loaded { callable, descriptor, digest })
+}
+
+/// Checks that the plugin takes its configuration.
+pub(crate) fn configure(loaded: &Loaded) -> Result<(), LoadError> {
+    match loaded.callable.call(|_, _| Ok(())) {
+        Ok(_) => Ok(()),
+        Err(fault) if fault.kind == FaultKind::Configure => {
+            let hint = "correct the plugin's `config` table in `pipeline.toml`; `sluicebox plugin inspect` prints its schema";
+            Err(refused("P030", fault.message, hint))
+        }
+        Err(fault) => Err(broke(&fault)),
+    }
+}
+
+/// The error of an export whose type is not the contract's.
+pub(crate) fn wrong_signature(error: wasmtime::Error) -> LoadError {
+    refused("P022", format!("component does not export what the contract says: {error:#}"), "rebuild it with the SDK of this host's version")
+}
+
+fn compile(engines: &Engines, component: &[u8], limits: &Limits) -> Result<InstancePre<Host>, LoadError> {
+    let stack = usize::try_from(limits.stack).unwrap_or(usize::MAX);
+    if stack == 0 || stack > MAX_STACK {
+        let message = format!("stack limit is {}, expected 1 byte to {}", bytes(limits.stack), bytes(MAX_STACK as u64));
+        return Err(refused("P012", message, "set `stack` under `[limits]` in `pipeline.toml`"));
+    }
+    let engine = engines.get(stack).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))?;
+    let component = Component::from_binary(&engine, component)
+        .map_err(|error| refused("P011", format!("component cannot be compiled: {error:#}"), "it may use a WebAssembly feature that plugins must not use"))?;
+    check_resources(&component, limits)?;
+    let linker = linker(&engine).map_err(|error| refused("P900", format!("cannot link: {error:#}"), ""))?;
+    linker.instantiate_pre(&component).map_err(wrong_signature)
+}
+
+/// What the component declares to need before it runs at all.
+fn check_resources(component: &Component, limits: &Limits) -> Result<(), LoadError> {
+    let Some(needs) = component.resources_required() else {
+        return Err(refused("P020", "component imports core modules, which no world grants", ""));
+    };
+    let memory = needs.max_initial_memory_size.unwrap_or_default();
+    if memory > limits.memory {
+        let message = format!("component declares {} of initial memory, cap {}", bytes(memory), bytes(limits.memory));
+        return Err(refused("P012", message, "raise `memory` under `[limits]` in `pipeline.toml`, or build the plugin smaller"));
+    }
+    if needs.num_memories as usize > MAX_MEMORIES {
+        return Err(refused("P012", format!("component declares {} memories, cap {MAX_MEMORIES}", needs.num_memories), ""));
+    }
+    let elements = needs.max_initial_table_size.unwrap_or_default();
+    if elements > MAX_TABLE_ELEMENTS as u64 {
+        return Err(refused("P012", format!("component declares a table of {elements} elements, cap {MAX_TABLE_ELEMENTS}"), ""));
+    }
+    Ok(())
+}
+
+/// Asks twice, in two fresh instances: a plugin that cannot even describe itself the same way twice is no pure function.
+fn describe(callable: &Callable, world: World) -> Result<Descriptor, LoadError> {
+    let ask = || {
+        let answer = callable.run(|store, instance, phase| {
+            *phase = Phase::Call;
+            let guest = callable.lifecycle.load(&mut *store, instance)?;
+            guest.sluicebox_plugin_lifecycle().call_describe(&mut *store)
+        });
+        answer.map(|answer| answer.value).map_err(|fault| broke(&fault))
+    };
+    let (first, second): (described::Descriptor, described::Descriptor) = (ask()?, ask()?);
+    let (first, second) = (descriptor::check(first, world)?, descriptor::check(second, world)?);
+    if first == second {
+        return Ok(first);
+    }
+    let message = format!("plugin `{}` describes itself differently each time it is asked", first.name);
+    Err(refused("P140", message, "a plugin's output must depend on its input alone: look for addresses, counters or hash order"))
+}
+
+/// A plugin that breaks at load is refused; the code says how it broke.
+fn broke(fault: &Fault) -> LoadError {
+    let mut message = format!("plugin breaks as soon as it is started: {}", fault.message);
+    for line in fault.backtrace.iter().flat_map(|trace| trace.lines().take(6)).chain(fault.log.iter().map(String::as_str)) {
+        message.push_str("\n  ");
+        message.push_str(line);
+    }
+    LoadError { code: fault.code, message, hint: None }
+}

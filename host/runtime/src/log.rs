@@ -1,0 +1,128 @@
+//! A plugin's log lines: bounded, made harmless, and passed on as `tracing` events of target `plugin`.
+//!
+//! Does not write anywhere: where events go is the subscriber's.
+
+use std::collections::VecDeque;
+
+use crate::bindings::Level;
+
+/// Bytes of one line; the rest of a longer one is cut off.
+const MAX_LINE: usize = 4096;
+/// Lines kept for a fault's report.
+const TAIL: usize = 20;
+
+/// The log of one call.
+#[derive(Debug)]
+pub(crate) struct Log {
+    budget: usize,
+    tail: VecDeque<String>,
+    dropped: u64,
+}
+
+impl Log {
+    /// A log that passes on `budget` bytes.
+    pub(crate) fn new(budget: u64) -> Self {
+        Log { budget: usize::try_from(budget).unwrap_or(usize::MAX), tail: VecDeque::new(), dropped: 0 }
+    }
+
+    /// Whether no further line can be passed on.
+    pub(crate) fn is_full(&self) -> bool {
+        self.budget == 0
+    }
+
+    /// Counts a line as dropped, unread.
+    pub(crate) fn drop_line(&mut self) {
+        self.dropped += 1;
+    }
+
+    /// Takes a line: passes it on, or counts it as dropped. The first line over the budget ends the log, so that what is there is a
+    /// prefix of what was written.
+    pub(crate) fn write(&mut self, plugin: &str, digest: &str, level: Level, line: &Line) {
+        let Some(left) = self.budget.checked_sub(line.0.len()) else {
+            self.budget = 0;
+            self.dropped += 1;
+            return;
+        };
+        self.budget = left;
+        emit(plugin, digest, level, &line.0);
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line.0.clone());
+    }
+
+    /// Reports what was dropped and gives the last lines.
+    pub(crate) fn close(self, plugin: &str, digest: &str) -> Vec<String> {
+        let dropped = self.dropped;
+        if dropped > 0 {
+            tracing::warn!(target: "plugin", plugin, digest, code = "P210", dropped, "{dropped} log lines dropped");
+        }
+        self.tail.into()
+    }
+}
+
+/// A line fit to be shown: cut and made harmless.
+#[derive(Debug)]
+pub(crate) struct Line(String);
+
+impl Line {
+    pub(crate) fn of(message: &str) -> Self {
+        let end = message.floor_char_boundary(MAX_LINE);
+        let mut line = harmless(message.get(..end).unwrap_or_default());
+        if end < message.len() {
+            line.push('…');
+        }
+        Line(line)
+    }
+}
+
+/// The text with everything escaped that a terminal or a log reader might take for more than text: control characters (line breaks
+/// and escape sequences among them) and characters that reorder or hide other characters.
+fn harmless(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}') {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+fn emit(plugin: &str, digest: &str, level: Level, line: &str) {
+    match level {
+        Level::Debug => tracing::debug!(target: "plugin", plugin, digest, "{line}"),
+        Level::Info => tracing::info!(target: "plugin", plugin, digest, "{line}"),
+        Level::Warn => tracing::warn!(target: "plugin", plugin, digest, "{line}"),
+        Level::Error => tracing::error!(target: "plugin", plugin, digest, "{line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_and_line_breaks_become_text() {
+        assert_eq!(harmless("a\u{1b}[31mred\nerror[P101]\u{202e}x"), "a\\u{1b}[31mred\\nerror[P101]\\u{202e}x");
+        assert_eq!(harmless("Amélie — ok"), "Amélie — ok");
+    }
+
+    #[test]
+    fn lines_over_the_budget_are_counted_and_not_kept() {
+        let mut log = Log::new(10);
+        for _ in 0..4 {
+            log.write("p", "d", Level::Info, &Line::of("1234"));
+        }
+        assert!(log.is_full());
+        assert_eq!(log.dropped, 2);
+        assert_eq!(log.close("p", "d"), ["1234", "1234"]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_at_a_character() {
+        let line = Line::of(&"é".repeat(MAX_LINE));
+        assert_eq!(line.0, format!("{}…", "é".repeat(MAX_LINE / 2)));
+    }
+}

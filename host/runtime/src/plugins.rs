@@ -1,0 +1,126 @@
+//! The adapter: [`Plugins`] on wasmtime.
+//!
+//! Holds engines and threads. Does not hold the plugins that it loads, nor know which of them serve.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use engine::pipeline::plan::Limits;
+use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugins};
+use thiserror::Error;
+
+use crate::aggregator::WasmAggregator;
+use crate::cleaner::WasmCleaner;
+use crate::engines::{Engines, MAX_STACK, SharedEngines};
+use crate::enricher::WasmEnricher;
+use crate::inspect::{Inspection, World, inspect, refused};
+use crate::load::{Loaded, configure, load};
+use crate::threads::Threads;
+
+/// How plugins are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where compiled code is kept, in a directory of its own that only this user can enter: what lies in it is executed. `None`
+    /// compiles at every start.
+    pub cache_dir: Option<PathBuf>,
+    /// How many guests run at once, 1 to 256. More than there are processors lets short calls pass long ones.
+    pub guest_threads: usize,
+}
+
+impl Default for Options {
+    /// No cache; four threads a processor and at least eight.
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Options { cache_dir: None, guest_threads: (processors * 4).max(8) }
+    }
+}
+
+/// Why plugins cannot be run on this machine.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// The cache directory cannot be made, or made private.
+    #[error("cannot use the compile cache: {0}")]
+    Cache(String),
+    /// The threads cannot be started.
+    #[error("cannot start the guest threads: {0}")]
+    Threads(#[from] std::io::Error),
+}
+
+/// Plugins on wasmtime.
+///
+/// Loaded plugins share its threads and stay usable when it is gone.
+#[derive(Clone, Debug)]
+pub struct WasmPlugins {
+    engines: SharedEngines,
+    threads: Arc<Threads>,
+}
+
+impl WasmPlugins {
+    /// Starts the threads and opens the cache.
+    ///
+    /// # Errors
+    /// The machine gives no threads, or the cache directory cannot be used.
+    pub fn new(options: Options) -> Result<Self, SetupError> {
+        let count = options.guest_threads.clamp(1, 256);
+        let instances = u32::try_from(count).unwrap_or(256);
+        let engines = Engines::new(options.cache_dir, instances).map_err(|error| SetupError::Cache(format!("{error:#}")))?;
+        Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(Threads::start(count, MAX_STACK)?) })
+    }
+
+    /// What a component of any world says of itself, without configuring it.
+    ///
+    /// # Errors
+    /// As for loading, less the configuration's.
+    pub async fn describe(&self, component: Bytes) -> Result<(Inspection, Descriptor, Digest), LoadError> {
+        let engines = Arc::clone(&self.engines);
+        let described = self.threads.run(move || {
+            let inspection = inspect(&component)?;
+            let grants = Grants { config: "{}".to_owned(), limits: Limits::default() };
+            let loaded = load(&engines, &component, inspection.world, &grants)?;
+            Ok((inspection, loaded.descriptor, loaded.digest))
+        });
+        described.await.unwrap_or_else(|panic| Err(host_bug(&panic)))
+    }
+
+    /// Loads, lets `bind` look up the world's own exports, and configures: a plugin is not accepted before it has taken its configuration.
+    async fn load<P: Send + 'static>(
+        &self,
+        component: Bytes,
+        world: World,
+        grants: &Grants,
+        bind: fn(Loaded, Arc<Threads>) -> Result<P, LoadError>,
+    ) -> Result<P, LoadError> {
+        let (engines, threads, grants) = (Arc::clone(&self.engines), Arc::clone(&self.threads), grants.clone());
+        let work = move || {
+            let loaded = load(&engines, &component, world, &grants)?;
+            let plugin = bind(loaded.clone(), threads)?;
+            configure(&loaded)?;
+            Ok(plugin)
+        };
+        self.threads.run(work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))
+    }
+}
+
+fn host_bug(panic: &str) -> LoadError {
+    refused("P900", format!("the host failed while loading the plugin: {panic}"), "this is a bug of the host: please report it")
+}
+
+#[async_trait]
+impl Plugins for WasmPlugins {
+    async fn enricher(&self, component: Bytes, grants: &Grants) -> Result<Arc<dyn Enricher>, LoadError> {
+        let plugin = self.load(component, World::Enricher, grants, WasmEnricher::bind).await?;
+        Ok(Arc::new(plugin))
+    }
+
+    async fn cleaner(&self, component: Bytes, grants: &Grants) -> Result<Arc<dyn Cleaner>, LoadError> {
+        let plugin = self.load(component, World::Cleaner, grants, WasmCleaner::bind).await?;
+        Ok(Arc::new(plugin))
+    }
+
+    async fn aggregator(&self, component: Bytes, grants: &Grants) -> Result<Arc<dyn Aggregator>, LoadError> {
+        let plugin = self.load(component, World::Aggregator, grants, WasmAggregator::bind).await?;
+        Ok(Arc::new(plugin))
+    }
+}

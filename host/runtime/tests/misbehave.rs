@@ -1,0 +1,257 @@
+//! A cleaner that misbehaves on request, once for each way, through the seam and under its limits. After each the runtime must serve
+//! the next call as if nothing had been.
+//!
+//! Does not cover what happens to the record afterwards: that is the engine's.
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use arrow::array::AsArray;
+use arrow::datatypes::{Float64Type, Int64Type};
+use engine::pipeline::plan::Limits;
+use engine::seams::plugin::{Cleaned, Cleaner, Fault, FaultKind, Grants, LoadError, Plugins, RejectedBy};
+use runtime::WasmPlugins;
+use support::{component, grants, numbers, plugins, said};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+async fn load(plugins: &WasmPlugins, mode: &str, limits: Limits) -> Arc<dyn Cleaner> {
+    try_load(plugins, mode, limits).await.unwrap()
+}
+
+async fn try_load(plugins: &WasmPlugins, mode: &str, limits: Limits) -> Result<Arc<dyn Cleaner>, LoadError> {
+    let config = format!("{{\"mode\":\"{mode}\",\"on\":3}}");
+    plugins.cleaner(component(artifacts::misbehave()), &Grants { config, limits }).await
+}
+
+/// What becomes of a batch with the number 3 in it, after which one without must be cleaned as ever.
+async fn misbehave(mode: &str, limits: Limits) -> Result<Cleaned, Fault> {
+    let plugins = plugins();
+    let cleaner = load(&plugins, mode, limits).await;
+    let outcome = cleaner.clean(&numbers(0..10)).await;
+    let after = cleaner.clean(&numbers(10..20)).await.unwrap();
+    assert_eq!(after.rows.num_rows(), 10, "the batch after `{mode}`");
+    outcome
+}
+
+async fn fault(mode: &str) -> Fault {
+    misbehave(mode, Limits::default()).await.expect_err(mode)
+}
+
+fn short_deadline() -> Limits {
+    Limits { deadline: Duration::from_millis(200), ..Limits::default() }
+}
+
+#[tokio::test]
+async fn one_that_behaves_is_served() {
+    let cleaned = misbehave("behave", Limits::default()).await.unwrap();
+    let column = |index: usize| cleaned.rows.column(index);
+    assert_eq!(column(0).as_primitive::<Int64Type>().values(), &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(column(1).as_primitive::<Float64Type>().value(3), 1.5);
+    assert_eq!(column(2).as_string::<i32>().value(3), "x");
+    assert_eq!(cleaned.row_of, (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn documents_that_do_not_fit_are_kept_from_the_guest_and_the_others_keep_their_indices() {
+    let cleaner = load(&plugins(), "behave", Limits::default()).await;
+    let mut documents = numbers([10, 11, 12]);
+    documents.insert(1, "{\"n\":\"eleven\"}".into());
+    documents.push("{".into());
+    let cleaned = cleaner.clean(&documents).await.unwrap();
+    assert_eq!(cleaned.row_of, [0, 2, 3]);
+    let refused: Vec<(usize, RejectedBy)> = cleaned.rejects.iter().map(|reject| (reject.index, reject.by)).collect();
+    assert_eq!(refused, [(1, RejectedBy::Projection), (4, RejectedBy::Projection)]);
+    assert_eq!(cleaned.rejects[0].reason, "field `n` (/n): expected int64, found string \"eleven\"");
+
+    let none = cleaner.clean(&["[]".into()]).await.unwrap();
+    assert_eq!((none.rows.num_rows(), none.rows.num_columns(), none.rejects.len()), (0, 3, 1));
+}
+
+#[tokio::test]
+async fn an_endless_loop_ends_at_the_deadline() {
+    let started = Instant::now();
+    let fault = misbehave("loop", short_deadline()).await.unwrap_err();
+    assert_eq!((fault.kind, fault.code), (FaultKind::Deadline, "P104"));
+    assert!(fault.message.contains("deadline 200ms, used 2"), "{}", said(&fault));
+    assert!(fault.backtrace.is_some_and(|trace| trace.contains("misbehave")));
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn endless_loops_on_every_thread_leave_the_reactor_free_and_end() {
+    let plugins = plugins();
+    let cleaner = load(&plugins, "loop", short_deadline()).await;
+    let batch = numbers([3]);
+    let loops = async { tokio::join!(cleaner.clean(&batch), cleaner.clean(&batch), cleaner.clean(&batch), cleaner.clean(&batch)) };
+    let ticks = async {
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Instant::now()
+    };
+    let begun = Instant::now();
+    let ((a, b, c, d), ticked) = tokio::join!(loops, ticks);
+    assert!(ticked - begun < Duration::from_millis(200), "the reactor was held up");
+    assert!([a, b, c, d].into_iter().all(|outcome| outcome.is_err_and(|fault| fault.code == "P104")));
+}
+
+#[tokio::test]
+async fn a_trap_names_itself_and_its_place() {
+    let fault = fault("trap").await;
+    assert_eq!((fault.kind, fault.code), (FaultKind::Trap, "P101"));
+    assert!(fault.message.contains("`unreachable`"), "{}", said(&fault));
+    assert!(fault.backtrace.is_some_and(|trace| trace.contains("misbehave::modes")));
+}
+
+#[tokio::test]
+async fn a_panic_is_a_trap() {
+    let fault = fault("panic").await;
+    assert_eq!((fault.kind, fault.code), (FaultKind::Trap, "P101"));
+}
+
+#[tokio::test]
+async fn endless_recursion_ends_at_the_stack_limit() {
+    let fault = fault("recurse").await;
+    assert_eq!((fault.kind, fault.code), (FaultKind::Stack, "P112"));
+    let small = misbehave("recurse", Limits { stack: 128 << 10, ..Limits::default() }).await.unwrap_err();
+    assert_eq!(small.code, "P112");
+    let large = misbehave("recurse", Limits { stack: 8 << 20, ..Limits::default() }).await.unwrap_err();
+    assert_eq!(large.code, "P112");
+}
+
+#[tokio::test]
+async fn memory_ends_at_its_cap_with_both_figures() {
+    let fault = misbehave("memory", Limits { memory: 32 << 20, ..Limits::default() }).await.unwrap_err();
+    assert_eq!((fault.kind, fault.code), (FaultKind::Memory, "P110"));
+    assert!(fault.message.contains("memory cap 32 MiB, asked for"), "{}", said(&fault));
+    assert!(fault.backtrace.is_some_and(|trace| trace.contains("hoard")));
+}
+
+#[tokio::test]
+async fn what_is_returned_has_a_cap() {
+    let fault = fault("huge-output").await;
+    assert_eq!((fault.kind, fault.code), (FaultKind::BadOutput, "P120"));
+    assert!(fault.message.contains("64 MiB"), "{}", said(&fault));
+}
+
+#[tokio::test]
+async fn output_that_breaks_the_contract_is_named() {
+    let cases = [
+        ("invalid-text", "P122", "invalid text"),
+        ("wild-pointer", "P121", "bad pointer"),
+        ("odd-pointer", "P121", "bad pointer"),
+        ("lose", "P130", "results for 9 of 10 documents: document 9"),
+        ("double", "P131", "document 0 in the rows and in the skips"),
+        ("invent", "P131", "document 1000000 in the skips, but the batch has 10"),
+        ("short-row-of", "P130", "9 entries in `row-of` for 10 rows"),
+        ("backwards", "P131", "row 1 of document 8 behind one of document 9"),
+        ("not-a-number", "P171", "column `half` wrongly: row 0 is NaN"),
+        ("wrong-type", "P171", "column `n` wrongly: found float64, expected int64"),
+        ("null", "P171", "column `n` wrongly: row 0 is null"),
+        ("few-columns", "P171", "2 columns, expected 3"),
+        ("bad-utf8-column", "P122", "column `text` wrongly: row 0: invalid text"),
+        ("nul", "P171", "column `text` wrongly: row 0 holds a NUL"),
+    ];
+    for (mode, code, part) in cases {
+        let fault = fault(mode).await;
+        assert_eq!((fault.kind, fault.code), (FaultKind::BadOutput, code), "{mode}: {}", said(&fault));
+        assert!(fault.message.contains(part), "{mode}: {}", said(&fault));
+    }
+}
+
+#[tokio::test]
+async fn nothing_survives_a_call() {
+    let cleaner = load(&plugins(), "remember", Limits::default()).await;
+    for _ in 0..3 {
+        let cleaned = cleaner.clean(&numbers([3])).await.unwrap();
+        assert_eq!(cleaned.rows.column(0).as_primitive::<Int64Type>().value(0), 0);
+    }
+}
+
+#[tokio::test]
+async fn nan_has_one_bit_pattern() {
+    let cleaned = misbehave("nan-bits", Limits::default()).await.unwrap();
+    let bits = cleaned.rows.column(0).as_primitive::<Int64Type>().value(0);
+    assert_eq!(bits, 0x7ff8_0000_0000_0000);
+}
+
+#[tokio::test]
+async fn a_configuration_is_refused_in_the_plugins_words() {
+    let error = try_load(&plugins(), "refuse-configure", Limits::default()).await.unwrap_err();
+    assert_eq!(error.code, "P030");
+    assert_eq!(error.message, "plugin refused its configuration: `mode`: expected something reasonable");
+    assert!(error.hint.is_some());
+    let error = try_load(&plugins(), "trap-configure", Limits::default()).await.unwrap_err();
+    assert_eq!(error.code, "P101");
+    assert!(error.message.contains("in `configure`"), "{error}");
+}
+
+#[tokio::test]
+async fn limits_that_no_plugin_can_live_with_are_refused_at_load() {
+    let error = try_load(&plugins(), "behave", Limits { memory: 64 << 10, ..Limits::default() }).await.unwrap_err();
+    assert_eq!(error.code, "P012", "{error}");
+    let error = try_load(&plugins(), "behave", Limits { stack: 9 << 20, ..Limits::default() }).await.unwrap_err();
+    assert_eq!(error.code, "P012", "{error}");
+}
+
+/// Everything that is written as log lines while `mode` runs.
+async fn logged(mode: &str) -> (String, Result<Cleaned, Fault>) {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+    let subscriber = tracing_subscriber::registry().with(layer);
+    // Guests log from threads of their own, so the subscriber is everybody's; each test is a process of its own under nextest.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let outcome = misbehave(mode, Limits::default()).await;
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    (text, outcome)
+}
+
+#[tokio::test]
+async fn log_lines_are_bounded_and_the_rest_is_counted() {
+    let (text, outcome) = logged("log-flood").await;
+    assert!(outcome.is_ok());
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("plugin=\"misbehave 0.1.0\"")).collect();
+    assert!((500..700).contains(&lines.len()), "{} lines", lines.len());
+    assert!(lines[0].contains("line 0 xxx") && lines[0].contains("digest=\"sha256:"), "{}", lines[0]);
+    let last = lines.last().unwrap();
+    assert!(last.contains("code=\"P210\"") && last.contains("log lines dropped"), "{last}");
+    let passed = lines.len() - 1;
+    assert!(last.contains(&format!("dropped={}", 100_000 - passed)), "{last}");
+}
+
+#[tokio::test]
+async fn a_long_log_line_is_cut() {
+    let (text, outcome) = logged("log-long").await;
+    assert!(outcome.is_ok());
+    let line = text.lines().find(|line| line.contains("xxx")).unwrap();
+    assert!(line.len() < 5000 && line.contains("x…"), "{} bytes", line.len());
+}
+
+#[tokio::test]
+async fn log_lines_cannot_forge_others() {
+    let (text, _) = logged("log-escapes").await;
+    assert!(text.contains("\\u{1b}[31mred\\nerror[P101] forged"), "{text}");
+    assert!(!text.contains('\u{1b}') && !text.lines().any(|line| line.starts_with("error[P101]")));
+}
+
+#[tokio::test]
+async fn the_wrong_world_is_named() {
+    let error = plugins().aggregator(component(artifacts::misbehave()), &grants("{}")).await.unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), ("P022", "component is of world `cleaner`, expected `aggregator`"));
+    let error = plugins().cleaner(component(artifacts::echo_enricher()), &grants("{}")).await.unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), ("P022", "component is of world `enricher`, expected `cleaner`"));
+}

@@ -1,0 +1,76 @@
+//! What the tests of this crate share: a runtime, grants, and core modules in text made into components.
+
+// Each test file uses its own part of this.
+#![allow(dead_code)]
+
+use std::path::Path;
+
+use bytes::Bytes;
+use engine::pipeline::plan::Limits;
+use engine::seams::plugin::{Fault, Grants};
+use runtime::{Options, WasmPlugins};
+use wit_component::StringEncoding;
+use wit_parser::Resolve;
+
+/// A runtime of two guest threads, without a cache.
+pub fn plugins() -> WasmPlugins {
+    WasmPlugins::new(Options { cache_dir: None, guest_threads: 2 }).unwrap()
+}
+
+/// A configuration under the default limits.
+pub fn grants(config: &str) -> Grants {
+    Grants { config: config.to_owned(), limits: Limits::default() }
+}
+
+/// The bytes of a built component.
+pub fn component(path: impl AsRef<Path>) -> Bytes {
+    std::fs::read(path).unwrap().into()
+}
+
+/// Documents `{"n": N}`.
+pub fn numbers(numbers: impl IntoIterator<Item = i64>) -> Vec<Bytes> {
+    numbers.into_iter().map(|n| Bytes::from(format!("{{\"n\":{n}}}"))).collect()
+}
+
+/// A fault as one text, for assertions.
+pub fn said(fault: &Fault) -> String {
+    format!("[{}] {:?}: {}", fault.code, fault.kind, fault.message)
+}
+
+/// A component of `world` from a core module in text, which says exactly what each export does.
+pub fn from_text(world: &str, module: &str) -> Bytes {
+    let mut wasm = wat::parse_str(module).unwrap();
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit"))).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    wit_component::embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8).unwrap();
+    runtime::componentize(&wasm).unwrap().into()
+}
+
+/// A cleaner whose parts are given: its memory's limits, and what is put beside the exports. `describe` returns the record at address
+/// 1024, which names itself `wat` and has one output column `n`.
+pub fn cleaner_text(memory: &str, more: &str, clean: &str) -> Bytes {
+    from_text(
+        "cleaner",
+        &format!(
+            r#"(module
+              (memory (export "memory") {memory})
+              (global $next (mut i32) (i32.const 8192))
+              (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (global.set $next (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+                (global.get $next)
+                (global.set $next (i32.add (global.get $next) (local.get 3))))
+              (data (i32.const 16) "wat")
+              (data (i32.const 32) "1.0.0")
+              (data (i32.const 48) "n")
+              (data (i32.const 1024)
+                "\10\00\00\00\03\00\00\00" "\20\00\00\00\05\00\00\00"
+                "\00\00\00\00\00\00\00\00" "\00\08\00\00\01\00\00\00" "\00\00\00\00\00\00\00\00")
+              (data (i32.const 2048) "\30\00\00\00\01\00\00\00\00\01\00\00")
+              (func (export "sluicebox:plugin/lifecycle@0.1.0#describe") (result i32) (i32.const 1024))
+              (func (export "sluicebox:plugin/lifecycle@0.1.0#configure") (param i32 i32) (result i32) (i32.const 4096))
+              (func (export "sluicebox:plugin/clean@0.1.0#clean") (param i32 i32 i32) (result i32) {clean})
+              {more})"#
+        ),
+    )
+}

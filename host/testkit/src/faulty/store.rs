@@ -1,0 +1,114 @@
+//! [`Faulty`] over an object store. A listing fails as a whole; a multipart upload fails at its start or at its completion.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+};
+
+use super::{Fate, Faults, Faulty};
+
+fn failure(message: &str) -> Error {
+    Error::Generic { store: "Faulty", source: message.into() }
+}
+
+impl<T: ObjectStore + ?Sized> std::fmt::Display for Faulty<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Faulty({})", self.inner)
+    }
+}
+
+#[async_trait]
+impl<T: ObjectStore + ?Sized> ObjectStore for Faulty<T> {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.call(self.inner.put_opts(location, payload, options), failure).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let upload = self.call(self.inner.put_multipart_opts(location, options), failure).await?;
+        Ok(Box::new(FaultyUpload { faults: Arc::clone(&self.faults), upload }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.call(self.inner.get_opts(location, options), failure).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.call(self.inner.get_ranges(location, ranges), failure).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let (faults, inner) = (Arc::clone(&self.faults), Arc::clone(&self.inner));
+        locations
+            .then(move |location| {
+                let one = Faulty { faults: Arc::clone(&faults), inner: Arc::clone(&inner) };
+                async move {
+                    let location = location?;
+                    one.call(one.inner.delete(&location), failure).await.map(|()| location)
+                }
+            })
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (faults, listing) = (Arc::clone(&self.faults), self.inner.list(prefix));
+        let start = async move {
+            match faults.next().await {
+                Fate::Pass => Ok(listing),
+                Fate::FailBefore | Fate::FailAfter => Err(failure("injected into the listing")),
+            }
+        };
+        stream::once(start).try_flatten().boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.call(self.inner.list_with_delimiter(prefix), failure).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.call(self.inner.copy_opts(from, to, options), failure).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.call(self.inner.rename_opts(from, to, options), failure).await
+    }
+}
+
+#[derive(Debug)]
+struct FaultyUpload {
+    faults: Arc<Faults>,
+    upload: Box<dyn MultipartUpload>,
+}
+
+#[async_trait]
+impl MultipartUpload for FaultyUpload {
+    fn put_part(&mut self, payload: PutPayload) -> UploadPart {
+        self.upload.put_part(payload)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        match self.faults.next().await {
+            Fate::Pass => self.upload.complete().await,
+            Fate::FailBefore => Err(failure("injected before the upload was complete")),
+            Fate::FailAfter => {
+                self.upload.complete().await?;
+                Err(failure("injected after the upload was complete: the reply is lost"))
+            }
+        }
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.upload.abort().await
+    }
+}

@@ -1,0 +1,207 @@
+//! The queue's contract in memory, on the engine's clock.
+//!
+//! Does not survive anything: `local` has the queue that does.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use engine::seams::clock::Clock;
+use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use tokio::sync::Notify;
+
+/// How the queue hands out messages.
+#[derive(Clone, Debug)]
+pub struct MemoryQueueOptions {
+    /// How long a delivered message stays invisible.
+    pub visibility: Duration,
+    /// How often a message is delivered before it moves to `dead_letters`.
+    pub max_receives: NonZeroU32,
+    /// Takes the messages that passed `max_receives`; without one they are delivered for ever.
+    pub dead_letters: Option<Arc<MemoryQueue>>,
+    /// Most bytes of one message.
+    pub max_message: usize,
+}
+
+impl Default for MemoryQueueOptions {
+    /// 60 s, 10 receives, no dead-letter queue, 1 MiB.
+    fn default() -> Self {
+        let max_receives = NonZeroU32::new(10).expect("not zero");
+        MemoryQueueOptions {
+            visibility: Duration::from_secs(60),
+            max_receives,
+            dead_letters: None,
+            max_message: 1 << 20,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Message {
+    id: String,
+    body: Bytes,
+    receives: u32,
+    visible_at: DateTime<Utc>,
+    receipt: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    messages: Vec<Message>,
+    sent: u64,
+    deliveries: u64,
+}
+
+/// [`Queue`] in memory.
+#[derive(Debug)]
+pub struct MemoryQueue {
+    clock: Arc<dyn Clock>,
+    options: MemoryQueueOptions,
+    state: Mutex<State>,
+    bell: Notify,
+}
+
+fn later(instant: DateTime<Utc>, span: Duration) -> DateTime<Utc> {
+    let span = TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX);
+    instant.checked_add_signed(span).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+impl MemoryQueue {
+    /// An empty queue.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, options: MemoryQueueOptions) -> Arc<Self> {
+        Arc::new(MemoryQueue { clock, options, state: Mutex::default(), bell: Notify::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, max: usize) -> Vec<Delivery> {
+        let now = self.clock.now();
+        self.bury(now);
+        let mut state = self.state();
+        let State { messages, deliveries, .. } = &mut *state;
+        let ready = messages.iter_mut().filter(|message| message.visible_at <= now).take(max);
+        ready
+            .map(|message| {
+                *deliveries += 1;
+                let receipt = format!("{}-{deliveries}", message.id);
+                message.receives += 1;
+                message.visible_at = later(now, self.options.visibility);
+                message.receipt = Some(receipt.clone());
+                Delivery {
+                    receipt: Receipt(receipt),
+                    id: message.id.clone(),
+                    body: message.body.clone(),
+                    receives: message.receives,
+                }
+            })
+            .collect()
+    }
+
+    /// Moves what has been received too often to the dead-letter queue, where it starts anew.
+    fn bury(&self, now: DateTime<Utc>) {
+        let Some(dead_letters) = &self.options.dead_letters else { return };
+        let max = self.options.max_receives.get();
+        let dead: Vec<_> = self.state().messages.extract_if(.., |m| m.visible_at <= now && m.receives >= max).collect();
+        if dead.is_empty() {
+            return;
+        }
+        let anew = dead.into_iter().map(|message| Message { receives: 0, visible_at: now, receipt: None, ..message });
+        dead_letters.state().messages.extend(anew);
+        dead_letters.bell.notify_waiters();
+    }
+
+    /// Does `change` to the message whose delivery that is, if its visibility is not over.
+    fn settle(
+        &self,
+        receipt: &Receipt,
+        change: impl FnOnce(&mut Vec<Message>, usize, DateTime<Utc>),
+    ) -> Result<(), QueueError> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let held = |message: &Message| message.receipt.as_ref() == Some(&receipt.0) && message.visible_at > now;
+        let index = state.messages.iter().position(held).ok_or(QueueError::Expired)?;
+        change(&mut state.messages, index, now);
+        drop(state);
+        self.bell.notify_waiters();
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    async fn send(&self, bodies: Vec<Bytes>) -> Result<(), QueueError> {
+        let limit = self.options.max_message;
+        if let Some(body) = bodies.iter().find(|body| body.len() > limit) {
+            return Err(QueueError::TooLarge { size: body.len(), limit });
+        }
+        let now = self.clock.now();
+        let mut state = self.state();
+        for body in bodies {
+            state.sent += 1;
+            let id = format!("m{}", state.sent);
+            state.messages.push(Message { id, body, receives: 0, visible_at: now, receipt: None });
+        }
+        drop(state);
+        self.bell.notify_waiters();
+        Ok(())
+    }
+
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        let deadline = later(self.clock.now(), wait);
+        loop {
+            let rung = self.bell.notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            let deliveries = self.take(max);
+            let now = self.clock.now();
+            if !deliveries.is_empty() || now >= deadline {
+                return Ok(deliveries);
+            }
+            // The next message that becomes visible by itself, or the end of the wait.
+            let next = self.state().messages.iter().map(|message| message.visible_at).min().unwrap_or(deadline);
+            tokio::select! {
+                () = rung => {}
+                () = self.clock.sleep_until(next.min(deadline)) => {}
+            }
+        }
+    }
+
+    async fn ack(&self, receipt: &Receipt) -> Result<(), QueueError> {
+        self.settle(receipt, |messages, index, _| drop(messages.remove(index)))
+    }
+
+    async fn release(&self, receipt: &Receipt, after: Duration) -> Result<(), QueueError> {
+        self.settle(receipt, |messages, index, now| {
+            messages[index].receipt = None;
+            messages[index].visible_at = later(now, after);
+        })
+    }
+
+    async fn extend(&self, receipt: &Receipt, by: Duration) -> Result<(), QueueError> {
+        self.settle(receipt, |messages, index, now| messages[index].visible_at = later(now, by))
+    }
+
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        let now = self.clock.now();
+        let mut depth = Depth::default();
+        for message in &self.state().messages {
+            let count = match (message.visible_at <= now, &message.receipt) {
+                (true, _) => &mut depth.ready,
+                (false, None) => &mut depth.delayed,
+                (false, Some(_)) => &mut depth.in_flight,
+            };
+            *count += 1;
+        }
+        Ok(depth)
+    }
+
+    fn visibility(&self) -> Duration {
+        self.options.visibility
+    }
+}

@@ -1,0 +1,74 @@
+//! The program as its users start it, for process-level tests: a command in a folder, and what came of it.
+//!
+//! Does not look inside: no test here links a crate of the host.
+
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What came of a command.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// The exit code; -1 if a signal ended it.
+    pub(crate) code: i32,
+    /// All of stdout.
+    pub(crate) stdout: String,
+    /// All of stderr.
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Asserts the exit code, and shows everything if it is another one.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The one JSON document on stdout.
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}:\n{}\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// `sluicebox` in a folder, in an environment without our own variables, with plugins compiled to one place for all tests.
+pub(crate) fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluicebox"));
+    command.current_dir(folder).env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins"));
+    for name in ["SLUICEBOX_LOG", "SLUICEBOX_LOG_FORMAT", "SLUICEBOX_CACHE_DIR", "NO_COLOR"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a prepared command to its end.
+pub(crate) fn run(command: &mut Command) -> Ran {
+    let output = command.output().expect("the program starts");
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+    }
+}
+
+/// `sluicebox ARGS` in a folder.
+pub(crate) fn sluicebox(folder: &Path, args: &[&str]) -> Ran {
+    run(command(folder).args(args))
+}
+
+/// The repository's folder.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository is there")
+}
+
+/// An empty folder of that name. It has the same path in every run, so that cargo finds what it compiled there before.
+pub(crate) fn fresh_folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).expect("the folder of an earlier run goes away");
+    }
+    std::fs::create_dir_all(&folder).expect("the folder can be made");
+    folder
+}

@@ -1,0 +1,242 @@
+//! Answers for the life of one stand-in: started from options, asked and told things in-process, stopped.
+//!
+//! Does not handle calls (`api`, `control`). What a test can do here it can do over HTTP too.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::faults::{Faults, Rule};
+use crate::films::Films;
+use crate::stats::Snapshot;
+use crate::wire::{Line, Wires};
+use crate::{api, control};
+
+/// How long `stop` waits for calls that are under way.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a stand-in starts with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The CSV of films.
+    pub films: PathBuf,
+    /// The one key that is right.
+    pub key: String,
+    /// Loopback port; 0 lets the system choose.
+    pub port: u16,
+    /// Good calls until `Request limit reached!`; none for ever.
+    pub quota: Option<u64>,
+    /// What every answer takes at least.
+    pub latency: Duration,
+    /// Faults that are in force from the start.
+    pub faults: Vec<Rule>,
+}
+
+impl Options {
+    /// The usual stand-in of a test: any free port, no quota, no latency, no faults.
+    pub fn new(films: impl Into<PathBuf>, key: impl Into<String>) -> Self {
+        Self {
+            films: films.into(),
+            key: key.into(),
+            port: 0,
+            quota: None,
+            latency: Duration::ZERO,
+            faults: Vec::new(),
+        }
+    }
+}
+
+/// A stand-in that serves on the current tokio runtime until it is stopped or dropped.
+pub struct Stub {
+    address: SocketAddr,
+    world: Shared,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+impl Stub {
+    /// Reads the films, binds a loopback port and begins to serve.
+    pub async fn start(options: Options) -> Result<Self> {
+        let world = Shared::new(&options)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
+            .await
+            .with_context(|| format!("cannot listen on port {}", options.port))?;
+        let address = listener.local_addr()?;
+        let routes = Router::new()
+            .merge(api::routes())
+            .nest("/_stub", control::routes())
+            .with_state(world.clone())
+            .into_make_service_with_connect_info::<Line>();
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(async move {
+            let server = axum::serve(Wires(listener), routes).with_graceful_shutdown(async {
+                // Sent or dropped: both mean the end.
+                let _ = stopped.await;
+            });
+            // It only ever ends by the signal above.
+            let _ = server.await;
+        });
+        Ok(Self {
+            address,
+            world,
+            stop: Some(stop),
+            serving,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The endpoint for a pipeline: `http://127.0.0.1:PORT/`.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// How many films it knows at the moment.
+    pub fn films(&self) -> usize {
+        self.world.lock().films.len()
+    }
+
+    /// The counters now.
+    pub fn stats(&self) -> Snapshot {
+        self.world.lock().stats.clone()
+    }
+
+    /// All counters back to zero.
+    pub fn zero_stats(&self) {
+        self.world.lock().stats.zero();
+    }
+
+    /// One more fault rule.
+    pub fn add_fault(&self, rule: Rule) {
+        self.world.lock().faults.add(rule);
+    }
+
+    /// No more faults.
+    pub fn clear_faults(&self) {
+        self.world.lock().faults.clear();
+    }
+
+    /// A new quota, counted from zero.
+    pub fn set_quota(&self, limit: Option<u64>) {
+        self.world.lock().quota.set(limit);
+    }
+
+    /// Overrides columns or answer fields of one film.
+    pub fn set_film(&self, title: &str, year: &str, set: &Map<String, Value>) -> Result<()> {
+        let outcome = self.world.lock().films.set(title, year, set);
+        outcome.map_err(anyhow::Error::msg)
+    }
+
+    /// Takes one film away.
+    pub fn remove_film(&self, title: &str, year: &str) -> Result<()> {
+        let outcome = self.world.lock().films.remove(title, year);
+        outcome.map_err(anyhow::Error::msg)
+    }
+
+    /// All films as in the file.
+    pub fn restore_films(&self) {
+        self.world.lock().films.restore();
+    }
+
+    /// Stops listening, lets calls under way end, but not for ever.
+    pub async fn stop(mut self) {
+        self.stop.take();
+        if tokio::time::timeout(PATIENCE, &mut self.serving)
+            .await
+            .is_err()
+        {
+            self.serving.abort();
+        }
+    }
+}
+
+/// Good calls allowed and used.
+#[derive(Default)]
+pub(crate) struct Quota {
+    limit: Option<u64>,
+    used: u64,
+}
+
+impl Quota {
+    pub(crate) fn set(&mut self, limit: Option<u64>) {
+        *self = Self { limit, used: 0 };
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.used = 0;
+    }
+
+    /// Takes one call from the quota, if there is one left.
+    pub(crate) fn take(&mut self) -> bool {
+        let left = self.limit.is_none_or(|limit| self.used < limit);
+        if left {
+            self.used += 1;
+        }
+        left
+    }
+}
+
+/// Everything that a call can see or change.
+pub(crate) struct World {
+    pub(crate) films: Films,
+    pub(crate) faults: Faults,
+    pub(crate) stats: Snapshot,
+    pub(crate) quota: Quota,
+    pub(crate) latency: Duration,
+    pub(crate) key: String,
+    start: Options,
+}
+
+impl World {
+    /// Everything as at the start.
+    pub(crate) fn reset(&mut self) {
+        self.films.restore();
+        self.stats.zero();
+        self.quota.set(self.start.quota);
+        self.latency = self.start.latency;
+        self.faults.clear();
+        for rule in self.start.faults.clone() {
+            self.faults.add(rule);
+        }
+    }
+}
+
+/// The world behind its lock, which is never held across a wait.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    fn new(options: &Options) -> Result<Self> {
+        for rule in &options.faults {
+            if let Some(problem) = rule.problem() {
+                anyhow::bail!("a fault rule is wrong: {problem}");
+            }
+        }
+        let mut world = World {
+            films: Films::read(&options.films)?,
+            faults: Faults::default(),
+            stats: Snapshot::default(),
+            quota: Quota::default(),
+            latency: options.latency,
+            key: options.key.clone(),
+            start: options.clone(),
+        };
+        world.reset();
+        Ok(Self(Arc::new(Mutex::new(world))))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

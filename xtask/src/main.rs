@@ -1,0 +1,71 @@
+//! Answers for what developers and CI run beside cargo itself: one verb, one file. This one is the table of contents.
+//!
+//! Does not hold any verb's work, and nothing in the product depends on it.
+
+// A developer's tool: the environment, the clock and the file system are its business.
+#![allow(clippy::disallowed_methods)]
+
+mod bench;
+mod data;
+mod demo;
+mod plugins;
+mod programs;
+mod shell;
+mod test;
+mod tidy;
+mod wasm_target;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "What this workspace needs beside cargo",
+    max_term_width = 100
+)]
+struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the pipeline once against a stand-in API and show Gold
+    Demo(demo::Options),
+    /// Run everything that has to hold before a change lands
+    Test,
+    /// Check the house rules
+    Tidy,
+    /// Build every plugin into a component
+    Plugins,
+    /// Make sure that this toolchain has a standard library for WebAssembly
+    WasmTarget,
+    /// Derive data/movies.csv from data/films.csv
+    Data,
+    /// Run the benchmarks
+    Bench,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().verb {
+        Verb::Demo(options) => demo::run(&options),
+        Verb::Test => test::run(),
+        Verb::Tidy => tidy::run(),
+        Verb::Plugins => plugins::build().map(drop),
+        Verb::WasmTarget => wasm_target::ensure(),
+        Verb::Data => data::make(),
+        Verb::Bench => bench::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  cause: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
