@@ -47,12 +47,7 @@ fn crates(parent: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     Ok(names)
 }
 
-fn component(
-    code: &mut String,
-    folder: &str,
-    kind: &str,
-    name: &str,
-) -> Result<(), std::fmt::Error> {
+fn component(code: &mut String, folder: &str, kind: &str, name: &str) -> Result<(), std::fmt::Error> {
     let function = name.replace('-', "_");
     let constant = function.to_uppercase();
     writeln!(
@@ -76,21 +71,10 @@ fn for_each(code: &mut String, kind: &str, names: &[String]) -> Result<(), std::
         writeln!(code, "        $each!({});", name.replace('-', "_"))?;
     }
     writeln!(code, "    }};\n}}\n")?;
-    writeln!(
-        code,
-        "/// Every {kind} by its crate's name, with where its component is."
-    )?;
-    writeln!(
-        code,
-        "pub const {}S: &[(&str, &str)] = &[",
-        kind.to_uppercase()
-    )?;
+    writeln!(code, "/// Every {kind} by its crate's name, with where its component is.")?;
+    writeln!(code, "pub const {}S: &[(&str, &str)] = &[", kind.to_uppercase())?;
     for name in names {
-        writeln!(
-            code,
-            "    ({name:?}, {}),",
-            name.replace('-', "_").to_uppercase()
-        )?;
+        writeln!(code, "    ({name:?}, {}),", name.replace('-', "_").to_uppercase())?;
     }
     writeln!(code, "];\n")
 }

@@ -2,6 +2,9 @@
 //!
 //! Does not test what the templates' rules are about: their own tests and cases do, and are run here.
 
+// A test fails by panicking, and brings about what it looks at.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +15,7 @@ use support::{command, fresh_folder, run, sluicebox};
 #[test]
 fn a_plugin_is_made_built_tested_changed_and_inspected() {
     let project = new_project();
+    the_project_runs_twice_with_one_result(&project);
     the_projects_cases_pass(&project);
     plugins_of_every_kind_pass_their_cases(&project);
     a_pipeline_takes_the_new_cleaner(&project);
@@ -29,10 +33,26 @@ fn new_project() -> PathBuf {
     for plugin in ["clean-readings", "aggregate-stations"] {
         assert!(project.join(format!("plugins/{plugin}/{plugin}.wasm")).is_file(), "{document}");
     }
-    let worlds: Vec<&str> = document["plugins"].as_array().unwrap().iter().filter_map(|plugin| plugin["world"].as_str()).collect();
+    let worlds: Vec<&str> =
+        document["plugins"].as_array().unwrap().iter().filter_map(|plugin| plugin["world"].as_str()).collect();
     assert_eq!(worlds, ["aggregator", "cleaner"]);
     assert!(project.join(".gitignore").is_file() && project.join("README.md").is_file());
     project
+}
+
+/// Of 200 readings, two are calibration runs and four are wrong on purpose.
+fn the_project_runs_twice_with_one_result(project: &Path) {
+    let mut tables = Vec::new();
+    for _ in 0..2 {
+        let ran = sluicebox(project, &["run", "--once", "--tick", "2026-03-12T03:00:00Z", "--json"]).exits(0).json();
+        let silver = &ran["pipelines"][0]["lake"]["silver"];
+        let counts = ["seen", "rows", "skipped", "quarantined"].map(|count| silver[count].as_u64());
+        assert_eq!(counts, [Some(200), Some(194), Some(2), Some(4)], "{ran}");
+        tables.push(std::fs::read_to_string(project.join("lake/gold/stations.csv")).unwrap());
+    }
+    assert!(tables[0].starts_with("station,readings,") && tables[0].lines().count() == 6, "{}", tables[0]);
+    assert!(tables[0].contains("\nTKU-02,40,2026-03-01,2026-03-10,"), "{}", tables[0]);
+    assert_eq!(tables[0], tables[1]);
 }
 
 fn the_projects_cases_pass(project: &Path) {
@@ -49,7 +69,12 @@ fn plugins_of_every_kind_pass_their_cases(project: &Path) {
         ("enrich-stations", "enricher", "[enrich]"),
     ] {
         let ran = sluicebox(project, &["plugin", "new", name, "--kind", kind]).exits(0);
-        for hint in [&format!("sluicebox plugin build {name}"), &format!("sluicebox plugin test {name}"), "sluicebox check", line] {
+        for hint in [
+            &format!("sluicebox plugin build {name}"),
+            &format!("sluicebox plugin test {name}"),
+            "sluicebox check",
+            line,
+        ] {
             assert!(ran.stdout.contains(hint), "`{hint}` is missing:\n{}", ran.stdout);
         }
     }
@@ -82,7 +107,11 @@ fn a_difference_is_shown_by_field_and_can_be_blessed(project: &Path) {
     assert_eq!(differences[0], json!({"at": "rows[0].temperature_c", "expected": 17.5, "got": 4.2}));
 
     sluicebox(project, &["plugin", "test", "clean-again", "--bless"]).exits(0);
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), right, "the templates' own cases are written as `--bless` writes them");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        right,
+        "the templates' own cases are written as `--bless` writes them"
+    );
     std::fs::remove_file(&path).unwrap();
     let unwritten = sluicebox(project, &["plugin", "test", "clean-again"]).exits(1);
     assert!(unwritten.stdout.contains("--bless"), "{}", unwritten.stdout);
@@ -93,7 +122,13 @@ fn a_difference_is_shown_by_field_and_can_be_blessed(project: &Path) {
 fn a_component_says_what_it_is(project: &Path) {
     let document = sluicebox(project, &["plugin", "inspect", "clean-again", "--json"]).exits(0).json();
     assert_eq!((document["world"].as_str(), document["name"].as_str()), (Some("cleaner"), Some("clean-again")));
-    assert!(document["imports"].as_array().unwrap().iter().all(|import| import.as_str().unwrap().starts_with("sluicebox:plugin/")));
+    assert!(
+        document["imports"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|import| import.as_str().unwrap().starts_with("sluicebox:plugin/"))
+    );
     let first = json!({"name": "station", "pointer": "/station", "type": "utf8", "nullable": false});
     assert_eq!(document["input"][0], first);
     assert_eq!(document["config_schema"]["properties"]["hottest"]["default"], 60.0);
@@ -103,7 +138,8 @@ fn a_component_says_what_it_is(project: &Path) {
 
 fn the_rules_pass_their_native_tests(project: &Path) {
     let mut cargo = command(project);
-    let target = cargo.get_envs().find(|(name, _)| *name == "CARGO_TARGET_DIR").and_then(|(_, value)| value).map(PathBuf::from);
+    let target =
+        cargo.get_envs().find(|(name, _)| *name == "CARGO_TARGET_DIR").and_then(|(_, value)| value).map(PathBuf::from);
     let mut native = std::process::Command::new(env!("CARGO"));
     native.current_dir(project).args(["test", "--quiet", "--lib"]).env("CARGO_TARGET_DIR", target.unwrap());
     let ran = run(&mut native).exits(0);

@@ -2,6 +2,9 @@
 //!
 //! Does not build a plugin that works: that is `author_desk`.
 
+// A test fails by panicking, and brings about what it looks at.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use support::{command, fresh_folder, repository, run, sluicebox};
@@ -9,7 +12,9 @@ use support::{command, fresh_folder, repository, run, sluicebox};
 #[test]
 fn the_long_help_names_every_command_exit_code_and_variable() {
     let help = sluicebox(&repository(), &["--help"]).exits(0).stdout;
-    for word in ["init", "check", "run", "status", "plugin", "completions", "130", "SLUICEBOX_LOG", "NO_COLOR", "--json"] {
+    for word in
+        ["init", "check", "run", "status", "plugin", "completions", "130", "SLUICEBOX_LOG", "NO_COLOR", "--json"]
+    {
         assert!(help.contains(word), "`{word}` is missing:\n{help}");
     }
     for verb in ["new", "build", "inspect", "test"] {

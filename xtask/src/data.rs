@@ -30,25 +30,17 @@ pub(crate) fn is_current() -> Result<bool> {
 }
 
 fn derived() -> Result<String> {
-    let films = fs::read_to_string(shell::workspace_root().join(FROM))
-        .with_context(|| format!("cannot read `{FROM}`"))?;
+    let films =
+        fs::read_to_string(shell::workspace_root().join(FROM)).with_context(|| format!("cannot read `{FROM}`"))?;
     source_list(&films).with_context(|| format!("in `{FROM}`"))
 }
 
 fn source_list(films: &str) -> Result<String> {
     let mut reader = csv::Reader::from_reader(films.as_bytes());
     let headers = reader.headers()?.clone();
-    let column = |name: &str| {
-        headers
-            .iter()
-            .position(|header| header == name)
-            .with_context(|| format!("no column `{name}`"))
-    };
-    let (title, date, votes) = (
-        column("title")?,
-        column("release_date")?,
-        column("imdb_votes")?,
-    );
+    let column =
+        |name: &str| headers.iter().position(|header| header == name).with_context(|| format!("no column `{name}`"));
+    let (title, date, votes) = (column("title")?, column("release_date")?, column("imdb_votes")?);
     let mut list = csv::Writer::from_writer(Vec::new());
     list.write_record(["title", "year", "imdb_votes"])?;
     for film in reader.records() {
@@ -62,11 +54,7 @@ fn source_list(films: &str) -> Result<String> {
 /// The four digits at the end of a date such as `Jun 12 1998`; nothing when there are none.
 fn year(date: &str) -> &str {
     let last = date.rsplit(' ').next().unwrap_or_default();
-    if last.len() == 4 && last.bytes().all(|byte| byte.is_ascii_digit()) {
-        last
-    } else {
-        ""
-    }
+    if last.len() == 4 && last.bytes().all(|byte| byte.is_ascii_digit()) { last } else { "" }
 }
 
 #[cfg(test)]
@@ -77,10 +65,7 @@ mod tests {
     fn takes_three_columns_in_source_order() {
         let films = "title,release_date,imdb_votes\n\"First, Last\",Aug 07 1998,207\n1776,,\n,Nov 03 2006,5\n";
         let list = source_list(films).unwrap();
-        assert_eq!(
-            list,
-            "title,year,imdb_votes\n\"First, Last\",1998,207\n1776,,\n,2006,5\n"
-        );
+        assert_eq!(list, "title,year,imdb_votes\n\"First, Last\",1998,207\n1776,,\n,2006,5\n");
     }
 
     #[test]

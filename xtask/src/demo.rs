@@ -29,10 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let programs = plugins::build()?;
     let key = random_key()?;
     let stub = StandIn::start(&programs.omdb_stub, &key)?;
-    step(format!(
-        "one tick of pipeline.toml, the {} best known films",
-        options.top_n
-    ));
+    step(format!("one tick of pipeline.toml, the {} best known films", options.top_n));
     let set = [
         format!("endpoints.omdb.url=\"{}/\"", stub.address),
         "endpoints.omdb.rate=\"2000/s\"".to_owned(),
@@ -40,9 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "source.batch_size=25".to_owned(),
     ];
     let mut tick = Command::new(&programs.sluicebox);
-    tick.current_dir(shell::workspace_root())
-        .env("OMDB_API_KEY", &key)
-        .args(["run", "--once"]);
+    tick.current_dir(shell::workspace_root()).env("OMDB_API_KEY", &key).args(["run", "--once"]);
     for setting in set {
         tick.args(["--set", &setting]);
     }
@@ -67,15 +62,8 @@ impl StandIn {
             .stdout(Stdio::piped())
             .spawn()
             .context("the stand-in API did not start")?;
-        let mut stand_in = Self {
-            child,
-            address: String::new(),
-        };
-        let output = stand_in
-            .child
-            .stdout
-            .take()
-            .context("the stand-in API has no output")?;
+        let mut stand_in = Self { child, address: String::new() };
+        let output = stand_in.child.stdout.take().context("the stand-in API has no output")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
         let Some(address) = line.trim_end().strip_prefix("listening on ") else {

@@ -20,11 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "What this workspace needs beside cargo",
-    max_term_width = 100
-)]
+#[command(name = "cargo xtask", about = "What this workspace needs beside cargo", max_term_width = 100)]
 struct Args {
     #[command(subcommand)]
     verb: Verb,

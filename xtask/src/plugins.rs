@@ -21,8 +21,6 @@ pub(crate) fn build() -> Result<Programs> {
 pub(crate) fn build_with(programs: &Programs) -> Result<()> {
     shell::step("building the plugins");
     shell::run(
-        Command::new(&programs.sluicebox)
-            .current_dir(shell::workspace_root())
-            .args(["plugin", "build", "--all"]),
+        Command::new(&programs.sluicebox).current_dir(shell::workspace_root()).args(["plugin", "build", "--all"]),
     )
 }

@@ -29,9 +29,6 @@ impl Programs {
     pub(crate) fn locate() -> Result<Self> {
         let folder = shell::target_dir()?.join("debug");
         let program = |name: &str| folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-        Ok(Self {
-            sluicebox: program("sluicebox"),
-            omdb_stub: program("omdb-stub"),
-        })
+        Ok(Self { sluicebox: program("sluicebox"), omdb_stub: program("omdb-stub") })
     }
 }

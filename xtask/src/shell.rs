@@ -34,10 +34,7 @@ pub(crate) fn metadata() -> Result<Value> {
 
 /// Where cargo puts what it builds.
 pub(crate) fn target_dir() -> Result<PathBuf> {
-    let folder = metadata()?
-        .get("target_directory")
-        .and_then(Value::as_str)
-        .map(PathBuf::from);
+    let folder = metadata()?.get("target_directory").and_then(Value::as_str).map(PathBuf::from);
     folder.context("`cargo metadata` names no target folder")
 }
 
@@ -50,39 +47,27 @@ pub(crate) fn step(what: impl AsRef<str>) {
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     eprintln!("  $ {shown}");
-    let status = command
-        .status()
-        .map_err(|e| not_started(&shown, command, &e))?;
+    let status = command.status().map_err(|e| not_started(&shown, command, &e))?;
     succeeded(&shown, status)
 }
 
 /// Runs a command quietly and hands back its standard output; its error output appears only when it fails.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let shown = shown(command);
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| not_started(&shown, command, &e))?;
+    let Output { status, stdout, stderr } =
+        command.stdin(Stdio::null()).output().map_err(|e| not_started(&shown, command, &e))?;
     if !status.success() {
         eprint!("{}", String::from_utf8_lossy(&stderr));
     }
     succeeded(&shown, status)?;
-    String::from_utf8(stdout)
-        .with_context(|| format!("`{shown}` printed something that is not UTF-8"))
+    String::from_utf8(stdout).with_context(|| format!("`{shown}` printed something that is not UTF-8"))
 }
 
 /// Runs a command that must not hold up the work: killed when `limit` has passed.
 pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     let shown = shown(command);
     eprintln!("  $ {shown}");
-    let mut child = command
-        .stdin(Stdio::null())
-        .spawn()
-        .map_err(|e| not_started(&shown, command, &e))?;
+    let mut child = command.stdin(Stdio::null()).spawn().map_err(|e| not_started(&shown, command, &e))?;
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
@@ -120,14 +105,8 @@ fn not_started(shown: &str, command: &Command, error: &io::Error) -> anyhow::Err
 }
 
 fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or(command.get_program());
-    std::iter::once(program)
-        .chain(command.get_args())
-        .map(quoted)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    std::iter::once(program).chain(command.get_args()).map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(word: &OsStr) -> String {

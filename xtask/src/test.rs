@@ -27,15 +27,7 @@ pub(crate) fn run() -> Result<()> {
     plugins::build_with(&Programs::locate()?)?;
     let python = python()?;
     step("lints");
-    shell::run(shell::cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--quiet",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
+    shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
     step("doc tests");
     shell::run(shell::cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
     step("tests");
@@ -54,14 +46,9 @@ pub(crate) fn run() -> Result<()> {
 /// A Python with the pinned readers in it, made once for each state of `tests/e2e/requirements.txt`.
 fn python() -> Result<PathBuf> {
     let wanted = shell::workspace_root().join("tests/e2e/requirements.txt");
-    let wanted =
-        fs::read_to_string(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
+    let wanted = fs::read_to_string(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
     let folder = shell::target_dir()?.join("test-python");
-    let python = folder.join(if cfg!(windows) {
-        "Scripts/python.exe"
-    } else {
-        "bin/python"
-    });
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let installed = folder.join("installed-requirements.txt");
     if fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
         return Ok(python);
@@ -70,21 +57,13 @@ fn python() -> Result<PathBuf> {
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
-    shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context(
-        "cannot make a Python environment for the tests\n  hint: on Debian, `apt-get install python3-venv`",
-    )?;
+    shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
+        .context("cannot make a Python environment for the tests\n  hint: on Debian, `apt-get install python3-venv`")?;
     let list = folder.join("requirements.txt");
     fs::write(&list, &wanted)?;
     shell::run(
         Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--requirement",
-            ])
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
             .arg(&list),
     )
     .context("cannot install what tests/e2e/requirements.txt lists")?;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{check, completions, init, plugin, run, status};
-use crate::logging::{DEFAULT_FILTER, LogFormat};
+use crate::logging::LogFormat;
 use crate::output::ColorChoice;
 use crate::{env_vars, exit};
 
@@ -44,10 +44,10 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
     pub(crate) color: ColorChoice,
 
-    /// What to log: a level (error, warn, info, debug, trace), or levels by module as in `info,engine=debug`
+    /// What to log: a level (error, warn, info, debug, trace), or levels by module as in `info,engine=debug` [default: info for a
+    /// pipeline that is served, warn for all else]
     #[arg(long, global = true, value_name = "FILTER", env = env_vars::LOG, hide_env_values = true)]
-    #[arg(default_value = DEFAULT_FILTER, hide_default_value = true)]
-    pub(crate) log_level: String,
+    pub(crate) log_level: Option<String>,
 
     /// How log lines on stderr look
     #[arg(long, global = true, value_enum, value_name = "FORMAT", env = env_vars::LOG_FORMAT, default_value_t)]
@@ -67,6 +67,13 @@ pub(crate) enum Command {
     Status(status::Args),
     Plugin(plugin::Args),
     Completions(completions::Args),
+}
+
+impl Command {
+    /// Whether it goes on until it is stopped: then the log is what there is to look at.
+    pub(crate) fn serves(&self) -> bool {
+        matches!(self, Command::Run(args) if !args.once)
+    }
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use engine::drivers::consumer::StageQueue;
 use engine::drivers::service::{Queues, Service};
+use engine::lake::Lake;
 use engine::lake::generations;
 use engine::lake::gold::Gold;
 use engine::lake::silver::Silver;
-use engine::lake::Lake;
 use engine::pipeline::plan::{Location, Plan, QueueSettings};
 use engine::progress::Progress;
 use engine::roles::aggregate::{Aggregate, GoldTable};
@@ -73,8 +73,16 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
     };
     let progress = Arc::new(Progress::default());
     let queues = queues(plan, &file.folder, shared).await?;
-    let secrets: Arc<dyn Secrets> = Arc::new(RegisteringSecrets::new(LocalSecrets::new(&file.folder), context.redactor.clone()));
-    let gateway = Gateway::new(&plan.endpoints, &plan.secrets, secrets, Arc::clone(&shared.http), Arc::clone(&shared.clock));
+    let secrets: Arc<dyn Secrets> =
+        Arc::new(RegisteringSecrets::new(LocalSecrets::new(&file.folder), context.redactor.clone()));
+    let gateway = Gateway::new(
+        &plan.endpoints,
+        &plan.secrets,
+        secrets,
+        Arc::clone(&shared.http),
+        Arc::clone(&shared.clock),
+        Arc::clone(&progress),
+    );
     let roles = roles(plan, loaded, &lake, &queues, shared, &progress).await?;
     Ok(Service {
         pipeline: plan.name.clone(),
@@ -113,7 +121,14 @@ struct Roles {
     aggregate: Aggregate,
 }
 
-async fn roles(plan: &Plan, loaded: Loaded, lake: &Lake, queues: &Queues, shared: &Shared, progress: &Arc<Progress>) -> anyhow::Result<Roles> {
+async fn roles(
+    plan: &Plan,
+    loaded: Loaded,
+    lake: &Lake,
+    queues: &Queues,
+    shared: &Shared,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<Roles> {
     let schema = loaded.clean.descriptor().output_schema();
     let silver = Silver::open(Arc::clone(&lake.silver), Arc::clone(&shared.clock), schema, lake.buckets).await?;
     let generation = generations::enter(lake, &stamp(&*loaded.clean), &plan.clean.config).await?;
@@ -166,7 +181,9 @@ fn source(plan: &Plan, file: &PipelineFile, shared: &Shared) -> anyhow::Result<S
             let store = DirStore::open(folder).with_context(missing)?;
             Ok(SourcePlace::Object(store, store::Path::parse(name.to_string_lossy()).with_context(missing)?))
         }
-        Location::Remote(url) if matches!(url.scheme(), "http" | "https") => Ok(SourcePlace::Web(Arc::clone(&shared.http), url.clone())),
+        Location::Remote(url) if matches!(url.scheme(), "http" | "https") => {
+            Ok(SourcePlace::Web(Arc::clone(&shared.http), url.clone()))
+        }
         Location::Remote(url) => Err(elsewhere(url.as_str())),
     }
 }
@@ -177,7 +194,9 @@ async fn queues(plan: &Plan, folder: &Path, shared: &Shared) -> anyhow::Result<Q
         return Err(elsewhere(url.as_str()));
     }
     let path = folder.join(".sluicebox").join(&plan.name).join("queue.sqlite");
-    let file = SqliteQueues::open(&path, Arc::clone(&shared.clock)).await.with_context(|| format!("cannot open `{}`", path.display()))?;
+    let file = SqliteQueues::open(&path, Arc::clone(&shared.clock))
+        .await
+        .with_context(|| format!("cannot open `{}`", path.display()))?;
     let stage = |name| stage_queue(&file, name, &plan.queue);
     Ok(Queues { enrich: stage("enrich"), clean: stage("clean"), aggregate: stage("aggregate") })
 }

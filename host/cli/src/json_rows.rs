@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
 use arrow_json::ReaderBuilder;
@@ -28,7 +27,8 @@ pub(crate) fn from_batch(batch: &RecordBatch) -> anyhow::Result<Vec<Row>> {
 
 /// Opens the text of JSON columns, so that people see values and not text in text.
 pub(crate) fn open_json_columns<'f>(rows: &mut [Row], columns: impl Iterator<Item = (&'f str, ColumnType)>) {
-    let is_json = |ty: &ColumnType| matches!(ty, ColumnType::Scalar(ScalarType::Json) | ColumnType::List(ScalarType::Json));
+    let is_json =
+        |ty: &ColumnType| matches!(ty, ColumnType::Scalar(ScalarType::Json) | ColumnType::List(ScalarType::Json));
     for (name, _) in columns.filter(|(_, ty)| is_json(ty)) {
         rows.iter_mut().filter_map(|row| row.get_mut(name)).for_each(open);
     }
@@ -59,7 +59,8 @@ pub(crate) fn to_batch(rows: &[Row], fields: &[InputField]) -> anyhow::Result<Re
 
 /// A column that no row has, beside a key of nearly its name: that would silently be a column of nulls.
 fn refuse_misspelt(rows: &[Row], fields: &[InputField]) -> anyhow::Result<()> {
-    let absent: Vec<&str> = fields.iter().map(|field| field.name.as_str()).filter(|name| rows.iter().all(|row| !row.contains_key(*name))).collect();
+    let nowhere = |name: &&str| rows.iter().all(|row| !row.contains_key(*name));
+    let absent: Vec<&str> = fields.iter().map(|field| field.name.as_str()).filter(nowhere).collect();
     let unknown = rows.iter().flat_map(Row::keys).filter(|key| fields.iter().all(|field| field.name != **key));
     for key in unknown {
         if let Some(meant) = nearest(key, absent.iter().copied()) {
@@ -70,7 +71,8 @@ fn refuse_misspelt(rows: &[Row], fields: &[InputField]) -> anyhow::Result<()> {
 }
 
 fn explain(error: &str, fields: &[InputField]) -> anyhow::Error {
-    anyhow::anyhow!("{}", error.trim_start_matches("Json error: ")).context(format!("rows do not fit the plugin's input; {}", expected(fields)))
+    anyhow::anyhow!("{}", error.trim_start_matches("Json error: "))
+        .context(format!("rows do not fit the plugin's input; {}", expected(fields)))
 }
 
 fn expected(fields: &[InputField]) -> String {
@@ -96,7 +98,8 @@ mod tests {
     use serde_json::json;
 
     fn fields() -> Vec<InputField> {
-        let field = |name: &str, ty, nullable| InputField { name: name.into(), pointer: format!("/{name}"), ty, nullable };
+        let field =
+            |name: &str, ty, nullable| InputField { name: name.into(), pointer: format!("/{name}"), ty, nullable };
         vec![
             field("flag", ColumnType::Scalar(ScalarType::Boolean), true),
             field("count", ColumnType::Scalar(ScalarType::Int64), true),

@@ -28,7 +28,8 @@ impl Loaded {
     pub(crate) fn all(&self, plan: &Plan) -> Vec<(String, &dyn Plugin)> {
         let enrich = self.enrich.as_deref().map(|plugin| ("enrich".to_owned(), plugin as &dyn Plugin));
         let aggregates = plan.aggregates.iter().zip(&self.aggregates);
-        let aggregates = aggregates.map(|(aggregate, plugin)| (format!("aggregate {}", aggregate.name), &**plugin as &dyn Plugin));
+        let aggregates =
+            aggregates.map(|(aggregate, plugin)| (format!("aggregate {}", aggregate.name), &**plugin as &dyn Plugin));
         enrich.into_iter().chain([("clean".to_owned(), &*self.clean as &dyn Plugin)]).chain(aggregates).collect()
     }
 }
@@ -89,11 +90,17 @@ pub(crate) async fn load(plan: &Plan, folder: &Path, plugins: &dyn Plugins) -> a
     for aggregate in &plan.aggregates {
         let place = format!("aggregate `{}`", aggregate.name);
         let loaded = match read(&aggregate.stage, folder, &place) {
-            Ok((bytes, grants)) => keep(plugins.aggregator(bytes, &grants).await, &place, &aggregate.stage, &mut troubles),
+            Ok((bytes, grants)) => {
+                keep(plugins.aggregator(bytes, &grants).await, &place, &aggregate.stage, &mut troubles)
+            }
             Err(trouble) => note(trouble, &mut troubles),
         };
         if let (Some(clean), Some(plugin)) = (&clean, &loaded) {
-            troubles.extend(silver_breaches(clean.descriptor(), &aggregate.name, plugin.descriptor()).into_iter().map(Trouble::breach));
+            troubles.extend(
+                silver_breaches(clean.descriptor(), &aggregate.name, plugin.descriptor())
+                    .into_iter()
+                    .map(Trouble::breach),
+            );
         }
         aggregates.extend(loaded);
     }
@@ -123,8 +130,9 @@ fn read(stage: &Stage, folder: &Path, place: &str) -> Result<(Bytes, Grants), Tr
         message,
         hint,
     };
-    let path = component_path(&stage.plugin, folder)
-        .ok_or_else(|| trouble(None, "is not on this machine".to_owned(), Some("copy the component into the project".to_owned())))?;
+    let path = component_path(&stage.plugin, folder).ok_or_else(|| {
+        trouble(None, "is not on this machine".to_owned(), Some("copy the component into the project".to_owned()))
+    })?;
     let bytes = std::fs::read(&path).map_err(|error| {
         let hint = match &stage.plugin {
             PluginRef::Crate(name) => format!("run `sluicebox plugin build {name}`"),
@@ -154,10 +162,15 @@ fn component_path(plugin: &PluginRef, folder: &Path) -> Option<PathBuf> {
 /// What the enrich plugin misses in a source that can be looked at here and names its columns.
 fn source_troubles(source: &Source, folder: &Path, enrich: &Descriptor) -> Vec<Trouble> {
     let columns = match (&source.location, source.format) {
-        (Location::Local(path), SourceFormat::Csv | SourceFormat::Parquet) => {
-            std::fs::read(folder.join(path)).ok().and_then(|bytes| source::columns(source, &bytes.into()).ok().flatten())
-        }
+        (Location::Local(path), SourceFormat::Csv | SourceFormat::Parquet) => std::fs::read(folder.join(path))
+            .ok()
+            .and_then(|bytes| source::columns(source, &bytes.into()).ok().flatten()),
         _ => None,
     };
-    columns.map(|columns| source_breaches(&columns, enrich)).unwrap_or_default().into_iter().map(Trouble::breach).collect()
+    columns
+        .map(|columns| source_breaches(&columns, enrich))
+        .unwrap_or_default()
+        .into_iter()
+        .map(Trouble::breach)
+        .collect()
 }

@@ -26,9 +26,11 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// What is logged when nobody says otherwise: our own news, and only the troubles of the big libraries.
-pub(crate) const DEFAULT_FILTER: &str =
+/// What is logged of a served pipeline when nobody says otherwise: our own news, and only the troubles of the big libraries.
+pub(crate) const SERVING: &str =
     "info,buoyant_kernel=warn,cranelift=warn,delta_kernel=warn,deltalake_core=warn,object_store=warn,wasmtime=warn";
+/// What is logged of a command that ends by itself and tells its result: troubles.
+pub(crate) const ENDING: &str = "warn";
 
 /// Libraries whose debug lines print requests, headers and key material. They are never heard below `warn`, whatever the filter says.
 const CAPPED: [&str; 7] = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tokio_rustls", "tower"];

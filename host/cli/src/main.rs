@@ -33,7 +33,7 @@ fn main() -> std::process::ExitCode {
         Ok(args) => args,
         Err(code) => return code.into(),
     };
-    let context = match top::set_up(&args.global) {
+    let context = match top::set_up(&args) {
         Ok(context) => context,
         Err(code) => return code.into(),
     };

@@ -119,8 +119,13 @@ impl Output {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        self.write(io::stdout().lock(), &text)?;
+        self.print(&text)?;
         Ok(())
+    }
+
+    /// Writes text to stdout as it is: for what is no result but a file, such as a script.
+    pub(crate) fn print(&self, text: &str) -> io::Result<()> {
+        self.write(io::stdout().lock(), text)
     }
 
     /// Says something on the side, on stderr.

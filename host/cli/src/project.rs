@@ -67,7 +67,9 @@ impl Project {
         match here.ancestors().find(|folder| folder.join("pipeline.toml").is_file()) {
             Some(root) => Ok(Project { root: root.to_owned() }),
             None => Err(Failure::new(ExitCode::Usage, "no `pipeline.toml` here or in any folder above")
-                .hint("run this inside a project, name one with `--project DIR`, or make one with `sluicebox init NAME`")
+                .hint(
+                    "run this inside a project, name one with `--project DIR`, or make one with `sluicebox init NAME`",
+                )
                 .into()),
         }
     }
@@ -170,7 +172,8 @@ mod tests {
 
     #[test]
     fn plugins_are_the_crates_of_the_folder_without_the_sdk() {
-        let (folder, project) = project(&["plugins/b", "plugins/a", "plugins/sdk", "plugins/sdk-macros", "tests/guests/g"]);
+        let (folder, project) =
+            project(&["plugins/b", "plugins/a", "plugins/sdk", "plugins/sdk-macros", "tests/guests/g"]);
         std::fs::create_dir(folder.path().join("plugins/notes")).unwrap();
         let names = |crates: Vec<PluginCrate>| crates.into_iter().map(|c| c.name).collect::<Vec<_>>();
         assert_eq!(names(project.plugins().unwrap()), ["a", "b"]);

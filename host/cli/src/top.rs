@@ -8,7 +8,7 @@ use std::io::Write;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use crate::args::{Args, GlobalArgs};
+use crate::args::Args;
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure;
@@ -32,10 +32,13 @@ pub(crate) fn parse() -> Result<Args, ExitCode> {
 }
 
 /// Opens the streams and starts logging.
-pub(crate) fn set_up(global: &GlobalArgs) -> Result<Context, ExitCode> {
+pub(crate) fn set_up(args: &Args) -> Result<Context, ExitCode> {
+    let global = &args.global;
+    let filter =
+        global.log_level.as_deref().unwrap_or(if args.command.serves() { logging::SERVING } else { logging::ENDING });
     let redactor = Redactor::default();
     let output = Output::new(global.json, global.color, redactor.clone());
-    let started = logging::start(&global.log_level, global.log_format, &output, &redactor);
+    let started = logging::start(filter, global.log_format, &output, &redactor);
     let context = Context { output, redactor, cache_dir: global.cache_dir.clone() };
     match started {
         Ok(()) => Ok(context),
@@ -108,7 +111,10 @@ mod tests {
     fn an_error_is_told_from_the_outside_in_with_its_hint_last() {
         let failure = Failure::new(ExitCode::Unavailable, "no such program `cargo`").hint("install Rust");
         let error = anyhow::Error::from(failure).context("cannot build `a`");
-        assert_eq!(human(&error, false), "error: cannot build `a`\n  because: no such program `cargo`\n  hint: install Rust");
+        assert_eq!(
+            human(&error, false),
+            "error: cannot build `a`\n  because: no such program `cargo`\n  hint: install Rust"
+        );
     }
 
     #[test]

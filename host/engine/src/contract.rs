@@ -37,12 +37,17 @@ fn silver_breach(clean: &Descriptor, reader: &str, needed: &InputField) -> Optio
         return breach(message, hint.or_else(|| Some(format!("{maker} makes {}", names(&clean.output)))));
     };
     if plain(given.ty) != plain(needed.ty) {
-        let message = format!("{reader} reads column `{}` as {}, {maker} makes it as {}", needed.name, needed.ty, given.ty);
+        let message =
+            format!("{reader} reads column `{}` as {}, {maker} makes it as {}", needed.name, needed.ty, given.ty);
         return breach(message, Some("make both the same type, in one of the two plugins".to_owned()));
     }
     if given.nullable && !needed.nullable {
-        let message = format!("{reader} needs a value in every row of column `{}`, {maker} may leave it out", needed.name);
-        return breach(message, Some("read it as an `Option`, or have the clean plugin refuse records without it".to_owned()));
+        let message =
+            format!("{reader} needs a value in every row of column `{}`, {maker} may leave it out", needed.name);
+        return breach(
+            message,
+            Some("read it as an `Option`, or have the clean plugin refuse records without it".to_owned()),
+        );
     }
     None
 }
@@ -94,7 +99,8 @@ mod tests {
     }
 
     fn reads(name: &str, ty: ScalarType, nullable: bool) -> Vec<Breach> {
-        let input = vec![InputField { name: name.into(), pointer: String::new(), ty: ColumnType::Scalar(ty), nullable }];
+        let input =
+            vec![InputField { name: name.into(), pointer: String::new(), ty: ColumnType::Scalar(ty), nullable }];
         let reader = Descriptor { name: "sum".into(), version: "2.0.0".into(), input, ..clean() };
         silver_breaches(&clean(), "totals", &reader)
     }
@@ -109,10 +115,16 @@ mod tests {
     #[test]
     fn a_breach_names_reader_column_and_both_types() {
         let missing = &reads("ratings", ScalarType::Float64, true)[0];
-        assert_eq!(missing.message, "aggregate `totals` (sum 2.0.0) reads column `ratings` (float64), which clean 1.0.0 does not make");
+        assert_eq!(
+            missing.message,
+            "aggregate `totals` (sum 2.0.0) reads column `ratings` (float64), which clean 1.0.0 does not make"
+        );
         assert!(missing.hint.as_ref().unwrap().contains("`rating`"));
         let mistyped = &reads("rating", ScalarType::Int64, true)[0];
-        assert!(mistyped.message.ends_with("reads column `rating` as int64, clean 1.0.0 makes it as float64"), "{mistyped}");
+        assert!(
+            mistyped.message.ends_with("reads column `rating` as int64, clean 1.0.0 makes it as float64"),
+            "{mistyped}"
+        );
         assert!(reads("rating", ScalarType::Float64, false)[0].message.contains("needs a value in every row"));
     }
 }

@@ -125,7 +125,10 @@ async fn queues(service: &Service) -> Result<BTreeMap<&'static str, QueueStatus>
     for (stage, queue) in service.queues.all() {
         let depth = queue.live.depth().await?;
         let dead = queue.dead.depth().await?.total();
-        queues.insert(stage, QueueStatus { ready: depth.ready, delayed: depth.delayed, in_flight: depth.in_flight, dead });
+        queues.insert(
+            stage,
+            QueueStatus { ready: depth.ready, delayed: depth.delayed, in_flight: depth.in_flight, dead },
+        );
     }
     Ok(queues)
 }

@@ -60,8 +60,7 @@ impl ReqwestHttp {
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .referer(false);
-            let builder = if options.proxies == Proxies::Direct { builder.no_proxy() } else { builder };
-            builder
+            if options.proxies == Proxies::Direct { builder.no_proxy() } else { builder }
         };
         let build =
             |builder: reqwest::ClientBuilder| builder.build().map_err(|error| HttpError::Tls(failure::reason(&error)));

@@ -82,6 +82,11 @@ impl std::fmt::Display for DirStore {
     }
 }
 
+/// Makes a folder, if it is not there, so that it survives a loss of power.
+pub(crate) fn make_folder(path: &std::path::Path) -> Result<()> {
+    Folder::open(path).map(drop)
+}
+
 /// Runs file-system work off the reactor.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|source| Error::JoinError { source })?

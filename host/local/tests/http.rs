@@ -22,7 +22,7 @@ fn peak() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// Eight bombs at once, each of a gigabyte, under a limit of a megabyte. The proxies of the environment do not matter for loopback.
+/// Eight bombs at once, each of a quarter of a gigabyte, under a limit of a megabyte. The proxies of the environment do not matter for loopback.
 #[tokio::test]
 async fn zip_bombs_do_not_reach_memory() {
     let server = Loopback::start().await;

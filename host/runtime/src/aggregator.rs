@@ -96,7 +96,10 @@ impl Bound {
             let state = aggregation.call_constructor(&mut *store)?;
             for (index, partial) in partials.iter().enumerate() {
                 if let Err(words) = aggregation.call_merge(&mut *store, state, partial)? {
-                    let message = format!("plugin cannot merge partial result {index} of {}, which it saved itself: {words}", partials.len());
+                    let message = format!(
+                        "plugin cannot merge partial result {index} of {}, which it saved itself: {words}",
+                        partials.len()
+                    );
                     return Err(wasmtime::Error::new(bad_output("P172", message)));
                 }
             }

@@ -46,7 +46,10 @@ pub(crate) struct Returned<T> {
 
 impl Callable {
     /// Runs `work` in a fresh, configured instance. To be called on a guest thread.
-    pub(crate) fn call<T>(&self, work: impl FnOnce(&mut Store<Host>, &Instance) -> wasmtime::Result<T>) -> Result<Returned<T>, Fault> {
+    pub(crate) fn call<T>(
+        &self,
+        work: impl FnOnce(&mut Store<Host>, &Instance) -> wasmtime::Result<T>,
+    ) -> Result<Returned<T>, Fault> {
         self.run(|store, instance, phase| {
             *phase = Phase::Configure;
             let guest = self.lifecycle.load(&mut *store, instance)?;
@@ -72,7 +75,13 @@ impl Callable {
             Err(error) => Err(error),
         };
         let host = store.into_data();
-        tracing::debug!(plugin = host.plugin, digest = host.digest, memory = host.meter.memory(), ok = result.is_ok(), "plugin called");
+        tracing::debug!(
+            plugin = host.plugin,
+            digest = host.digest,
+            memory = host.meter.memory(),
+            ok = result.is_ok(),
+            "plugin called"
+        );
         let log = host.log.close(&host.plugin, &host.digest);
         match result {
             Ok(value) => Ok(Returned { value, log }),

@@ -87,10 +87,12 @@ impl Bound {
         let rows = record_batch(cleaned.rows, &self.loaded.descriptor.output, &self.schema)?;
         let document = |index: u32| documents.get(index as usize).copied().unwrap_or_default();
         let row_of = cleaned.row_of.into_iter().map(document).collect();
-        let by_plugin = |note: wit::Note| Reject { index: document(note.index), reason: note.reason, by: RejectedBy::Plugin };
+        let by_plugin =
+            |note: wit::Note| Reject { index: document(note.index), reason: note.reason, by: RejectedBy::Plugin };
         rejects.extend(cleaned.rejects.into_iter().map(by_plugin));
         rejects.sort_by_key(|reject| reject.index);
-        let mut skips: Vec<Note> = cleaned.skips.into_iter().map(|note| Note { index: document(note.index), reason: note.reason }).collect();
+        let mut skips: Vec<Note> =
+            cleaned.skips.into_iter().map(|note| Note { index: document(note.index), reason: note.reason }).collect();
         skips.sort_by_key(|skip| skip.index);
         Ok(Cleaned { rows, row_of, rejects, skips })
     }
@@ -119,14 +121,19 @@ impl Fate {
 /// Every document is in exactly one of rows (once or more), rejects and skips, and the rows stand in the documents' order.
 fn conserved(cleaned: &wit::Cleaned, documents: &[usize]) -> Result<(), Fault> {
     if cleaned.row_of.len() != cleaned.rows.rows as usize {
-        let message = format!("plugin returned {} entries in `row-of` for {} rows", cleaned.row_of.len(), cleaned.rows.rows);
+        let message =
+            format!("plugin returned {} entries in `row-of` for {} rows", cleaned.row_of.len(), cleaned.rows.rows);
         return Err(bad_output("P130", message));
     }
     let mut fates = vec![Fate::Missing; documents.len()];
     let mut last = 0;
     for (row, index) in cleaned.row_of.iter().copied().enumerate() {
         if index < last {
-            let message = format!("plugin returned row {row} of document {index} behind one of document {last}, expected them in order");
+            let name = |index: u32| documents.get(index as usize).copied().unwrap_or(index as usize);
+            let (document, before) = (name(index), name(last));
+            let message = format!(
+                "plugin returned row {row} of document {document} behind one of document {before}, expected them in order"
+            );
             return Err(bad_output("P131", message));
         }
         last = index;
@@ -142,7 +149,12 @@ fn conserved(cleaned: &wit::Cleaned, documents: &[usize]) -> Result<(), Fault> {
     match documents.iter().zip(&fates).find(|(_, fate)| **fate == Fate::Missing) {
         Some((document, _)) => {
             let (count, found) = (documents.len(), documents.len() - missing);
-            Err(bad_output("P130", format!("plugin returned results for {found} of {count} documents: document {document} is in none of rows, rejects and skips")))
+            Err(bad_output(
+                "P130",
+                format!(
+                    "plugin returned results for {found} of {count} documents: document {document} is in none of rows, rejects and skips"
+                ),
+            ))
         }
         None => Ok(()),
     }
@@ -157,9 +169,15 @@ fn settle(fates: &mut [Fate], documents: &[usize], index: u32, fate: Fate) -> Re
     match *slot {
         Fate::Missing => *slot = fate,
         Fate::Rows if fate == Fate::Rows => {}
-        before if before == fate => return Err(bad_output("P131", format!("plugin named document {document} twice in {}", fate.name()))),
+        before if before == fate => {
+            return Err(bad_output("P131", format!("plugin named document {document} twice in {}", fate.name())));
+        }
         before => {
-            let message = format!("plugin named document {document} in {} and in {}, expected exactly one", before.name(), fate.name());
+            let message = format!(
+                "plugin named document {document} in {} and in {}, expected exactly one",
+                before.name(),
+                fate.name()
+            );
             return Err(bad_output("P131", message));
         }
     }

@@ -26,7 +26,7 @@ fn every_way_of_losing_or_doubling_a_document_is_named() {
         (cleaned(&[0, 1], &[1], &[]), "P131", "document 9 in the rows and in the rejects"),
         (cleaned(&[0], &[1, 1], &[]), "P131", "document 9 twice in the rejects"),
         (cleaned(&[0], &[], &[1, 1]), "P131", "document 9 twice in the skips"),
-        (cleaned(&[1, 0], &[], &[]), "P131", "row 1 of document 0 behind"),
+        (cleaned(&[1, 0], &[], &[]), "P131", "row 1 of document 7 behind one of document 9"),
         (cleaned(&[u32::MAX], &[0], &[1]), "P131", "but the batch has 2"),
     ];
     for (cleaned, code, part) in cases {

@@ -7,7 +7,9 @@ use wit_component::ComponentEncoder;
 
 /// Why a core module cannot become a component.
 #[derive(Debug, Error)]
-#[error("cannot make a component of the module: {0}\nhint: build a `cdylib` for wasm32-unknown-unknown with the plugin SDK's export macro")]
+#[error(
+    "cannot make a component of the module: {0}\nhint: build a `cdylib` for wasm32-unknown-unknown with the plugin SDK's export macro"
+)]
 pub struct ComponentizeError(String);
 
 /// Wraps a core module in a component. The module says in a custom section, which the SDK's macros write, what world it is of.

@@ -64,14 +64,23 @@ fn problems(descriptor: &Descriptor, world: World) -> Vec<String> {
         found.push(format!("name is `{name}`, expected lower-case letters, digits, `-` and `_`, at most 63 of them"));
     }
     if let Err(error) = semver::Version::parse(&descriptor.version) {
-        found.push(format!("version is `{}`, expected a semantic version such as `1.0.0` ({error})", descriptor.version.escape_debug()));
+        found.push(format!(
+            "version is `{}`, expected a semantic version such as `1.0.0` ({error})",
+            descriptor.version.escape_debug()
+        ));
     }
-    if !descriptor.config_schema.is_empty() && serde_json::from_str::<serde::de::IgnoredAny>(&descriptor.config_schema).is_err() {
+    if !descriptor.config_schema.is_empty()
+        && serde_json::from_str::<serde::de::IgnoredAny>(&descriptor.config_schema).is_err()
+    {
         found.push("config schema is not JSON".to_owned());
     }
     match (world, descriptor.output.is_empty()) {
-        (World::Enricher, false) => found.push("an enricher has output columns, expected none: its output is a document".to_owned()),
-        (World::Cleaner | World::Aggregator, true) => found.push(format!("a plugin of world `{world}` has no output columns")),
+        (World::Enricher, false) => {
+            found.push("an enricher has output columns, expected none: its output is a document".to_owned())
+        }
+        (World::Cleaner | World::Aggregator, true) => {
+            found.push(format!("a plugin of world `{world}` has no output columns"))
+        }
         _ => {}
     }
     // An enricher's input columns are the source's, which may be called anything.
@@ -94,7 +103,9 @@ fn name_problems<'a>(side: &str, names: impl Iterator<Item = &'a str>, reserved:
     for name in names {
         let shown = name.escape_debug();
         if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
-            found.push(format!("{side} column `{shown}` has no usable name, expected 1 to {MAX_NAME} bytes without control characters"));
+            found.push(format!(
+                "{side} column `{shown}` has no usable name, expected 1 to {MAX_NAME} bytes without control characters"
+            ));
         } else if reserved && name.starts_with('_') {
             found.push(format!("{side} column `{shown}` starts with `_`, which is kept for the host's columns"));
         } else if !seen.insert(name.to_lowercase()) {
@@ -114,7 +125,11 @@ fn pointer_problem(field: &InputField) -> Option<String> {
     if pointer.is_empty() || (pointer.starts_with('/') && escapes_right()) {
         return None;
     }
-    Some(format!("input column `{}` has the pointer `{}`, expected a JSON pointer such as `/a/b`", field.name, pointer.escape_debug()))
+    Some(format!(
+        "input column `{}` has the pointer `{}`, expected a JSON pointer such as `/a/b`",
+        field.name,
+        pointer.escape_debug()
+    ))
 }
 
 #[cfg(test)]
@@ -122,7 +137,12 @@ mod tests {
     use super::*;
 
     fn field(name: &str, pointer: &str) -> InputField {
-        InputField { name: name.into(), pointer: pointer.into(), ty: ColumnType::Scalar(ScalarType::Utf8), nullable: true }
+        InputField {
+            name: name.into(),
+            pointer: pointer.into(),
+            ty: ColumnType::Scalar(ScalarType::Utf8),
+            nullable: true,
+        }
     }
 
     fn descriptor() -> Descriptor {
@@ -149,7 +169,16 @@ mod tests {
         wrong.input = vec![field("a", "a"), field("A", "/a~2"), field("_key", "/k")];
         wrong.output.clear();
         let found = problems(&wrong, World::Cleaner).join("\n");
-        for part in ["`Clean Things`", "`1.2`", "not JSON", "no output", "`A` is there twice", "`_key` starts", "pointer `a`", "pointer `/a~2`"] {
+        for part in [
+            "`Clean Things`",
+            "`1.2`",
+            "not JSON",
+            "no output",
+            "`A` is there twice",
+            "`_key` starts",
+            "pointer `a`",
+            "pointer `/a~2`",
+        ] {
             assert!(found.contains(part), "{part} is missing in:\n{found}");
         }
     }

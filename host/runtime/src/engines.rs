@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use wasmtime::{Cache, CacheConfig, Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy,
+};
 
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 
@@ -78,18 +80,19 @@ fn config(stack: usize, cache: Option<Cache>) -> Config {
     config
 }
 
-fn pool(instances: u32) -> PoolingAllocationConfig {
-    let per_instance = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+/// Room for as many guests as there are threads, each at its caps, so that no guest is refused for want of a slot. Address space, not
+/// memory: some GiB for each linear memory.
+fn pool(guests: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(instances)
-        .total_core_instances(instances * 4)
-        .total_memories(instances)
-        .total_tables(instances * 4)
+    pool.total_component_instances(guests)
+        .total_core_instances(guests * MAX_INSTANCES)
+        .total_memories(guests * MAX_MEMORIES)
+        .total_tables(guests * MAX_TABLES)
         .total_stacks(0)
-        .max_core_instances_per_component(per_instance(MAX_INSTANCES))
-        .max_memories_per_component(per_instance(MAX_MEMORIES))
-        .max_tables_per_component(per_instance(MAX_TABLES))
-        .max_tables_per_module(4)
+        .max_core_instances_per_component(MAX_INSTANCES)
+        .max_memories_per_component(MAX_MEMORIES)
+        .max_tables_per_component(MAX_TABLES)
+        .max_tables_per_module(MAX_TABLES)
         .table_elements(MAX_TABLE_ELEMENTS)
         .max_memory_size(1 << 32);
     pool

@@ -82,12 +82,15 @@ fn step(step: wit::Step) -> Result<Step, Fault> {
         }
         wit::Step::Fetch(requests) => Step::Fetch(requests.into_iter().map(request).collect()),
         wit::Step::Done(text) => {
-            document::check(&text).map_err(|problem| bad_output("P171", format!("plugin returned a wrong document: {problem}")))?;
+            document::check(&text)
+                .map_err(|problem| bad_output("P171", format!("plugin returned a wrong document: {problem}")))?;
             Step::Done(text)
         }
         wit::Step::Skip(reason) => Step::Skip(reason),
         wit::Step::Reject(reason) => Step::Reject(reason),
-        wit::Step::BackOff(pause) => Step::BackOff { pause: Duration::from_secs(pause.seconds.into()), reason: pause.reason },
+        wit::Step::BackOff(pause) => {
+            Step::BackOff { pause: Duration::from_secs(pause.seconds.into()), reason: pause.reason }
+        }
     })
 }
 

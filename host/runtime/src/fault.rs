@@ -86,7 +86,11 @@ fn of_text(error: &wasmtime::Error, output: u64) -> Fault {
     } else if has("out of bounds") || has("not aligned") || has("discriminant") {
         bad_output("P121", format!("plugin passed a bad pointer or tag: {text}"))
     } else if has("store handle limit") || has("cannot allocate another handle") {
-        fault(FaultKind::Memory, "P150", format!("plugin holds more than {} resource handles", crate::limits::MAX_HANDLES))
+        fault(
+            FaultKind::Memory,
+            "P150",
+            format!("plugin holds more than {} resource handles", crate::limits::MAX_HANDLES),
+        )
     } else if has("borrow") || has("handle") || has("resource type") || has("not a resource") {
         fault(FaultKind::Trap, "P151", format!("plugin misused a resource handle: {text}"))
     } else if has("resource limit exceeded") {
@@ -106,7 +110,7 @@ fn render(trace: &WasmBacktrace) -> String {
 /// Bytes as people write them: whole binary units where they divide, else plain bytes.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match UNITS.iter().find(|(size, _)| count >= *size && count % size == 0) {
+    match UNITS.iter().find(|(size, _)| count >= *size && count.is_multiple_of(*size)) {
         Some((size, name)) => format!("{} {name}", count / size),
         None => format!("{count} bytes"),
     }

@@ -2,21 +2,18 @@
 //!
 //! Does not compare function signatures: those are checked against the compiled component, in `load`.
 
+mod outline;
+
 use engine::seams::plugin::LoadError;
 use semver::Version;
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
-use wasmparser::{Encoding, Parser, Payload, Validator};
+use wasmparser::{Parser, Validator};
+
+use outline::{Outline, Unreadable};
 
 /// Bytes that a component may have.
 pub const MAX_COMPONENT_BYTES: usize = 16 << 20;
-
-/// Functions in all core modules together; a large plugin has some thousands. Compile time grows with it.
-const MAX_FUNCTIONS: u64 = 50_000;
-/// Bytes of one function's body: the register allocator's time grows faster than this.
-const MAX_FUNCTION_BYTES: usize = 1 << 20;
-/// Modules and components inside one another or side by side.
-const MAX_PARTS: usize = 64;
 
 /// The package of the contract.
 const PACKAGE: &str = "sluicebox:plugin/";
@@ -76,6 +73,10 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// How many functions its core modules define.
     pub functions: u64,
+    /// Bytes of linear memory that it is given before it runs, summed.
+    pub memory: u64,
+    /// Elements of the tables that it is given before it runs, summed.
+    pub table_elements: u64,
 }
 
 /// Says what a component is, and refuses what can be no plugin.
@@ -85,12 +86,13 @@ pub struct Inspection {
 /// than its world grants, P021 built for another version of the contract, P022 exports no world of the contract.
 pub fn inspect(component: &[u8]) -> Result<Inspection, LoadError> {
     check_header(component)?;
-    let outline = outline(component)?;
+    let outline = Outline::of(component).map_err(unreadable)?;
     let types = Validator::new().validate_all(component).map_err(|error| invalid(&error))?;
     let contract = check_versions(&outline)?;
     let world = world_of(&outline)?;
     check_imports(&outline, types.as_ref(), world)?;
-    Ok(Inspection { world, contract, imports: outline.imports, exports: outline.exports, functions: outline.functions })
+    let Outline { imports, exports, functions, memory, table_elements, .. } = outline;
+    Ok(Inspection { world, contract, imports, exports, functions, memory, table_elements })
 }
 
 /// A refusal.
@@ -101,75 +103,54 @@ pub(crate) fn refused(code: &'static str, message: impl Into<String>, hint: &str
 fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
     let rebuild = "build it with `sluicebox plugin build`";
     if bytes.len() > MAX_COMPONENT_BYTES {
-        let message = format!("component of {} bytes is over the cap of {MAX_COMPONENT_BYTES} bytes (16 MiB)", bytes.len());
+        let message =
+            format!("component of {} bytes is over the cap of {MAX_COMPONENT_BYTES} bytes (16 MiB)", bytes.len());
         return Err(refused("P013", message, "build it with `--profile plugin`, or strip it"));
     }
     if bytes.starts_with(b"\x7fELF") {
         let message = "file is compiled machine code (ELF, perhaps a `.cwasm`), expected a WebAssembly component";
-        return Err(refused("P015", message, "publish the `.wasm` that it was compiled from: machine code cannot be checked"));
+        return Err(refused(
+            "P015",
+            message,
+            "publish the `.wasm` that it was compiled from: machine code cannot be checked",
+        ));
     }
     if bytes.is_empty() {
         return Err(refused("P011", "file is empty, expected a WebAssembly component", rebuild));
     }
     if !bytes.starts_with(b"\0asm") {
-        let start = String::from_utf8_lossy(bytes.get(..bytes.len().min(8)).unwrap_or_default()).escape_debug().to_string();
-        return Err(refused("P011", format!("file is not WebAssembly: it starts with `{start}`, expected `\\0asm`"), rebuild));
+        let start =
+            String::from_utf8_lossy(bytes.get(..bytes.len().min(8)).unwrap_or_default()).escape_debug().to_string();
+        return Err(refused(
+            "P011",
+            format!("file is not WebAssembly: it starts with `{start}`, expected `\\0asm`"),
+            rebuild,
+        ));
     }
     if !Parser::is_component(bytes) && Parser::is_core_wasm(bytes) {
-        return Err(refused("P010", "file is a core module, expected a component", "`sluicebox plugin build` makes components"));
+        return Err(refused(
+            "P010",
+            "file is a core module, expected a component",
+            "`sluicebox plugin build` makes components",
+        ));
     }
     Ok(())
+}
+
+fn unreadable(why: Unreadable) -> LoadError {
+    match why {
+        Unreadable::Invalid(error) => invalid(&error),
+        Unreadable::TooCostly(what) => refused(
+            "P014",
+            format!("component would cost too much to compile: it has {what}"),
+            "leave out what the plugin does not use, and build it with `--profile plugin`",
+        ),
+    }
 }
 
 fn invalid(error: &wasmparser::Error) -> LoadError {
     let message = format!("file is not a valid component: {} at byte {}", error.message(), error.offset());
     refused("P011", message, "the file may be truncated or damaged: compare its sha256 with the publisher's")
-}
-
-#[derive(Default)]
-struct Outline {
-    imports: Vec<String>,
-    exports: Vec<String>,
-    functions: u64,
-}
-
-/// One pass over the sections: names of the outermost component, and the counts that bound the work of validating and compiling.
-fn outline(bytes: &[u8]) -> Result<Outline, LoadError> {
-    let mut outline = Outline::default();
-    let (mut depth, mut parts) = (0_usize, 0_usize);
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(|error| invalid(&error))? {
-            Payload::Version { encoding: Encoding::Module | Encoding::Component, .. } => parts += 1,
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    outline.imports.push(import.map_err(|error| invalid(&error))?.name.name.to_owned());
-                }
-            }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    outline.exports.push(export.map_err(|error| invalid(&error))?.name.name.to_owned());
-                }
-            }
-            Payload::CodeSectionStart { count, .. } => outline.functions += u64::from(count),
-            Payload::CodeSectionEntry(body) if body.range().len() > MAX_FUNCTION_BYTES => {
-                return Err(too_costly(format!("a function of {} bytes, cap {MAX_FUNCTION_BYTES}", body.range().len())));
-            }
-            _ => {}
-        }
-        if outline.functions > MAX_FUNCTIONS {
-            return Err(too_costly(format!("{} functions or more, cap {MAX_FUNCTIONS}", outline.functions)));
-        }
-        if parts > MAX_PARTS {
-            return Err(too_costly(format!("{parts} modules or more, cap {MAX_PARTS}")));
-        }
-    }
-    Ok(outline)
-}
-
-fn too_costly(what: String) -> LoadError {
-    refused("P014", format!("component would cost too much to compile: it has {what}"), "")
 }
 
 /// `sluicebox:plugin/NAME@VERSION` to name and version.
@@ -186,31 +167,49 @@ fn check_versions(outline: &Outline) -> Result<Version, LoadError> {
     for name in outline.exports.iter().chain(&outline.imports) {
         let Some((_, version)) = of_contract(name) else { continue };
         match version {
-            Some(version) if (version.major, version.minor) == (CONTRACT.major, CONTRACT.minor) => found = Some(version),
+            Some(version) if (version.major, version.minor) == (CONTRACT.major, CONTRACT.minor) => {
+                found = Some(version)
+            }
             other => {
                 let other = other.map_or_else(|| "no version".to_owned(), |version| version.to_string());
-                let message = format!("component was built for the plugin contract {other} (`{name}`), this host speaks {CONTRACT}");
-                return Err(refused("P021", message, "rebuild the plugin with the SDK of this host's version, or use the host of the plugin's"));
+                let message = format!(
+                    "component was built for the plugin contract {other} (`{name}`), this host speaks {CONTRACT}"
+                );
+                return Err(refused(
+                    "P021",
+                    message,
+                    "rebuild the plugin with the SDK of this host's version, or use the host of the plugin's",
+                ));
             }
         }
     }
     found.ok_or_else(|| {
-        let message = format!("component exports {}, expected the interfaces of a world of `sluicebox:plugin`", list(&outline.exports));
+        let message = format!(
+            "component exports {}, expected the interfaces of a world of `sluicebox:plugin`",
+            list(&outline.exports)
+        );
         refused("P022", message, "is this file a Sluicebox plugin? `sluicebox plugin new` starts one")
     })
 }
 
 fn world_of(outline: &Outline) -> Result<World, LoadError> {
-    let exported = |wanted: &str| outline.exports.iter().filter_map(|name| of_contract(name)).any(|(name, _)| name == wanted);
+    let exported =
+        |wanted: &str| outline.exports.iter().filter_map(|name| of_contract(name)).any(|(name, _)| name == wanted);
     let worlds: Vec<World> = World::ALL.into_iter().filter(|world| exported(world.interface())).collect();
     match worlds.as_slice() {
         [world] if exported("lifecycle") => Ok(*world),
         [world] => {
-            let message = format!("component exports `{}` but not `lifecycle`, expected both (world `{world}`)", world.interface());
+            let message = format!(
+                "component exports `{}` but not `lifecycle`, expected both (world `{world}`)",
+                world.interface()
+            );
             Err(refused("P022", message, "rebuild it with the SDK's export macro"))
         }
         _ => {
-            let message = format!("component exports {}, expected exactly one of `enrich`, `clean` and `aggregate`", list(&outline.exports));
+            let message = format!(
+                "component exports {}, expected exactly one of `enrich`, `clean` and `aggregate`",
+                list(&outline.exports)
+            );
             Err(refused("P022", message, "one component is one plugin of one world"))
         }
     }
@@ -221,7 +220,8 @@ fn check_imports(outline: &Outline, types: TypesRef<'_>, world: World) -> Result
     if asked.is_empty() {
         return Ok(());
     }
-    let message = format!("component asks for {}, which world `{world}` does not grant: it grants `log` only", list(&asked));
+    let message =
+        format!("component asks for {}, which world `{world}` does not grant: it grants `log` only", list(&asked));
     let hint = if asked.iter().any(|name| name.starts_with("wasi:")) {
         "build it for wasm32-unknown-unknown (`sluicebox plugin build` does), not for a WASI target"
     } else {
@@ -236,7 +236,9 @@ fn granted(import: &str, types: TypesRef<'_>) -> bool {
     if name == "log" {
         return true;
     }
-    let Some(ComponentEntityType::Instance(id)) = types.component_item_for_import(import).map(|item| item.ty) else { return false };
+    let Some(ComponentEntityType::Instance(id)) = types.component_item_for_import(import).map(|item| item.ty) else {
+        return false;
+    };
     let only_types = |instance: &wasmparser::component_types::ComponentInstanceType| {
         instance.exports.values().all(|item| matches!(item.ty, ComponentEntityType::Type { .. }))
     };
@@ -249,6 +251,8 @@ fn list(names: &[String]) -> String {
         [] => "nothing".to_owned(),
         [one] => format!("`{one}`"),
         [first, .., _] if names.len() > 6 => format!("`{first}` and {} others", names.len() - 1),
-        [front @ .., last] => format!("{} and `{last}`", front.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
+        [front @ .., last] => {
+            format!("{} and `{last}`", front.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+        }
     }
 }

@@ -14,11 +14,11 @@ use crate::fault::{Phase, bytes, fault};
 /// Table elements in all tables of a store. A plugin has one element per function that is called through a pointer.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
 /// Core instances in a store: a component of one module has three or four.
-pub(crate) const MAX_INSTANCES: usize = 32;
+pub(crate) const MAX_INSTANCES: u32 = 16;
 /// Tables in a store.
-pub(crate) const MAX_TABLES: usize = 16;
+pub(crate) const MAX_TABLES: u32 = 8;
 /// Linear memories in a store: more than one only where several modules are linked.
-pub(crate) const MAX_MEMORIES: usize = 8;
+pub(crate) const MAX_MEMORIES: u32 = 2;
 /// Live resource handles in a store.
 pub(crate) const MAX_HANDLES: usize = 1024;
 
@@ -85,14 +85,14 @@ impl ResourceLimiter for Meter {
     }
 
     fn instances(&self) -> usize {
-        MAX_INSTANCES
+        MAX_INSTANCES as usize
     }
 
     fn tables(&self) -> usize {
-        MAX_TABLES
+        MAX_TABLES as usize
     }
 
     fn memories(&self) -> usize {
-        MAX_MEMORIES
+        MAX_MEMORIES as usize
     }
 }

@@ -13,8 +13,8 @@ use crate::call::{Callable, Host, linker};
 use crate::descriptor;
 use crate::engines::{Engines, MAX_STACK};
 use crate::fault::{Phase, bytes};
-use crate::inspect::{World, inspect, refused};
-use crate::limits::{MAX_MEMORIES, MAX_TABLE_ELEMENTS};
+use crate::inspect::{Inspection, World, inspect, refused};
+use crate::limits::MAX_TABLE_ELEMENTS;
 
 /// A plugin ready to be called.
 #[derive(Clone)]
@@ -26,17 +26,21 @@ pub(crate) struct Loaded {
 
 impl std::fmt::Debug for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Loaded").field("plugin", &self.callable.plugin).field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("Loaded")
+            .field("plugin", &self.callable.plugin)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 
 /// Loads a plugin of `world`: everything but configuring it. To be called on a guest thread.
 pub(crate) fn load(engines: &Engines, component: &[u8], world: World, grants: &Grants) -> Result<Loaded, LoadError> {
-    let found = inspect(component)?.world;
-    if found != world {
-        let message = format!("component is of world `{found}`, expected `{world}`");
+    let found = inspect(component)?;
+    if found.world != world {
+        let message = format!("component is of world `{}`, expected `{world}`", found.world);
         return Err(refused("P022", message, "is the plugin named in the wrong section of `pipeline.toml`?"));
     }
+    check_needs(&found, &grants.limits)?;
     let pre = compile(engines, component, &grants.limits)?;
     let digest = Digest::of(component);
     let lifecycle = lifecycle::CommonIndices::new(&pre).map_err(wrong_signature)?;
@@ -59,7 +63,8 @@ pub(crate) fn configure(loaded: &Loaded) -> Result<(), LoadError> {
     match loaded.callable.call(|_, _| Ok(())) {
         Ok(_) => Ok(()),
         Err(fault) if fault.kind == FaultKind::Configure => {
-            let hint = "correct the plugin's `config` table in `pipeline.toml`; `sluicebox plugin inspect` prints its schema";
+            let hint =
+                "correct the plugin's `config` table in `pipeline.toml`; `sluicebox plugin inspect` prints its schema";
             Err(refused("P030", fault.message, hint))
         }
         Err(fault) => Err(broke(&fault)),
@@ -68,7 +73,11 @@ pub(crate) fn configure(loaded: &Loaded) -> Result<(), LoadError> {
 
 /// The error of an export whose type is not the contract's.
 pub(crate) fn wrong_signature(error: wasmtime::Error) -> LoadError {
-    refused("P022", format!("component does not export what the contract says: {error:#}"), "rebuild it with the SDK of this host's version")
+    refused(
+        "P022",
+        format!("component does not export what the contract says: {error:#}"),
+        "rebuild it with the SDK of this host's version",
+    )
 }
 
 fn compile(engines: &Engines, component: &[u8], limits: &Limits) -> Result<InstancePre<Host>, LoadError> {
@@ -77,30 +86,38 @@ fn compile(engines: &Engines, component: &[u8], limits: &Limits) -> Result<Insta
         let message = format!("stack limit is {}, expected 1 byte to {}", bytes(limits.stack), bytes(MAX_STACK as u64));
         return Err(refused("P012", message, "set `stack` under `[limits]` in `pipeline.toml`"));
     }
-    let engine = engines.get(stack).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))?;
-    let component = Component::from_binary(&engine, component)
-        .map_err(|error| refused("P011", format!("component cannot be compiled: {error:#}"), "it may use a WebAssembly feature that plugins must not use"))?;
-    check_resources(&component, limits)?;
+    let engine =
+        engines.get(stack).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))?;
+    let component = Component::from_binary(&engine, component).map_err(|error| {
+        refused(
+            "P011",
+            format!("component cannot be compiled: {error:#}"),
+            "it may use a WebAssembly feature that plugins must not use",
+        )
+    })?;
     let linker = linker(&engine).map_err(|error| refused("P900", format!("cannot link: {error:#}"), ""))?;
     linker.instantiate_pre(&component).map_err(wrong_signature)
 }
 
 /// What the component declares to need before it runs at all.
-fn check_resources(component: &Component, limits: &Limits) -> Result<(), LoadError> {
-    let Some(needs) = component.resources_required() else {
-        return Err(refused("P020", "component imports core modules, which no world grants", ""));
-    };
-    let memory = needs.max_initial_memory_size.unwrap_or_default();
-    if memory > limits.memory {
-        let message = format!("component declares {} of initial memory, cap {}", bytes(memory), bytes(limits.memory));
-        return Err(refused("P012", message, "raise `memory` under `[limits]` in `pipeline.toml`, or build the plugin smaller"));
+fn check_needs(found: &Inspection, limits: &Limits) -> Result<(), LoadError> {
+    if found.memory > limits.memory {
+        let message =
+            format!("component declares {} of initial memory, cap {}", bytes(found.memory), bytes(limits.memory));
+        return Err(refused(
+            "P012",
+            message,
+            "raise `memory` under `[limits]` in `pipeline.toml`, or build the plugin smaller",
+        ));
     }
-    if needs.num_memories as usize > MAX_MEMORIES {
-        return Err(refused("P012", format!("component declares {} memories, cap {MAX_MEMORIES}", needs.num_memories), ""));
-    }
-    let elements = needs.max_initial_table_size.unwrap_or_default();
-    if elements > MAX_TABLE_ELEMENTS as u64 {
-        return Err(refused("P012", format!("component declares a table of {elements} elements, cap {MAX_TABLE_ELEMENTS}"), ""));
+    if found.table_elements > MAX_TABLE_ELEMENTS as u64 {
+        let message =
+            format!("component declares tables of {} elements, cap {MAX_TABLE_ELEMENTS}", found.table_elements);
+        return Err(refused(
+            "P012",
+            message,
+            "a table has one element a function that is called through a pointer: build the plugin smaller",
+        ));
     }
     Ok(())
 }
@@ -121,13 +138,19 @@ fn describe(callable: &Callable, world: World) -> Result<Descriptor, LoadError> 
         return Ok(first);
     }
     let message = format!("plugin `{}` describes itself differently each time it is asked", first.name);
-    Err(refused("P140", message, "a plugin's output must depend on its input alone: look for addresses, counters or hash order"))
+    Err(refused(
+        "P140",
+        message,
+        "a plugin's output must depend on its input alone: look for addresses, counters or hash order",
+    ))
 }
 
 /// A plugin that breaks at load is refused; the code says how it broke.
 fn broke(fault: &Fault) -> LoadError {
     let mut message = format!("plugin breaks as soon as it is started: {}", fault.message);
-    for line in fault.backtrace.iter().flat_map(|trace| trace.lines().take(6)).chain(fault.log.iter().map(String::as_str)) {
+    for line in
+        fault.backtrace.iter().flat_map(|trace| trace.lines().take(6)).chain(fault.log.iter().map(String::as_str))
+    {
         message.push_str("\n  ");
         message.push_str(line);
     }

@@ -81,7 +81,9 @@ impl Line {
 fn harmless(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for c in message.chars() {
-        if c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}') {
+        if c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        {
             text.extend(c.escape_default());
         } else {
             text.push(c);

@@ -65,7 +65,8 @@ impl WasmPlugins {
     pub fn new(options: Options) -> Result<Self, SetupError> {
         let count = options.guest_threads.clamp(1, 256);
         let instances = u32::try_from(count).unwrap_or(256);
-        let engines = Engines::new(options.cache_dir, instances).map_err(|error| SetupError::Cache(format!("{error:#}")))?;
+        let engines =
+            Engines::new(options.cache_dir, instances).map_err(|error| SetupError::Cache(format!("{error:#}")))?;
         Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(Threads::start(count, MAX_STACK)?) })
     }
 
@@ -104,7 +105,11 @@ impl WasmPlugins {
 }
 
 fn host_bug(panic: &str) -> LoadError {
-    refused("P900", format!("the host failed while loading the plugin: {panic}"), "this is a bug of the host: please report it")
+    refused(
+        "P900",
+        format!("the host failed while loading the plugin: {panic}"),
+        "this is a bug of the host: please report it",
+    )
 }
 
 #[async_trait]

@@ -51,7 +51,8 @@ impl Projection {
 
     /// Reads the fields of each document. `Err` only if the batch is too large to be handed over at all.
     pub(crate) fn project(&self, documents: &[Bytes]) -> Result<Projected, Fault> {
-        let mut columns: Vec<ColumnBuilder> = self.fields.iter().map(|field| ColumnBuilder::new(field.ty, documents.len())).collect();
+        let mut columns: Vec<ColumnBuilder> =
+            self.fields.iter().map(|field| ColumnBuilder::new(field.ty, documents.len())).collect();
         let (mut taken, mut rejects) = (Vec::with_capacity(documents.len()), Vec::new());
         let mut found = vec![None; self.fields.len()];
         for (index, document) in documents.iter().enumerate() {
@@ -66,7 +67,12 @@ impl Projection {
     }
 
     /// Adds one row, or leaves the columns as they were.
-    fn read<'d>(&self, document: &'d Bytes, found: &mut [Option<Cow<'d, str>>], columns: &mut [ColumnBuilder]) -> Result<(), Unfit> {
+    fn read<'d>(
+        &self,
+        document: &'d Bytes,
+        found: &mut [Option<Cow<'d, str>>],
+        columns: &mut [ColumnBuilder],
+    ) -> Result<(), Unfit> {
         found.fill(None);
         self.paths.find(document, found).map_err(Unfit::Document)?;
         for (done, (field, raw)) in self.fields.iter().zip(found.iter()).enumerate() {

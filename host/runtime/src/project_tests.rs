@@ -57,7 +57,8 @@ fn every_type_is_read() {
 
 #[test]
 fn missing_and_null_are_null_where_that_is_allowed() {
-    let fields = vec![scalar("/a", ScalarType::Utf8, true), field("l", "/l", ColumnType::List(ScalarType::Int64), true)];
+    let fields =
+        vec![scalar("/a", ScalarType::Utf8, true), field("l", "/l", ColumnType::List(ScalarType::Int64), true)];
     let projected = project(fields, &[r#"{"a":"x","l":[1,2]}"#, "{}", r#"{"l":null,"a":null}"#, r#"{"a":"y","l":[]}"#]);
     assert_eq!(projected.documents, [0, 1, 2, 3]);
     let [a, l, items] = &projected.batch.columns[..] else { panic!() };
@@ -93,8 +94,15 @@ fn pointers_reach_into_objects_and_arrays() {
 
 #[test]
 fn keys_in_another_order_and_escaped_keys_are_found() {
-    let fields = vec![scalar("/a", ScalarType::Int64, false), scalar("/b", ScalarType::Int64, false), scalar("/c", ScalarType::Int64, false)];
-    let projected = project(fields, &[r#"{"c":3,"a":1,"b":2}"#, r#"{"b":2,"\u0063":3,"z":0,"a":1}"#, r#"{"a":1,"a":9,"b":2,"c":3}"#]);
+    let fields = vec![
+        scalar("/a", ScalarType::Int64, false),
+        scalar("/b", ScalarType::Int64, false),
+        scalar("/c", ScalarType::Int64, false),
+    ];
+    let projected = project(
+        fields,
+        &[r#"{"c":3,"a":1,"b":2}"#, r#"{"b":2,"\u0063":3,"z":0,"a":1}"#, r#"{"a":1,"a":9,"b":2,"c":3}"#],
+    );
     for (column, value) in projected.batch.columns.iter().zip([1, 2, 3]) {
         assert!(matches!(&column.values, wit::Values::Int64(v) if v == &[value; 3]));
     }
@@ -143,7 +151,15 @@ fn a_refused_document_leaves_no_trace_in_the_columns() {
         scalar("/n", ScalarType::Int64, false),
     ];
     let good = r#"{"l":["a"],"s":"x","b":true,"n":1}"#;
-    let documents = [good, r#"{"l":["b","c"],"s":"long text","b":false,"n":"no"}"#, "{}", r#"{"l":["d",1],"n":1}"#, "not json", good, r#"{"n":2}"#];
+    let documents = [
+        good,
+        r#"{"l":["b","c"],"s":"long text","b":false,"n":"no"}"#,
+        "{}",
+        r#"{"l":["d",1],"n":1}"#,
+        "not json",
+        good,
+        r#"{"n":2}"#,
+    ];
     let projected = project(fields, &documents);
     assert_eq!(projected.documents, [0, 5, 6]);
     let refused: Vec<usize> = projected.rejects.iter().map(|reject| reject.index).collect();
@@ -163,7 +179,13 @@ fn a_refused_document_leaves_no_trace_in_the_columns() {
 #[test]
 fn what_is_no_object_is_refused_with_a_reason() {
     let fields = || vec![scalar("/a", ScalarType::Int64, false)];
-    for (document, part) in [("", "not a JSON object"), ("[1]", "not a JSON object"), (r#"{"b":}"#, "not JSON"), (r#"{"b" 1}"#, "not JSON"), (r#"{"a":1"#, "not a JSON object")] {
+    for (document, part) in [
+        ("", "not a JSON object"),
+        ("[1]", "not a JSON object"),
+        (r#"{"b":}"#, "not JSON"),
+        (r#"{"b" 1}"#, "not JSON"),
+        (r#"{"a":1"#, "not a JSON object"),
+    ] {
         let reason = project(fields(), &[document]).rejects[0].reason.clone();
         assert!(reason.contains(part), "{document}: {reason}");
     }

@@ -26,10 +26,13 @@ impl Threads {
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..count {
             let queue = Arc::clone(&queue);
-            std::thread::Builder::new()
-                .name(format!("guest-{number}"))
-                .stack_size(guest_stack + HOST_STACK)
-                .spawn(move || while let Some(job) = next(&queue) { job() })?;
+            std::thread::Builder::new().name(format!("guest-{number}")).stack_size(guest_stack + HOST_STACK).spawn(
+                move || {
+                    while let Some(job) = next(&queue) {
+                        job()
+                    }
+                },
+            )?;
         }
         Ok(Threads { jobs })
     }
@@ -46,7 +49,8 @@ impl Threads {
             if done.is_closed() {
                 return;
             }
-            let outcome = span.in_scope(|| catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panic_text(&*payload)));
+            let outcome =
+                span.in_scope(|| catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panic_text(&*payload)));
             // Nobody may be waiting any more; then the result is of no use to anybody.
             drop(done.send(outcome));
         });

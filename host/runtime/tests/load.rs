@@ -1,5 +1,8 @@
 //! What is refused before it can run, each with its code; and that what is not refused is found in the compile cache again.
 
+// Tests read files, and what fails ends them.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod support;
 
 use std::time::Duration;
@@ -16,7 +19,8 @@ fn refusal(bytes: &[u8]) -> LoadError {
 
 /// A component with exports of the given names, all of them empty.
 fn shell(imports: &[&str], exports: &[&str]) -> Vec<u8> {
-    let imports: String = imports.iter().map(|name| format!("(import \"{name}\" (instance (export \"f\" (func))))")).collect();
+    let imports: String =
+        imports.iter().map(|name| format!("(import \"{name}\" (instance (export \"f\" (func))))")).collect();
     let exports: String = exports.iter().map(|name| format!("(export \"{name}\" (instance $empty))")).collect();
     wat::parse_str(format!("(component {imports} (instance $empty) {exports})")).unwrap()
 }
@@ -69,7 +73,10 @@ fn what_would_cost_too_much_to_compile_is_refused() {
 fn imports_are_refused_by_name() {
     let error = refusal(&shell(&["wasi:sockets/tcp@0.2.0", "sluicebox:plugin/log@0.1.0"], &CLEANER));
     assert_eq!(error.code, "P020");
-    assert!(error.message.contains("asks for `wasi:sockets/tcp@0.2.0`, which world `cleaner` does not grant"), "{error}");
+    assert!(
+        error.message.contains("asks for `wasi:sockets/tcp@0.2.0`, which world `cleaner` does not grant"),
+        "{error}"
+    );
     assert!(error.hint.is_some_and(|hint| hint.contains("wasm32-unknown-unknown")));
     let error = refusal(&shell(&["env:vars/all"], &CLEANER));
     assert_eq!(error.code, "P020");
@@ -112,7 +119,10 @@ async fn an_export_of_another_type_is_refused() {
     assert!(error.message.contains("describe"), "{error}");
 }
 
-async fn load_text(component: Bytes, limits: Limits) -> Result<std::sync::Arc<dyn engine::seams::plugin::Cleaner>, LoadError> {
+async fn load_text(
+    component: Bytes,
+    limits: Limits,
+) -> Result<std::sync::Arc<dyn engine::seams::plugin::Cleaner>, LoadError> {
     plugins().cleaner(component, &Grants { config: "{}".into(), limits }).await
 }
 
@@ -154,8 +164,20 @@ async fn clean_text(more: &str, clean: &str) -> engine::seams::plugin::Fault {
 }
 
 #[tokio::test]
+async fn endless_recursion_ends_at_the_stack_limit_whatever_that_is() {
+    let component = cleaner_text("1", "(func $deep (call $deep) (call $deep))", "(call $deep) (unreachable)");
+    for stack in [64 << 10, 1 << 20, 8 << 20] {
+        let cleaner = load_text(component.clone(), Limits { stack, ..Limits::default() }).await.unwrap();
+        let fault = cleaner.clean(&numbers([1])).await.unwrap_err();
+        assert_eq!((fault.kind, fault.code), (FaultKind::Stack, "P112"), "{}", said(&fault));
+    }
+}
+
+#[tokio::test]
 async fn a_table_ends_at_its_cap() {
-    let fault = clean_text("(table $t 1 funcref)", "(drop (table.grow $t (ref.null func) (i32.const 2000000))) (unreachable)").await;
+    let fault =
+        clean_text("(table $t 1 funcref)", "(drop (table.grow $t (ref.null func) (i32.const 2000000))) (unreachable)")
+            .await;
     assert_eq!((fault.kind, fault.code), (FaultKind::Memory, "P111"), "{}", said(&fault));
 }
 

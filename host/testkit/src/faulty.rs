@@ -89,6 +89,11 @@ impl Faults {
         self.stopped.store(true, Ordering::SeqCst);
     }
 
+    /// From now on calls fail again.
+    pub fn resume(&self) {
+        self.stopped.store(false, Ordering::SeqCst);
+    }
+
     /// Calls so far.
     #[must_use]
     pub fn calls(&self) -> u64 {

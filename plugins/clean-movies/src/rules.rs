@@ -6,6 +6,7 @@
 //! the document proves it, so it is passed on or, with `max_year`, rejected, and never "corrected".
 
 mod notation;
+mod ratings;
 
 use notation::{Scores, listed, present};
 use schemars::JsonSchema;
@@ -33,31 +34,32 @@ impl Default for Config {
 /// The fields of an OMDb document that are read.
 #[derive(Debug, Clone, Copy, Default, Input)]
 #[input(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "OMDb's own fields under their own names")]
 pub struct Film<'a> {
-    title: Option<&'a str>,
-    year: Option<&'a str>,
-    rated: Option<&'a str>,
-    released: Option<&'a str>,
-    runtime: Option<&'a str>,
-    genre: Option<&'a str>,
-    director: Option<&'a str>,
-    writer: Option<&'a str>,
-    actors: Option<&'a str>,
-    language: Option<&'a str>,
-    country: Option<&'a str>,
-    ratings: Option<JsonRef<'a>>,
-    metascore: Option<&'a str>,
+    pub title: Option<&'a str>,
+    pub year: Option<&'a str>,
+    pub rated: Option<&'a str>,
+    pub released: Option<&'a str>,
+    pub runtime: Option<&'a str>,
+    pub genre: Option<&'a str>,
+    pub director: Option<&'a str>,
+    pub writer: Option<&'a str>,
+    pub actors: Option<&'a str>,
+    pub language: Option<&'a str>,
+    pub country: Option<&'a str>,
+    pub ratings: Option<JsonRef<'a>>,
+    pub metascore: Option<&'a str>,
     #[field(rename = "imdbRating")]
-    imdb_rating: Option<&'a str>,
+    pub imdb_rating: Option<&'a str>,
     #[field(rename = "imdbVotes")]
-    imdb_votes: Option<&'a str>,
+    pub imdb_votes: Option<&'a str>,
     #[field(rename = "imdbID")]
-    imdb_id: Option<&'a str>,
-    r#type: Option<&'a str>,
-    box_office: Option<&'a str>,
-    budget: Option<&'a str>,
-    worldwide_gross: Option<&'a str>,
-    response: Option<&'a str>,
+    pub imdb_id: Option<&'a str>,
+    pub r#type: Option<&'a str>,
+    pub box_office: Option<&'a str>,
+    pub budget: Option<&'a str>,
+    pub worldwide_gross: Option<&'a str>,
+    pub response: Option<&'a str>,
 }
 
 /// A row of Silver.
@@ -118,7 +120,7 @@ pub fn clean<'a>(config: &Config, film: Film<'a>) -> Result<Row<'a>, Refusal> {
         return Err(Refusal::skip(format!("`Type` is `{kind}`, kept are `{}`", config.types.join("`, `"))));
     }
     // A film may well be called `N/A`: of titles only the blank one is none.
-    let title = film.title.map(str::trim).filter(|title| !title.is_empty());
+    let title = film.title.map(str::trim_ascii).filter(|title| !title.is_empty());
     let title = title.ok_or("`Title`: expected a title, got nothing")?;
 
     let (year, year_end) = match field("Year", film.year, "a year such as `1994` or `1994–1996`", notation::years)? {

@@ -5,7 +5,7 @@
 //! sees them, and the key, which no plugin ever holds.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sluicebox_sdk::{Answer, Input, Json, Refusal, Request, Step};
 
 /// What can be set under `[enrich.config]`.
@@ -27,7 +27,7 @@ impl Default for Config {
 }
 
 /// OMDb's two lengths of a plot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Plot {
     /// A sentence or two.

@@ -19,25 +19,16 @@ pub(crate) fn found(film: &Film) -> Value {
     let rating = film.get("imdb_rating").map(one_decimal);
     let mut answer = Map::new();
     let mut put = |name: &str, value: Option<String>| {
-        answer.insert(
-            name.to_owned(),
-            value.unwrap_or_else(|| NOTHING.to_owned()).into(),
-        );
+        answer.insert(name.to_owned(), value.unwrap_or_else(|| NOTHING.to_owned()).into());
     };
     put("Title", text("title"));
     put("Year", film.year().map(str::to_owned));
     put("Rated", text("rated"));
     put("Released", film.get("release_date").and_then(day_first));
-    put(
-        "Runtime",
-        film.get("runtime_min")
-            .map(|minutes| format!("{minutes} min")),
-    );
+    put("Runtime", film.get("runtime_min").map(|minutes| format!("{minutes} min")));
     put("Genre", film.get("genre").map(genres));
     put("Director", text("director"));
-    for unknown in [
-        "Writer", "Actors", "Plot", "Language", "Country", "Awards", "Poster",
-    ] {
+    for unknown in ["Writer", "Actors", "Plot", "Language", "Country", "Awards", "Poster"] {
         put(unknown, None);
     }
     put("Ratings", None);
@@ -52,22 +43,16 @@ pub(crate) fn found(film: &Film) -> Value {
     put("Website", None);
     put("Response", Some("True".to_owned()));
     put("Budget", film.get("budget_usd").map(dollars));
-    put(
-        "WorldwideGross",
-        film.get("worldwide_gross_usd").map(dollars),
-    );
+    put("WorldwideGross", film.get("worldwide_gross_usd").map(dollars));
     answer.insert("Ratings".to_owned(), ratings(film, rating.as_deref()));
     answer.extend(film.fields.clone());
     Value::Object(answer)
 }
 
 fn ratings(film: &Film, imdb: Option<&str>) -> Value {
-    let imdb = imdb.map(
-        |value| json!({ "Source": "Internet Movie Database", "Value": format!("{value}/10") }),
-    );
-    let tomatoes = film
-        .get("rotten_tomatoes")
-        .map(|value| json!({ "Source": "Rotten Tomatoes", "Value": format!("{value}%") }));
+    let imdb = imdb.map(|value| json!({ "Source": "Internet Movie Database", "Value": format!("{value}/10") }));
+    let tomatoes =
+        film.get("rotten_tomatoes").map(|value| json!({ "Source": "Rotten Tomatoes", "Value": format!("{value}%") }));
     imdb.into_iter().chain(tomatoes).collect()
 }
 
@@ -88,11 +73,7 @@ fn genres(genre: &str) -> String {
 }
 
 fn one_decimal(rating: &str) -> String {
-    if rating.contains('.') || rating.parse::<u8>().is_err() {
-        rating.to_owned()
-    } else {
-        format!("{rating}.0")
-    }
+    if rating.contains('.') || rating.parse::<u8>().is_err() { rating.to_owned() } else { format!("{rating}.0") }
 }
 
 fn dollars(amount: &str) -> String {

@@ -71,12 +71,7 @@ impl Call {
             Some(Fault::Delay { ms }) => Duration::from_millis(*ms),
             _ => Duration::ZERO,
         };
-        Self {
-            shared: shared.clone(),
-            wait: world.latency + late,
-            fault,
-            outcome: "abandoned".to_owned(),
-        }
+        Self { shared: shared.clone(), wait: world.latency + late, fault, outcome: "abandoned".to_owned() }
     }
 }
 
@@ -101,9 +96,9 @@ fn verdict(world: &mut World, parameters: &Parameters) -> (StatusCode, Value) {
     let films = &world.films;
     let found = match (given(parameters, "i"), given(parameters, "t")) {
         (Some(id), _) if is_imdb_id(id) => films.by_id(id).ok_or("Error getting data."),
-        (None, Some(title)) if is_film(parameters) => films
-            .by_title(title, given(parameters, "y"))
-            .ok_or("Movie not found!"),
+        (None, Some(title)) if is_film(parameters) => {
+            films.by_title(title, given(parameters, "y")).ok_or("Movie not found!")
+        }
         (None, Some(_)) => Err("Movie not found!"),
         _ => Err("Incorrect IMDb ID."),
     };

@@ -121,9 +121,6 @@ async fn reset(State(shared): State<Shared>) -> StatusCode {
 fn told(outcome: Result<(), String>) -> Told {
     match outcome {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(problem) => Err((
-            StatusCode::UNPROCESSABLE_ENTITY,
-            Json(json!({ "error": problem })),
-        )),
+        Err(problem) => Err((StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "error": problem })))),
     }
 }

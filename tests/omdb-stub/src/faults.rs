@@ -73,22 +73,12 @@ pub struct Rule {
 impl Rule {
     /// A rule for the next `calls` calls.
     pub fn next(fault: Fault, calls: u64) -> Self {
-        Self {
-            fault,
-            next: Some(calls),
-            every: None,
-            title: None,
-        }
+        Self { fault, next: Some(calls), every: None, title: None }
     }
 
     /// A rule for every `k`-th call.
     pub fn every(fault: Fault, k: u64) -> Self {
-        Self {
-            fault,
-            next: None,
-            every: Some(k),
-            title: None,
-        }
+        Self { fault, next: None, every: Some(k), title: None }
     }
 
     /// What makes a rule meaningless, if anything.
@@ -172,10 +162,7 @@ mod tests {
     fn every_strikes_each_kth_call() {
         let mut faults = Faults::default();
         faults.add(Rule::every(Fault::Reset, 3));
-        assert_eq!(
-            hits(&mut faults, 6),
-            [false, false, true, false, false, true]
-        );
+        assert_eq!(hits(&mut faults, 6), [false, false, true, false, false, true]);
     }
 
     #[test]
@@ -191,10 +178,7 @@ mod tests {
     #[test]
     fn a_title_limits_a_rule() {
         let mut faults = Faults::default();
-        faults.add(Rule {
-            title: Some("Alien".to_owned()),
-            ..Rule::next(Fault::Html, 1)
-        });
+        faults.add(Rule { title: Some("Alien".to_owned()), ..Rule::next(Fault::Html, 1) });
         assert_eq!(faults.strike(Some("Aliens")), None);
         assert_eq!(faults.strike(None), None);
         assert_eq!(faults.strike(Some("alien")), Some(Fault::Html));

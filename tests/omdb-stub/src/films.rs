@@ -25,10 +25,7 @@ pub(crate) struct Film {
 impl Film {
     /// The column's text, if it has any.
     pub(crate) fn get(&self, column: &str) -> Option<&str> {
-        self.columns
-            .get(column)
-            .map(String::as_str)
-            .filter(|text| !text.is_empty())
+        self.columns.get(column).map(String::as_str).filter(|text| !text.is_empty())
     }
 
     /// The four digits at the end of the release date.
@@ -42,9 +39,7 @@ impl Film {
     }
 
     fn votes(&self) -> u64 {
-        self.get("imdb_votes")
-            .and_then(|votes| votes.parse().ok())
-            .unwrap_or(0)
+        self.get("imdb_votes").and_then(|votes| votes.parse().ok()).unwrap_or(0)
     }
 }
 
@@ -83,12 +78,7 @@ impl Films {
                 by_title.entry(folded(title)).or_default().push(index);
             }
         }
-        Ok(Self {
-            current: original.iter().cloned().map(Some).collect(),
-            original,
-            columns,
-            by_title,
-        })
+        Ok(Self { current: original.iter().cloned().map(Some).collect(), original, columns, by_title })
     }
 
     /// How many films there are now.
@@ -112,12 +102,7 @@ impl Films {
     }
 
     /// Sets columns (by the file's names) and fields (by OMDb's, which start with a capital or are `imdb…`). Says what is wrong.
-    pub(crate) fn set(
-        &mut self,
-        title: &str,
-        year: &str,
-        changes: &Map<String, Value>,
-    ) -> Result<(), String> {
+    pub(crate) fn set(&mut self, title: &str, year: &str, changes: &Map<String, Value>) -> Result<(), String> {
         let film = self.find_mut(title, year)?;
         let mut changed = film.clone().unwrap_or_default();
         for (name, value) in changes {
@@ -163,9 +148,7 @@ impl Films {
         all.into_iter()
             .flatten()
             .copied()
-            .filter(|&index| {
-                year.is_none() || self.original.get(index).and_then(Film::year) == year
-            })
+            .filter(|&index| year.is_none() || self.original.get(index).and_then(Film::year) == year)
             .collect()
     }
 }
@@ -175,8 +158,7 @@ fn folded(title: &str) -> String {
 }
 
 fn is_answer_field(name: &str) -> bool {
-    name.starts_with("imdb") && !name.contains('_')
-        || name.starts_with(|first: char| first.is_ascii_uppercase())
+    name.starts_with("imdb") && !name.contains('_') || name.starts_with(|first: char| first.is_ascii_uppercase())
 }
 
 fn text_of(value: &Value) -> String {

@@ -33,10 +33,7 @@ pub(crate) fn spoilt(fault: &Fault, status: StatusCode, answer: &Value, line: &L
     let json = |body: Body| (status, [(CONTENT_TYPE, JSON)], body).into_response();
     match fault {
         Fault::Delay { .. } => plain(status, answer),
-        Fault::Status {
-            status,
-            retry_after,
-        } => bare(*status, retry_after.as_deref()),
+        Fault::Status { status, retry_after } => bare(*status, retry_after.as_deref()),
         Fault::TruncatedJson => json(first_half(&text).into()),
         Fault::Html => html(),
         Fault::SlowBody { ms_per_byte } => {
@@ -119,11 +116,7 @@ fn latin_1(answer: &Value) -> Vec<u8> {
     if let Some(fields) = answer.as_object_mut() {
         fields.insert("Plot".to_owned(), "A caf\u{e9} at night.".into());
     }
-    answer
-        .to_string()
-        .chars()
-        .map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?'))
-        .collect()
+    answer.to_string().chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect()
 }
 
 fn set(response: &mut Response, name: HeaderName, value: &str) {

@@ -43,14 +43,7 @@ pub struct Options {
 impl Options {
     /// The usual stand-in of a test: any free port, no quota, no latency, no faults.
     pub fn new(films: impl Into<PathBuf>, key: impl Into<String>) -> Self {
-        Self {
-            films: films.into(),
-            key: key.into(),
-            port: 0,
-            quota: None,
-            latency: Duration::ZERO,
-            faults: Vec::new(),
-        }
+        Self { films: films.into(), key: key.into(), port: 0, quota: None, latency: Duration::ZERO, faults: Vec::new() }
     }
 }
 
@@ -84,12 +77,7 @@ impl Stub {
             // It only ever ends by the signal above.
             let _ = server.await;
         });
-        Ok(Self {
-            address,
-            world,
-            stop: Some(stop),
-            serving,
-        })
+        Ok(Self { address, world, stop: Some(stop), serving })
     }
 
     /// Where it listens.
@@ -152,10 +140,7 @@ impl Stub {
     /// Stops listening, lets calls under way end, but not for ever.
     pub async fn stop(mut self) {
         self.stop.take();
-        if tokio::time::timeout(PATIENCE, &mut self.serving)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(PATIENCE, &mut self.serving).await.is_err() {
             self.serving.abort();
         }
     }

@@ -39,11 +39,7 @@ pub struct FilmCalls {
 impl Snapshot {
     /// How often this title and year were asked for.
     pub fn calls_for(&self, title: &str, year: &str) -> u64 {
-        self.by_film
-            .iter()
-            .filter(|film| film.title == title && film.year == year)
-            .map(|film| film.calls)
-            .sum()
+        self.by_film.iter().filter(|film| film.title == title && film.year == year).map(|film| film.calls).sum()
     }
 
     pub(crate) fn begin(&mut self, title: &str, year: &str, key: Option<&str>) {
@@ -53,17 +49,10 @@ impl Snapshot {
         if let Some(key) = key {
             *self.keys.entry(key.to_owned()).or_default() += 1;
         }
-        let known = self
-            .by_film
-            .iter_mut()
-            .find(|film| film.title == title && film.year == year);
+        let known = self.by_film.iter_mut().find(|film| film.title == title && film.year == year);
         match known {
             Some(film) => film.calls += 1,
-            None => self.by_film.push(FilmCalls {
-                title: title.to_owned(),
-                year: year.to_owned(),
-                calls: 1,
-            }),
+            None => self.by_film.push(FilmCalls { title: title.to_owned(), year: year.to_owned(), calls: 1 }),
         }
     }
 
@@ -74,10 +63,6 @@ impl Snapshot {
 
     /// Back to zero, but for the calls that are under way.
     pub(crate) fn zero(&mut self) {
-        *self = Self {
-            in_flight: self.in_flight,
-            in_flight_max: self.in_flight,
-            ..Self::default()
-        };
+        *self = Self { in_flight: self.in_flight, in_flight_max: self.in_flight, ..Self::default() };
     }
 }

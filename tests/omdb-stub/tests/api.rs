@@ -14,12 +14,7 @@ async fn a_film_reads_as_omdb_writes_it() {
     let stub = started().await;
     let (status, film) = json(&stub, "t=The+Shawshank+Redemption&y=1994").await;
     assert_eq!(status, 200);
-    let names: Vec<&str> = film
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let names: Vec<&str> = film.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         names,
         [
@@ -89,14 +84,8 @@ async fn title_matching_ignores_case_and_the_year_must_fit() {
     assert_eq!(json(&stub, "t=ALIEN&y=1979").await.1["Title"], "Alien");
     let (status, answer) = json(&stub, "t=Alien&y=1980").await;
     assert_eq!(status, 200);
-    assert_eq!(
-        answer,
-        json!({"Response": "False", "Error": "Movie not found!"})
-    );
-    assert_eq!(
-        json(&stub, "t=Alien&y=1979&type=series").await.1["Response"],
-        "False"
-    );
+    assert_eq!(answer, json!({"Response": "False", "Error": "Movie not found!"}));
+    assert_eq!(json(&stub, "t=Alien&y=1979&type=series").await.1["Response"], "False");
 }
 
 #[tokio::test]
@@ -121,26 +110,15 @@ async fn refusals_use_omdb_s_words() {
     ] {
         let (status, answer) = json(&stub, query).await;
         assert_eq!(status, 200, "{query}");
-        assert_eq!(
-            answer,
-            json!({"Response": "False", "Error": error}),
-            "{query}"
-        );
+        assert_eq!(answer, json!({"Response": "False", "Error": error}), "{query}");
     }
 }
 
 #[tokio::test]
 async fn a_wrong_or_missing_key_is_401() {
     let stub = started().await;
-    for (query, error) in [
-        ("?apikey=wrong&t=Alien", "Invalid API key!"),
-        ("?t=Alien", "No API key provided."),
-    ] {
-        let response = client()
-            .get(format!("{}{query}", stub.url()))
-            .send()
-            .await
-            .unwrap();
+    for (query, error) in [("?apikey=wrong&t=Alien", "Invalid API key!"), ("?t=Alien", "No API key provided.")] {
+        let response = client().get(format!("{}{query}", stub.url())).send().await.unwrap();
         assert_eq!(response.status(), 401);
         assert!(response.text().await.unwrap().contains(error));
     }
@@ -151,26 +129,15 @@ async fn a_wrong_or_missing_key_is_401() {
 
 #[tokio::test]
 async fn the_quota_runs_out_and_can_be_renewed() {
-    let stub = Stub::start(Options {
-        quota: Some(1),
-        ..options()
-    })
-    .await
-    .unwrap();
+    let stub = Stub::start(Options { quota: Some(1), ..options() }).await.unwrap();
     assert_eq!(json(&stub, "t=Alien").await.0, 200);
     let (status, answer) = json(&stub, "t=Alien").await;
     assert_eq!(status, 401);
     assert_eq!(answer["Error"], "Request limit reached!");
-    assert_eq!(
-        control(&stub, Method::POST, "quota/reset", None).await.0,
-        204
-    );
+    assert_eq!(control(&stub, Method::POST, "quota/reset", None).await.0, 204);
     assert_eq!(json(&stub, "t=Alien").await.0, 200);
     let none = json!({"limit": null});
-    assert_eq!(
-        control(&stub, Method::POST, "quota", Some(none)).await.0,
-        204
-    );
+    assert_eq!(control(&stub, Method::POST, "quota", Some(none)).await.0, 204);
     assert_eq!(json(&stub, "t=Alien").await.0, 200);
 }
 
@@ -181,29 +148,17 @@ async fn a_film_can_be_changed_removed_and_restored() {
         "title": "Alien", "year": "1979",
         "set": {"imdb_rating": "9.9", "us_gross_usd": "", "Year": "1979–1980"}
     });
-    assert_eq!(
-        control(&stub, Method::POST, "films", Some(change)).await.0,
-        204
-    );
+    assert_eq!(control(&stub, Method::POST, "films", Some(change)).await.0, 204);
     let (_, film) = json(&stub, "t=Alien&y=1979").await;
     assert_eq!(film["imdbRating"], "9.9");
     assert_eq!(film["BoxOffice"], "N/A");
     assert_eq!(film["Year"], "1979–1980");
 
     let name = json!({"title": "Alien", "year": "1979"});
-    assert_eq!(
-        control(&stub, Method::DELETE, "films", Some(name)).await.0,
-        204
-    );
-    assert_eq!(
-        json(&stub, "t=Alien&y=1979").await.1["Error"],
-        "Movie not found!"
-    );
+    assert_eq!(control(&stub, Method::DELETE, "films", Some(name)).await.0, 204);
+    assert_eq!(json(&stub, "t=Alien&y=1979").await.1["Error"], "Movie not found!");
 
-    assert_eq!(
-        control(&stub, Method::POST, "films/restore", None).await.0,
-        204
-    );
+    assert_eq!(control(&stub, Method::POST, "films/restore", None).await.0, 204);
     assert_eq!(json(&stub, "t=Alien&y=1979").await.1["imdbRating"], "8.5");
 }
 

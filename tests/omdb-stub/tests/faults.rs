@@ -21,16 +21,8 @@ const QUERY: &str = "t=Alien&y=1979";
 async fn a_status_with_retry_after_for_the_next_call_only() {
     let stub = started().await;
     let rule = json!({"fault": {"kind": "status", "status": 429, "retry_after": "2"}, "next": 1});
-    assert_eq!(
-        control(&stub, Method::POST, "faults", Some(rule.clone()))
-            .await
-            .0,
-        204
-    );
-    assert_eq!(
-        control(&stub, Method::GET, "faults", None).await.1,
-        json!([rule])
-    );
+    assert_eq!(control(&stub, Method::POST, "faults", Some(rule.clone())).await.0, 204);
+    assert_eq!(control(&stub, Method::GET, "faults", None).await.1, json!([rule]));
     let response = get(&stub, QUERY).await.unwrap();
     assert_eq!(response.status(), 429);
     assert_eq!(response.headers()[RETRY_AFTER], "2");
@@ -46,10 +38,7 @@ async fn a_bad_rule_is_refused() {
         json!({"fault": {"kind": "html"}, "every": 0}),
         json!({"fault": {"kind": "meteor"}}),
     ] {
-        assert_eq!(
-            control(&stub, Method::POST, "faults", Some(rule)).await.0,
-            422
-        );
+        assert_eq!(control(&stub, Method::POST, "faults", Some(rule)).await.0, 422);
     }
 }
 
@@ -78,12 +67,7 @@ async fn html_comes_with_200() {
     stub.add_fault(Rule::next(Fault::Html, 1));
     let response = get(&stub, QUERY).await.unwrap();
     assert_eq!(response.status(), 200);
-    assert!(
-        response.headers()[CONTENT_TYPE]
-            .to_str()
-            .unwrap()
-            .starts_with("text/html")
-    );
+    assert!(response.headers()[CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
 }
 
 #[tokio::test]
@@ -97,11 +81,7 @@ async fn a_slow_body_takes_its_time_by_the_byte() {
     while bytes < 20 {
         bytes += response.chunk().await.unwrap().unwrap().len();
     }
-    assert!(
-        begun.elapsed() >= Duration::from_millis(50),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() >= Duration::from_millis(50), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -118,10 +98,7 @@ async fn a_wrong_charset_is_not_utf_8() {
     let stub = started().await;
     stub.add_fault(Rule::next(Fault::WrongCharset, 1));
     let response = get(&stub, QUERY).await.unwrap();
-    assert_eq!(
-        response.headers()[CONTENT_TYPE],
-        "application/json; charset=utf-8"
-    );
+    assert_eq!(response.headers()[CONTENT_TYPE], "application/json; charset=utf-8");
     assert!(std::str::from_utf8(&response.bytes().await.unwrap()).is_err());
 }
 
@@ -132,10 +109,7 @@ async fn a_redirect_points_at_the_metadata_service() {
     control(&stub, Method::POST, "faults", Some(rule)).await;
     let response = get(&stub, QUERY).await.unwrap();
     assert_eq!(response.status(), 302);
-    assert_eq!(
-        response.headers()[LOCATION],
-        "http://169.254.169.254/latest/meta-data/"
-    );
+    assert_eq!(response.headers()[LOCATION], "http://169.254.169.254/latest/meta-data/");
 }
 
 #[tokio::test]
@@ -161,12 +135,7 @@ async fn close_mid_body_gives_a_head_and_half() {
 async fn calls_at_once_are_counted() {
     let stub = started().await;
     let latency = json!({"ms": 100});
-    assert_eq!(
-        control(&stub, Method::POST, "latency", Some(latency))
-            .await
-            .0,
-        204
-    );
+    assert_eq!(control(&stub, Method::POST, "latency", Some(latency)).await.0, 204);
     tokio::join!(json(&stub, QUERY), json(&stub, QUERY), json(&stub, QUERY));
     assert_eq!(stub.stats().in_flight_max, 3);
     assert_eq!(stub.stats().in_flight, 0);

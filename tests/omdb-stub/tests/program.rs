@@ -21,27 +21,19 @@ fn spawn(extra: &[&str]) -> (Child, String) {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     (child, line.trim_end().to_owned())
 }
 
 #[tokio::test]
 async fn it_tells_its_address_serves_and_stops_on_sigterm() {
-    let (mut child, line) = spawn(&[
-        "--fault",
-        r#"{"fault": {"kind": "status", "status": 503}, "next": 1}"#,
-    ]);
+    let (mut child, line) = spawn(&["--fault", r#"{"fault": {"kind": "status", "status": 503}, "next": 1}"#]);
     let url = line.strip_prefix("listening on ").unwrap();
     assert!(url.starts_with("http://127.0.0.1:"), "{line}");
     let call = || reqwest::get(format!("{url}/?apikey=k1&t=Alien"));
     assert_eq!(call().await.unwrap().status(), 503);
     assert_eq!(call().await.unwrap().status(), 200);
-    let killed = Command::new("kill")
-        .arg(child.id().to_string())
-        .status()
-        .unwrap();
+    let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(killed.success());
     assert!(child.wait().unwrap().success());
 }

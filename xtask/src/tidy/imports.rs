@@ -1,7 +1,7 @@
 //! Answers for who may import whom among the workspace's own crates, read from `cargo metadata`.
 //!
 //! Does not look at crates from elsewhere, nor at modules within a crate. A development dependency may also be one of the crates
-//! that exist for tests.
+//! that exist for tests, and the runtime's benchmark may run plugins natively beside their components.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,8 +16,7 @@ use super::Finding;
 const FOR_TESTS: [&str; 3] = ["host/testkit", "tests/artifacts", "tests/omdb-stub"];
 
 pub(super) fn check(metadata: &Value) -> Result<Vec<Finding>> {
-    let root =
-        text(metadata, "workspace_root").context("`cargo metadata` names no workspace root")?;
+    let root = text(metadata, "workspace_root").context("`cargo metadata` names no workspace root")?;
     let mut crates = BTreeMap::new();
     for package in list(metadata, "packages") {
         let manifest = text(package, "manifest_path").unwrap_or_default();
@@ -30,18 +29,17 @@ pub(super) fn check(metadata: &Value) -> Result<Vec<Finding>> {
         let manifest = format!("{room}/Cargo.toml");
         let toml = fs::read_to_string(Path::new(root).join(&manifest)).unwrap_or_default();
         for dependency in list(package, "dependencies") {
-            let Some(other) = text(dependency, "path").and_then(|path| self::room(root, path))
-            else {
+            let Some(other) = text(dependency, "path").and_then(|path| self::room(root, path)) else {
                 continue;
             };
             let for_tests = text(dependency, "kind") == Some("dev");
             if may(room, other) || for_tests && may_in_tests(room, other) {
                 continue;
             }
-            let name = text(dependency, "name").unwrap_or_default();
+            let name = text(dependency, "rename").or_else(|| text(dependency, "name"));
             findings.push(Finding::at(
                 &manifest,
-                line_of(&toml, name),
+                line_of(&toml, name.unwrap_or_default()),
                 "imports across a wall",
                 format!("{room} may not use {other}: {}", allowed(room)),
             ));
@@ -69,7 +67,9 @@ fn may(room: &str, other: &str) -> bool {
 /// The tests of a crate may use what is made for tests, and a plugin's tests nothing of the host's.
 fn may_in_tests(room: &str, other: &str) -> bool {
     let sdk_tests_itself = room.starts_with("plugins/sdk") && other == "plugins/sdk";
-    room.starts_with("host/") && FOR_TESTS.contains(&other) || sdk_tests_itself
+    // Its benchmark runs two plugins natively beside their components.
+    let native_twin = room == "host/runtime" && other.starts_with("plugins/");
+    room.starts_with("host/") && FOR_TESTS.contains(&other) || sdk_tests_itself || native_twin
 }
 
 fn allowed(room: &str) -> String {
@@ -84,10 +84,7 @@ fn room<'a>(root: &str, folder: &'a str) -> Option<&'a str> {
 }
 
 fn line_of(toml: &str, name: &str) -> usize {
-    let starts = |line: &str| {
-        line.strip_prefix(name)
-            .is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
-    };
+    let starts = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', ' ', '=']));
     toml.lines().position(starts).map_or(1, |index| index + 1)
 }
 
@@ -96,11 +93,7 @@ fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value
-        .get(key)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -140,11 +133,7 @@ mod tests {
             ("xtask", "host/engine"),
         ] {
             let findings = depending(room, other, Value::Null);
-            assert_eq!(
-                places(findings),
-                [format!("{room}/Cargo.toml:1")],
-                "{other}"
-            );
+            assert_eq!(places(findings), [format!("{room}/Cargo.toml:1")], "{other}");
         }
     }
 
@@ -168,6 +157,8 @@ mod tests {
         assert_eq!(depending("host/engine", "host/testkit", dev()), []);
         assert_eq!(depending("host/cli", "tests/omdb-stub", dev()), []);
         assert_eq!(depending("plugins/sdk-macros", "plugins/sdk", dev()), []);
+        assert_eq!(depending("host/runtime", "plugins/clean", dev()), []);
+        assert_eq!(depending("host/engine", "plugins/clean", dev()).len(), 1);
         assert_eq!(depending("host/engine", "host/runtime", dev()).len(), 1);
         assert_eq!(depending("plugins/clean", "host/testkit", dev()).len(), 1);
     }

@@ -4,16 +4,7 @@
 
 use super::Finding;
 
-const ONE_OF: [&str; 8] = [
-    "arrow-array",
-    "h2",
-    "http",
-    "hyper",
-    "object_store",
-    "parquet",
-    "rustls",
-    "wasmtime",
-];
+const ONE_OF: [&str; 8] = ["arrow-array", "h2", "http", "hyper", "object_store", "parquet", "rustls", "wasmtime"];
 
 pub(super) fn check(lock: &str) -> Vec<Finding> {
     let packages = packages(lock);
@@ -26,10 +17,7 @@ pub(super) fn check(lock: &str) -> Vec<Finding> {
                 "Cargo.lock",
                 last.line,
                 "has a big dependency twice",
-                format!(
-                    "`{name}` {}: `cargo tree -i {name}@VERSION` shows who wants which",
-                    all.join(" and ")
-                ),
+                format!("`{name}` {}: `cargo tree -i {name}@VERSION` shows who wants which", all.join(" and ")),
             ));
         }
     }
@@ -46,9 +34,7 @@ struct Package<'a> {
 fn packages(lock: &str) -> Vec<Package<'_>> {
     let value = |line: &'_ str, key: &str| {
         let rest = line.strip_prefix(key)?.strip_prefix(" = \"")?;
-        rest.strip_suffix('"')
-            .map(str::len)
-            .map(|len| (line.len() - 1 - len, len))
+        rest.strip_suffix('"').map(str::len).map(|len| (line.len() - 1 - len, len))
     };
     let mut packages = Vec::new();
     let mut name = None;
@@ -57,11 +43,7 @@ fn packages(lock: &str) -> Vec<Package<'_>> {
         if let Some(found) = value(line, "name") {
             name = Some((text(found), index + 1));
         } else if let (Some(found), Some((name, line))) = (value(line, "version"), name.take()) {
-            packages.push(Package {
-                name,
-                version: text(found),
-                line,
-            });
+            packages.push(Package { name, version: text(found), line });
         }
     }
     packages
@@ -77,10 +59,7 @@ mod tests {
         let lock = "version = 4\n\n[[package]]\nname = \"http\"\nversion = \"0.2.1\"\n\n\
                     [[package]]\nname = \"http\"\nversion = \"1.3.0\"\n\n[[package]]\nname = \"http-body\"\nversion = \"1.0.0\"\n";
         let findings = check(lock);
-        assert!(
-            findings[0].hint.starts_with("`http` 0.2.1 and 1.3.0: "),
-            "{findings:?}"
-        );
+        assert!(findings[0].hint.starts_with("`http` 0.2.1 and 1.3.0: "), "{findings:?}");
         assert_eq!(places(findings), ["Cargo.lock:8"]);
     }
 

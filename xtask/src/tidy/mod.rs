@@ -26,11 +26,7 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn at(path: &str, line: usize, rule: &'static str, hint: impl Into<String>) -> Self {
-        Self {
-            place: format!("{path}:{line}"),
-            rule,
-            hint: hint.into(),
-        }
+        Self { place: format!("{path}:{line}"), rule, hint: hint.into() }
     }
 }
 
@@ -57,22 +53,14 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(lockfile::check(&lock));
     if !data::is_current()? {
         let hint = "run: cargo xtask data";
-        findings.push(Finding::at(
-            "data/movies.csv",
-            1,
-            "does not fit data/films.csv",
-            hint,
-        ));
+        findings.push(Finding::at("data/movies.csv", 1, "does not fit data/films.csv", hint));
     }
     for finding in &findings {
         eprintln!("{finding}");
     }
     match findings.len() {
         0 => {
-            shell::step(format!(
-                "tidy: {} files keep the house rules",
-                sources.len()
-            ));
+            shell::step(format!("tidy: {} files keep the house rules", sources.len()));
             Ok(())
         }
         count => bail!("{count} findings"),
@@ -101,25 +89,14 @@ fn is_our_rust(path: &str) -> bool {
 /// What git tracks or would track; binary files are left out.
 fn tree(root: &Path) -> Result<Vec<Source>> {
     let listed = shell::read(
-        Command::new("git")
-            .args([
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-            ])
-            .current_dir(root),
+        Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root),
     )
     .context("tidy reads what git tracks, and git does not say")?;
     let mut sources = Vec::new();
     for path in listed.split('\0').filter(|path| !path.is_empty()) {
         // Deleted but not committed yet, or not text: nothing to read.
         if let Ok(text) = fs::read_to_string(root.join(path)) {
-            sources.push(Source {
-                path: path.to_owned(),
-                text,
-            });
+            sources.push(Source { path: path.to_owned(), text });
         }
     }
     Ok(sources)
@@ -135,34 +112,22 @@ mod tests {
     }
 
     pub(super) fn source(path: &str, text: &str) -> Source {
-        Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Source { path: path.to_owned(), text: text.to_owned() }
     }
 
     #[test]
     fn a_finding_reads_as_place_rule_hint() {
         let finding = Finding::at("a/b.rs", 7, "is odd", "make it even");
-        assert_eq!(
-            finding.to_string(),
-            "a/b.rs:7: is odd\n  hint: make it even"
-        );
+        assert_eq!(finding.to_string(), "a/b.rs:7: is odd\n  hint: make it even");
     }
 
     #[test]
     fn rules_apply_by_room() {
         let text = "fn main() {}\n";
-        assert_eq!(
-            places(of_source(&source("host/a/build.rs", text))),
-            ["host/a/build.rs:1"]
-        );
+        assert_eq!(places(of_source(&source("host/a/build.rs", text))), ["host/a/build.rs:1"]);
         assert!(of_source(&source("examples/a.rs", text)).is_empty());
         let film = "let a_film = 1;\n";
-        assert_eq!(
-            places(of_source(&source("host/a/x.toml", film))),
-            ["host/a/x.toml:1"]
-        );
+        assert_eq!(places(of_source(&source("host/a/x.toml", film))), ["host/a/x.toml:1"]);
         assert!(of_source(&source("plugins/a/x.toml", film)).is_empty());
     }
 

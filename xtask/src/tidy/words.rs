@@ -5,17 +5,9 @@
 use super::{Finding, Source};
 
 /// The host serves any pipeline; only examples in its documentation may speak of this one.
-const DOMAIN: [&str; 3] = [
-    concat!("mo", "vie"),
-    concat!("fi", "lm"),
-    concat!("om", "db"),
-];
+const DOMAIN: [&str; 3] = [concat!("mo", "vie"), concat!("fi", "lm"), concat!("om", "db")];
 
-const UNFINISHED: [&str; 3] = [
-    concat!("to", "do!"),
-    concat!("unimple", "mented!"),
-    concat!("#[ig", "nore"),
-];
+const UNFINISHED: [&str; 3] = [concat!("to", "do!"), concat!("unimple", "mented!"), concat!("#[ig", "nore")];
 
 /// Folders that exist on the machine of whoever wrote them.
 const FOLDERS: [&str; 5] = [
@@ -31,19 +23,14 @@ pub(super) fn domain(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in numbered(&source.text) {
         let comment = line.trim_start();
-        let comment = comment
-            .strip_prefix("///")
-            .or_else(|| comment.strip_prefix("//!"));
+        let comment = comment.strip_prefix("///").or_else(|| comment.strip_prefix("//!"));
         match comment {
             None => in_example = false,
             Some(text) if text.trim_start().starts_with("```") => in_example = !in_example,
             Some(_) => {}
         }
         let lower = line.to_lowercase();
-        for word in DOMAIN
-            .iter()
-            .filter(|word| !in_example && lower.contains(**word))
-        {
+        for word in DOMAIN.iter().filter(|word| !in_example && lower.contains(**word)) {
             findings.push(Finding::at(
                 &source.path,
                 number,
@@ -57,8 +44,7 @@ pub(super) fn domain(source: &Source) -> Vec<Finding> {
 
 pub(super) fn unfinished(source: &Source) -> Vec<Finding> {
     found(source, &UNFINISHED, |line, word| {
-        line.contains(word)
-            .then(|| format!("`{word}`: finish it, or file an issue and remove it"))
+        line.contains(word).then(|| format!("`{word}`: finish it, or file an issue and remove it"))
     })
     .map(|(line, hint)| Finding::at(&source.path, line, "is unfinished", hint))
     .collect()
@@ -66,7 +52,8 @@ pub(super) fn unfinished(source: &Source) -> Vec<Finding> {
 
 pub(super) fn machine_paths(source: &Source) -> Vec<Finding> {
     found(source, &FOLDERS, |line, folder| {
-        is_absolute(line, folder).then(|| format!("`{folder}…`: use a relative path, the environment or a temporary folder made for it"))
+        is_absolute(line, folder)
+            .then(|| format!("`{folder}…`: use a relative path, the environment or a temporary folder made for it"))
     })
     .map(|(line, hint)| Finding::at(&source.path, line, "names a folder of one machine", hint))
     .collect()
@@ -86,17 +73,12 @@ fn found(
     judge: impl Fn(&str, &str) -> Option<String>,
 ) -> impl Iterator<Item = (usize, String)> {
     numbered(&source.text).flat_map(move |(number, line)| {
-        words
-            .iter()
-            .filter_map(|word| judge(line, word).map(|hint| (number, hint)))
-            .collect::<Vec<_>>()
+        words.iter().filter_map(|word| judge(line, word).map(|hint| (number, hint))).collect::<Vec<_>>()
     })
 }
 
 fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line))
+    text.lines().enumerate().map(|(index, line)| (index + 1, line))
 }
 
 #[cfg(test)]
@@ -112,10 +94,7 @@ mod tests {
              /// ```\n/// {word}();\n/// ```\nlet {} = 1;\n",
             word.to_uppercase()
         );
-        assert_eq!(
-            places(domain(&source("host/a.rs", &text))),
-            ["host/a.rs:1", "host/a.rs:5", "host/a.rs:10"]
-        );
+        assert_eq!(places(domain(&source("host/a.rs", &text))), ["host/a.rs:1", "host/a.rs:5", "host/a.rs:10"]);
     }
 
     #[test]
@@ -126,29 +105,15 @@ mod tests {
 
     #[test]
     fn unfinished_work_is_found() {
-        let text = format!(
-            "fn a() {{ {}() }}\n\n{}]\nfn b() {{}}\n",
-            UNFINISHED[0], UNFINISHED[2]
-        );
-        assert_eq!(
-            places(unfinished(&source("a.rs", &text))),
-            ["a.rs:1", "a.rs:3"]
-        );
+        let text = format!("fn a() {{ {}() }}\n\n{}]\nfn b() {{}}\n", UNFINISHED[0], UNFINISHED[2]);
+        assert_eq!(places(unfinished(&source("a.rs", &text))), ["a.rs:1", "a.rs:3"]);
     }
 
     #[test]
     fn absolute_folders_are_found_and_relative_ones_are_not() {
         let temporary = FOLDERS[3];
-        for bad in [
-            format!("at {temporary}x"),
-            format!("\"{temporary}\""),
-            format!("={}me/x", FOLDERS[0]),
-        ] {
-            assert_eq!(
-                places(machine_paths(&source("a.md", &bad))),
-                ["a.md:1"],
-                "{bad}"
-            );
+        for bad in [format!("at {temporary}x"), format!("\"{temporary}\""), format!("={}me/x", FOLDERS[0])] {
+            assert_eq!(places(machine_paths(&source("a.md", &bad))), ["a.md:1"], "{bad}");
         }
         for good in [
             format!("target{temporary}x"),

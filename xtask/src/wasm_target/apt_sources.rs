@@ -58,10 +58,7 @@ fn source_files(etc_apt: &Path) -> Vec<PathBuf> {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|it| it == "sources" || it == "list")
-        })
+        .filter(|path| path.extension().is_some_and(|it| it == "sources" || it == "list"))
         .collect();
     parts.sort();
     parts.insert(0, etc_apt.join("sources.list"));
@@ -91,13 +88,7 @@ fn from_paragraphs(text: &str) -> Vec<String> {
     let text: String = text
         .lines()
         .filter(|line| !line.starts_with('#'))
-        .map(|line| {
-            if line.trim().is_empty() {
-                "\n"
-            } else {
-                line.trim_end()
-            }
-        })
+        .map(|line| if line.trim().is_empty() { "\n" } else { line.trim_end() })
         .map(|line| format!("{line}\n"))
         .collect();
     text.split("\n\n")
@@ -155,10 +146,7 @@ mod tests {
                     deb cdrom:[disc]/ trixie main\n\
                     deb http://vendor.example/apt tool-bookworm main\n\
                     deb\thttps://c.example/debian\tstable\tmain\n";
-        assert_eq!(
-            from_lines(text),
-            ["http://a.example/debian", "https://c.example/debian"]
-        );
+        assert_eq!(from_lines(text), ["http://a.example/debian", "https://c.example/debian"]);
     }
 
     #[test]
@@ -171,11 +159,7 @@ mod tests {
                     Types: deb\nURIs: http://s.example/debian-security\nSuites: bookworm-security\nComponents: main\n";
         assert_eq!(
             from_paragraphs(text),
-            [
-                "http://a.example/debian",
-                "http://b.example/debian",
-                "http://c.example/debian"
-            ]
+            ["http://a.example/debian", "http://b.example/debian", "http://c.example/debian"]
         );
     }
 
@@ -183,10 +167,7 @@ mod tests {
     fn mirrors_are_read_from_both_forms_and_named_once() -> Result<()> {
         let etc = tempfile::tempdir()?;
         fs::create_dir(etc.path().join("sources.list.d"))?;
-        fs::write(
-            etc.path().join("sources.list"),
-            "deb http://a.example/debian trixie main\n",
-        )?;
+        fs::write(etc.path().join("sources.list"), "deb http://a.example/debian trixie main\n")?;
         fs::write(
             etc.path().join("sources.list.d/x.sources"),
             "Types: deb\nURIs: http://a.example/debian http://b.example/debian\nSuites: trixie\nComponents: main\n",
@@ -195,10 +176,7 @@ mod tests {
             etc.path().join("sources.list.d/y.sources.disabled"),
             "Types: deb\nURIs: http://c.example/debian\nSuites: trixie\nComponents: main\n",
         )?;
-        assert_eq!(
-            debian_mirrors(etc.path())?,
-            ["http://a.example/debian", "http://b.example/debian"]
-        );
+        assert_eq!(debian_mirrors(etc.path())?, ["http://a.example/debian", "http://b.example/debian"]);
         Ok(())
     }
 

@@ -32,19 +32,11 @@ pub(crate) fn build(toolchain: &Toolchain, work: &Path) -> Result<Vec<PathBuf>> 
 
     let sources = toolchain.library_sources();
     let sources = sources.parent().unwrap_or(&sources).display().to_string();
-    let flags = [
-        "-Cembed-bitcode=yes".to_owned(),
-        format!("--remap-path-prefix={sources}=/rustc/{}", toolchain.commit),
-    ];
+    let flags =
+        ["-Cembed-bitcode=yes".to_owned(), format!("--remap-path-prefix={sources}=/rustc/{}", toolchain.commit)];
     let mut cargo = Command::new(toolchain.program("cargo"));
     cargo
-        .args([
-            "build",
-            "--release",
-            "-Zbuild-std=std,panic_abort",
-            "--target",
-            TARGET,
-        ])
+        .args(["build", "--release", "-Zbuild-std=std,panic_abort", "--target", TARGET])
         .current_dir(&folder)
         .env("RUSTC", toolchain.program("rustc"))
         .env("RUSTC_BOOTSTRAP", "1")
@@ -67,10 +59,7 @@ fn libraries(deps: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     for needed in ["libcore-", "liballoc-", "libstd-", "libpanic_abort-"] {
-        let is_it = |path: &PathBuf| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(needed))
-        };
+        let is_it = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(needed));
         if !found.iter().any(is_it) {
             bail!("cargo built no `{needed}*.rlib`: the sources do not fit this compiler");
         }

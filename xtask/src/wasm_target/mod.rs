@@ -34,12 +34,7 @@ pub(crate) fn ensure() -> Result<()> {
     if by_rustup(&toolchain) {
         return Ok(());
     }
-    from_sources(&toolchain).with_context(|| {
-        format!(
-            "cannot give rustc {} the target {TARGET}",
-            toolchain.version
-        )
-    })
+    from_sources(&toolchain).with_context(|| format!("cannot give rustc {} the target {TARGET}", toolchain.version))
 }
 
 fn by_rustup(toolchain: &Toolchain) -> bool {
@@ -48,9 +43,7 @@ fn by_rustup(toolchain: &Toolchain) -> bool {
         return false;
     }
     let added = shell::run_within(
-        Command::new("rustup")
-            .args(["target", "add", TARGET])
-            .env_remove("RUST_BACKTRACE"),
+        Command::new("rustup").args(["target", "add", TARGET]).env_remove("RUST_BACKTRACE"),
         RUSTUP_LIMIT,
     );
     match added {
@@ -80,17 +73,12 @@ fn from_sources(toolchain: &Toolchain) -> Result<()> {
         step("the toolchain has its library sources");
     } else {
         let package = rust_src::fetch(&toolchain.version, work.path())?;
-        toolchain
-            .put_sources(|folder| rust_src::unpack_library(&package, &toolchain.version, folder))?;
+        toolchain.put_sources(|folder| rust_src::unpack_library(&package, &toolchain.version, folder))?;
     }
     let rlibs = build_std::build(toolchain, work.path())?;
     toolchain.put_target(&rlibs)?;
     toolchain.remove_sources()?;
-    step(format!(
-        "{TARGET} is ready: {} libraries in {}",
-        rlibs.len(),
-        toolchain.target_lib().display()
-    ));
+    step(format!("{TARGET} is ready: {} libraries in {}", rlibs.len(), toolchain.target_lib().display()));
     Ok(())
 }
 

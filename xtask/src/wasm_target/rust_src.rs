@@ -21,9 +21,7 @@ const SUITES: [&str; 3] = ["trixie-backports", "forky", "sid"];
 pub(crate) fn fetch(version: &str, work: &Path) -> Result<PathBuf> {
     for program in ["apt-get", "apt-cache", "dpkg-deb", "tar"] {
         if !shell::exists(program) {
-            bail!(
-                "`{program}` is missing: the library sources can be fetched on Debian-like machines only"
-            );
+            bail!("`{program}` is missing: the library sources can be fetched on Debian-like machines only");
         }
     }
     if !Path::new(KEYRING).is_file() {
@@ -69,9 +67,7 @@ impl Apt {
         let list = folder.join("only.sources");
         fs::write(
             &list,
-            format!(
-                "Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n"
-            ),
+            format!("Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n"),
         )?;
         let config = folder.join("apt.conf");
         let at = |name: &str| folder.join(name).display().to_string();
@@ -87,10 +83,7 @@ impl Apt {
             ),
         )?;
         step(format!("looking into Debian's {suite} for rust-src"));
-        Ok(Self {
-            folder: folder.to_path_buf(),
-            config,
-        })
+        Ok(Self { folder: folder.to_path_buf(), config })
     }
 
     fn versions(&self) -> Result<Vec<String>> {
@@ -101,11 +94,7 @@ impl Apt {
 
     fn download(&self, version: &str) -> Result<PathBuf> {
         step(format!("downloading rust-src {version}"));
-        shell::run(
-            self.command("apt-get")
-                .args(["-q", "download"])
-                .arg(format!("rust-src={version}")),
-        )?;
+        shell::run(self.command("apt-get").args(["-q", "download"]).arg(format!("rust-src={version}")))?;
         let entries = fs::read_dir(&self.folder)?;
         entries
             .flatten()
@@ -116,10 +105,7 @@ impl Apt {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command
-            .arg("--config-file")
-            .arg(&self.config)
-            .current_dir(&self.folder);
+        command.arg("--config-file").arg(&self.config).current_dir(&self.folder);
         command
     }
 }
@@ -151,28 +137,18 @@ pub(crate) fn unpack_library(package: &Path, version: &str, into: &Path) -> Resu
 
 /// The version column of `apt-cache madison`.
 fn madison(table: &str) -> Vec<String> {
-    table
-        .lines()
-        .filter_map(|line| line.split('|').nth(1))
-        .map(|version| version.trim().to_owned())
-        .collect()
+    table.lines().filter_map(|line| line.split('|').nth(1)).map(|version| version.trim().to_owned()).collect()
 }
 
 /// What upstream called the version: without Debian's epoch, revision and repacking marks.
 fn upstream(version: &str) -> &str {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
-    let version = version
-        .rsplit_once('-')
-        .map_or(version, |(upstream, _)| upstream);
+    let version = version.rsplit_once('-').map_or(version, |(upstream, _)| upstream);
     version.split(['+', '~']).next().unwrap_or(version)
 }
 
 fn listed(versions: &[String]) -> String {
-    if versions.is_empty() {
-        "none".to_owned()
-    } else {
-        versions.join(", ")
-    }
+    if versions.is_empty() { "none".to_owned() } else { versions.join(", ") }
 }
 
 #[cfg(test)]

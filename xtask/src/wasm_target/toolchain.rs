@@ -34,19 +34,10 @@ impl Toolchain {
     /// Asks the `rustc` that cargo itself would use here.
     pub(crate) fn active() -> Result<Self> {
         let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let ask = |args: &[&str]| {
-            shell::read(
-                Command::new(&rustc)
-                    .args(args)
-                    .current_dir(shell::workspace_root()),
-            )
-        };
+        let ask = |args: &[&str]| shell::read(Command::new(&rustc).args(args).current_dir(shell::workspace_root()));
         let identity = ask(&["-vV"])?;
         let field = |name: &str| {
-            identity
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-                .map(str::to_owned)
+            identity.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::to_owned)
         };
         Ok(Self {
             version: field("release").context("`rustc -vV` names no release")?,
@@ -99,8 +90,7 @@ impl Toolchain {
     pub(crate) fn remove_sources(&self) -> Result<()> {
         let folder = self.sources_folder();
         if folder.join(STAMP).is_file() {
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot remove {}", folder.display()))?;
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
         }
         Ok(())
     }
@@ -120,18 +110,11 @@ impl Toolchain {
 
     /// Fills a sibling of `folder`, then renames it: an interruption leaves no half of it under the real name.
     fn publish(&self, folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let hint = || {
-            format!(
-                "cannot write {}\n  hint: run this as the user that owns the toolchain",
-                folder.display()
-            )
-        };
+        let hint =
+            || format!("cannot write {}\n  hint: run this as the user that owns the toolchain", folder.display());
         let parent = folder.parent().context("a toolchain without a folder")?;
         fs::create_dir_all(parent).with_context(hint)?;
-        let partial = tempfile::Builder::new()
-            .prefix(".xtask-partial-")
-            .tempdir_in(parent)
-            .with_context(hint)?;
+        let partial = tempfile::Builder::new().prefix(".xtask-partial-").tempdir_in(parent).with_context(hint)?;
         fill(partial.path()).with_context(hint)?;
         fs::write(partial.path().join(STAMP), self.stamp()).with_context(hint)?;
         super::open_to_all(partial.path())?;

@@ -27,8 +27,10 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let mut checked = Vec::new();
     for file in &files {
         let loaded = load(&file.plan, &file.folder, &shared.plugins).await?;
-        let plugins: Vec<Value> = loaded.all(&file.plan).into_iter().map(|(stage, plugin)| entry(&stage, plugin)).collect();
-        checked.push(json!({ "name": file.plan.name, "file": file.path, "warnings": file.warnings, "plugins": plugins }));
+        let plugins: Vec<Value> =
+            loaded.all(&file.plan).into_iter().map(|(stage, plugin)| entry(&stage, plugin)).collect();
+        checked
+            .push(json!({ "name": file.plan.name, "file": file.path, "warnings": file.warnings, "plugins": plugins }));
     }
     context.output.report(&json!({ "pipelines": checked }), |_| text(&files, &checked, context))?;
     Ok(ExitCode::Success)

@@ -15,8 +15,10 @@ pub(crate) struct Args {
 }
 
 /// Prints the script. It is the same with --json: a shell reads it.
-pub(crate) async fn execute(args: Args, _context: &Context) -> anyhow::Result<ExitCode> {
+pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut command = crate::args::Args::command();
-    clap_complete::generate(args.shell, &mut command, "sluicebox", &mut std::io::stdout().lock());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "sluicebox", &mut script);
+    context.output.print(&String::from_utf8(script)?)?;
     Ok(ExitCode::Success)
 }

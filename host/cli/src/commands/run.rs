@@ -89,9 +89,9 @@ fn parse_tick(text: &str) -> Result<Tick, String> {
         return Ok(Tick::Now);
     }
     let instant = DateTime::parse_from_rfc3339(text);
-    instant.map(|instant| Tick::At(instant.to_utc())).map_err(|error| {
-        format!("{error}; expected `now` or an RFC 3339 instant as in `2026-01-31T03:00:00Z`")
-    })
+    instant
+        .map(|instant| Tick::At(instant.to_utc()))
+        .map_err(|error| format!("{error}; expected `now` or an RFC 3339 instant as in `2026-01-31T03:00:00Z`"))
 }
 
 /// Runs the pipelines.
@@ -101,11 +101,16 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let shared = Shared::new(&files, context)?;
     let mut services = Vec::new();
     for file in &files {
-        let service = compose(file, &shared, context).await.with_context(|| format!("pipeline `{}`", file.plan.name))?;
+        let service =
+            compose(file, &shared, context).await.with_context(|| format!("pipeline `{}`", file.plan.name))?;
         services.push((file, service));
     }
     let stop = signals::stop_on_signal(context);
-    if args.once { once(&args, &services, &shared, &stop, context).await } else { serve(&args, &services, &stop, context).await }
+    if args.once {
+        once(&args, &services, &shared, &stop, context).await
+    } else {
+        serve(&args, &services, &stop, context).await
+    }
 }
 
 async fn serve(

@@ -28,7 +28,9 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
         statuses.push(status(&service).await?);
     }
     let document = json!({ "pipelines": statuses });
-    context.output.report(&document, |_| statuses.iter().map(|status| text(status, context)).collect::<Vec<_>>().join("\n"))?;
+    context
+        .output
+        .report(&document, |_| statuses.iter().map(|status| text(status, context)).collect::<Vec<_>>().join("\n"))?;
     Ok(ExitCode::Success)
 }
 
@@ -64,7 +66,8 @@ fn layers(status: &Status, context: &Context) -> String {
     );
     table.add_row(vec!["silver".to_owned(), silver.rows.to_string(), seen]);
     for (name, gold) in &status.gold {
-        let from = gold.silver_version.map_or("not made yet".to_owned(), |version| format!("from silver version {version}"));
+        let from =
+            gold.silver_version.map_or("not made yet".to_owned(), |version| format!("from silver version {version}"));
         table.add_row(vec![format!("gold {name}"), gold.rows.to_string(), from]);
     }
     for (stage, count) in &status.quarantine {

@@ -37,12 +37,19 @@ pub(crate) async fn run(plugin: &dyn Aggregator, case: &Case) -> anyhow::Result<
 
 async fn table(plugin: &dyn Aggregator, partials: &[Bytes]) -> anyhow::Result<Value> {
     let mut rows = json_rows::from_batch(&plugin.finish(partials).await?)?;
-    json_rows::open_json_columns(&mut rows, plugin.descriptor().output.iter().map(|field| (field.name.as_str(), field.ty)));
+    json_rows::open_json_columns(
+        &mut rows,
+        plugin.descriptor().output.iter().map(|field| (field.name.as_str(), field.ty)),
+    );
     Ok(rows.into_iter().map(Value::Object).collect())
 }
 
 /// The same rows in other partial results, each way with its name.
-async fn spread(plugin: &dyn Aggregator, batch: &RecordBatch, whole: &Bytes) -> anyhow::Result<Vec<(&'static str, Vec<Bytes>)>> {
+async fn spread(
+    plugin: &dyn Aggregator,
+    batch: &RecordBatch,
+    whole: &Bytes,
+) -> anyhow::Result<Vec<(&'static str, Vec<Bytes>)>> {
     let empty = plugin.fold(&[batch.slice(0, 0)]).await?;
     let mut singles = Vec::new();
     for row in 0..batch.num_rows() {
@@ -59,4 +66,98 @@ async fn spread(plugin: &dyn Aggregator, batch: &RecordBatch, whole: &Bytes) -> 
         ("two halves, the second first", vec![second_half, first_half]),
         ("an empty partial result before and behind", vec![empty.clone(), whole.clone(), empty]),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::case;
+    use crate::project::PluginCrate;
+    use engine::seams::plugin::{
+        ColumnType, Descriptor, Digest, Fault, FaultKind, Field, InputField, Plugin, ScalarType,
+    };
+    use serde_json::json;
+
+    /// Lists names: in order of the alphabet, or in the order in which they came.
+    #[derive(Debug)]
+    struct Names {
+        sorted: bool,
+        descriptor: Descriptor,
+        digest: Digest,
+    }
+
+    impl Names {
+        fn new(sorted: bool) -> Self {
+            let ty = ColumnType::Scalar(ScalarType::Utf8);
+            let descriptor = Descriptor {
+                name: "names".into(),
+                version: "1.0.0".into(),
+                input: vec![InputField { name: "name".into(), pointer: "/name".into(), ty, nullable: false }],
+                output: vec![Field { name: "name".into(), ty, nullable: false }],
+                config_schema: "{}".into(),
+            };
+            Names { sorted, descriptor, digest: Digest::of(b"names") }
+        }
+
+        fn fault(error: impl std::fmt::Display) -> Fault {
+            let (kind, code) = (FaultKind::BadOutput, "P130");
+            Fault { kind, code, message: error.to_string(), backtrace: None, log: Vec::new() }
+        }
+    }
+
+    impl Plugin for Names {
+        fn descriptor(&self) -> &Descriptor {
+            &self.descriptor
+        }
+        fn digest(&self) -> &Digest {
+            &self.digest
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Aggregator for Names {
+        async fn fold(&self, batches: &[RecordBatch]) -> Result<Bytes, Fault> {
+            let mut rows = Vec::new();
+            for batch in batches {
+                rows.extend(json_rows::from_batch(batch).map_err(Self::fault)?);
+            }
+            serde_json::to_vec(&rows).map(Bytes::from).map_err(Self::fault)
+        }
+
+        async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
+            let mut rows: Vec<Row> = Vec::new();
+            for partial in partials {
+                rows.extend(serde_json::from_slice::<Vec<Row>>(partial).map_err(Self::fault)?);
+            }
+            if self.sorted {
+                rows.sort_by_key(|row| row["name"].to_string());
+            }
+            json_rows::to_batch(&rows, &self.descriptor.input).map_err(Self::fault)
+        }
+    }
+
+    async fn outcome(plugin: &Names) -> Outcome {
+        let folder = tempfile::tempdir().unwrap();
+        let case = folder.path().join("cases/two");
+        std::fs::create_dir_all(&case).unwrap();
+        std::fs::write(case.join("input.json"), r#"[{"name": "a"}, {"name": "b"}]"#).unwrap();
+        let cases = case::of(&PluginCrate::at(folder.path())).unwrap();
+        run(plugin, &cases[0]).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_table_that_depends_on_the_order_of_the_rows_is_found_out() {
+        let outcome = outcome(&Names::new(false)).await;
+        assert_eq!(outcome.table, json!([{"name": "a"}, {"name": "b"}]));
+        let (way, differences) = outcome.unstable.unwrap();
+        assert_eq!(way, "the rows added last first");
+        assert!(!differences.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_table_that_does_not_is_accepted() {
+        let outcome = outcome(&Names::new(true)).await;
+        assert_eq!(outcome.table, json!([{"name": "a"}, {"name": "b"}]));
+        assert!(outcome.unstable.is_none());
+    }
 }

@@ -67,7 +67,9 @@ impl Case {
 
 fn read_if_there(path: &Path) -> anyhow::Result<Option<Value>> {
     match std::fs::read_to_string(path) {
-        Ok(text) => serde_json::from_str(&text).map(Some).with_context(|| format!("`{}` is not valid JSON", path.display())),
+        Ok(text) => {
+            serde_json::from_str(&text).map(Some).with_context(|| format!("`{}` is not valid JSON", path.display()))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
     }

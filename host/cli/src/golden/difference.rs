@@ -74,7 +74,9 @@ fn unexpected(at: String, got: &Value) -> Difference {
 /// Equal as JSON values, numbers by what they are worth.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64() && !(one.is_i64() && other.is_i64()),
+        (Value::Number(one), Value::Number(other)) => {
+            one == other || one.as_f64() == other.as_f64() && !(one.is_i64() && other.is_i64())
+        }
         _ => one == other,
     }
 }

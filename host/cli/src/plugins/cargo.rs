@@ -174,7 +174,8 @@ fn compile_workspace(workspace: &Workspace, members: &[Member], debug: bool) -> 
 }
 
 fn core_module(member: &Member, artifacts: &BTreeMap<PackageId, PathBuf>) -> anyhow::Result<CoreModule> {
-    let path = artifacts.get(&member.id).with_context(|| format!("cargo made no module of `{}`", member.plugin.name))?;
+    let path =
+        artifacts.get(&member.id).with_context(|| format!("cargo made no module of `{}`", member.plugin.name))?;
     Ok(CoreModule { plugin: member.plugin.clone(), version: member.version.clone(), path: path.clone() })
 }
 

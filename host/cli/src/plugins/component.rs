@@ -40,7 +40,9 @@ pub(crate) fn read_built(plugin: &PluginCrate, context: &Context) -> anyhow::Res
     }
     if is_stale(plugin, &path).unwrap_or(false) {
         let name = &plugin.name;
-        context.output.notice(&format!("note: the sources of `{name}` are newer than its component: `sluicebox plugin build {name}`"))?;
+        context.output.notice(&format!(
+            "note: the sources of `{name}` are newer than its component: `sluicebox plugin build {name}`"
+        ))?;
     }
     read(&path)
 }

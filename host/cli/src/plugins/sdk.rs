@@ -28,7 +28,8 @@ pub(crate) const CRATE: &str = ".sluicebox/sdk/plugins/sdk";
 pub(crate) fn unpack(root: &Path) -> anyhow::Result<bool> {
     let folder = root.join(FOLDER);
     let files = files()?;
-    let there = |(path, bytes): &(PathBuf, Vec<u8>)| std::fs::read(folder.join(path)).is_ok_and(|found| found == *bytes);
+    let there =
+        |(path, bytes): &(PathBuf, Vec<u8>)| std::fs::read(folder.join(path)).is_ok_and(|found| found == *bytes);
     if files.iter().all(there) {
         return Ok(false);
     }

@@ -203,7 +203,10 @@ mod tests {
         assert_eq!(manifest["package"]["version"].as_str(), Some("0.1.0"));
         assert_eq!(manifest["dependencies"]["serde"]["workspace"].as_bool(), Some(true));
         assert!(manifest["dependencies"]["schemars"]["version"].is_str());
-        assert_eq!(manifest["dependencies"]["sluicebox-sdk"]["path"].as_str(), Some("../../.sluicebox/sdk/plugins/sdk"));
+        assert_eq!(
+            manifest["dependencies"]["sluicebox-sdk"]["path"].as_str(),
+            Some("../../.sluicebox/sdk/plugins/sdk")
+        );
         assert!(manifest.get("lints").is_none());
     }
 

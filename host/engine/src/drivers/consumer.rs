@@ -74,7 +74,8 @@ impl Consumer {
         tasks.spawn(self.clone().bury(stop.clone()));
         let mut outcome = Ok(());
         while let Some(ended) = tasks.join_next().await {
-            let ended = ended.unwrap_or_else(|error| Err(Failure::Fatal(format!("host bug in stage `{}`: {error}", self.stage))));
+            let ended = ended
+                .unwrap_or_else(|error| Err(Failure::Fatal(format!("host bug in stage `{}`: {error}", self.stage))));
             if let Err(failure) = ended {
                 stop.cancel();
                 outcome = Err(failure);
@@ -108,7 +109,10 @@ impl Consumer {
     async fn bury(self, stop: CancellationToken) -> Result<(), Failure> {
         while !stop.is_cancelled() {
             for delivery in self.receive(&self.queue.dead, 1).await {
-                let reason = format!("received more than {} times without an end: the host died or was stopped over it", self.max_receives);
+                let reason = format!(
+                    "received more than {} times without an end: the host died or was stopped over it",
+                    self.max_receives
+                );
                 self.work.give_up(&delivery, &reason).await?;
                 self.settled(self.queue.dead.ack(&delivery.receipt).await, &delivery);
             }
@@ -166,12 +170,20 @@ impl Consumer {
             }
             Err(Failure::Transient(reason)) => {
                 let delay = delay(delivery);
-                tracing::warn!(stage = self.stage, message = delivery.id, reason, receives = delivery.receives, ?delay, "failed, will be tried again");
+                tracing::warn!(
+                    stage = self.stage,
+                    message = delivery.id,
+                    reason,
+                    receives = delivery.receives,
+                    ?delay,
+                    "failed, will be tried again"
+                );
                 Progress::add(&self.progress.retried, 1);
                 self.settled(queue.release(&delivery.receipt, delay).await, delivery);
             }
             Err(Failure::Pause { pause, reason }) => {
-                let until = self.clock.now() + chrono::TimeDelta::from_std(pause).unwrap_or(chrono::TimeDelta::hours(1));
+                let until =
+                    self.clock.now() + chrono::TimeDelta::from_std(pause).unwrap_or(chrono::TimeDelta::hours(1));
                 if gate.close(until) {
                     tracing::warn!(stage = self.stage, reason, ?pause, "paused");
                     self.progress.set_waiting_for(Some(reason));

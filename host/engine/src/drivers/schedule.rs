@@ -20,7 +20,13 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 const LONGEST_SLEEP: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 
 /// Fires ticks until `stop`. `last` is the last tick that was fired, by whomever.
-pub async fn keep(schedule: &Schedule, last: Option<Tick>, ingest: &Ingest, clock: &Arc<dyn Clock>, stop: &CancellationToken) -> Result<(), Failure> {
+pub async fn keep(
+    schedule: &Schedule,
+    last: Option<Tick>,
+    ingest: &Ingest,
+    clock: &Arc<dyn Clock>,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
     let mut done_up_to = last.map_or_else(|| clock.now(), Tick::instant);
     while !stop.is_cancelled() {
         let now = clock.now();

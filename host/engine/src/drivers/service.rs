@@ -9,9 +9,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::{Consumer, StageQueue};
+use super::schedule;
 use super::sweep::{Missing, sweep};
 use super::work::{AggregateQueue, CleanQueue, EnrichQueue};
-use super::schedule;
 use crate::failure::Failure;
 use crate::lake::bronze;
 use crate::lake::keys::Tick;
@@ -132,7 +132,10 @@ impl Service {
                     let last = self.last_tick().await?;
                     schedule::keep(schedule, last, &self.ingest, &self.clock, stop).await
                 }
-                _ => Ok(stop.cancelled().await),
+                _ => {
+                    stop.cancelled().await;
+                    Ok(())
+                }
             }
         };
         let sweeps = async {
@@ -194,7 +197,10 @@ impl Service {
                 async move {
                     match consumer {
                         Some(consumer) => consumer.run(stop).await,
-                        None => Ok(stop.cancelled().await),
+                        None => {
+                            stop.cancelled().await;
+                            Ok(())
+                        }
                     }
                 }
             });

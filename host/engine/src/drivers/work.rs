@@ -50,7 +50,8 @@ impl EnrichQueue {
         match enrich_work(&self.role.lake, &delivery.body).await {
             Ok(message) if message.pipeline == self.role.pipeline => self.role.message(&message).await,
             Ok(message) => {
-                let reason = format!("message of pipeline `{}` in the queue of `{}`", message.pipeline, self.role.pipeline);
+                let reason =
+                    format!("message of pipeline `{}` in the queue of `{}`", message.pipeline, self.role.pipeline);
                 self.refuse(delivery, reason).await
             }
             Err(Unreadable::Now(failure)) => Err(failure),
@@ -125,7 +126,9 @@ fn readable<T: for<'de> serde::Deserialize<'de>>(stage: &str, deliveries: &[Deli
     for delivery in deliveries {
         match decode(&delivery.body) {
             Ok(event) => events.push(event),
-            Err(reason) => tracing::error!(stage, message = delivery.id, ?reason, "not an event of this stage, dropped"),
+            Err(reason) => {
+                tracing::error!(stage, message = delivery.id, ?reason, "not an event of this stage, dropped")
+            }
         }
     }
     events
@@ -143,5 +146,5 @@ fn for_all(count: usize, result: Result<(), Failure>) -> Vec<Result<(), Failure>
         Failure::Pause { pause, reason } => Failure::Pause { pause: *pause, reason: reason.clone() },
         Failure::Fatal(reason) => Failure::Fatal(reason.clone()),
     };
-    (0..count).map(|_| result.as_ref().map(|()| ()).map_err(again)).collect()
+    (0..count).map(|_| result.as_ref().map_err(again).copied()).collect()
 }

@@ -66,7 +66,12 @@ pub async fn kept(lake: &Lake, id: &AnswerId) -> Result<Option<HttpAnswer>, Lake
 }
 
 /// Keeps `answer`. Of two that race the first counts, and both callers get it.
-pub async fn keep(lake: &Lake, id: &AnswerId, request: &EndpointRequest, answer: HttpAnswer) -> Result<HttpAnswer, LakeError> {
+pub async fn keep(
+    lake: &Lake,
+    id: &AnswerId,
+    request: &EndpointRequest,
+    answer: HttpAnswer,
+) -> Result<HttpAnswer, LakeError> {
     let path = id.path();
     let text = std::str::from_utf8(&answer.body).ok().map(str::to_owned);
     let hex = text.is_none().then(|| hex::encode(&answer.body));

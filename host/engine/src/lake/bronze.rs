@@ -146,8 +146,8 @@ pub fn lines(path: &Path, object: &Bytes) -> Result<Vec<Line>, LakeError> {
     for end in memchr_lines(object) {
         let text = object.slice(start..end);
         start = end + 1;
-        let parsed: OnlyMeta =
-            serde_json::from_slice(&text).map_err(|error| LakeError::corrupt(format!("{path}:{}", lines.len() + 1), error))?;
+        let parsed: OnlyMeta = serde_json::from_slice(&text)
+            .map_err(|error| LakeError::corrupt(format!("{path}:{}", lines.len() + 1), error))?;
         lines.push(Line { text, meta: parsed._meta });
     }
     if start != object.len() {
@@ -165,7 +165,12 @@ fn memchr_lines(bytes: &Bytes) -> impl Iterator<Item = usize> + '_ {
 
 /// What a tick took from the source: its messages, in order. Written before anything is queued, so that whoever fires the same tick
 /// of the same configuration again queues the same messages.
-pub async fn keep_snapshot(lake: &Lake, tick: Tick, config: &str, messages: Vec<Message>) -> Result<Vec<Message>, LakeError> {
+pub async fn keep_snapshot(
+    lake: &Lake,
+    tick: Tick,
+    config: &str,
+    messages: Vec<Message>,
+) -> Result<Vec<Message>, LakeError> {
     let path = snapshot_path(tick, config);
     let mut body = Vec::new();
     for message in &messages {
@@ -234,7 +239,8 @@ pub async fn snapshots(lake: &Lake, inventory: &Inventory) -> Result<Vec<Message
         let bytes = crate::seams::store::read(&*lake.bronze, &path).await?;
         parse_snapshot(&path, &bytes)
     };
-    let all: Vec<Vec<Message>> = futures::stream::iter(inventory.snapshots.clone()).map(read).buffered(8).try_collect().await?;
+    let all: Vec<Vec<Message>> =
+        futures::stream::iter(inventory.snapshots.clone()).map(read).buffered(8).try_collect().await?;
     Ok(all.into_iter().flatten().collect())
 }
 

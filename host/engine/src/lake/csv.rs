@@ -15,7 +15,8 @@ use super::delta::TableError;
 
 /// `rows` as CSV.
 pub(crate) fn encode(table: &str, rows: &RecordBatch) -> Result<Bytes, TableError> {
-    let fail = |error: &dyn std::fmt::Display| TableError::input(table, format!("rows cannot be written as CSV: {error}"));
+    let fail =
+        |error: &dyn std::fmt::Display| TableError::input(table, format!("rows cannot be written as CSV: {error}"));
     let schema = rows.schema();
     let cells = rows.columns().iter().map(|column| Cells::new(column)).collect::<Result<Vec<_>, _>>();
     let cells = cells.map_err(|error| fail(&error))?;
@@ -54,7 +55,8 @@ impl<'a> Cells<'a> {
             Cells::List(column, options) => {
                 let items = column.as_list::<i32>().value(row);
                 let texts = ArrayFormatter::try_new(items.as_ref(), options)?;
-                let item = |at| texts.value(at).try_to_string().map(|text| text.replace('\\', "\\\\").replace('|', "\\|"));
+                let item =
+                    |at| texts.value(at).try_to_string().map(|text| text.replace('\\', "\\\\").replace('|', "\\|"));
                 Ok((0..items.len()).map(item).collect::<Result<Vec<_>, _>>()?.join("|"))
             }
         }

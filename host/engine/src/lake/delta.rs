@@ -71,7 +71,8 @@ impl Table {
         clock: Arc<dyn Clock>,
         genesis: &Genesis,
     ) -> Result<Table, TableError> {
-        let store: Store = if folder.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, folder.clone())) };
+        let store: Store =
+            if folder.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, folder.clone())) };
         let log = log_of(&store)?;
         let there = log.is_delta_table_location().await.map_err(|error| TableError::log(name, error))?;
         if !there {
@@ -185,7 +186,8 @@ async fn load_once(name: &str, log: &LogStoreRef) -> Result<TableState, TableErr
 /// The log of the table at the root of `store`, as `deltalake-core` wants it. The URL only fills its paths, requests go to `store`; its
 /// scheme makes the log reader sort what a store lists, which not every store does.
 fn log_of(store: &Store) -> Result<LogStoreRef, TableError> {
-    let root = Url::parse("file:///").map_err(|error| TableError::Corrupt { table: String::new(), what: error.to_string() })?;
+    let root = Url::parse("file:///")
+        .map_err(|error| TableError::Corrupt { table: String::new(), what: error.to_string() })?;
     Ok(default_logstore(Arc::clone(store), Arc::clone(store), &root, &StorageConfig::default()))
 }
 

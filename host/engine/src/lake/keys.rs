@@ -58,7 +58,8 @@ impl Serialize for Tick {
 impl<'de> Deserialize<'de> for Tick {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Tick::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a tick such as 20261124T030000Z")))
+        Tick::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a tick such as 20261124T030000Z")))
     }
 }
 

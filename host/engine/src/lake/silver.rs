@@ -12,37 +12,27 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::compute::kernels::cmp::eq;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
 use deltalake_core::kernel::Action;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use sha2::Digest;
 
 use super::delta::{
-    self, DataFile, Draft, FileReader, Genesis, Outcome, Table, TableError, TableState, conform, evolve, metadata_with_schema,
+    self, DataFile, Draft, FileReader, Genesis, Outcome, Table, TableError, TableState, conform, evolve,
+    metadata_with_schema,
 };
 use crate::seams::clock::Clock;
 use crate::seams::store::Store;
 
 mod bucket;
+mod columns;
 mod merge;
 
 use bucket::Replacement;
+pub use columns::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE, bucket_of};
+use columns::{bucket_in, plugin_fields, row_schema, with_metadata_columns};
 use merge::Incoming;
-
-/// The partition column.
-pub const BUCKET: &str = "_bucket";
-/// The column of a row's key.
-pub const KEY: &str = "_key";
-/// The column that orders the versions of a key.
-pub const ORD: &str = "_ord";
-/// The column of the tick.
-pub const SEQ: &str = "_seq";
-/// The column of the Bronze object and line.
-pub const SOURCE: &str = "_source";
-/// The column of the digest of the plugin that made the row.
-pub const PLUGIN: &str = "_plugin";
 
 /// Where the table's configuration keeps its number of buckets.
 const BUCKETS_SETTING: &str = "sluicebox.buckets";
@@ -50,14 +40,6 @@ const BUCKETS_SETTING: &str = "sluicebox.buckets";
 const AT_ONCE: usize = 4;
 /// How often work that others have overtaken is redone before the writer gives up.
 const REDO_AT_MOST: u32 = 50;
-
-/// The bucket of a key: the first four bytes of the SHA-256 of its UTF-8 text, as a big-endian number, modulo the number of buckets.
-#[must_use]
-pub fn bucket_of(key: &str, buckets: NonZeroU32) -> u32 {
-    let digest: [u8; 32] = sha2::Sha256::digest(key).into();
-    let [a, b, c, d, ..] = digest;
-    u32::from_be_bytes([a, b, c, d]) % buckets
-}
 
 /// Where one row comes from and which version of its key it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +134,12 @@ impl Silver {
     /// # Errors
     /// [`TableError::Schema`] if a column was removed, has another type or may no longer be null; [`TableError::Buckets`] if the table was made
     /// with another number of buckets.
-    pub async fn open(store: Store, clock: Arc<dyn Clock>, schema: SchemaRef, buckets: NonZeroU32) -> Result<Silver, TableError> {
+    pub async fn open(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        schema: SchemaRef,
+        buckets: NonZeroU32,
+    ) -> Result<Silver, TableError> {
         let name = "silver";
         let columns = Arc::new(delta::normalise(name, &schema)?);
         let genesis = Genesis {
@@ -187,7 +174,9 @@ impl Silver {
                 return Ok(upserted(base.version_i64(), false, done.values()));
             }
             // Work that changes nothing rests on nothing: whatever comes after only has greater versions.
-            let holds = |state: &TableState| done.values().filter(|work| work.file.is_some()).all(|work| work.still_fits(state));
+            let holds = |state: &TableState| {
+                done.values().filter(|work| work.file.is_some()).all(|work| work.still_fits(state))
+            };
             match self.table.commit(&base, &draft, holds).await? {
                 Outcome::Committed(state) => return Ok(upserted(state.version_i64(), true, done.values())),
                 Outcome::Overtaken(state) => base = state,
@@ -202,7 +191,8 @@ impl Silver {
         let mut buckets: BTreeMap<u32, Vec<BucketFile>> = BTreeMap::new();
         let mut rows = 0;
         for file in state.files.values() {
-            let missing = |what: &str| TableError::corrupt(self.table.name(), format!("file `{}` has no {what}", file.path));
+            let missing =
+                |what: &str| TableError::corrupt(self.table.name(), format!("file `{}` has no {what}", file.path));
             let bucket = bucket_in(file).ok_or_else(|| missing("`_bucket`"))?;
             let file_rows = file.rows.ok_or_else(|| missing("number of rows in its statistics"))?;
             rows += file_rows;
@@ -221,7 +211,12 @@ impl Silver {
     ///
     /// # Errors
     /// [`TableError::Schema`] if the table has no such column; [`TableError::Missing`] if the snapshot's files have been vacuumed since.
-    pub async fn read(&self, snapshot: &Snapshot, bucket: u32, columns: Option<&[&str]>) -> Result<Vec<RecordBatch>, TableError> {
+    pub async fn read(
+        &self,
+        snapshot: &Snapshot,
+        bucket: u32,
+        columns: Option<&[&str]>,
+    ) -> Result<Vec<RecordBatch>, TableError> {
         let schema = match columns {
             Some(names) => Arc::new(self.project(&snapshot.schema(), names)?),
             None => snapshot.schema(),
@@ -249,7 +244,8 @@ impl Silver {
         let mut base = self.table.refresh().await?;
         for attempts in 0.. {
             let setting = base.metadata.configuration().get(BUCKETS_SETTING).and_then(|text| text.parse::<u32>().ok());
-            let table_has = setting.ok_or_else(|| TableError::corrupt(name, format!("its configuration has no `{BUCKETS_SETTING}`")))?;
+            let table_has = setting
+                .ok_or_else(|| TableError::corrupt(name, format!("its configuration has no `{BUCKETS_SETTING}`")))?;
             if table_has != self.buckets.get() {
                 return Err(TableError::Buckets { table: name.to_owned(), table_has, wanted: self.buckets.get() });
             }
@@ -257,7 +253,8 @@ impl Silver {
             let Some(fields) = evolve(name, &has, self.columns.fields())? else { return Ok(()) };
             let schema = Schema::new(with_metadata_columns(&fields));
             let metadata = metadata_with_schema(name, &base.metadata, &schema)?;
-            let draft = Draft { operation: "CHANGE COLUMNS", parameters: HashMap::new(), actions: vec![metadata.into()] };
+            let draft =
+                Draft { operation: "CHANGE COLUMNS", parameters: HashMap::new(), actions: vec![metadata.into()] };
             let before = base.metadata.clone();
             match self.table.commit(&base, &draft, |state| state.metadata == before).await? {
                 Outcome::Committed(_) => return Ok(()),
@@ -285,7 +282,11 @@ impl Silver {
         let field = |name: &&str| {
             schema.fields().iter().find(|field| field.name() == name).cloned().ok_or_else(|| TableError::Schema {
                 table: self.table.name().to_owned(),
-                columns: vec![delta::ColumnChange { name: (*name).to_owned(), table: None, wanted: Some("it".to_owned()) }],
+                columns: vec![delta::ColumnChange {
+                    name: (*name).to_owned(),
+                    table: None,
+                    wanted: Some("it".to_owned()),
+                }],
                 hint: "`sluicebox check` compares what an aggregate reads with what clean produces",
             })
         };
@@ -302,29 +303,4 @@ fn upserted<'a>(version: i64, committed: bool, done: impl Iterator<Item = &'a Re
         replaced: sum.replaced + work.counts.replaced,
         ..sum
     })
-}
-
-fn bucket_in(file: &DataFile) -> Option<u32> {
-    file.partition.get(BUCKET)?.as_deref()?.parse().ok()
-}
-
-/// The table's columns but the partition's, which no file holds.
-fn row_schema(state: &TableState) -> SchemaRef {
-    let fields = state.schema.fields().iter().filter(|field| field.name() != BUCKET);
-    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
-}
-
-fn plugin_fields(schema: &Schema) -> impl Iterator<Item = &Arc<Field>> {
-    schema.fields().iter().filter(|field| ![BUCKET, KEY, ORD, SEQ, SOURCE, PLUGIN].contains(&field.name().as_str()))
-}
-
-fn with_metadata_columns(columns: &[Arc<Field>]) -> Vec<Arc<Field>> {
-    let own = |name: &str, ty| Arc::new(Field::new(name, ty, false));
-    let tick = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let mut fields = columns.to_vec();
-    fields.extend([KEY, ORD].map(|name| own(name, DataType::Utf8)));
-    fields.push(own(SEQ, tick));
-    fields.extend([SOURCE, PLUGIN].map(|name| own(name, DataType::Utf8)));
-    fields.push(own(BUCKET, DataType::Int32));
-    fields
 }

@@ -81,13 +81,22 @@ impl Aggregate {
         if matches!(published, Published::Committed { .. }) {
             Progress::add(&self.progress.published, 1);
         }
-        tracing::info!(table = table.name, rows = rows.num_rows(), silver_version = snapshot.version, ?published, "aggregated");
+        tracing::info!(
+            table = table.name,
+            rows = rows.num_rows(),
+            silver_version = snapshot.version,
+            ?published,
+            "aggregated"
+        );
         Ok(table.gold.export().await?)
     }
 
     /// The partial result of one bucket: kept under the hash of all that it depends on.
     async fn partial(&self, table: &GoldTable, snapshot: &Snapshot, bucket: u32) -> Result<Bytes, Failure> {
-        let files = snapshot.buckets.get(&bucket).map(|files| files.iter().map(|file| file.content.as_str()).collect::<Vec<_>>().join("\n"));
+        let files = snapshot
+            .buckets
+            .get(&bucket)
+            .map(|files| files.iter().map(|file| file.content.as_str()).collect::<Vec<_>>().join("\n"));
         let id = fingerprint(&[
             table.plugin.digest().as_str().as_bytes(),
             table.config.as_bytes(),

@@ -12,13 +12,13 @@ use futures::{StreamExt, TryStreamExt};
 use super::enrich::{fault_details, stamp};
 use super::events::{NewObject, NewVersion, encode};
 use crate::failure::Failure;
+use crate::lake::Lake;
 use crate::lake::bronze::{self, Line, Outcome, PluginStamp};
 use crate::lake::generations::Generation;
 use crate::lake::keys::order;
 use crate::lake::quarantine::{self, REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, Refused, RefusedAt};
 use crate::lake::receipts::{self, Receipt, Skip};
 use crate::lake::silver::{RowMeta, Silver, Versions};
-use crate::lake::Lake;
 use crate::progress::Progress;
 use crate::seams::plugin::{Cleaned, Cleaner, Fault, RejectedBy};
 use crate::seams::queue::Queue;
@@ -87,7 +87,8 @@ impl Clean {
         let reads: Vec<_> = paths.into_iter().map(|path| self.unseen(path)).collect();
         let objects: Vec<Option<(Vec<Line>, Path)>> = futures::stream::iter(reads).buffered(16).try_collect().await?;
         let objects: Vec<(Vec<Line>, Path)> = objects.into_iter().flatten().collect();
-        let silver_version = if objects.is_empty() { self.silver.snapshot().await?.version } else { self.take(&objects).await? };
+        let silver_version =
+            if objects.is_empty() { self.silver.snapshot().await?.version } else { self.take(&objects).await? };
         Ok(self.queue.send(vec![encode(&NewVersion { silver: silver_version })]).await?)
     }
 
@@ -203,10 +204,8 @@ impl Clean {
     }
 
     fn receipts(&self, objects: &[(Vec<Line>, Path)], made: &Made, silver_version: i64) -> Vec<Receipt> {
-        let mut receipts: Vec<Receipt> = objects
-            .iter()
-            .map(|(lines, path)| self.receipt_of_enrich(lines, path, silver_version))
-            .collect();
+        let mut receipts: Vec<Receipt> =
+            objects.iter().map(|(lines, path)| self.receipt_of_enrich(lines, path, silver_version)).collect();
         for document in &made.cleaned {
             if let Some(receipt) = receipts.get_mut(document.object) {
                 receipt.cleaned += 1;

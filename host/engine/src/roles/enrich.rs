@@ -49,7 +49,11 @@ pub struct Enrich {
 /// What a plugin is called in documents and quarantine.
 pub fn stamp(plugin: &(impl Plugin + ?Sized)) -> PluginStamp {
     let descriptor = plugin.descriptor();
-    PluginStamp { name: descriptor.name.clone(), version: descriptor.version.clone(), digest: plugin.digest().to_string() }
+    PluginStamp {
+        name: descriptor.name.clone(),
+        version: descriptor.version.clone(),
+        digest: plugin.digest().to_string(),
+    }
 }
 
 /// What became of one record.
@@ -85,7 +89,8 @@ impl Enrich {
                 reason: reason.to_owned(),
                 details: Vec::new(),
             };
-            let results = message.entries.iter().map(|_| Enriched { outcome: refused(), answers: Vec::new() }).collect();
+            let results =
+                message.entries.iter().map(|_| Enriched { outcome: refused(), answers: Vec::new() }).collect();
             self.store(message, results).await?;
         }
         self.tell(message).await
@@ -162,7 +167,10 @@ impl Enrich {
             return Ok(Enriched { outcome, answers: ids });
         }
         let reason = format!("the plugin asked in {MOST_ROUNDS} rounds and did not decide");
-        Ok(Enriched { outcome: Verdict::Refused { code: "P163".to_owned(), reason, details: Vec::new() }, answers: ids })
+        Ok(Enriched {
+            outcome: Verdict::Refused { code: "P163".to_owned(), reason, details: Vec::new() },
+            answers: ids,
+        })
     }
 
     async fn fetch(
@@ -189,7 +197,6 @@ impl Enrich {
                     answer
                 }
                 None => {
-                    Progress::add(&self.progress.requests, 1);
                     let answer = self.gateway.send(request).await?;
                     if is_an_answer(answer.status) {
                         answers::keep(&self.lake, &id, &complete, answer).await.map_err(Failure::from)?
@@ -246,7 +253,9 @@ fn gravest<T>(results: Vec<Result<T, Failure>>) -> Result<Vec<T>, Failure> {
     for result in results {
         match result {
             Ok(value) => good.push(value),
-            Err(failure) if worst.as_ref().is_none_or(|worst| weight(&failure) > weight(worst)) => worst = Some(failure),
+            Err(failure) if worst.as_ref().is_none_or(|worst| weight(&failure) > weight(worst)) => {
+                worst = Some(failure)
+            }
             Err(_) => {}
         }
     }

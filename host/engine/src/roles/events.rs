@@ -58,7 +58,9 @@ pub async fn enrich_work(lake: &Lake, body: &Bytes) -> Result<Message, Unreadabl
             let body = read(&*lake.bronze, &Path::from(path)).await.map_err(|error| Unreadable::Now(error.into()))?;
             match decode::<EnrichWork>(&body)? {
                 EnrichWork::Inline(message) => Ok(message),
-                EnrichWork::Stored(_) => Err(Unreadable::Ever("a stored message points to another stored message".to_owned())),
+                EnrichWork::Stored(_) => {
+                    Err(Unreadable::Ever("a stored message points to another stored message".to_owned()))
+                }
             }
         }
     }

@@ -14,6 +14,7 @@ use url::Url;
 use crate::failure::Failure;
 use crate::lake::keys::fingerprint;
 use crate::pipeline::plan::{Endpoint, Rate, Template, TemplatePart};
+use crate::progress::Progress;
 use crate::seams::clock::Clock;
 use crate::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 use crate::seams::plugin::EndpointRequest;
@@ -55,6 +56,7 @@ pub struct Gateway {
     secrets: Arc<dyn Secrets>,
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
+    progress: Arc<Progress>,
 }
 
 #[derive(Debug)]
@@ -72,10 +74,12 @@ impl Gateway {
         secrets: Arc<dyn Secrets>,
         http: Arc<dyn Http>,
         clock: Arc<dyn Clock>,
+        progress: Arc<Progress>,
     ) -> Self {
-        let gate = |endpoint: &Endpoint| Gate { endpoint: endpoint.clone(), pace: Mutex::new(Pace::new(endpoint.rate)) };
+        let gate =
+            |endpoint: &Endpoint| Gate { endpoint: endpoint.clone(), pace: Mutex::new(Pace::new(endpoint.rate)) };
         let endpoints = endpoints.iter().map(|(name, endpoint)| (name.clone(), gate(endpoint))).collect();
-        Gateway { endpoints, references: references.clone(), secrets, http, clock }
+        Gateway { endpoints, references: references.clone(), secrets, http, clock, progress }
     }
 
     /// `request` as it will be sent, with the endpoint's fixed parameters and with secrets by name only. What it names is what is kept.
@@ -98,6 +102,7 @@ impl Gateway {
         loop {
             self.wait_for_turn(gate).await;
             let made = self.assemble(gate, request, false).await?;
+            Progress::add(&self.progress.requests, 1);
             match self.http.send(made).await {
                 Ok(answer) if matches!(answer.status, 401 | 403) && !refreshed => {
                     // The secret may have been rotated: look once, and ask again only if it really is another one.
@@ -126,7 +131,13 @@ impl Gateway {
     fn gate(&self, name: &str) -> Result<&Gate, GatewayError> {
         self.endpoints.get(name).ok_or_else(|| {
             let known = self.endpoints.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            refused("P160", format!("the plugin asks for endpoint `{name}`, declared are {}", if known.is_empty() { "none" } else { &known }))
+            refused(
+                "P160",
+                format!(
+                    "the plugin asks for endpoint `{name}`, declared are {}",
+                    if known.is_empty() { "none" } else { &known }
+                ),
+            )
         })
     }
 
@@ -191,7 +202,8 @@ impl Gateway {
         match status {
             429 | 503 if asked.is_some_and(|span| span > LONGEST_WAIT) || (status == 429 && last) => {
                 let pause = asked.unwrap_or(UNKNOWN_PAUSE);
-                let reason = format!("endpoint `{name}` answered {status} and asks for a pause of {} s", pause.as_secs());
+                let reason =
+                    format!("endpoint `{name}` answered {status} and asks for a pause of {} s", pause.as_secs());
                 Verdict::Refuse(Failure::Pause { pause, reason }.into())
             }
             429 | 408 | 425 | 500..=599 if last => {
@@ -201,8 +213,11 @@ impl Gateway {
             429 | 408 | 425 | 500..=599 => Verdict::Wait(asked.unwrap_or_else(|| backoff(request, attempt))),
             300..=303 | 305..=399 => {
                 let to = answer.header("location").and_then(|to| gate.endpoint.url.join(to).ok());
-                let to = to.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "an unnamed place".to_owned());
-                let reason = format!("endpoint `{name}` redirects ({status}) to `{to}`, and redirects are not followed");
+                let to = to
+                    .and_then(|url| url.host_str().map(str::to_owned))
+                    .unwrap_or_else(|| "an unnamed place".to_owned());
+                let reason =
+                    format!("endpoint `{name}` redirects ({status}) to `{to}`, and redirects are not followed");
                 Verdict::Refuse(refused("P161", reason))
             }
             _ => Verdict::Answer,
@@ -216,7 +231,12 @@ enum Verdict {
     Wait(Duration),
 }
 
-fn after_error(gate: &Gate, request: &EndpointRequest, error: HttpError, attempt: u32) -> Result<Duration, GatewayError> {
+fn after_error(
+    gate: &Gate,
+    request: &EndpointRequest,
+    error: HttpError,
+    attempt: u32,
+) -> Result<Duration, GatewayError> {
     let name = &request.endpoint;
     match error {
         HttpError::TooLarge { .. } => Err(refused("P165", format!("endpoint `{name}`: {error}"))),
@@ -265,16 +285,25 @@ fn check_path(path: &str) -> Result<(), GatewayError> {
         || path.contains(['?', '#', '\\', ':', '@'])
         || path.chars().any(char::is_control)
         || path.split('/').any(|segment| segment == "." || segment == "..");
-    if bad { Err(refused("P160", format!("the plugin asks for path `{}`, expected a plain relative one", short(path)))) } else { Ok(()) }
+    if bad {
+        Err(refused("P160", format!("the plugin asks for path `{}`, expected a plain relative one", short(path))))
+    } else {
+        Ok(())
+    }
 }
 
 fn check_query(query: &[(String, String)], endpoint: &Endpoint) -> Result<(), GatewayError> {
     let size: usize = query.iter().map(|(name, value)| name.len() + value.len()).sum();
     if size > MOST_URL {
-        return Err(refused("P163", format!("the plugin asks with {size} bytes of query, at most {MOST_URL} are allowed")));
+        return Err(refused(
+            "P163",
+            format!("the plugin asks with {size} bytes of query, at most {MOST_URL} are allowed"),
+        ));
     }
     match query.iter().find(|(name, _)| endpoint.query.iter().any(|(fixed, _)| fixed == name)) {
-        Some((name, _)) => Err(refused("P164", format!("the plugin sets query parameter `{}`, which the endpoint fixes", short(name)))),
+        Some((name, _)) => {
+            Err(refused("P164", format!("the plugin sets query parameter `{}`, which the endpoint fixes", short(name))))
+        }
         None => Ok(()),
     }
 }
@@ -288,7 +317,10 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), GatewayError> {
             return Err(refused("P162", format!("the plugin sets header `{}`, {expected}", short(name))));
         }
         if !value.bytes().all(|byte| (0x20..0x7f).contains(&byte)) || value.len() > MOST_URL {
-            return Err(refused("P162", format!("the plugin's header `{name}` has a value that is no printable ASCII")));
+            return Err(refused(
+                "P162",
+                format!("the plugin's header `{name}` has a value that is no printable ASCII"),
+            ));
         }
     }
     Ok(())

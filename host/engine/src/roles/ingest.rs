@@ -12,10 +12,10 @@ use url::Url;
 use super::events::enrich_body;
 use super::source;
 use crate::failure::Failure;
+use crate::lake::Lake;
 use crate::lake::bronze::{self, Entry, Message};
 use crate::lake::keys::{Key, Record, Tick, fingerprint};
 use crate::lake::quarantine::{self, REFUSED_BY_INGEST, Refused, RefusedAt};
-use crate::lake::Lake;
 use crate::pipeline::plan::Source;
 use crate::progress::Progress;
 use crate::seams::http::{Http, HttpRequest};
@@ -88,7 +88,8 @@ impl Ingest {
         Progress::add(&self.progress.taken, records);
         let there: BTreeSet<Path> = bronze::inventory(&self.lake, Some(tick)).await?.objects.into_iter().collect();
         let total = messages.len();
-        let (done, missing): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| there.contains(&message.object()));
+        let (done, missing): (Vec<_>, Vec<_>) =
+            messages.into_iter().partition(|message| there.contains(&message.object()));
         Progress::add(&self.progress.enriched, done.iter().map(|message| message.entries.len()).sum());
         let queued = missing.len();
         send(&self.lake, &*self.queue, missing).await?;
@@ -111,7 +112,9 @@ impl Ingest {
             match Key::of(&record, &self.source.key) {
                 Err(error) => refused.push(self.refuse(tick, record, None, error.to_string())),
                 Ok(key) if keys.contains(&key) => {
-                    let reason = format!("key `{key}` stands twice in this tick: the earlier record counts; add a column to `[source] key`");
+                    let reason = format!(
+                        "key `{key}` stands twice in this tick: the earlier record counts; add a column to `[source] key`"
+                    );
                     refused.push(self.refuse(tick, record, Some(key), reason));
                 }
                 Ok(key) => {
@@ -133,11 +136,19 @@ impl Ingest {
         match &self.place {
             SourcePlace::Object(store, path) => Ok(read(&**store, path).await?),
             SourcePlace::Web(http, url) => {
-                let request = HttpRequest { url: url.clone(), headers: Vec::new(), timeout: WEB_TIMEOUT, max_body: MOST_WEB_BYTES };
-                let answer = http.send(request).await.map_err(|error| Failure::Transient(format!("source `{url}`: {error}")))?;
+                let request = HttpRequest {
+                    url: url.clone(),
+                    headers: Vec::new(),
+                    timeout: WEB_TIMEOUT,
+                    max_body: MOST_WEB_BYTES,
+                };
+                let answer =
+                    http.send(request).await.map_err(|error| Failure::Transient(format!("source `{url}`: {error}")))?;
                 match answer.status {
                     200 => Ok(answer.body),
-                    status => Err(Failure::Transient(format!("source `{url}` answered with status {status}, expected 200"))),
+                    status => {
+                        Err(Failure::Transient(format!("source `{url}` answered with status {status}, expected 200")))
+                    }
                 }
             }
         }

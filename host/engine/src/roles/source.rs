@@ -55,7 +55,8 @@ pub fn top(source: &Source, bytes: &Bytes) -> Result<Vec<Record>, SourceError> {
             |columns| columns.contains(column),
         );
         if !known {
-            let found = columns.unwrap_or_else(|| records.first().map(|record| record.keys().cloned().collect()).unwrap_or_default());
+            let found = columns
+                .unwrap_or_else(|| records.first().map(|record| record.keys().cloned().collect()).unwrap_or_default());
             return Err(SourceError::NoColumn { location, column: column.clone(), found: quoted(&found) });
         }
     }
@@ -156,7 +157,11 @@ impl<'a> Rank<'a> {
 type Columns = Option<Vec<String>>;
 
 fn read_csv(location: &str, bytes: &Bytes, top: &mut Top<'_>) -> Result<Columns, SourceError> {
-    let malformed = |error: csv::Error| SourceError::Malformed { location: location.to_owned(), format: "CSV", reason: error.to_string() };
+    let malformed = |error: csv::Error| SourceError::Malformed {
+        location: location.to_owned(),
+        format: "CSV",
+        reason: error.to_string(),
+    };
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let mut reader = csv::ReaderBuilder::new().from_reader(text);
     let columns: Vec<String> = reader.headers().map_err(malformed)?.iter().map(str::to_owned).collect();
@@ -209,8 +214,10 @@ fn read_json(location: &str, bytes: &Bytes, top: &mut Top<'_>) -> Result<Columns
 
 fn read_parquet(location: &str, bytes: &Bytes, top: &mut Top<'_>) -> Result<Columns, SourceError> {
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    let malformed = |reason: String| SourceError::Malformed { location: location.to_owned(), format: "Parquet", reason };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(|error| malformed(error.to_string()))?;
+    let malformed =
+        |reason: String| SourceError::Malformed { location: location.to_owned(), format: "Parquet", reason };
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(|error| malformed(error.to_string()))?;
     let columns: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     for batch in builder.build().map_err(|error| malformed(error.to_string()))? {
         let batch = batch.map_err(|error| malformed(error.to_string()))?;

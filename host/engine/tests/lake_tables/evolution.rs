@@ -28,7 +28,8 @@ async fn a_new_nullable_column_is_null_in_old_rows() {
     let rows = batch(&wider(), &[json!({ "label": "see", "weight": 2.5 })]);
     new.upsert(&Versions { rows, meta }).await.unwrap();
 
-    let names: Vec<String> = new.snapshot().await.unwrap().schema().fields().iter().map(|field| field.name().clone()).collect();
+    let names: Vec<String> =
+        new.snapshot().await.unwrap().schema().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(names[..3], ["label", "weight", "stock"], "new columns stand where the plugin has them");
     assert!(lines(&new.find("a").await.unwrap())[0].starts_with("a t1 g0 r0 · ∅ · 100"));
     assert!(lines(&new.find("c").await.unwrap())[0].starts_with("see · 2.5 · ∅"));
@@ -58,7 +59,10 @@ async fn a_required_column_may_become_nullable_and_not_the_reverse() {
     let (rows, meta) = (batch(&parts(), &[json!({ "stock": 4 })]), versions(&[doc("a", 1, 0)]).meta);
     silver.upsert(&Versions { rows, meta }).await.unwrap();
     let error = Silver::open(store, clock(), strict.output_schema(), buckets(1)).await.unwrap_err();
-    assert!(error.to_string().contains("column `label`: the table has utf8, the new rows have utf8, never null"), "{error}");
+    assert!(
+        error.to_string().contains("column `label`: the table has utf8, the new rows have utf8, never null"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +97,10 @@ async fn rows_that_are_not_the_plugin_s_are_refused() {
     let strict = Silver::open(memory(), clock(), strict.output_schema(), buckets(1)).await.unwrap();
     let (rows, meta) = (batch(&parts(), &[json!({})]), versions(&[doc("a", 1, 0)]).meta);
     let error = strict.upsert(&Versions { rows, meta }).await.unwrap_err();
-    assert!(error.to_string().contains("column `label`: the table has utf8, never null, the new rows have 1 nulls"), "{error}");
+    assert!(
+        error.to_string().contains("column `label`: the table has utf8, never null, the new rows have 1 nulls"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,13 @@ async fn one_failed_call_anywhere_makes_one_commit() {
             open(&store, 1).await.upsert(&versions([&first])).await.unwrap();
             let script = std::iter::repeat_n(Fate::Pass, at).chain([fate]);
             let faults = Arc::new(Faults::script(script));
-            let silver = Silver::open(Faulty::<dyn ObjectStore>::new(Arc::clone(&store), Arc::clone(&faults)), clock(), schema(), buckets(1)).await;
+            let silver = Silver::open(
+                Faulty::<dyn ObjectStore>::new(Arc::clone(&store), Arc::clone(&faults)),
+                clock(),
+                schema(),
+                buckets(1),
+            )
+            .await;
             let Ok(silver) = silver else {
                 continue; // The fault hit the opening, which changes nothing.
             };
@@ -77,7 +83,9 @@ async fn racing_writers_on_a_failing_store_lose_nothing() {
     let store = memory();
     open(&store, 4).await;
     let faults = Arc::new(Faults::seeded(20_260_301, 0.06, 0.06));
-    let work: Vec<Vec<Doc>> = (0..4).map(|w| (0..10).map(|at| Doc { line: w, ..doc(&format!("k{}", at % 6), 1 + at, 0) }).collect()).collect();
+    let work: Vec<Vec<Doc>> = (0..4)
+        .map(|w| (0..10).map(|at| Doc { line: w, ..doc(&format!("k{}", at % 6), 1 + at, 0) }).collect())
+        .collect();
     let writers = work.clone().into_iter().map(|docs| {
         let faulty: Store = Faulty::<dyn ObjectStore>::new(Arc::clone(&store), Arc::clone(&faults));
         tokio::spawn(async move {
@@ -108,7 +116,9 @@ async fn gold_is_published_once_however_the_store_fails() {
         let Ok(gold) = Gold::open(faulty, clock(), "sums", schema()).await else { continue };
         loop {
             match gold.publish(&rows, 3).await {
-                Ok(published) => break assert!(matches!(published, Published::Committed { version: 1 } | Published::Unchanged)),
+                Ok(published) => {
+                    break assert!(matches!(published, Published::Committed { version: 1 } | Published::Unchanged));
+                }
                 Err(error) => assert!(matches!(error, TableError::Store { .. }), "{error}"),
             }
         }

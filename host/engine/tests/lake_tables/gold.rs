@@ -15,11 +15,14 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::json;
 use testkit::rows::{batch, descriptor, output};
 
-use super::support::{clock, lines, memory, parts};
+use super::support::{Stalling, clock, files_written, lines, memory, parts};
 
 fn sums() -> Descriptor {
     let mut sums = descriptor("aggregate-sums", "1.0.0");
-    sums.output = vec![output("group", ColumnType::Scalar(ScalarType::Utf8)), output("total", ColumnType::Scalar(ScalarType::Int64))];
+    sums.output = vec![
+        output("group", ColumnType::Scalar(ScalarType::Utf8)),
+        output("total", ColumnType::Scalar(ScalarType::Int64)),
+    ];
     sums
 }
 
@@ -74,10 +77,12 @@ async fn another_result_of_the_same_silver_version_is_a_changed_plugin_and_wins(
 async fn of_racing_publishers_the_newest_silver_version_stands() {
     let store = memory();
     open(&store).await;
+    let start = Arc::new(tokio::sync::Barrier::new(16));
     let publish = |version: i64| {
-        let store = Arc::clone(&store);
+        let (store, start) = (Arc::clone(&store), Arc::clone(&start));
         tokio::spawn(async move {
             let gold = open(&store).await;
+            start.wait().await;
             gold.publish(&rows(version), version).await.unwrap();
             gold.export().await.unwrap();
         })
@@ -88,9 +93,39 @@ async fn of_racing_publishers_the_newest_silver_version_stands() {
     assert_eq!(exported(&store).await, rows(16), "whoever wrote last looked again");
 }
 
+/// A publisher stalls before each of its calls in turn while another publishes what comes from a newer Silver version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_stalls_never_puts_the_older_table_back() {
+    let (mut finished, mut overtaken) = (false, 0);
+    let mut stops = 0..60;
+    while !finished {
+        let stop = stops.next().expect("a publish takes fewer calls");
+        let store = memory();
+        open(&store).await.publish(&rows(0), 0).await.unwrap();
+        let stalling = Stalling::over(&store);
+        let slow_store = Arc::clone(&stalling.store);
+        let slow = tokio::spawn(async move { open(&slow_store).await.publish(&rows(1), 1).await.unwrap() });
+        stalling.until_call(&slow, stop).await;
+        finished = slow.is_finished();
+        let fast = open(&store).await;
+        fast.publish(&rows(2), 2).await.unwrap();
+        stalling.until_call(&slow, u64::MAX).await;
+        let outcome = slow.await.unwrap();
+        assert!(
+            matches!(outcome, Published::Stale | Published::Committed { version: 2 }),
+            "{outcome:?} at call {stop}"
+        );
+        // Its file is there and its commit is not: it was overtaken between the two.
+        overtaken += usize::from(outcome == Published::Stale && files_written(&store).await == 3);
+        assert_eq!((fast.silver_version().await.unwrap(), fast.current().await.unwrap().unwrap()), (Some(2), rows(2)));
+    }
+    assert!(overtaken > 0, "no stop was between the work and its commit");
+}
+
 async fn exported(store: &Store) -> RecordBatch {
     let bytes = read(store.as_ref(), &Path::from("sums.parquet")).await.unwrap();
-    let batches: Result<Vec<_>, _> = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap().collect();
+    let batches: Result<Vec<_>, _> =
+        ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap().collect();
     arrow::compute::concat_batches(&sums().output_schema(), &batches.unwrap()).unwrap()
 }
 

@@ -17,7 +17,9 @@ use engine::lake::silver::bucket_of;
 
 /// What the script prints.
 fn python(arguments: &[&str]) -> Value {
-    let python = std::env::var("SLUICEBOX_TEST_PYTHON").expect("`SLUICEBOX_TEST_PYTHON` names a Python with deltalake, polars, duckdb and pyarrow");
+    let python = std::env::var("SLUICEBOX_TEST_PYTHON").expect(
+        "`SLUICEBOX_TEST_PYTHON` names no Python with the readers of tests/e2e/requirements.txt; run: cargo xtask test",
+    );
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/e2e/read_lake.py");
     let output = Command::new(python).arg(script).args(arguments).output().expect("the Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -31,12 +33,13 @@ fn folder(root: &Path, name: &str) -> (Store, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs SLUICEBOX_TEST_PYTHON"]
 async fn other_engines_read_both_layers() {
     let root = tempfile::tempdir().unwrap();
-    let ((silver_store, silver_path), (gold_store, gold_path)) = (folder(root.path(), "silver"), folder(root.path(), "gold"));
+    let ((silver_store, silver_path), (gold_store, gold_path)) =
+        (folder(root.path(), "silver"), folder(root.path(), "gold"));
     let silver = open(&silver_store, 4).await;
-    let docs: Vec<Doc> = ["a", "b/1999", "c d", "é", "zz+", "%41"].iter().map(|key| Doc { rows: 2, ..doc(key, 2, 0) }).collect();
+    let docs: Vec<Doc> =
+        ["a", "b/1999", "c d", "é", "zz+", "%41"].iter().map(|key| Doc { rows: 2, ..doc(key, 2, 0) }).collect();
     silver.upsert(&versions(&docs)).await.unwrap();
     silver.upsert(&versions(&[doc("a", 3, 0)])).await.unwrap();
 
@@ -59,7 +62,11 @@ async fn other_engines_read_both_layers() {
     assert_eq!(seen["bucket_pruning"]["rows"], seen["bucket_pruning"]["expected_rows"]);
     assert_eq!(seen["operations"], json!(["CREATE TABLE", "MERGE", "MERGE"]));
     for (column, ty) in [("stock", "int64"), ("made", "date32"), ("_bucket", "int32")] {
-        assert!(seen["columns"][column].as_str().unwrap().to_lowercase().contains(ty), "{column}: {}", seen["columns"][column]);
+        assert!(
+            seen["columns"][column].as_str().unwrap().to_lowercase().contains(ty),
+            "{column}: {}",
+            seen["columns"][column]
+        );
     }
     let seen = &facts["gold"]["all"];
     assert_eq!(seen["rows"], json!({ "deltalake": 12, "polars": 12, "duckdb": 12, "csv": 12 }), "{seen:#}");
@@ -69,12 +76,12 @@ async fn other_engines_read_both_layers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs SLUICEBOX_TEST_PYTHON"]
 async fn another_engine_s_rewrite_and_vacuum_change_nothing() {
     let root = tempfile::tempdir().unwrap();
     let (store, path) = folder(root.path(), "silver");
     let silver = open(&store, 2).await;
-    let mut docs: Vec<Doc> = (0..20).map(|at| Doc { line: 20 - at, rows: 1 + at % 2, ..doc(&format!("k{at:02}"), 1, 0) }).collect();
+    let mut docs: Vec<Doc> =
+        (0..20).map(|at| Doc { line: 20 - at, rows: 1 + at % 2, ..doc(&format!("k{at:02}"), 1, 0) }).collect();
     silver.upsert(&versions(&docs)).await.unwrap();
     silver.upsert(&versions(&[doc("k00", 2, 0)])).await.unwrap();
     docs.push(doc("k00", 2, 0));

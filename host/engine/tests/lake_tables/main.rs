@@ -1,7 +1,17 @@
 //! Silver and Gold as Delta tables: what they promise, held against a sequential model, in memory, on disk, under faults, and by other engines.
 //!
 //! Does not run roles or plugins.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a broken expectation is a failed test")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the disk tests need a disk, the readers of other makers a process, and a race a stopwatch"
+)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken expectation is a failed test"
+)]
 
 mod evolution;
 mod faults;

@@ -17,7 +17,8 @@ impl Model {
     pub(crate) fn of<'a>(docs: impl IntoIterator<Item = &'a Doc>) -> Self {
         let mut model = Model::default();
         for doc in docs {
-            let stands = model.0.get(&doc.key).is_some_and(|old| (old.ord(), old.source()) >= (doc.ord(), doc.source()));
+            let stands =
+                model.0.get(&doc.key).is_some_and(|old| (old.ord(), old.source()) >= (doc.ord(), doc.source()));
             if !stands {
                 model.0.insert(doc.key.clone(), doc.clone());
             }
@@ -38,7 +39,14 @@ fn expected_lines(doc: &Doc) -> Vec<String> {
     let made = versions([doc]);
     let meta = &made.meta[0];
     // Text of the tick as the table shows it: microseconds, in UTC.
-    let tail = format!("{} · {} · {} · {} · {}", meta.key, meta.ord, meta.seq.format("%Y-%m-%dT%H:%M:%S%.6fZ"), meta.source, meta.plugin);
+    let tail = format!(
+        "{} · {} · {} · {} · {}",
+        meta.key,
+        meta.ord,
+        meta.seq.format("%Y-%m-%dT%H:%M:%S%.6fZ"),
+        meta.source,
+        meta.plugin
+    );
     lines(&made.rows).into_iter().map(|line| format!("{line} · {tail}")).collect()
 }
 

@@ -122,7 +122,8 @@ async fn a_commit_names_partition_and_statistics() {
     let silver = open(&store, 4).await;
     silver.upsert(&versions(&[doc("a", 1, 0)])).await.unwrap();
     let entry = store.get(&Path::from("_delta_log/00000000000000000001.json")).await.unwrap().bytes().await.unwrap();
-    let actions: Vec<Value> = entry.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect();
+    let actions: Vec<Value> =
+        entry.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect();
     assert_eq!(actions[0]["commitInfo"]["operation"], "MERGE");
     let add = &actions[1]["add"];
     assert_eq!(add["partitionValues"]["_bucket"], bucket_of("a", buckets(4)).to_string());

@@ -4,6 +4,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -13,10 +14,13 @@ use engine::lake::silver::{RowMeta, Silver, Versions};
 use engine::seams::clock::Clock;
 use engine::seams::plugin::{ColumnType, Descriptor, ScalarType};
 use engine::seams::store::Store;
+use futures::TryStreamExt;
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use serde_json::{Value, json};
-use testkit::SimClock;
 use testkit::rows::{batch, descriptor, output};
+use testkit::{Faults, Faulty, SimClock};
+use tokio::task::JoinHandle;
 
 /// A clock that stands still.
 pub(crate) fn clock() -> Arc<dyn Clock> {
@@ -127,7 +131,8 @@ pub(crate) async fn open(store: &Store, count: u32) -> Silver {
 /// A batch as lines of text, one a row, null as `∅`.
 pub(crate) fn lines(rows: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::new().with_null("∅");
-    let columns: Vec<_> = rows.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+    let columns: Vec<_> =
+        rows.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
     let line = |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" · ");
     (0..rows.num_rows()).map(line).collect()
 }
@@ -144,4 +149,35 @@ pub(crate) async fn content(silver: &Silver) -> Vec<String> {
     }
     assert_eq!(found.len() as u64, snapshot.rows, "the snapshot counts the rows that are there");
     found
+}
+
+/// A store that stops before each of its calls until the clock moves on.
+pub(crate) struct Stalling {
+    pub(crate) store: Store,
+    clock: Arc<SimClock>,
+    faults: Arc<Faults>,
+}
+
+impl Stalling {
+    /// Over `inner`.
+    pub(crate) fn over(inner: &Store) -> Self {
+        let clock = SimClock::at("2026-03-01T04:00:00Z");
+        let faults = Arc::new(Faults::script([]).delayed(clock.clone(), Duration::from_secs(60)));
+        let store: Store = Faulty::<dyn ObjectStore>::new(Arc::clone(inner), Arc::clone(&faults));
+        Stalling { store, clock, faults }
+    }
+
+    /// Lets `work` go on until it stands before one more call than `calls`, or is done.
+    pub(crate) async fn until_call<T>(&self, work: &JoinHandle<T>, calls: u64) {
+        while self.faults.calls() <= calls && !work.is_finished() {
+            self.clock.advance(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// How many data files were ever written, those that no commit names among them.
+pub(crate) async fn files_written(store: &Store) -> usize {
+    let all: Vec<_> = store.list(None).try_collect().await.unwrap();
+    all.iter().filter(|object| object.location.as_ref().ends_with(".parquet")).count()
 }

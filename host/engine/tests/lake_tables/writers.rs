@@ -11,7 +11,7 @@ use futures::future::try_join_all;
 use object_store::local::LocalFileSystem;
 
 use super::model::{Model, shuffle};
-use super::support::{Doc, buckets, content, doc, memory, open, versions};
+use super::support::{Doc, Stalling, buckets, content, doc, files_written, memory, open, versions};
 
 const WRITERS: u32 = 8;
 const BUCKETS: u32 = 8;
@@ -68,7 +68,9 @@ fn apart(each: usize) -> Vec<Vec<Doc>> {
 /// For each writer the same keys, each in versions of its own, in an order of its own.
 fn together(each: u32) -> Vec<Vec<Doc>> {
     let mine = |writer: u32| {
-        let mut docs: Vec<Doc> = (0..each).map(|at| Doc { line: writer, ..doc(&format!("part-{}", at % 5), 1 + at % 9, writer % 3) }).collect();
+        let mut docs: Vec<Doc> = (0..each)
+            .map(|at| Doc { line: writer, ..doc(&format!("part-{}", at % 5), 1 + at % 9, writer % 3) })
+            .collect();
         shuffle(&mut docs, u64::from(writer) + 7);
         docs
     };
@@ -99,6 +101,36 @@ async fn writers_of_different_buckets_on_disk() {
 async fn writers_of_the_same_buckets_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     race(&disk(&folder), together(12)).await.report("disk, same buckets");
+}
+
+/// A writer stalls before each of its calls in turn while another commits to the same bucket and to another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_stalls_loses_nothing_of_others() {
+    let (mut finished, mut redone) = (false, 0);
+    let mut stops = 0..60;
+    while !finished {
+        let stop = stops.next().expect("an upsert takes fewer calls");
+        let store = memory();
+        let before = [doc("a", 1, 0), doc("b", 1, 0)];
+        open(&store, 1).await.upsert(&versions(&before)).await.unwrap();
+        let stalling = Stalling::over(&store);
+        let slow_store = Arc::clone(&stalling.store);
+        let mine = [doc("a", 2, 0), doc("b", 2, 0), doc("c", 1, 0)];
+        let call = versions(&mine);
+        let slow = tokio::spawn(async move { open(&slow_store, 1).await.upsert(&call).await.unwrap() });
+        stalling.until_call(&slow, stop).await;
+        finished = slow.is_finished();
+        let theirs = [doc("a", 3, 0), doc("d", 1, 0)];
+        open(&store, 1).await.upsert(&versions(&theirs)).await.unwrap();
+        stalling.until_call(&slow, u64::MAX).await;
+        let done = slow.await.unwrap();
+        assert_eq!(done.written + done.superseded, 3, "{done:?}");
+        // Two commits of others and its own make three files; a fourth is work that was overtaken and done again.
+        redone += usize::from(files_written(&store).await == 4);
+        let all = before.iter().chain(&mine).chain(&theirs);
+        assert_eq!(content(&open(&store, 1).await).await, Model::of(all).content(1), "stalled at call {stop}");
+    }
+    assert!(redone > 0, "no stop was between the work and its commit");
 }
 
 fn disk(folder: &tempfile::TempDir) -> Store {

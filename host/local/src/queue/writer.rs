@@ -2,7 +2,6 @@
 //!
 //! Does not know what the requests do. Nobody is answered before the transaction that holds his request is on disk.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use rusqlite::{Connection, Result, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::ledger;
+use crate::store::make_folder;
 
 /// How long a transaction waits for those of other processes.
 const BUSY: Duration = Duration::from_secs(30);
@@ -123,8 +123,9 @@ fn ended() -> QueueError {
 /// Opens the file, made ready for several processes and for a loss of power.
 fn connect(path: &Path) -> Result<Connection, String> {
     let shown = path.display();
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|error| format!("cannot create folder `{}`: {error}", folder.display()))?;
+    // SQLite syncs the names of the files that it makes, but not that of the folder.
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        make_folder(folder).map_err(|error| error.to_string())?;
     }
     let mut db = Connection::open(path).map_err(|error| format!("cannot open `{shown}`: {error}"))?;
     let version = prepare(&mut db).map_err(|error| format!("cannot use `{shown}` as a queue: {error}"))?;

@@ -13,17 +13,23 @@ use crate::fault::host_fault;
 
 /// The `fields` of `batch`, found by name.
 pub(crate) fn batch_of(batch: &RecordBatch, fields: &[InputField]) -> Result<wit::Batch, Fault> {
-    let rows = u32::try_from(batch.num_rows()).map_err(|_| host_fault(format!("batch of {} rows is too long", batch.num_rows())))?;
+    let rows = u32::try_from(batch.num_rows())
+        .map_err(|_| host_fault(format!("batch of {} rows is too long", batch.num_rows())))?;
     let mut columns = Vec::with_capacity(fields.len());
     let mut children = Vec::new();
     for field in fields {
-        let array = batch.column_by_name(&field.name).ok_or_else(|| host_fault(format!("there is no column `{}`, which the plugin reads", field.name)))?;
+        let array = batch
+            .column_by_name(&field.name)
+            .ok_or_else(|| host_fault(format!("there is no column `{}`, which the plugin reads", field.name)))?;
         if !is_of(array.data_type(), field.ty) {
             let message = format!("column `{}` is {}, the plugin reads {}", field.name, array.data_type(), field.ty);
             return Err(host_fault(message));
         }
         if !field.nullable && array.null_count() > 0 {
-            return Err(host_fault(format!("column `{}` holds nulls, the plugin expects a value in every row", field.name)));
+            return Err(host_fault(format!(
+                "column `{}` holds nulls, the plugin expects a value in every row",
+                field.name
+            )));
         }
         let validity = array.nulls().filter(|nulls| nulls.null_count() > 0).map(validity);
         let values = match field.ty {
@@ -56,7 +62,9 @@ fn is_of(found: &DataType, ty: ColumnType) -> bool {
 
 fn is_scalar(found: &DataType, scalar: ScalarType) -> bool {
     match (scalar, found) {
-        (ScalarType::Timestamp, DataType::Timestamp(TimeUnit::Microsecond, Some(zone))) => matches!(zone.as_ref(), "UTC" | "+00:00" | "Z"),
+        (ScalarType::Timestamp, DataType::Timestamp(TimeUnit::Microsecond, Some(zone))) => {
+            matches!(zone.as_ref(), "UTC" | "+00:00" | "Z")
+        }
         (scalar, found) => *found == scalar.arrow(),
     }
 }
@@ -68,7 +76,9 @@ fn values(scalar: ScalarType, array: &dyn Array) -> wit::Values {
         ScalarType::Int64 => wit::Values::Int64(array.as_primitive::<Int64Type>().values().to_vec()),
         ScalarType::Float64 => wit::Values::Float64(array.as_primitive::<Float64Type>().values().to_vec()),
         ScalarType::Date32 => wit::Values::Date32(array.as_primitive::<Date32Type>().values().to_vec()),
-        ScalarType::Timestamp => wit::Values::Timestamp(array.as_primitive::<TimestampMicrosecondType>().values().to_vec()),
+        ScalarType::Timestamp => {
+            wit::Values::Timestamp(array.as_primitive::<TimestampMicrosecondType>().values().to_vec())
+        }
         ScalarType::Utf8 => wit::Values::Utf8(text(array)),
         ScalarType::Json => wit::Values::Json(text(array)),
     }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
 use arrow::datatypes::{Field as ArrowField, Int64Type, Schema};
 use engine::seams::plugin::{Descriptor, Field};
 
@@ -21,20 +24,28 @@ const TYPES: [(&str, ColumnType); 8] = [
 ];
 
 fn fields() -> Vec<InputField> {
-    let field = |(name, ty): (&str, ColumnType)| InputField { name: name.into(), pointer: String::new(), ty, nullable: true };
+    let field =
+        |(name, ty): (&str, ColumnType)| InputField { name: name.into(), pointer: String::new(), ty, nullable: true };
     TYPES.map(field).to_vec()
 }
 
 fn descriptor() -> Descriptor {
     let field = |(name, ty): (&str, ColumnType)| Field { name: name.into(), ty, nullable: true };
-    Descriptor { name: "p".into(), version: "1.0.0".into(), input: fields(), output: TYPES.map(field).to_vec(), config_schema: String::new() }
+    Descriptor {
+        name: "p".into(),
+        version: "1.0.0".into(),
+        input: fields(),
+        output: TYPES.map(field).to_vec(),
+        config_schema: String::new(),
+    }
 }
 
 fn batch() -> RecordBatch {
     let rows = 100_i32;
     let some = |row: i32| row % 3 != 1;
     let ints = || (0..rows).map(|row| some(row).then_some(i64::from(row)));
-    let lists = (0..rows).map(|row| some(row).then(|| (0..row % 4).map(|item| Some(i64::from(item + row))).collect::<Vec<_>>()));
+    let lists = (0..rows)
+        .map(|row| some(row).then(|| (0..row % 4).map(|item| Some(i64::from(item + row))).collect::<Vec<_>>()));
     let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(lists);
     let item = Arc::new(ArrowField::new("element", DataType::Int64, false));
     let lists = ListArray::new(item, lists.offsets().clone(), lists.values().clone(), lists.nulls().cloned());
@@ -73,7 +84,9 @@ fn so_does_every_slice_of_it() {
 
 #[test]
 fn columns_are_found_by_name_and_their_types_compared() {
-    let wanted = |name: &str, ty: ScalarType, nullable| vec![InputField { name: name.into(), pointer: String::new(), ty: ColumnType::Scalar(ty), nullable }];
+    let wanted = |name: &str, ty: ScalarType, nullable| {
+        vec![InputField { name: name.into(), pointer: String::new(), ty: ColumnType::Scalar(ty), nullable }]
+    };
     let message = |fields: Vec<InputField>| batch_of(&batch(), &fields).unwrap_err().message;
     assert!(message(wanted("z", ScalarType::Int64, true)).contains("no column `z`"));
     assert!(message(wanted("i", ScalarType::Float64, true)).contains("column `i` is Int64, the plugin reads float64"));

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StringArray,
-    TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, RecordBatch, RecordBatchOptions,
+    StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{Field as ArrowField, SchemaRef};
@@ -22,17 +22,24 @@ pub(crate) fn record_batch(batch: wit::Batch, fields: &[Field], schema: &SchemaR
     let lists = fields.iter().filter(|field| matches!(field.ty, ColumnType::List(_))).count();
     let expected = fields.len() + lists;
     if batch.columns.len() != expected {
-        let message = format!("plugin returned {} columns, expected {expected} ({} fields, {lists} of them lists)", batch.columns.len(), fields.len());
+        let message = format!(
+            "plugin returned {} columns, expected {expected} ({} fields, {lists} of them lists)",
+            batch.columns.len(),
+            fields.len()
+        );
         return Err(bad_output("P171", message));
     }
     let mut columns: Vec<Option<wit::Column>> = batch.columns.into_iter().map(Some).collect();
     let mut arrays = Vec::with_capacity(fields.len());
     for (index, field) in fields.iter().enumerate() {
         let array = column(field, rows, index, fields.len(), &mut columns);
-        arrays.push(array.map_err(|wrong| bad_output(wrong.code, format!("plugin returned column `{}` wrongly: {}", field.name, wrong.text)))?);
+        arrays.push(array.map_err(|wrong| {
+            bad_output(wrong.code, format!("plugin returned column `{}` wrongly: {}", field.name, wrong.text))
+        })?);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options).map_err(|error| host_fault(format!("checked columns make no batch: {error}")))
+    RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)
+        .map_err(|error| host_fault(format!("checked columns make no batch: {error}")))
 }
 
 /// What is wrong with a column.
@@ -45,7 +52,13 @@ fn wrong(text: impl Into<String>) -> Wrong {
     Wrong { code: "P171", text: text.into() }
 }
 
-fn column(field: &Field, rows: usize, index: usize, first_child: usize, columns: &mut [Option<wit::Column>]) -> Result<ArrayRef, Wrong> {
+fn column(
+    field: &Field,
+    rows: usize,
+    index: usize,
+    first_child: usize,
+    columns: &mut [Option<wit::Column>],
+) -> Result<ArrayRef, Wrong> {
     let column = take(columns, index)?;
     let nulls = validity(column.validity, rows)?;
     if !field.nullable {
@@ -56,16 +69,21 @@ fn column(field: &Field, rows: usize, index: usize, first_child: usize, columns:
         (ColumnType::List(item), wit::Values::ListOf(list)) => {
             let child = list.child as usize;
             if child < first_child {
-                return Err(wrong(format!("its items are column {child}, expected one behind the {first_child} fields")));
+                return Err(wrong(format!(
+                    "its items are column {child}, expected one behind the {first_child} fields"
+                )));
             }
             let offsets = offsets(list.offsets, rows)?;
             let items = take(columns, child)?;
             let count = offsets.last().copied().unwrap_or_default();
             let count = usize::try_from(count).map_err(|_| wrong("its offsets are negative"))?;
-            all_present(validity(items.validity, count)?.as_ref()).map_err(|inner| wrong(format!("items: {}", inner.text)))?;
-            let items = array(item, items.values, count, None).map_err(|inner| Wrong { text: format!("items: {}", inner.text), ..inner })?;
+            all_present(validity(items.validity, count)?.as_ref())
+                .map_err(|inner| wrong(format!("items: {}", inner.text)))?;
+            let items = array(item, items.values, count, None)
+                .map_err(|inner| Wrong { text: format!("items: {}", inner.text), ..inner })?;
             let item_field = Arc::new(ArrowField::new("element", item.arrow(), false));
-            let list = ListArray::try_new(item_field, offsets, items, nulls).map_err(|error| wrong(error.to_string()))?;
+            let list =
+                ListArray::try_new(item_field, offsets, items, nulls).map_err(|error| wrong(error.to_string()))?;
             Ok(Arc::new(list))
         }
         (ty, values) => Err(mismatch(&ty.to_string(), &values)),
@@ -74,7 +92,9 @@ fn column(field: &Field, rows: usize, index: usize, first_child: usize, columns:
 
 fn take(columns: &mut [Option<wit::Column>], index: usize) -> Result<wit::Column, Wrong> {
     let count = columns.len();
-    let slot = columns.get_mut(index).ok_or_else(|| wrong(format!("its items are column {index}, but there are {count} columns")))?;
+    let slot = columns
+        .get_mut(index)
+        .ok_or_else(|| wrong(format!("its items are column {index}, but there are {count} columns")))?;
     slot.take().ok_or_else(|| wrong(format!("its items are column {index}, which belongs to another column")))
 }
 
@@ -115,7 +135,9 @@ fn offsets(offsets: Vec<i32>, rows: usize) -> Result<OffsetBuffer<i32>, Wrong> {
 
 fn array(ty: ScalarType, values: wit::Values, rows: usize, nulls: Option<NullBuffer>) -> Result<ArrayRef, Wrong> {
     Ok(match (ty, values) {
-        (ScalarType::Boolean, wit::Values::Boolean(bits)) => Arc::new(BooleanArray::new(bitmap(bits, rows, "it")?, nulls)),
+        (ScalarType::Boolean, wit::Values::Boolean(bits)) => {
+            Arc::new(BooleanArray::new(bitmap(bits, rows, "it")?, nulls))
+        }
         (ScalarType::Int64, wit::Values::Int64(values)) => {
             Arc::new(Int64Array::try_new(counted(values, rows)?, nulls).map_err(|error| wrong(error.to_string()))?)
         }
@@ -128,7 +150,8 @@ fn array(ty: ScalarType, values: wit::Values, rows: usize, nulls: Option<NullBuf
             Arc::new(Date32Array::try_new(counted(values, rows)?, nulls).map_err(|error| wrong(error.to_string()))?)
         }
         (ScalarType::Timestamp, wit::Values::Timestamp(values)) => {
-            let array = TimestampMicrosecondArray::try_new(counted(values, rows)?, nulls).map_err(|error| wrong(error.to_string()))?;
+            let array = TimestampMicrosecondArray::try_new(counted(values, rows)?, nulls)
+                .map_err(|error| wrong(error.to_string()))?;
             Arc::new(array.with_timezone("UTC"))
         }
         (ScalarType::Utf8, wit::Values::Utf8(text)) => Arc::new(strings(text, rows, nulls)?),
@@ -152,7 +175,9 @@ fn counted<T: arrow::datatypes::ArrowNativeType>(values: Vec<T>, rows: usize) ->
 fn all_finite(values: &[f64], nulls: Option<&NullBuffer>) -> Result<(), Wrong> {
     let present = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
     match values.iter().enumerate().find(|(row, value)| !value.is_finite() && present(*row)) {
-        Some((row, value)) => Err(wrong(format!("row {row} is {value}, expected a finite number (return null where there is none)"))),
+        Some((row, value)) => {
+            Err(wrong(format!("row {row} is {value}, expected a finite number (return null where there is none)")))
+        }
         None => Ok(()),
     }
 }
@@ -161,7 +186,10 @@ fn strings(text: wit::Text, rows: usize, nulls: Option<NullBuffer>) -> Result<St
     let offsets = offsets(text.offsets, rows)?;
     let used = offsets.last().copied().unwrap_or_default();
     if usize::try_from(used) != Ok(text.bytes.len()) {
-        return Err(wrong(format!("its last offset is {used}, expected {}, the number of its bytes", text.bytes.len())));
+        return Err(wrong(format!(
+            "its last offset is {used}, expected {}, the number of its bytes",
+            text.bytes.len()
+        )));
     }
     if let Some(at) = text.bytes.iter().position(|byte| *byte == 0) {
         return Err(wrong(format!("row {} holds a NUL character", row_at(&offsets, at))));

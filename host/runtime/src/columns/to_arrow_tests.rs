@@ -1,6 +1,5 @@
 //! Every way in which returned columns can be wrong.
 
-
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use engine::seams::plugin::Descriptor;
@@ -12,7 +11,13 @@ fn field(ty: ColumnType, nullable: bool) -> Field {
 }
 
 fn take_over(fields: Vec<Field>, rows: u32, columns: Vec<wit::Column>) -> Result<RecordBatch, Fault> {
-    let descriptor = Descriptor { name: "p".into(), version: "1.0.0".into(), input: Vec::new(), output: fields, config_schema: String::new() };
+    let descriptor = Descriptor {
+        name: "p".into(),
+        version: "1.0.0".into(),
+        input: Vec::new(),
+        output: fields,
+        config_schema: String::new(),
+    };
     record_batch(wit::Batch { rows, columns }, &descriptor.output, &descriptor.output_schema())
 }
 
@@ -26,7 +31,10 @@ fn text(offsets: &[i32], bytes: &[u8]) -> wit::Text {
 
 #[test]
 fn lists_and_nulls_arrive() {
-    let list = wit::Column { validity: Some(vec![0b101]), values: wit::Values::ListOf(wit::ListValues { offsets: vec![0, 2, 2, 3], child: 1 }) };
+    let list = wit::Column {
+        validity: Some(vec![0b101]),
+        values: wit::Values::ListOf(wit::ListValues { offsets: vec![0, 2, 2, 3], child: 1 }),
+    };
     let items = column(wit::Values::Int64(vec![1, 2, 3]));
     let batch = take_over(vec![field(ColumnType::List(ScalarType::Int64), true)], 3, vec![list, items]).unwrap();
     let array = batch.column(0).as_list::<i32>();
@@ -39,7 +47,12 @@ fn lists_and_nulls_arrive() {
 fn an_int_column_is_taken_over_without_a_copy() {
     let values = vec![1_i64, 2, 3];
     let place = values.as_ptr();
-    let batch = take_over(vec![field(ColumnType::Scalar(ScalarType::Int64), false)], 3, vec![column(wit::Values::Int64(values))]).unwrap();
+    let batch = take_over(
+        vec![field(ColumnType::Scalar(ScalarType::Int64), false)],
+        3,
+        vec![column(wit::Values::Int64(values))],
+    )
+    .unwrap();
     assert_eq!(batch.column(0).as_primitive::<Int64Type>().values().as_ptr(), place);
 }
 
@@ -84,7 +97,11 @@ fn what_is_wrong_is_named() {
     ];
     for ((field, columns), code, part) in cases {
         let fault = take_over(vec![field], 2, columns).expect_err(part);
-        assert!(fault.message.contains(part) && fault.message.contains(if columns_named(part) { "`c`" } else { "" }), "{}", fault.message);
+        assert!(
+            fault.message.contains(part) && fault.message.contains(if columns_named(part) { "`c`" } else { "" }),
+            "{}",
+            fault.message
+        );
         assert_eq!(fault.code, code, "{}", fault.message);
     }
 }
@@ -96,7 +113,10 @@ fn columns_named(part: &str) -> bool {
 #[test]
 fn two_lists_cannot_share_their_items() {
     let list = || column(wit::Values::ListOf(wit::ListValues { offsets: vec![0, 1], child: 2 }));
-    let fields = vec![field(ColumnType::List(ScalarType::Int64), false), Field { name: "d".into(), ..field(ColumnType::List(ScalarType::Int64), false) }];
+    let fields = vec![
+        field(ColumnType::List(ScalarType::Int64), false),
+        Field { name: "d".into(), ..field(ColumnType::List(ScalarType::Int64), false) },
+    ];
     let items = || column(wit::Values::Int64(vec![1]));
     let fault = take_over(fields, 1, vec![list(), list(), items(), items()]).unwrap_err();
     assert!(fault.message.contains("belongs to another column"), "{}", fault.message);

@@ -54,11 +54,12 @@ impl Paths {
         if !(whole.starts_with('{') && whole.ends_with('}')) {
             return Err("document is not a JSON object".to_owned());
         }
-        self.put(&Cow::Borrowed(whole), found);
-        self.in_object(to_object_iter(whole), found).map_err(|error| format!("document is not JSON: {}", first_line(&error)))
+        self.put(Cow::Borrowed(whole), found);
+        self.in_object(to_object_iter(whole), found)
+            .map_err(|error| format!("document is not JSON: {}", first_line(&error)))
     }
 
-    fn put<'d>(&self, raw: &Cow<'d, str>, found: &mut [Option<Cow<'d, str>>]) {
+    fn put<'d>(&self, raw: Cow<'d, str>, found: &mut [Option<Cow<'d, str>>]) {
         for field in &self.leaves {
             if let Some(slot) = found.get_mut(*field) {
                 *slot = Some(raw.clone());
@@ -68,7 +69,7 @@ impl Paths {
 
     fn in_value<'d>(&self, value: LazyValue<'d>, found: &mut [Option<Cow<'d, str>>]) -> Result<(), sonic_rs::Error> {
         if !self.leaves.is_empty() {
-            self.put(&value.as_raw_cow(), found);
+            self.put(value.as_raw_cow(), found);
         }
         if self.children.is_empty() {
             return Ok(());
@@ -81,7 +82,11 @@ impl Paths {
 
     /// Looks first where the last hit lets the next be expected: documents of one source have their keys in one order, and so have
     /// many descriptors.
-    fn in_object<'d>(&self, entries: ObjectJsonIter<'d>, found: &mut [Option<Cow<'d, str>>]) -> Result<(), sonic_rs::Error> {
+    fn in_object<'d>(
+        &self,
+        entries: ObjectJsonIter<'d>,
+        found: &mut [Option<Cow<'d, str>>],
+    ) -> Result<(), sonic_rs::Error> {
         let (before, mut next) = (&self.children, 0);
         let mut seen = Seen::of(before.len());
         for entry in entries {
@@ -109,7 +114,8 @@ impl Paths {
     /// A key that is a number without leading zeros is an array's index.
     fn in_array<'d>(&self, value: LazyValue<'d>, found: &mut [Option<Cow<'d, str>>]) -> Result<(), sonic_rs::Error> {
         let Some(items) = value.into_array_iter() else { return Ok(()) };
-        let wanted: Vec<(usize, &Paths)> = self.children.iter().filter_map(|child| Some((array_index(&child.key)?, &child.paths))).collect();
+        let wanted: Vec<(usize, &Paths)> =
+            self.children.iter().filter_map(|child| Some((array_index(&child.key)?, &child.paths))).collect();
         let Some(last) = wanted.iter().map(|(index, _)| *index).max() else { return Ok(()) };
         for (index, item) in items.enumerate().take_while(|(index, _)| *index <= last) {
             let item = item?;

@@ -13,32 +13,32 @@ use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
 /// A runtime of two guest threads, without a cache.
-pub fn plugins() -> WasmPlugins {
+pub(crate) fn plugins() -> WasmPlugins {
     WasmPlugins::new(Options { cache_dir: None, guest_threads: 2 }).unwrap()
 }
 
 /// A configuration under the default limits.
-pub fn grants(config: &str) -> Grants {
+pub(crate) fn grants(config: &str) -> Grants {
     Grants { config: config.to_owned(), limits: Limits::default() }
 }
 
 /// The bytes of a built component.
-pub fn component(path: impl AsRef<Path>) -> Bytes {
+pub(crate) fn component(path: impl AsRef<Path>) -> Bytes {
     std::fs::read(path).unwrap().into()
 }
 
 /// Documents `{"n": N}`.
-pub fn numbers(numbers: impl IntoIterator<Item = i64>) -> Vec<Bytes> {
+pub(crate) fn numbers(numbers: impl IntoIterator<Item = i64>) -> Vec<Bytes> {
     numbers.into_iter().map(|n| Bytes::from(format!("{{\"n\":{n}}}"))).collect()
 }
 
 /// A fault as one text, for assertions.
-pub fn said(fault: &Fault) -> String {
+pub(crate) fn said(fault: &Fault) -> String {
     format!("[{}] {:?}: {}", fault.code, fault.kind, fault.message)
 }
 
 /// A component of `world` from a core module in text, which says exactly what each export does.
-pub fn from_text(world: &str, module: &str) -> Bytes {
+pub(crate) fn from_text(world: &str, module: &str) -> Bytes {
     let mut wasm = wat::parse_str(module).unwrap();
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit"))).unwrap();
@@ -49,7 +49,7 @@ pub fn from_text(world: &str, module: &str) -> Bytes {
 
 /// A cleaner whose parts are given: its memory's limits, and what is put beside the exports. `describe` returns the record at address
 /// 1024, which names itself `wat` and has one output column `n`.
-pub fn cleaner_text(memory: &str, more: &str, clean: &str) -> Bytes {
+pub(crate) fn cleaner_text(memory: &str, more: &str, clean: &str) -> Bytes {
     from_text(
         "cleaner",
         &format!(

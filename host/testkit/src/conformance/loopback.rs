@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use flate2::Compression;
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
 /// Bytes of `/huge` and, decoded, of `/bomb`: enough to be noticed if somebody held them.
-pub const HUGE: u64 = 1 << 30;
+pub const HUGE: u64 = 256 << 20;
 
 /// The server; it stops when it is dropped.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ async fn answer(stream: &mut TcpStream, path: &str, head: &str) -> std::io::Resu
         "/latin1" => whole(stream, "200 OK", "content-type: text/plain; charset=iso-8859-1\r\n", b"caf\xe9").await,
         "/gzip" => whole(stream, "200 OK", "content-encoding: gzip\r\n", &zipped(b"unzipped", 1)).await,
         "/bad-gzip" => whole(stream, "200 OK", "content-encoding: gzip\r\n", b"this is no gzip").await,
-        "/bomb" => whole(stream, "200 OK", "content-encoding: gzip\r\n", &zipped(&[0; 1 << 20], HUGE >> 20)).await,
+        "/bomb" => whole(stream, "200 OK", "content-encoding: gzip\r\n", bomb()).await,
         "/thousand" => whole(stream, "200 OK", "", &[b'x'; 1000]).await,
         "/thousand-chunked" => chunked(stream, 10).await,
         "/huge" => chunked(stream, HUGE / 100).await,
@@ -127,6 +127,12 @@ async fn slow(stream: &mut TcpStream) -> std::io::Result<()> {
         stream.write_all(b"x").await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Zipped once: that takes longer than to send it.
+fn bomb() -> &'static [u8] {
+    static BOMB: OnceLock<Vec<u8>> = OnceLock::new();
+    BOMB.get_or_init(|| zipped(&[0; 1 << 20], HUGE >> 20))
 }
 
 fn zipped(part: &[u8], times: u64) -> Vec<u8> {

@@ -4,9 +4,8 @@
 //! field that was is the caller's part. Scores are whole thousandths, so that a mean does not depend
 //! on the order of its terms.
 
-use serde::Deserialize;
+use super::ratings::Known;
 use sluicebox_sdk::{Date, JsonRef, Refusal};
-use std::borrow::Cow;
 
 /// The text, unless it is one of OMDb's ways to say that there is none.
 pub(super) fn present(text: Option<&str>) -> Option<&str> {
@@ -32,8 +31,8 @@ fn year(text: &str) -> Option<i64> {
 
 /// `14 Oct 1994`.
 pub(super) fn day(text: &str) -> Option<Date> {
-    let (day, rest) = text.split_once(' ')?;
-    let (name, number) = rest.split_once(' ')?;
+    let (day, rest) = cut(text, b' ')?;
+    let (name, number) = cut(rest, b' ')?;
     let &[first, second, third] = name.as_bytes() else { return None };
     let month = match &[first | 0x20, second | 0x20, third | 0x20] {
         b"jan" => 1,
@@ -62,12 +61,12 @@ pub(super) fn minutes(text: &str) -> Option<i64> {
     let minutes = match only_minutes {
         Some(minutes) => minutes,
         None => {
-            let (hours, rest) = text.split_once('h')?;
+            let (hours, rest) = cut(text, b'h')?;
             let minutes = match rest.trim_ascii_start() {
                 "" => 0,
                 rest => count(rest.strip_suffix("min")?.trim_ascii_end())?,
             };
-            count(hours.trim_ascii_end())?.checked_mul(60)?.checked_add(minutes)?
+            digits(hours.trim_ascii_end()).filter(|hours| *hours < 1000)? * 60 + minutes
         }
     };
     (minutes > 0).then_some(minutes)
@@ -75,24 +74,44 @@ pub(super) fn minutes(text: &str) -> Option<i64> {
 
 /// `2,900,000`: digits, in groups of three if in groups at all.
 pub(super) fn count(text: &str) -> Option<i64> {
-    let mut number: i64 = 0;
-    let mut group = 0;
-    let mut groups = 0;
+    if text.len() > MOST_DIGITS {
+        return None;
+    }
+    let (mut number, mut in_group, mut commas) = (0, 0, 0);
     for byte in text.bytes() {
         match byte {
             b'0'..=b'9' => {
-                number = number.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?;
-                group += 1;
+                number = number * 10 + i64::from(byte - b'0');
+                in_group += 1;
             }
-            b',' if group == 3 || (groups == 0 && matches!(group, 1 | 2)) => {
-                groups += 1;
-                group = 0;
+            b',' if in_group == 3 || (commas == 0 && (1..3).contains(&in_group)) => {
+                commas += 1;
+                in_group = 0;
             }
             _ => return None,
         }
     }
-    let ends_well = if groups == 0 { group > 0 } else { group == 3 };
-    ends_well.then_some(number)
+    let complete = if commas == 0 { in_group > 0 } else { in_group == 3 };
+    complete.then_some(number)
+}
+
+/// So many digits always fit an `i64`. Checking the length once spares an overflow check a digit, which
+/// is a multiplication of 128 bits where the machine has only 64.
+const MOST_DIGITS: usize = 18;
+
+/// A number of digits only.
+fn digits(text: &str) -> Option<i64> {
+    if text.is_empty() || text.len() > MOST_DIGITS {
+        return None;
+    }
+    let mut number: i64 = 0;
+    for byte in text.bytes() {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        number = number * 10 + i64::from(byte - b'0');
+    }
+    Some(number)
 }
 
 /// `$28,767,189`.
@@ -114,7 +133,7 @@ pub(super) fn rating(text: &str) -> Option<i64> {
 fn score(text: &str) -> Option<i64> {
     match text.strip_suffix('%') {
         Some(percent) => share(percent, "100"),
-        None => text.split_once('/').and_then(|(part, whole)| share(part, whole)),
+        None => cut(text, b'/').and_then(|(part, whole)| share(part, whole)),
     }
 }
 
@@ -126,9 +145,13 @@ fn share(part: &str, whole: &str) -> Option<i64> {
 
 /// A number below a million with at most three decimals, times a thousand.
 fn thousandths(text: &str) -> Option<i64> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-    let places = [100, 10, 1];
-    let scale = places.get(decimals.len().checked_sub(1)?)?;
+    let (whole, decimals) = cut(text, b'.').unwrap_or((text, "0"));
+    let scale = match decimals.len() {
+        1 => 100,
+        2 => 10,
+        3 => 1,
+        _ => return None,
+    };
     let whole = digits(whole).filter(|whole| *whole < 1_000_000)?;
     Some(whole * 1000 + digits(decimals)? * scale)
 }
@@ -150,56 +173,61 @@ pub(super) struct Scores {
 impl Scores {
     /// Reads the list of `Ratings`.
     pub(super) fn read(ratings: JsonRef<'_>) -> Result<Self, Refusal> {
-        let ratings: Vec<Rating<'_>> = ratings.parse().map_err(|_| {
+        let Known { imdb, rotten_tomatoes, metacritic } = ratings.parse().map_err(|_| {
             Refusal::reject(format!("`Ratings`: expected a list of `Source` and `Value`, got `{ratings}`"))
         })?;
-        let mut scores = Self::default();
-        for Rating { source, value } in &ratings {
-            let slot = match source.as_ref() {
-                "Internet Movie Database" => &mut scores.imdb,
-                "Rotten Tomatoes" => &mut scores.rotten_tomatoes,
-                "Metacritic" => &mut scores.metacritic,
-                _ => continue,
-            };
-            let Some(value) = present(Some(value)) else { continue };
-            *slot = Some(score(value).ok_or_else(|| {
-                Refusal::reject(format!("`Ratings`: expected `9.3/10`, `82/100` or `89%` from {source}, got `{value}`"))
-            })?);
-        }
-        Ok(scores)
+        Ok(Self {
+            imdb: one_score(imdb.as_deref())?,
+            rotten_tomatoes: one_score(rotten_tomatoes.as_deref())?,
+            metacritic: one_score(metacritic.as_deref())?,
+        })
     }
+}
+
+fn one_score(value: Option<&str>) -> Result<Option<i64>, Refusal> {
+    let Some(value) = present(value) else { return Ok(None) };
+    score(value)
+        .map(Some)
+        .ok_or_else(|| Refusal::reject(format!("`Ratings`: expected `9.3/10`, `82/100` or `89%`, got `{value}`")))
 }
 
 /// What a comma separates, each once. Commas in brackets separate nothing, and what stands in
 /// brackets at an end ("Stephen King (novel)") is no part of the name.
 pub(super) fn listed(text: Option<&str>) -> Vec<&str> {
     let Some(text) = present(text) else { return Vec::new() };
-    let mut items = Vec::with_capacity(4);
+    let mut names = Vec::with_capacity(4);
     let (mut start, mut depth) = (0, 0_u32);
     for (at, byte) in text.bytes().enumerate() {
         match byte {
             b'(' => depth += 1,
             b')' => depth = depth.saturating_sub(1),
             b',' if depth == 0 => {
-                add_name(&mut items, text.get(start..at));
+                add_name(&mut names, text.get(start..at));
                 start = at + 1;
             }
             _ => {}
         }
     }
-    add_name(&mut items, text.get(start..));
-    items
+    add_name(&mut names, text.get(start..));
+    names
 }
 
 fn add_name<'a>(names: &mut Vec<&'a str>, item: Option<&'a str>) {
     let Some(item) = present(item) else { return };
-    let name = match item.ends_with(')').then(|| item.split_once('(')).flatten() {
+    let name = match item.strip_suffix(')').and_then(|item| cut(item, b'(')) {
         Some((name, _)) => name.trim_ascii_end(),
         None => item,
     };
     if !name.is_empty() && !names.contains(&name) {
         names.push(name);
     }
+}
+
+/// What stands before and after the first such byte, which is ASCII. The texts are a few bytes long:
+/// a plain loop beats the search for long ones that `split_once` sets up.
+fn cut(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|other| other == byte)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// The one spelling of an age rating. `Open` says that none has been given yet.
@@ -209,18 +237,6 @@ pub(super) fn rated(text: Option<&str>) -> Option<&str> {
         rated if rated.eq_ignore_ascii_case("open") => None,
         rated => Some(rated),
     }
-}
-
-/// A number of digits only.
-fn digits(text: &str) -> Option<i64> {
-    let mut number: i64 = 0;
-    for byte in text.bytes() {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        number = number.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?;
-    }
-    (!text.is_empty()).then_some(number)
 }
 
 #[cfg(test)]
@@ -253,7 +269,7 @@ mod tests {
         assert_eq!(minutes("2 h 22 min"), Some(142));
         assert_eq!(minutes("2h"), Some(120));
         assert_eq!(minutes("1,440 min"), Some(1440));
-        for wrong in ["142", "0 min", "-5 min", "min", "two hours", "h 3 min", "9223372036854775807 h"] {
+        for wrong in ["142", "0 min", "-5 min", "min", "two hours", "h 3 min", "9223372036854775807 h", "1000 h"] {
             assert_eq!(minutes(wrong), None, "{wrong}");
         }
     }

@@ -125,6 +125,7 @@ impl<T: Fixed> ColumnBuilder for FixedBuilder<T> {
 
 /// The end of what has been written so far, as an offset.
 #[allow(clippy::expect_used, reason = "a batch beyond 2 GiB is beyond every memory limit: a trap names the record")]
+#[inline(always)]
 fn offset(end: usize) -> i32 {
     i32::try_from(end).expect("a column holds less than 2 GiB")
 }

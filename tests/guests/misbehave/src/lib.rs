@@ -6,7 +6,16 @@
 
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 
-#[allow(warnings, unsafe_code, missing_docs, clippy::all, clippy::panic, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#[allow(
+    warnings,
+    unsafe_code,
+    missing_docs,
+    clippy::all,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
 mod bindings {
     wit_bindgen::generate!({ path: "../../../wit", world: "cleaner" });
 }
@@ -33,13 +42,19 @@ impl lifecycle::Guest for Misbehave {
         lifecycle::Descriptor {
             name: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            input: vec![InputField { name: "n".to_owned(), pointer: "/n".to_owned(), type_: integer(), nullable: false }],
+            input: vec![InputField {
+                name: "n".to_owned(),
+                pointer: "/n".to_owned(),
+                type_: integer(),
+                nullable: false,
+            }],
             output: vec![
                 Field { name: "n".to_owned(), type_: integer(), nullable: false },
                 Field { name: "half".to_owned(), type_: ColumnType::Scalar(ScalarType::Float64), nullable: true },
                 Field { name: "text".to_owned(), type_: ColumnType::Scalar(ScalarType::Utf8), nullable: false },
             ],
-            config_schema: r#"{"type":"object","properties":{"mode":{"type":"string"},"on":{"type":"integer"}}}"#.to_owned(),
+            config_schema: r#"{"type":"object","properties":{"mode":{"type":"string"},"on":{"type":"integer"}}}"#
+                .to_owned(),
         }
     }
 

@@ -23,12 +23,18 @@ pub(crate) fn clean(mode: &str, numbers: &[i64]) -> Cleaned {
         "panic" => panic!("on purpose"),
         "recurse" => drop(black_box(recurse(black_box(1)))),
         "memory" => hoard(),
-        "log-flood" => (0..100_000).for_each(|line| log::write(log::Level::Info, &format!("line {line} {}", "x".repeat(90)))),
+        "log-flood" => {
+            (0..100_000).for_each(|line| log::write(log::Level::Info, &format!("line {line} {}", "x".repeat(90))))
+        }
         "log-long" => log::write(log::Level::Warn, &"x".repeat(20 << 20)),
         "log-escapes" => log::write(log::Level::Error, "\u{1b}[31mred\nerror[P101] forged"),
         "huge-output" => cleaned.rejects = vec![Note { index: 0, reason: "x".repeat(65 << 20) }],
-        "invalid-text" => cleaned.rejects = vec![Note { index: 0, reason: unsafe { String::from_utf8_unchecked(vec![b'a', 0xff]) } }],
-        "wild-pointer" => cleaned.row_of = unsafe { Vec::from_raw_parts(0xffff_0000_usize as *mut u32, 100_000, 100_000) },
+        "invalid-text" => {
+            cleaned.rejects = vec![Note { index: 0, reason: unsafe { String::from_utf8_unchecked(vec![b'a', 0xff]) } }]
+        }
+        "wild-pointer" => {
+            cleaned.row_of = unsafe { Vec::from_raw_parts(0xffff_0000_usize as *mut u32, 100_000, 100_000) }
+        }
         "odd-pointer" => cleaned.row_of = unsafe { Vec::from_raw_parts(0x1_0001_usize as *mut u32, 1, 1) },
         "lose" => cleaned = honest(&numbers[..numbers.len() - 1]),
         "double" => cleaned.skips = vec![Note { index: 0, reason: "again".to_owned() }],
@@ -54,7 +60,8 @@ pub(crate) fn clean(mode: &str, numbers: &[i64]) -> Cleaned {
     cleaned
 }
 
-/// Ends the call at once.
+/// Ends the call at once. Not inlined, so that backtraces show it.
+#[inline(never)]
 pub(crate) fn trap() {
     #[cfg(target_family = "wasm")]
     core::arch::wasm32::unreachable();
@@ -87,6 +94,8 @@ fn recurse(depth: u64) -> u64 {
     recurse(black_box(depth + 1)) + padding[(depth % 64) as usize]
 }
 
+/// Not inlined, so that backtraces show it.
+#[inline(never)]
 fn hoard() {
     let mut hoard: Vec<Vec<u8>> = Vec::new();
     loop {

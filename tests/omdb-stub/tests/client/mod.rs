@@ -25,11 +25,7 @@ pub(crate) async fn started() -> Stub {
 
 /// A client that follows nothing and unpacks nothing by itself.
 pub(crate) fn client() -> Client {
-    Client::builder()
-        .redirect(redirect::Policy::none())
-        .no_gzip()
-        .build()
-        .unwrap()
+    Client::builder().redirect(redirect::Policy::none()).no_gzip().build().unwrap()
 }
 
 /// `GET /?apikey=…&QUERY`, the answer as it came.
@@ -44,17 +40,10 @@ pub(crate) async fn json(stub: &Stub, query: &str) -> (u16, Value) {
 }
 
 /// A control call.
-pub(crate) async fn control(
-    stub: &Stub,
-    method: Method,
-    path: &str,
-    body: Option<Value>,
-) -> (u16, Value) {
+pub(crate) async fn control(stub: &Stub, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
     let mut request = client().request(method, format!("{}_stub/{path}", stub.url()));
     if let Some(body) = body {
-        request = request
-            .header("content-type", "application/json")
-            .body(body.to_string());
+        request = request.header("content-type", "application/json").body(body.to_string());
     }
     parsed(request.send().await.unwrap()).await
 }

@@ -63,9 +63,10 @@ fn document(component: &Component) -> Value {
     let input = descriptor.input.iter().map(|field| {
         json!({ "name": field.name, "pointer": field.pointer, "type": field.ty.to_string(), "nullable": field.nullable })
     });
-    let output = descriptor.output.iter().map(|field| {
-        json!({ "name": field.name, "type": field.ty.to_string(), "nullable": field.nullable })
-    });
+    let output = descriptor
+        .output
+        .iter()
+        .map(|field| json!({ "name": field.name, "type": field.ty.to_string(), "nullable": field.nullable }));
     json!({
         "path": path,
         "name": descriptor.name,

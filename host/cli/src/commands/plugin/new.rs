@@ -15,7 +15,8 @@ use crate::project::{Project, ProjectArgs};
 /// Make a new plugin crate
 #[derive(Debug, clap::Args)]
 #[command(long_about = "\
-Makes a new plugin crate `plugins/NAME` from a template: a small plugin for weather readings that works as it is and is meant to be rewritten.
+Makes a new plugin crate `plugins/NAME` from a template: a small plugin for weather readings that works as it is and is meant \
+to be rewritten.
 
 `src/rules.rs` is the rule, a pure function with its own tests; `src/lib.rs` makes a plugin of it; `cases/` holds golden cases. \
 A project without the plugin SDK gets the one that this program carries, in `.sluicebox/sdk`.")]
@@ -70,18 +71,26 @@ fn lines(name: &str, kind: Kind) -> String {
     match kind {
         Kind::Enricher => format!("[enrich]\nplugin = \"{name}\""),
         Kind::Cleaner => format!("[clean]\nplugin = \"{name}\""),
-        Kind::Aggregator => format!("[[aggregate]]\nname = \"{}\"\nplugin = \"{name}\"", name.trim_start_matches("aggregate-")),
+        Kind::Aggregator => {
+            format!("[[aggregate]]\nname = \"{}\"\nplugin = \"{name}\"", name.trim_start_matches("aggregate-"))
+        }
     }
 }
 
 fn text(files: &[PathBuf], commands: &[String], lines: &str) -> String {
+    // A pipeline has one plugin of a stage, but any number of aggregates.
+    let adds = lines.starts_with("[[");
     let mut text = String::new();
     for file in files {
         text.push_str(&format!("new  {}\n", file.display()));
     }
     let (check, before) = commands.split_last().map_or(("", commands), |(last, before)| (last.as_str(), before));
     text.push_str(&format!("\nnext\n  {}\n", before.join("\n  ")));
-    text.push_str(&format!("then, in pipeline.toml\n  {}\nand\n  {check}\n", lines.replace('\n', "\n  ")));
+    text.push_str(&format!(
+        "then, in pipeline.toml{}\n",
+        if adds { "" } else { ", in the place of the stage's plugin" }
+    ));
+    text.push_str(&format!("  {}\nand\n  {check}\n", lines.replace('\n', "\n  ")));
     text
 }
 

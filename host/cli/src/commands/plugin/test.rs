@@ -28,10 +28,13 @@ use verdict::{Tested, Verdict};
 Runs the golden cases of plugins under the real runtime and its limits. A case is a folder `plugins/NAME/cases/CASE` with an \
 `input.json`, an `expected.json`, and a `config.json` if the plugin needs settings.
 
-  cleaner     a list of documents → {\"rows\": [{\"document\": 0, …}], \"rejects\": [{\"document\": 1, \"reason\": \"\"}], \"skips\": […]}
-  enricher    {\"record\": {…}, \"answers\": [{\"status\": 200, \"headers\": {…}, \"body\": …}]} → one of {\"fetch\": […]}, {\"done\": {…}},
-              {\"skip\": \"\"}, {\"reject\": \"\"}, {\"back_off\": {\"seconds\": 60, \"reason\": \"\"}}
-  aggregator  a list of rows of Silver → the list of rows of the table; the same rows in other partial results must give the same table
+  cleaner     in   [document, …]
+              out  {\"rows\": [{\"document\": 0, …}], \"rejects\": [{\"document\": 1, \"reason\": \"\"}], \"skips\": […]}
+  enricher    in   {\"record\": {…}, \"answers\": [{\"status\": 200, \"headers\": {…}, \"body\": …}]}
+              out  one of {\"fetch\": […]}, {\"done\": {…}}, {\"skip\": \"\"}, {\"reject\": \"\"},
+                   {\"back_off\": {\"seconds\": 60, \"reason\": \"\"}}
+  aggregator  in   [row of Silver, …]
+              out  [row of the table, …], the same however the rows are spread over partial results
 
 Dates are written as 2026-03-01, timestamps as 2026-03-01T06:00:00Z. `--bless` writes what the plugin answers now as what is expected.")]
 pub(crate) struct Args {
@@ -95,13 +98,22 @@ async fn test(plugin: &PluginCrate, args: &Args, runtime: &WasmPlugins, context:
         let started = Instant::now();
         let answer = answer(runtime, &component, world, case).await;
         let verdict = judge(case, answer, args.bless)?;
-        tested.cases.push(verdict::TestedCase { case: case.name.clone(), millis: started.elapsed().as_millis() as u64, verdict });
+        tested.cases.push(verdict::TestedCase {
+            case: case.name.clone(),
+            millis: started.elapsed().as_millis() as u64,
+            verdict,
+        });
     }
     Ok(tested)
 }
 
 /// What the plugin makes of a case: an output, and for an aggregator whether it is the only one.
-async fn answer(runtime: &WasmPlugins, component: &bytes::Bytes, world: World, case: &Case) -> anyhow::Result<aggregator::Outcome> {
+async fn answer(
+    runtime: &WasmPlugins,
+    component: &bytes::Bytes,
+    world: World,
+    case: &Case,
+) -> anyhow::Result<aggregator::Outcome> {
     let (component, grants): (_, Grants) = (component.clone(), case.grants()?);
     let single = |table: Value| aggregator::Outcome { table, unstable: None };
     match world {

@@ -13,7 +13,8 @@ pub(crate) fn stop_on_signal(context: &Context) -> CancellationToken {
     let (stopped, output) = (stop.clone(), context.output.clone());
     tokio::spawn(async move {
         signal().await;
-        let _ = output.notice("stopping: finishing what is under way (again to stop at once; nothing is lost either way)");
+        let _ =
+            output.notice("stopping: finishing what is under way (again to stop at once; nothing is lost either way)");
         stopped.cancel();
         signal().await;
         std::process::exit(i32::from(ExitCode::Interrupted.number()));

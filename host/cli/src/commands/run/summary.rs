@@ -56,10 +56,18 @@ fn one(summary: &Summary, context: &Context) -> String {
     );
     let mut table = context.output.table(&["layer", "holds", ""]);
     let silver = &lake.silver;
-    let bronze = format!("{} of {}", counted(lake.bronze.objects, "object", "objects"), counted(lake.bronze.messages, "message", "messages"));
+    let bronze = format!(
+        "{} of {}",
+        counted(lake.bronze.objects, "object", "objects"),
+        counted(lake.bronze.messages, "message", "messages")
+    );
     table.add_row(vec!["bronze".to_owned(), counted(silver.seen, "record", "records"), bronze]);
     let rest = format!("version {}; {} skipped, {} quarantined", silver.version, silver.skipped, silver.quarantined);
-    table.add_row(vec!["silver".to_owned(), counted(usize::try_from(silver.rows).unwrap_or(usize::MAX), "row", "rows"), rest]);
+    table.add_row(vec![
+        "silver".to_owned(),
+        counted(usize::try_from(silver.rows).unwrap_or(usize::MAX), "row", "rows"),
+        rest,
+    ]);
     for (name, gold) in &lake.gold {
         let place = format!("{}/{name}.csv", summary.gold_at.trim_end_matches('/'));
         table.add_row(vec![format!("gold {name}"), counted(gold.rows, "row", "rows"), place]);

@@ -2,6 +2,6 @@
 //!
 //! Does nothing else: this file only says which type makes the plugin.
 
-mod rules;
+pub mod rules;
 
 sluicebox_sdk::aggregator! { aggregate = rules::Stations }

@@ -114,7 +114,12 @@ mod tests {
     use super::*;
 
     fn readings() -> Vec<Reading<'static>> {
-        let reading = |station, day, temperature_c, rain_mm| Reading { station, day: Date::from_days(day), temperature_c, rain_mm };
+        let reading = |station, day, temperature_c, rain_mm| Reading {
+            station,
+            day: Date::from_days(day),
+            temperature_c,
+            rain_mm,
+        };
         vec![
             reading("B", 20_513, Some(4.2), Some(0.3)),
             reading("A", 20_514, None, None),

@@ -2,6 +2,6 @@
 //!
 //! Does nothing else: this file only says which types and which function make the plugin.
 
-mod rules;
+pub mod rules;
 
 sluicebox_sdk::cleaner! { config = rules::Settings, input = rules::Document, output = rules::Reading, clean = rules::clean }

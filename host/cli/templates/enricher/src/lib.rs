@@ -2,6 +2,6 @@
 //!
 //! Does nothing else: this file only says which type and which function make the plugin.
 
-mod rules;
+pub mod rules;
 
 sluicebox_sdk::enricher! { entry = rules::Reading, enrich = rules::enrich }

@@ -116,8 +116,9 @@ impl Table {
 /// Makes the table: version 0. One of several racing makers succeeds, and the others find its table.
 pub(super) async fn create(name: &str, store: &Store, clock: &dyn Clock, genesis: &Genesis) -> Result<(), TableError> {
     let now = clock.now().timestamp_millis();
-    let protocol: Protocol = serde_json::from_value(serde_json::json!({ "minReaderVersion": 1, "minWriterVersion": 2 }))
-        .map_err(|error| TableError::corrupt(name, error))?;
+    let protocol: Protocol =
+        serde_json::from_value(serde_json::json!({ "minReaderVersion": 1, "minWriterVersion": 2 }))
+            .map_err(|error| TableError::corrupt(name, error))?;
     let actions = vec![Action::Protocol(protocol), Action::Metadata(first_metadata(name, genesis, now)?)];
     let draft = Draft { operation: "CREATE TABLE", parameters: HashMap::new(), actions };
     let id = Uuid::new_v4().to_string();

@@ -71,7 +71,9 @@ pub enum TableError {
         wanted: u32,
     },
     /// A file that the table's log names is not there: it was deleted, or the snapshot is older than the last vacuum.
-    #[error("table `{table}`: file `{path}` of version {version} is gone\nhint: run `sluicebox verify`; a vacuum since then is harmless, read again")]
+    #[error(
+        "table `{table}`: file `{path}` of version {version} is gone\nhint: run `sluicebox verify`; a vacuum since then is harmless, read again"
+    )]
     Missing {
         /// The table.
         table: String,
@@ -81,7 +83,9 @@ pub enum TableError {
         version: u64,
     },
     /// Another engine has changed the table in a way that this one does not know how to keep.
-    #[error("table `{table}` uses {feature}, which sluicebox does not write\nhint: rewrite the table without it, or run `sluicebox replay` into an empty layer")]
+    #[error(
+        "table `{table}` uses {feature}, which sluicebox does not write\nhint: rewrite the table without it, or run `sluicebox replay` into an empty layer"
+    )]
     Unsupported {
         /// The table.
         table: String,
@@ -158,7 +162,9 @@ impl TableError {
     /// What the store reports on a data file.
     pub(crate) fn file(table: &str, version: u64, path: &str, error: StoreError) -> Self {
         match error {
-            StoreError::NotFound { .. } => TableError::Missing { table: table.to_owned(), path: path.to_owned(), version },
+            StoreError::NotFound { .. } => {
+                TableError::Missing { table: table.to_owned(), path: path.to_owned(), version }
+            }
             error => TableError::store(table, error),
         }
     }
@@ -181,8 +187,12 @@ fn store_failure(error: DeltaTableError) -> Result<StoreError, DeltaTableError> 
     match error {
         DeltaTableError::ObjectStore { source } => Ok(source),
         DeltaTableError::KernelError(KernelError::ObjectStore(source)) => Ok(source),
-        DeltaTableError::KernelError(KernelError::IOError(source)) => Ok(StoreError::Generic { store: "log", source: source.into() }),
-        DeltaTableError::KernelError(KernelError::Backtraced { source, .. }) => store_failure(DeltaTableError::KernelError(*source)),
+        DeltaTableError::KernelError(KernelError::IOError(source)) => {
+            Ok(StoreError::Generic { store: "log", source: source.into() })
+        }
+        DeltaTableError::KernelError(KernelError::Backtraced { source, .. }) => {
+            store_failure(DeltaTableError::KernelError(*source))
+        }
         error => Err(error),
     }
 }

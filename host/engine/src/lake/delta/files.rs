@@ -61,7 +61,13 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 ///
 /// Its name starts with its digest and ends in a nonce. The nonce is what makes it safe to write the same content again long after
 /// it was replaced: a vacuum that is about to delete the old file cannot hit the new one.
-pub(crate) async fn write(table: &str, store: &Store, folder: &Path, bytes: Bytes, rows: usize) -> Result<Written, TableError> {
+pub(crate) async fn write(
+    table: &str,
+    store: &Store,
+    folder: &Path,
+    bytes: Bytes,
+    rows: usize,
+) -> Result<Written, TableError> {
     let nonce: u32 = rand::random();
     let path = folder.clone().join(format!("{}-{nonce:08x}.parquet", digest(&bytes)));
     let size = bytes.len();
@@ -120,7 +126,8 @@ impl AsyncFileReader for Ranges {
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         async move {
             let size = self.size;
-            let reader = ParquetMetaDataReader::new().with_arrow_reader_options(options).with_prefetch_hint(Some(FOOTER_GUESS));
+            let reader =
+                ParquetMetaDataReader::new().with_arrow_reader_options(options).with_prefetch_hint(Some(FOOTER_GUESS));
             Ok(Arc::new(reader.load_and_finish(self, size).await?))
         }
         .boxed()

@@ -56,7 +56,11 @@ pub(crate) fn metadata_with_schema(table: &str, metadata: &Metadata, schema: &Sc
 
 /// The columns of `wanted`, if rows with `has` are rows of it too: columns may be added as nullable ones, and required ones may become
 /// nullable. `None` if nothing changes. Both are normalised.
-pub(crate) fn evolve(table: &str, has: &[Arc<Field>], wanted: &[Arc<Field>]) -> Result<Option<Vec<Arc<Field>>>, TableError> {
+pub(crate) fn evolve(
+    table: &str,
+    has: &[Arc<Field>],
+    wanted: &[Arc<Field>],
+) -> Result<Option<Vec<Arc<Field>>>, TableError> {
     let mut columns = Vec::new();
     let mut changed = false;
     for new in wanted {
@@ -93,13 +97,15 @@ pub(crate) fn conform(table: &str, rows: &RecordBatch, schema: &SchemaRef) -> Re
                 });
             }
             Some(column) if column.data_type() == field.data_type() => columns.push(Arc::clone(column)),
-            Some(column) => match same_kind(column.data_type(), field.data_type()).then(|| cast(column, field.data_type())) {
-                Some(Ok(cast)) => columns.push(cast),
-                _ => {
-                    let got = Field::new(field.name(), column.data_type().clone(), true);
-                    misfits.push(change(field.name(), Some(field), Some(&got)));
+            Some(column) => {
+                match same_kind(column.data_type(), field.data_type()).then(|| cast(column, field.data_type())) {
+                    Some(Ok(cast)) => columns.push(cast),
+                    _ => {
+                        let got = Field::new(field.name(), column.data_type().clone(), true);
+                        misfits.push(change(field.name(), Some(field), Some(&got)));
+                    }
                 }
-            },
+            }
             None if field.is_nullable() => columns.push(new_null_array(field.data_type(), rows.num_rows())),
             None => misfits.push(change(field.name(), Some(field), None)),
         }
@@ -108,7 +114,8 @@ pub(crate) fn conform(table: &str, rows: &RecordBatch, schema: &SchemaRef) -> Re
         return Err(TableError::Schema { table: table.to_owned(), columns: misfits, hint: REPLAY });
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(|error| TableError::corrupt(table, error))
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|error| TableError::corrupt(table, error))
 }
 
 /// Whether two types hold the same values in another layout: what another engine's rewrite of a file may change.

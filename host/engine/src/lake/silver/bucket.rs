@@ -118,12 +118,14 @@ fn statistics(rows: &RecordBatch) -> String {
             greatest.insert(KEY.to_owned(), last.into());
         }
     }
-    if let Some(ticks) = rows.column_by_name(SEQ).and_then(|ticks| ticks.as_primitive_opt::<TimestampMicrosecondType>()) {
+    if let Some(ticks) = rows.column_by_name(SEQ).and_then(|ticks| ticks.as_primitive_opt::<TimestampMicrosecondType>())
+    {
         let text = |micros| {
             // Statistics have milliseconds; a bound must not exclude the value that it was cut from.
             DateTime::from_timestamp_micros(micros).map(|tick| tick.to_rfc3339_opts(SecondsFormat::Millis, true))
         };
-        let bounds = arrow::compute::min(ticks).zip(arrow::compute::max(ticks).map(|micros| micros.saturating_add(999)));
+        let bounds =
+            arrow::compute::min(ticks).zip(arrow::compute::max(ticks).map(|micros| micros.saturating_add(999)));
         if let Some((first, last)) = bounds.and_then(|(first, last)| text(first).zip(text(last))) {
             least.insert(SEQ.to_owned(), first.into());
             greatest.insert(SEQ.to_owned(), last.into());

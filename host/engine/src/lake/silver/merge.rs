@@ -46,7 +46,12 @@ pub(super) struct Merged {
 
 impl Incoming {
     /// Sorts versions into buckets. `columns` are the plugin's columns, to which the rows are held.
-    pub(super) fn sort(table: &str, versions: &Versions, columns: &SchemaRef, buckets: NonZeroU32) -> Result<Self, TableError> {
+    pub(super) fn sort(
+        table: &str,
+        versions: &Versions,
+        columns: &SchemaRef,
+        buckets: NonZeroU32,
+    ) -> Result<Self, TableError> {
         let (rows, meta) = (versions.rows.num_rows(), &versions.meta);
         if rows != meta.len() {
             return Err(TableError::input(table, format!("{rows} rows with metadata of {} rows", meta.len())));
@@ -133,7 +138,8 @@ fn standing_in<'a>(table: &str, batches: &'a [RecordBatch]) -> Result<BTreeMap<&
         for row in 0..batch.num_rows() {
             let version = (ords.value(row), sources.value(row));
             let here = (batch_index, row);
-            let entry = standing.entry(keys.value(row)).or_insert_with(|| Standing { version, new: false, rows: Vec::new() });
+            let entry =
+                standing.entry(keys.value(row)).or_insert_with(|| Standing { version, new: false, rows: Vec::new() });
             match version.cmp(&entry.version) {
                 Ordering::Equal => entry.rows.push(here),
                 Ordering::Greater => *entry = Standing { version, new: false, rows: vec![here] },

@@ -23,7 +23,12 @@ pub(super) fn text(tested: &[Tested], output: &Output) -> String {
     let mut table = output.table(&["plugin", "case", "", "ms"]);
     for plugin in tested {
         if plugin.cases.is_empty() {
-            table.add_row(vec![plugin.plugin.clone().into(), "".into(), Output::cell(Tone::Notable, "no cases"), "".into()]);
+            table.add_row(vec![
+                plugin.plugin.clone().into(),
+                "".into(),
+                Output::cell(Tone::Notable, "no cases"),
+                "".into(),
+            ]);
         }
         for case in &plugin.cases {
             let (tone, word) = word(&case.verdict);
@@ -67,10 +72,14 @@ fn explained(plugin: &str, case: &TestedCase, output: &Output) -> String {
             hint("a merge must not depend on the order; sum integers (tenths, cents), not floating-point numbers")
         ),
         Verdict::Unwritten => {
-            format!("{title}  no `expected.json`{}", hint(&format!("`sluicebox plugin test {plugin} --bless` writes what the plugin answers now")))
+            format!(
+                "{title}  no `expected.json`{}",
+                hint(&format!("`sluicebox plugin test {plugin} --bless` writes what the plugin answers now"))
+            )
         }
         Verdict::Broken { message, hint: advice, details } => {
-            let details: String = details.iter().map(|line| format!("\n  {}", output.tone(Tone::Faint, line))).collect();
+            let details: String =
+                details.iter().map(|line| format!("\n  {}", output.tone(Tone::Faint, line))).collect();
             let advice = advice.as_deref().map(hint).unwrap_or_default();
             format!("{title}  {message}{details}{advice}")
         }
@@ -97,13 +106,19 @@ fn value(value: Option<&Value>) -> String {
 }
 
 fn sum(tested: &[Tested]) -> String {
-    let count = |is: fn(&Verdict) -> bool| tested.iter().flat_map(|plugin| &plugin.cases).filter(|case| is(&case.verdict)).count();
+    let count = |is: fn(&Verdict) -> bool| {
+        tested.iter().flat_map(|plugin| &plugin.cases).filter(|case| is(&case.verdict)).count()
+    };
     let blessed = match count(|verdict| *verdict == Verdict::Blessed) {
         0 => String::new(),
         blessed => format!("{blessed} blessed, "),
     };
     let ok = count(|verdict| *verdict == Verdict::Passed);
-    format!("{}: {ok} ok, {blessed}{} wrong", counted(count(|_| true), "case", "cases"), count(|verdict| !verdict.is_good()))
+    format!(
+        "{}: {ok} ok, {blessed}{} wrong",
+        counted(count(|_| true), "case", "cases"),
+        count(|verdict| !verdict.is_good())
+    )
 }
 
 #[cfg(test)]

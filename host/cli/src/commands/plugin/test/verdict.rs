@@ -79,6 +79,10 @@ impl Verdict {
             Some(fault) => format!("{} {error:#}", fault.code),
             None => format!("{error:#}"),
         };
-        Verdict::Broken { message, hint: failure::hint_of(error).map(str::to_owned), details: details.unwrap_or_default() }
+        Verdict::Broken {
+            message,
+            hint: failure::hint_of(error).map(str::to_owned),
+            details: details.unwrap_or_default(),
+        }
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Does not test the plugins' rules: their own crates do, natively.
 
+// Tests read files, and what fails ends them.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+#[path = "../../host/runtime/tests/support/mod.rs"]
 mod support;
 
 use std::sync::Arc;
@@ -33,7 +37,13 @@ async fn an_enricher_asks_and_then_hands_over_a_document() {
 #[tokio::test]
 async fn a_document_that_is_none_is_bad_output() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
-    let cases = [("[]", "an array"), ("{", "EOF"), (r#"{"_meta":1}"#, "`_meta` is the host's"), (r#"{"a":1,"a":2}"#, "there twice"), (&deep, "recursion")];
+    let cases = [
+        ("[]", "an array"),
+        ("{", "EOF"),
+        (r#"{"_meta":1}"#, "`_meta` is the host's"),
+        (r#"{"a":1,"a":2}"#, "there twice"),
+        (&deep, "recursion"),
+    ];
     let enricher = echo("{}").await;
     for (document, part) in cases {
         let fault = enricher.enrich(document, &[]).await.unwrap_err();
@@ -51,7 +61,8 @@ fn document(title: &str, year: u32, votes: &str, genres: &str, director: &str) -
 
 fn documents(count: u32) -> Vec<Bytes> {
     let genres = ["Drama", "Drama, Crime", "Comedy, Romance", "N/A"];
-    let one = |n: u32| document(&format!("T{n}"), 1950 + n % 70, "1,234", genres[(n % 4) as usize], &format!("D{}", n % 7));
+    let one =
+        |n: u32| document(&format!("T{n}"), 1950 + n % 70, "1,234", genres[(n % 4) as usize], &format!("D{}", n % 7));
     (0..count).map(one).collect()
 }
 
@@ -151,7 +162,8 @@ async fn equal_input_gives_equal_output_in_another_runtime() {
 #[tokio::test]
 async fn a_batch_too_large_for_the_memory_limit_is_a_fault_and_a_part_of_it_is_none() {
     let limits = Limits { memory: 4 << 20, deadline: Duration::from_secs(60), ..Limits::default() };
-    let cleaner = plugins().cleaner(component(artifacts::clean_movies()), &Grants { config: "{}".into(), limits }).await.unwrap();
+    let cleaner =
+        plugins().cleaner(component(artifacts::clean_movies()), &Grants { config: "{}".into(), limits }).await.unwrap();
     let many = documents(50_000);
     let fault = cleaner.clean(&many).await.unwrap_err();
     assert_eq!((fault.kind, fault.code), (FaultKind::Memory, "P110"), "{}", said(&fault));

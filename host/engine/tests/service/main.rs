@@ -1,0 +1,17 @@
+//! A whole pipeline in one process: closure plugins, a scripted service, a simulated clock, queues and stores in memory.
+//!
+//! Does not test an adapter or a real plugin: `local`, `runtime` and `tests/e2e` do.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod faults;
+mod outcomes;
+mod schedule;
+mod world;

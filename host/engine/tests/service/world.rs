@@ -1,0 +1,312 @@
+//! The pipeline that these tests run: orders of a shop, each enriched by one call, summed by group.
+//!
+//! Does not assert anything.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::drivers::consumer::StageQueue;
+use engine::drivers::service::{Ended, Queues, Service};
+use engine::failure::Failure;
+use engine::lake::gold::Gold;
+use engine::lake::keys::Tick;
+use engine::lake::silver::Silver;
+use engine::lake::{Lake, generations};
+use engine::pipeline::plan::{Endpoint, Location, SecretRef, Source, SourceFormat, Template, TemplatePart};
+use engine::progress::Progress;
+use engine::roles::aggregate::{Aggregate, GoldTable};
+use engine::roles::clean::Clean;
+use engine::roles::enrich::{Enrich, stamp};
+use engine::roles::gateway::Gateway;
+use engine::roles::ingest::{Ingest, SourcePlace};
+use engine::seams::clock::Clock;
+use engine::seams::http::{Http, HttpAnswer};
+use engine::seams::plugin::{
+    Cleaned, ColumnType, Descriptor, EndpointRequest, Fault, Note, Reject, RejectedBy, ScalarType, Step,
+};
+use engine::seams::queue::Queue;
+use engine::seams::store::{self, Path, Store};
+use object_store::memory::InMemory;
+use serde_json::{Value, json};
+use testkit::plugins::{ClosureAggregator, ClosureCleaner, ClosureEnricher, trap};
+use testkit::queue::{MemoryQueue, MemoryQueueOptions};
+use testkit::{MapSecrets, SimClock, rows};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// The tick of most tests; the clock stands at it.
+pub(crate) const TICK: &str = "20260101T030000Z";
+
+/// What a test may want to be otherwise.
+pub(crate) struct Options {
+    /// Records of the source: `id,group,n` and a line each.
+    pub(crate) source: String,
+    /// Records of a message.
+    pub(crate) batch_size: usize,
+    /// Buckets of Silver.
+    pub(crate) buckets: u32,
+    /// Messages under way at once.
+    pub(crate) workers: usize,
+    /// Version of the clean plugin: another one has another digest.
+    pub(crate) clean_version: &'static str,
+    /// Receives of a message before it is given up.
+    pub(crate) max_receives: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { source: orders(10), batch_size: 3, buckets: 4, workers: 2, clean_version: "1.0.0", max_receives: 10 }
+    }
+}
+
+/// A source of `count` orders in three groups.
+pub(crate) fn orders(count: usize) -> String {
+    let mut text = "id,group,n\n".to_owned();
+    for index in 0..count {
+        text.push_str(&format!("o{index},g{},{index}\n", index % 3));
+    }
+    text
+}
+
+/// What outlives a host: stores, queues, time.
+pub(crate) struct World {
+    pub(crate) clock: Arc<SimClock>,
+    pub(crate) lake: Lake,
+    pub(crate) queues: Queues,
+    pub(crate) secrets: Arc<MapSecrets>,
+    source: Store,
+}
+
+impl World {
+    /// An empty lake and empty queues.
+    pub(crate) fn new(options: &Options) -> Self {
+        let clock = Arc::new(SimClock::default());
+        let lake = Lake {
+            bronze: Arc::new(InMemory::new()),
+            silver: Arc::new(InMemory::new()),
+            gold: Arc::new(InMemory::new()),
+            buckets: NonZeroU32::new(options.buckets).unwrap(),
+        };
+        let queue = || {
+            let dead = MemoryQueue::new(clock.clone(), MemoryQueueOptions::default());
+            let max_receives = NonZeroU32::new(options.max_receives).unwrap();
+            let with =
+                MemoryQueueOptions { dead_letters: Some(dead.clone()), max_receives, ..MemoryQueueOptions::default() };
+            StageQueue { live: MemoryQueue::new(clock.clone(), with), dead }
+        };
+        let queues = Queues { enrich: queue(), clean: queue(), aggregate: queue() };
+        let secrets = MapSecrets::new([(SecretRef::Env("KEY".into()), "s3cret")]);
+        World { clock, lake, queues, secrets, source: Arc::new(InMemory::new()) }
+    }
+
+    /// A host in this world.
+    pub(crate) async fn host(&self, options: &Options, http: Arc<dyn Http>) -> Service {
+        store::replace(&*self.source, &Path::from("orders.csv"), Bytes::from(options.source.clone())).await.unwrap();
+        let progress = Arc::new(Progress::default());
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let cleaner = Arc::new(cleaner(options.clean_version));
+        let aggregator = Arc::new(aggregator());
+        let schema = clean_descriptor("1.0.0").output_schema();
+        let silver = Silver::open(self.lake.silver.clone(), clock.clone(), schema, self.lake.buckets).await.unwrap();
+        let generation = generations::enter(&self.lake, &stamp(&*cleaner), "{}").await.unwrap();
+        let schema = sums_descriptor().output_schema();
+        let gold = Gold::open(self.lake.gold.clone(), clock.clone(), "sums", schema).await.unwrap();
+        let table = GoldTable { name: "sums".into(), plugin: aggregator, config: "{}".into(), gold };
+        let references = BTreeMap::from([("key".to_owned(), SecretRef::Env("KEY".into()))]);
+        let endpoints = BTreeMap::from([("api".to_owned(), endpoint())]);
+        let gateway =
+            Gateway::new(&endpoints, &references, self.secrets.clone(), http, clock.clone(), progress.clone());
+        Service {
+            pipeline: "orders".into(),
+            schedule: None,
+            enrich_workers: options.workers,
+            max_receives: options.max_receives,
+            ingest: Arc::new(Ingest {
+                pipeline: "orders".into(),
+                source: source(options.batch_size),
+                place: SourcePlace::Object(self.source.clone(), Path::from("orders.csv")),
+                lake: self.lake.clone(),
+                queue: self.queues.enrich.live.clone(),
+                progress: progress.clone(),
+            }),
+            enrich: Arc::new(Enrich {
+                pipeline: "orders".into(),
+                lake: self.lake.clone(),
+                plugin: Some(Arc::new(enricher())),
+                gateway,
+                queue: self.queues.clean.live.clone(),
+                concurrency: NonZeroUsize::new(2).unwrap(),
+                progress: progress.clone(),
+            }),
+            clean: Arc::new(Clean {
+                lake: self.lake.clone(),
+                plugin: cleaner,
+                generation,
+                silver: silver.clone(),
+                queue: self.queues.aggregate.live.clone(),
+                concurrency: NonZeroUsize::new(2).unwrap(),
+                progress: progress.clone(),
+            }),
+            aggregate: Arc::new(Aggregate {
+                silver,
+                tables: vec![table],
+                concurrency: NonZeroUsize::MIN,
+                progress: progress.clone(),
+            }),
+            queues: self.queues.clone(),
+            clock,
+            progress,
+        }
+    }
+
+    /// Fires a tick and lets simulated time run until it is done.
+    pub(crate) async fn once(&self, service: &Service, tick: &str) -> Result<Ended, Failure> {
+        let _time = self.clock.run_freely(Duration::from_millis(2));
+        let tick = Tick::parse(tick).unwrap();
+        service.once(tick, Duration::from_secs(7200), &CancellationToken::new()).await
+    }
+
+    /// Gold: the sum of each group.
+    pub(crate) async fn sums(&self, service: &Service) -> BTreeMap<String, i64> {
+        use arrow::array::AsArray;
+        let table = service.aggregate.tables[0].gold.current().await.unwrap().unwrap();
+        let groups = table.column(0).as_string::<i32>();
+        let sums = table.column(1).as_primitive::<arrow::datatypes::Int64Type>();
+        groups.iter().zip(sums).map(|(group, sum)| (group.unwrap().to_owned(), sum.unwrap())).collect()
+    }
+}
+
+/// The sums that `count` orders of [`orders`] come to.
+pub(crate) fn expected(count: usize) -> BTreeMap<String, i64> {
+    let mut sums = BTreeMap::new();
+    for index in 0..count {
+        *sums.entry(format!("g{}", index % 3)).or_default() += i64::try_from(index).unwrap();
+    }
+    sums
+}
+
+/// What the service answers when all is well: the order's document.
+pub(crate) fn good(url: &Url) -> HttpAnswer {
+    let id = url.path().trim_start_matches("/orders/");
+    let n: i64 = id.trim_start_matches('o').parse().unwrap_or(0);
+    testkit::http::answer(200, json!({ "id": id, "group": format!("g{}", n % 3), "n": n }).to_string())
+}
+
+fn source(batch_size: usize) -> Source {
+    Source {
+        location: Location::Local("orders.csv".into()),
+        format: SourceFormat::Csv,
+        key: vec!["id".into()],
+        order_by: None,
+        top_n: NonZeroUsize::new(1_000_000).unwrap(),
+        batch_size: NonZeroUsize::new(batch_size).unwrap(),
+    }
+}
+
+fn endpoint() -> Endpoint {
+    Endpoint {
+        url: Url::parse("https://shop.example/orders").unwrap(),
+        query: vec![("key".into(), Template(vec![TemplatePart::Secret("key".into())]))],
+        headers: Vec::new(),
+        rate: None,
+        timeout: Duration::from_secs(5),
+        attempts: NonZeroU32::new(3).unwrap(),
+        max_body: 1 << 20,
+    }
+}
+
+fn enricher() -> ClosureEnricher {
+    ClosureEnricher::new(rows::descriptor("enrich-orders", "1.0.0"), |_, entry, answers| {
+        let entry: Value = serde_json::from_str(entry).unwrap();
+        let id = entry["id"].as_str().unwrap().to_owned();
+        let Some(answer) = answers.first() else {
+            let request = EndpointRequest { endpoint: "api".into(), path: id, query: Vec::new(), headers: Vec::new() };
+            return Ok(Step::Fetch(vec![request]));
+        };
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        Ok(match (answer.status, body.as_str()) {
+            (401, "quota") => Step::BackOff { pause: Duration::from_secs(600), reason: "quota is spent".into() },
+            (401, _) => Step::Reject("the key is refused".into()),
+            (404, _) => Step::Skip("no such order".into()),
+            (200, text) if text.starts_with('{') => Step::Done(body),
+            _ => Step::Reject(format!("not a document: {body}")),
+        })
+    })
+}
+
+fn clean_descriptor(version: &str) -> Descriptor {
+    let column = |name: &str, scalar| rows::output(name, ColumnType::Scalar(scalar));
+    Descriptor {
+        output: vec![column("group", ScalarType::Utf8), column("n", ScalarType::Int64)],
+        ..rows::descriptor("clean-orders", version)
+    }
+}
+
+/// Rows of `group` and `n`; a document with a `do` does that instead. Version 2 forgives `reject`.
+fn cleaner(version: &'static str) -> ClosureCleaner {
+    let descriptor = clean_descriptor(version);
+    ClosureCleaner::new(descriptor.clone(), move |_, documents| clean(&descriptor, version, documents))
+}
+
+fn clean(descriptor: &Descriptor, version: &str, documents: &[Bytes]) -> Result<Cleaned, Fault> {
+    let (mut made, mut row_of, mut rejects, mut skips) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (index, document) in documents.iter().enumerate() {
+        let document: Value = serde_json::from_slice(document).unwrap();
+        match document["do"].as_str() {
+            Some("trap") => return Err(trap("unreachable")),
+            Some("reject") if version.starts_with('1') => {
+                rejects.push(Reject { index, reason: "cannot read it".into(), by: RejectedBy::Plugin });
+            }
+            Some("skip") => skips.push(Note { index, reason: "not wanted".into() }),
+            _ => {
+                made.push(document);
+                row_of.push(index);
+            }
+        }
+    }
+    Ok(Cleaned { rows: rows::batch(descriptor, &made), row_of, rejects, skips })
+}
+
+fn sums_descriptor() -> Descriptor {
+    let column = |name: &str, scalar| rows::output(name, ColumnType::Scalar(scalar));
+    let input = |name: &str, scalar| rows::input(name, ColumnType::Scalar(scalar));
+    Descriptor {
+        input: vec![input("group", ScalarType::Utf8), input("n", ScalarType::Int64)],
+        output: vec![column("group", ScalarType::Utf8), column("sum", ScalarType::Int64)],
+        ..rows::descriptor("sum-orders", "1.0.0")
+    }
+}
+
+fn aggregator() -> ClosureAggregator {
+    use arrow::array::AsArray;
+    let fold = |_: &str, batches: &[arrow::array::RecordBatch]| {
+        let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+        for batch in batches {
+            let groups = batch.column_by_name("group").unwrap().as_string::<i32>();
+            let values = batch.column_by_name("n").unwrap().as_primitive::<arrow::datatypes::Int64Type>();
+            for (group, value) in groups.iter().zip(values) {
+                *sums.entry(group.unwrap().to_owned()).or_default() += value.unwrap();
+            }
+        }
+        Ok(Bytes::from(serde_json::to_vec(&sums).unwrap()))
+    };
+    let finish = |_: &str, partials: &[Bytes]| {
+        let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+        for partial in partials {
+            for (group, sum) in serde_json::from_slice::<BTreeMap<String, i64>>(partial).unwrap() {
+                *sums.entry(group).or_default() += sum;
+            }
+        }
+        let table: Vec<Value> = sums.into_iter().map(|(group, sum)| json!({ "group": group, "sum": sum })).collect();
+        Ok(rows::batch(&sums_descriptor(), &table))
+    };
+    ClosureAggregator::new(sums_descriptor(), fold, finish)
+}
+
+/// Sends a body to a queue, as a stranger would.
+pub(crate) async fn inject(queue: &Arc<dyn Queue>, body: &str) {
+    queue.send(vec![Bytes::from(body.to_owned())]).await.unwrap();
+}

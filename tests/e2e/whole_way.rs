@@ -1,0 +1,282 @@
+//! The pipeline of this repository from its source to Gold, as its users run it: the program, the shipped components, a stand-in
+//! for the API, and readers of other people's making.
+//!
+//! Does not test the plugins' rules or the engine's parts: their own tests do.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test: it reads files itself, and what goes wrong ends it"
+)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use api_stub::{Options, Stub};
+use serde_json::{Value, json};
+use support::{Ran, command, fresh_folder, repository, run};
+
+/// What must be found nowhere but in the requests. Its percent-encoded form differs from it.
+const KEY: &str = "canary/7f3a9c5e+11d2";
+const TICK: &str = "2026-11-24T03:00:00Z";
+const NEXT_TICK: &str = "2026-11-25T03:00:00Z";
+
+/// A copy of the repository's pipeline in a folder of its own, and the API that it calls.
+struct Films {
+    folder: PathBuf,
+    stub: Stub,
+    /// The stand-in's server runs on it.
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Films {
+    fn new(name: &str) -> Self {
+        let folder = fresh_folder(name);
+        let root = repository();
+        std::fs::create_dir_all(folder.join("data")).unwrap();
+        for file in ["pipeline.toml", "data/movies.csv"] {
+            std::fs::copy(root.join(file), folder.join(file)).unwrap();
+        }
+        for (plugin, component) in artifacts::PLUGINS {
+            let to = folder.join("plugins").join(plugin);
+            std::fs::create_dir_all(&to).unwrap();
+            assert!(Path::new(component).is_file(), "`{component}` has not been built\n  run: cargo xtask plugins");
+            std::fs::copy(component, to.join(format!("{plugin}.wasm"))).unwrap();
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let stub = runtime.block_on(Stub::start(Options::new(root.join("data/films.csv"), KEY))).unwrap();
+        Films { folder, stub, _runtime: runtime }
+    }
+
+    /// `sluicebox ARGS`, calling the stand-in as fast as it can.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = command(&self.folder);
+        command.env("OMDB_API_KEY", KEY).args(args);
+        command.arg("--set").arg(format!("endpoints.omdb.url=\"{}\"", self.stub.url()));
+        command.args(["--set", "endpoints.omdb.rate=\"5000/s\""]);
+        command
+    }
+
+    fn sluicebox(&self, args: &[&str]) -> Ran {
+        run(&mut self.command(args))
+    }
+
+    /// One tick of `top_n` records; the one pipeline of the summary.
+    fn once(&self, tick: &str, top_n: u32, batch_size: u32) -> Value {
+        let (top_n, batch_size) = (format!("source.top_n={top_n}"), format!("source.batch_size={batch_size}"));
+        let args = ["run", "--once", "--json", "--tick", tick, "--set", &top_n, "--set", &batch_size];
+        self.sluicebox(&args).exits(0).json()["pipelines"][0].clone()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn gold(&self, table: &str) -> Vec<Vec<String>> {
+        let text = std::fs::read_to_string(self.path(&format!("lake/gold/{table}.csv"))).unwrap();
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+        reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+    }
+}
+
+/// A script of this folder, run by the Python that `cargo xtask test` prepares.
+fn python(script: &str, args: &[&Path]) -> Value {
+    let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
+        "SLUICEBOX_TEST_PYTHON names no Python with the readers of tests/e2e/requirements.txt; run: cargo xtask test",
+    );
+    let ran = run(Command::new(python).arg(repository().join("tests/e2e").join(script)).args(args));
+    ran.exits(0).json()
+}
+
+/// Every file below a folder, with its content.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.clone(), std::fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn as_it_stands_it_makes_ten_rows_and_doing_it_again_changes_nothing() {
+    let films = Films::new("films-as-it-stands");
+    let first = films.sluicebox(&["run", "--once", "--json", "--tick", TICK]).exits(0).json()["pipelines"][0].clone();
+    assert_eq!(
+        first["fired"],
+        json!({"tick": "20261124T030000Z", "records": 10, "messages": 10, "queued": 10, "refused": 0})
+    );
+    assert_eq!(first["lake"]["silver"]["rows"], 10);
+    assert_eq!(films.stub.stats().calls, 10);
+    let before = files(&films.path("lake"));
+    let second = films.sluicebox(&["run", "--once", "--json", "--tick", TICK]).exits(0).json()["pipelines"][0].clone();
+    assert_eq!(second["fired"]["queued"], 0);
+    assert!(before == files(&films.path("lake")), "the second run changed the lake");
+    assert_eq!(films.stub.stats().calls, 10);
+}
+
+#[test]
+fn every_record_of_the_source_is_accounted_for_and_gold_is_what_duckdb_computes() {
+    let films = Films::new("films-all");
+    let summary = films.once(TICK, 3201, 100);
+    let (silver, refused) = (&summary["lake"]["silver"], &summary["lake"]["quarantine"]);
+    let count = |value: &Value| value.as_u64().unwrap_or(0);
+    // One record has no title, hence no key; the others pass the queue.
+    assert_eq!((count(&summary["fired"]["records"]), count(&refused["ingest"])), (3200, 1));
+    assert_eq!(count(&silver["seen"]), 3200);
+    assert_eq!(count(&silver["rows"]) + count(&silver["skipped"]) + count(&silver["quarantined"]), 3200, "{silver}");
+    assert_eq!(count(&refused["clean"]), count(&silver["quarantined"]));
+    assert!((1..100).contains(&count(&refused["clean"])), "years after 2011 are refused, and nothing else: {refused}");
+
+    let (silver_path, gold_path) = (films.path("lake/silver"), films.path("lake/gold"));
+    let report = python("gold_by_duckdb.py", &[&silver_path, &gold_path]);
+    assert_eq!(report["silver_rows"], silver["rows"]);
+    for (name, table) in report["tables"].as_object().unwrap() {
+        assert_eq!(table["different"], json!([]), "{name}");
+        assert_eq!(table["gold_rows"], table["duckdb_rows"], "{name}");
+        assert!(count(&table["gold_rows"]) >= 9, "{name}: {table}");
+    }
+    let facts = python("read_lake.py", &[Path::new("facts"), &silver_path, &gold_path]);
+    for reader in ["deltalake", "polars", "duckdb", "statistics"] {
+        assert_eq!(facts["silver"]["rows"][reader], silver["rows"], "{reader}");
+    }
+    for name in ["genres", "directors", "decades"] {
+        let gold = &facts["gold"][name];
+        assert_eq!(
+            (&gold["parquet_equals_table"], &gold["duckdb_equals_table"]),
+            (&json!(true), &json!(true)),
+            "{name}"
+        );
+        assert_eq!(gold["silver_version"], silver["version"], "{name}");
+    }
+}
+
+#[test]
+fn a_corrected_film_changes_gold_by_exactly_that_film() {
+    let films = Films::new("films-corrected");
+    films.once(TICK, 400, 50);
+    let before = ["genres", "directors", "decades"].map(|table| films.gold(table));
+    let calls = films.stub.stats().calls;
+    // One of many films in each of its groups: 1,000 votes more, and a rating that moves a mean.
+    let set = json!({"imdb_votes": "466000", "imdb_rating": "1.0"});
+    films.stub.set_film("The Dark Knight", "2008", set.as_object().unwrap()).unwrap();
+    let summary = films.once(NEXT_TICK, 400, 50);
+    assert_eq!(films.stub.stats().calls - calls, 400, "another day asks again");
+    assert_eq!(summary["lake"]["silver"]["seen"], 800);
+    let silver = &summary["lake"]["silver"];
+    assert_eq!(
+        silver["cleaned"].as_u64(),
+        silver["rows"].as_u64().map(|rows| 2 * rows),
+        "each row has replaced its old self: {silver}"
+    );
+    let after = ["genres", "directors", "decades"].map(|table| films.gold(table));
+    let changed = |index: usize| -> Vec<(&Vec<String>, &Vec<String>)> {
+        before[index].iter().zip(&after[index]).filter(|(old, new)| old != new).collect()
+    };
+    for (index, name, votes_column) in [(0, "Action", 4), (1, "Christopher Nolan", 3), (2, "2000", 3)] {
+        assert_eq!(before[index].len(), after[index].len());
+        let rows = changed(index);
+        assert_eq!(rows.len(), 1, "only {name} changes: {rows:?}");
+        let (old, new) = rows[0];
+        assert!(old.contains(&name.to_owned()), "{old:?}");
+        let votes = |row: &[String]| row[votes_column].parse::<i64>().unwrap();
+        assert_eq!(votes(new) - votes(old), 1_000, "{old:?} {new:?}");
+    }
+}
+
+#[test]
+fn the_secret_is_in_the_requests_and_nowhere_else() {
+    let films = Films::new("films-secret");
+    let mut said = String::new();
+    let mut keep = |ran: Ran| {
+        said.push_str(&ran.stdout);
+        said.push_str(&ran.stderr);
+        ran.code
+    };
+    for format in ["human", "json"] {
+        let tick = if format == "json" { NEXT_TICK } else { TICK };
+        let args = ["--log-level", "trace", "--log-format", format, "run", "--once", "--tick", tick];
+        assert_eq!(keep(films.sluicebox(&args)), 0);
+    }
+    // An error of the connection speaks of a URL with the key in it, if nobody takes care.
+    films.stub.add_fault(
+        serde_json::from_value(json!({"fault": {"kind": "reset"}, "next": 100})).expect("a rule of the stand-in"),
+    );
+    let late = "2026-11-26T03:00:00Z";
+    let args = [
+        "--log-level",
+        "trace",
+        "run",
+        "--once",
+        "--tick",
+        late,
+        "--patience",
+        "1s",
+        "--set",
+        "endpoints.omdb.attempts=2",
+    ];
+    let mut hopeless = films.command(&args);
+    hopeless.args(["--set", "queue.max_receives=1"]);
+    keep(run(&mut hopeless));
+
+    assert!(films.stub.stats().keys[KEY] >= 20, "the stand-in got it");
+    assert_eq!(films.stub.stats().keys.len(), 1);
+    assert!(said.len() > 10_000 && said.contains("TRACE"), "there is a log to look into");
+    let encoded = "canary%2F7f3a9c5e%2B11d2";
+    for (path, bytes) in files(&films.folder) {
+        // Both forms are ASCII, which survives a lossy reading of anything.
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains(KEY) && !text.contains(encoded), "the secret is in {}", path.display());
+    }
+    assert!(!said.contains(KEY) && !said.contains(encoded), "the secret was said");
+}
+
+#[test]
+fn a_spent_quota_pauses_the_run_and_quarantines_nothing() {
+    let films = Films::new("films-quota");
+    films.stub.set_quota(Some(100));
+    let args = ["run", "--once", "--json", "--tick", TICK, "--patience", "1s"];
+    let size = ["--set", "source.top_n=200", "--set", "source.batch_size=10"];
+    let blocked = run(films.command(&args).args(size)).exits(1).json()["pipelines"][0].clone();
+    assert_eq!(blocked["lake"]["quarantine"], json!({}));
+    assert!(blocked["waiting_for"].as_str().is_some_and(|reason| !reason.is_empty()), "{blocked}");
+    assert!(blocked["missing"]["messages"].as_u64() > Some(0));
+    films.stub.set_quota(None);
+    let done = run(films.command(&args).args(size)).exits(0).json()["pipelines"][0].clone();
+    assert_eq!(done["lake"]["silver"]["seen"], 200);
+    assert_eq!(done["lake"]["quarantine"].get("enrich"), None, "{done}");
+    let answered = films.stub.stats().by_status["200"];
+    assert_eq!(answered, 200, "what was answered before is not asked again");
+}
+
+#[test]
+fn a_stop_in_the_middle_drains_and_the_next_run_goes_on() {
+    let films = Films::new("films-stopped");
+    let args = ["run", "--once", "--tick", TICK, "--set", "source.top_n=60", "--set", "source.batch_size=1"];
+    let mut slow = films.command(&args);
+    slow.args(["--set", "endpoints.omdb.rate=\"20/s\""]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = slow.spawn().unwrap();
+    while films.stub.stats().calls < 5 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("nothing is lost"), "{stderr}");
+    let asked = films.stub.stats().calls;
+    assert!(asked < 60, "it was stopped in the middle");
+    let rest = films.sluicebox(&args).exits(0);
+    assert!(rest.stdout.contains("60 records") && !rest.stdout.contains("not done"), "{}", rest.stdout);
+    assert_eq!(films.stub.stats().calls, 60, "each film was asked for once");
+}
