@@ -15,6 +15,9 @@ pub(crate) const CARGO: &str = "CARGO";
 /// The rustc that is asked for its targets; `rustc` if it is not set. Cargo reads it as well.
 pub(crate) const RUSTC: &str = "RUSTC";
 
+/// Where cargo keeps the sources of dependencies; `.cargo` in the home folder if it is not set.
+pub(crate) const CARGO_HOME: &str = "CARGO_HOME";
+
 /// The part of the long help that lists them.
 pub(crate) const HELP: &str = "\
 Environment:
@@ -22,13 +25,22 @@ Environment:
   SLUICEBOX_LOG_FORMAT  the log format, as --log-format
   SLUICEBOX_CACHE_DIR   where compiled plugins are kept, as --cache-dir
   NO_COLOR              any value switches colours off, unless --color always is given
-  CARGO, RUSTC          the toolchain that builds plugins; `cargo` and `rustc` if not set";
+  CARGO, RUSTC          the toolchain that builds plugins; `cargo` and `rustc` if not set
+  CARGO_HOME            where its sources are, to keep their paths out of plugins; `.cargo` in the home folder if not set";
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_help_names_every_variable() {
-        for name in [super::LOG, super::LOG_FORMAT, super::CACHE_DIR, super::NO_COLOR, super::CARGO, super::RUSTC] {
+        for name in [
+            super::LOG,
+            super::LOG_FORMAT,
+            super::CACHE_DIR,
+            super::NO_COLOR,
+            super::CARGO,
+            super::RUSTC,
+            super::CARGO_HOME,
+        ] {
             assert!(super::HELP.contains(name), "{name} is missing");
         }
     }

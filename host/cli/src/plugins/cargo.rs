@@ -160,7 +160,7 @@ fn compile_workspace(workspace: &Workspace, members: &[Member], debug: bool) -> 
     for member in members {
         command.args(["--package", &member.id.repr]);
     }
-    command.env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS).env_remove("RUSTFLAGS");
+    command.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&workspace.root)).env_remove("RUSTFLAGS");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(no_cargo)?;
     let stdout = child.stdout.take().context("cargo has no output")?;
     let artifacts = artifacts(BufReader::new(stdout))?;
@@ -171,6 +171,21 @@ fn compile_workspace(workspace: &Workspace, members: &[Member], debug: bool) -> 
             .into());
     }
     members.iter().map(|member| core_module(member, &artifacts)).collect()
+}
+
+/// The flags, as cargo wants them in one variable. Panic messages hold source paths: whose machine a plugin was built on must not show
+/// in it, nor make another digest of it.
+fn rustflags(root: &Path) -> String {
+    let home = std::env::var_os(env_vars::CARGO_HOME).map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let registries =
+        home.iter().filter_map(|home| std::fs::read_dir(home.join("registry/src")).ok()).flatten().flatten();
+    let mut remaps: Vec<(PathBuf, &str)> = registries.map(|registry| (registry.path(), "/registry")).collect();
+    // The last that fits counts: the longest has to come last.
+    remaps.splice(0..0, home.map(|home| (home, "/cargo")));
+    remaps.push((root.to_owned(), "/project"));
+    let remaps = remaps.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
+    std::iter::once(RUSTFLAGS.to_owned()).chain(remaps).collect::<Vec<_>>().join("\u{1f}")
 }
 
 fn core_module(member: &Member, artifacts: &BTreeMap<PackageId, PathBuf>) -> anyhow::Result<CoreModule> {

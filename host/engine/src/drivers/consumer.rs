@@ -113,8 +113,14 @@ impl Consumer {
                     "received more than {} times without an end: the host died or was stopped over it",
                     self.max_receives
                 );
-                self.work.give_up(&delivery, &reason).await?;
-                self.settled(self.queue.dead.ack(&delivery.receipt).await, &delivery);
+                match self.work.give_up(&delivery, &reason).await {
+                    Ok(()) => self.settled(self.queue.dead.ack(&delivery.receipt).await, &delivery),
+                    Err(failure @ Failure::Fatal(_)) => return Err(failure),
+                    Err(failure) => {
+                        tracing::warn!(stage = self.stage, message = delivery.id, error = %failure, "cannot give it up now");
+                        self.settled(self.queue.dead.release(&delivery.receipt, LONGEST_DELAY).await, &delivery);
+                    }
+                }
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consumer::{Consumer, StageQueue};
 use super::schedule;
-use super::sweep::{Missing, sweep};
+use super::sweep::{Missing, is_empty, sweep};
 use super::work::{AggregateQueue, CleanQueue, EnrichQueue};
 use crate::failure::Failure;
 use crate::lake::bronze;
@@ -266,7 +266,7 @@ impl Service {
 
     async fn is_idle(&self) -> Result<bool, Failure> {
         for (_, queue) in self.queues.all() {
-            if queue.live.depth().await?.total() + queue.dead.depth().await?.total() > 0 {
+            if !is_empty(queue).await? {
                 return Ok(false);
             }
         }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::consumer::StageQueue;
 use super::service::Service;
 use crate::failure::Failure;
 use crate::lake::{bronze, receipts};
@@ -43,14 +44,26 @@ pub async fn sweep(service: &Service, repair: bool) -> Result<Missing, Failure> 
     let missing = Missing { messages: messages.len(), objects: unseen.len(), tables: behind.tables };
     if repair && !missing.is_nothing() {
         tracing::info!(?missing, "sweep found work");
-        send(lake, &*service.queues.enrich.live, messages).await?;
-        let events: Vec<_> = unseen.iter().map(|object| encode(&NewObject { bronze: object.to_string() })).collect();
-        for some in events.chunks(256) {
-            service.queues.clean.live.send(some.to_vec()).await?;
+        let queues = &service.queues;
+        // What is still queued may be the very work: two of each would do it twice.
+        if is_empty(&queues.enrich).await? {
+            send(lake, &*queues.enrich.live, messages).await?;
         }
-        if behind.tables > 0 {
-            service.queues.aggregate.live.send(vec![encode(&NewVersion { silver: behind.silver_version })]).await?;
+        if is_empty(&queues.clean).await? {
+            let events: Vec<_> =
+                unseen.iter().map(|object| encode(&NewObject { bronze: object.to_string() })).collect();
+            for some in events.chunks(256) {
+                queues.clean.live.send(some.to_vec()).await?;
+            }
+        }
+        if behind.tables > 0 && is_empty(&queues.aggregate).await? {
+            queues.aggregate.live.send(vec![encode(&NewVersion { silver: behind.silver_version })]).await?;
         }
     }
     Ok(missing)
+}
+
+/// Whether nothing waits and nothing is under way.
+pub async fn is_empty(queue: &StageQueue) -> Result<bool, Failure> {
+    Ok(queue.live.depth().await?.total() + queue.dead.depth().await?.total() == 0)
 }

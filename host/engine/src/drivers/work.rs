@@ -39,7 +39,8 @@ impl Work for EnrichQueue {
     async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
         match enrich_work(&self.role.lake, &delivery.body).await {
             Ok(message) => self.role.give_up(&message, reason).await,
-            Err(Unreadable::Now(failure)) => Err(failure),
+            // What it points to could not be read as often as is allowed: what there is of it is kept.
+            Err(Unreadable::Now(failure)) => self.refuse(delivery, format!("{reason}; {failure}")).await,
             Err(Unreadable::Ever(reason)) => self.refuse(delivery, reason).await,
         }
     }

@@ -70,11 +70,14 @@ pub struct Fired {
 }
 
 impl Ingest {
-    /// Fires `tick`. Doing so again queues only what has not reached Bronze.
+    /// Fires `tick`. Doing so again queues only what has not reached Bronze, and that only when nothing is queued: what waits there may
+    /// be the very messages, and two of each would ask the service twice.
     pub async fn fire(&self, tick: Tick) -> Result<Fired, Failure> {
         let config = self.config();
         let mut refused = 0;
-        let messages = match bronze::snapshot(&self.lake, tick, &config).await? {
+        let kept = bronze::snapshot(&self.lake, tick, &config).await?;
+        let waits = kept.is_some() && self.queue.depth().await?.total() > 0;
+        let messages = match kept {
             Some(messages) => messages,
             None => {
                 let taken = self.take(tick).await?;
@@ -91,8 +94,10 @@ impl Ingest {
         let (done, missing): (Vec<_>, Vec<_>) =
             messages.into_iter().partition(|message| there.contains(&message.object()));
         Progress::add(&self.progress.enriched, done.iter().map(|message| message.entries.len()).sum());
-        let queued = missing.len();
-        send(&self.lake, &*self.queue, missing).await?;
+        let queued = if waits { 0 } else { missing.len() };
+        if !waits {
+            send(&self.lake, &*self.queue, missing).await?;
+        }
         tracing::info!(pipeline = %self.pipeline, %tick, records, messages = total, queued, refused, "tick fired");
         Ok(Fired { tick, records, messages: total, queued, refused })
     }

@@ -122,7 +122,7 @@ async fn bursts_of_errors_are_waited_out() {
         Ok(match calls {
             0 => answer(503, "busy"),
             3 => HttpAnswer { headers: vec![("retry-after".into(), "5".into())], ..answer(429, "slow down") },
-            6 => HttpAnswer { headers: vec![("retry-after".into(), "900".into())], ..answer(429, "much later") },
+            6 => HttpAnswer { headers: vec![("retry-after".into(), "120".into())], ..answer(429, "much later") },
             8 => return Err(engine::seams::http::HttpError::Broken("reset".into())),
             _ => good(&request.url),
         })
@@ -162,7 +162,7 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn what_is_no_message_is_quarantined_and_the_others_flow() {
-    let options = Options::default();
+    let options = Options { max_receives: 3, ..Options::default() };
     let world = World::new(&options);
     for body in ["not json", "{}", "{\"inline\":{\"pipeline\":\"orders\"}}", "{\"stored\":\"run=x/nowhere\"}"] {
         inject(&world.queues.enrich.live, body).await;

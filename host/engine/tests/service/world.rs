@@ -164,7 +164,7 @@ impl World {
 
     /// Fires a tick and lets simulated time run until it is done.
     pub(crate) async fn once(&self, service: &Service, tick: &str) -> Result<Ended, Failure> {
-        let _time = self.clock.run_freely(Duration::from_millis(2));
+        let _time = self.clock.run_freely(Duration::from_millis(1));
         let tick = Tick::parse(tick).unwrap();
         service.once(tick, Duration::from_secs(7200), &CancellationToken::new()).await
     }
@@ -228,7 +228,7 @@ fn enricher() -> ClosureEnricher {
         };
         let body = String::from_utf8_lossy(&answer.body).into_owned();
         Ok(match (answer.status, body.as_str()) {
-            (401, "quota") => Step::BackOff { pause: Duration::from_secs(600), reason: "quota is spent".into() },
+            (401, "quota") => Step::BackOff { pause: Duration::from_secs(60), reason: "quota is spent".into() },
             (401, _) => Step::Reject("the key is refused".into()),
             (404, _) => Step::Skip("no such order".into()),
             (200, text) if text.starts_with('{') => Step::Done(body),
