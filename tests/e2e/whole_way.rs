@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 
 use api_stub::{Options, Stub};
 use serde_json::{Value, json};
-use support::{Ran, command, fresh_folder, repository, run};
+use support::{Ran, command, fresh_folder, repository, run, sluicebox};
 
 /// What must be found nowhere but in the requests. Its percent-encoded form differs from it.
 const KEY: &str = "canary/7f3a9c5e+11d2";
@@ -136,6 +136,15 @@ fn every_record_of_the_source_is_accounted_for_and_gold_is_what_duckdb_computes(
     assert_eq!(count(&silver["rows"]) + count(&silver["skipped"]) + count(&silver["quarantined"]), 3200, "{silver}");
     assert_eq!(count(&refused["clean"]), count(&silver["quarantined"]));
     assert!((1..100).contains(&count(&refused["clean"])), "years after 2011 are refused, and nothing else: {refused}");
+
+    let listed = sluicebox(&films.folder, &["quarantine", "ls", "--json"]).exits(0).json()["refused"].clone();
+    assert_eq!(listed.as_array().unwrap().len() as u64, count(&refused["ingest"]) + count(&refused["clean"]));
+    let (first, last) = (&listed[0], &listed.as_array().unwrap()[1]);
+    assert_eq!((&first["stage"], &first["reason"]), (&json!("ingest"), &json!("key column `title` has no value")));
+    let shown = sluicebox(&films.folder, &["quarantine", "show", last["id"].as_str().unwrap()]).exits(0).stdout;
+    assert!(shown.contains("`max_year`") && shown.contains("clean-movies 0.1.0 sha256:"), "{shown}");
+    let unknown = sluicebox(&films.folder, &["quarantine", "show", "q-nothing"]).exits(2).stderr;
+    assert!(unknown.contains("quarantine ls"), "{unknown}");
 
     let (silver_path, gold_path) = (films.path("lake/silver"), films.path("lake/gold"));
     let report = python("gold_by_duckdb.py", &[&silver_path, &gold_path]);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, completions, init, plugin, run, status};
+use crate::commands::{check, completions, init, plugin, quarantine, run, status};
 use crate::logging::LogFormat;
 use crate::output::ColorChoice;
 use crate::{env_vars, exit};
@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Run(run::Args),
     Status(status::Args),
     Plugin(plugin::Args),
+    Quarantine(quarantine::Args),
     Completions(completions::Args),
 }
 

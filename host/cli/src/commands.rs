@@ -6,5 +6,6 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod init;
 pub(crate) mod plugin;
+pub(crate) mod quarantine;
 pub(crate) mod run;
 pub(crate) mod status;

@@ -10,14 +10,13 @@ use anyhow::Context as _;
 use engine::drivers::consumer::StageQueue;
 use engine::drivers::service::{Queues, Service};
 use engine::lake::Lake;
-use engine::lake::generations;
 use engine::lake::gold::Gold;
 use engine::lake::silver::Silver;
 use engine::pipeline::plan::{Location, Plan, QueueSettings};
 use engine::progress::Progress;
 use engine::roles::aggregate::{Aggregate, GoldTable};
 use engine::roles::clean::Clean;
-use engine::roles::enrich::{Enrich, stamp};
+use engine::roles::enrich::Enrich;
 use engine::roles::gateway::Gateway;
 use engine::roles::ingest::{Ingest, SourcePlace};
 use engine::seams::clock::Clock;
@@ -26,6 +25,7 @@ use engine::seams::secrets::Secrets;
 use engine::seams::store::{self, Store};
 use local::{DirStore, HttpOptions, LocalSecrets, QueueOptions, ReqwestHttp, SqliteQueues, SystemClock};
 use runtime::WasmPlugins;
+use tokio::sync::OnceCell;
 
 use crate::context::Context;
 use crate::exit::ExitCode;
@@ -65,12 +65,7 @@ impl Shared {
 pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<Service> {
     let plan = &file.plan;
     let loaded = load(plan, &file.folder, &shared.plugins).await?;
-    let lake = Lake {
-        bronze: layer(&plan.lake.bronze, file)?,
-        silver: layer(&plan.lake.silver, file)?,
-        gold: layer(&plan.lake.gold, file)?,
-        buckets: plan.lake.buckets,
-    };
+    let lake = lake(file)?;
     let progress = Arc::new(Progress::default());
     let queues = queues(plan, &file.folder, shared).await?;
     let secrets: Arc<dyn Secrets> =
@@ -131,7 +126,6 @@ async fn roles(
 ) -> anyhow::Result<Roles> {
     let schema = loaded.clean.descriptor().output_schema();
     let silver = Silver::open(Arc::clone(&lake.silver), Arc::clone(&shared.clock), schema, lake.buckets).await?;
-    let generation = generations::enter(lake, &stamp(&*loaded.clean), &plan.clean.config).await?;
     let mut tables = Vec::new();
     for (aggregate, plugin) in plan.aggregates.iter().zip(loaded.aggregates) {
         let schema = plugin.descriptor().output_schema();
@@ -144,13 +138,25 @@ async fn roles(
         clean: Clean {
             lake: lake.clone(),
             plugin: loaded.clean,
-            generation,
+            config: plan.clean.config.clone(),
+            generation: OnceCell::new(),
             silver: silver.clone(),
             queue: Arc::clone(&queues.aggregate.live),
             concurrency: plan.clean.concurrency,
             progress: Arc::clone(progress),
         },
         aggregate: Aggregate { silver, tables, concurrency: folds, progress: Arc::clone(progress) },
+    })
+}
+
+/// The lake of one pipeline. Makes its folders if they are not there.
+pub(crate) fn lake(file: &PipelineFile) -> anyhow::Result<Lake> {
+    let places = &file.plan.lake;
+    Ok(Lake {
+        bronze: layer(&places.bronze, file)?,
+        silver: layer(&places.silver, file)?,
+        gold: layer(&places.gold, file)?,
+        buckets: places.buckets,
     })
 }
 

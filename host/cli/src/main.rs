@@ -24,7 +24,7 @@ mod redact;
 mod top;
 
 use args::Command;
-use commands::{check, completions, init, plugin, run, status};
+use commands::{check, completions, init, plugin, quarantine, run, status};
 use context::Context;
 use exit::ExitCode;
 
@@ -47,6 +47,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::Run(args) => run::execute(args, context).await,
         Command::Status(args) => status::execute(args, context).await,
         Command::Plugin(args) => plugin::execute(args, context).await,
+        Command::Quarantine(args) => quarantine::execute(args, context).await,
         Command::Completions(args) => completions::execute(args, context).await,
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use crate::failure::Failure;
 use crate::lake::keys::Tick;
 use crate::pipeline::schedule::{Missed, Schedule};
 use crate::roles::ingest::Ingest;
@@ -26,25 +25,24 @@ pub async fn keep(
     ingest: &Ingest,
     clock: &Arc<dyn Clock>,
     stop: &CancellationToken,
-) -> Result<(), Failure> {
+) {
     let mut done_up_to = last.map_or_else(|| clock.now(), Tick::instant);
     while !stop.is_cancelled() {
         let now = clock.now();
         for tick in due(schedule, done_up_to, now) {
-            fire(ingest, tick, clock, stop).await?;
+            fire(ingest, tick, clock, stop).await;
         }
         done_up_to = done_up_to.max(now);
         let Some(next) = schedule.next_after(done_up_to) else {
             tracing::warn!(%schedule, "the schedule names no further instant");
             stop.cancelled().await;
-            return Ok(());
+            return;
         };
         tokio::select! {
             () = clock.sleep_until(next.min(clock.now() + LONGEST_SLEEP)) => {}
             () = stop.cancelled() => {}
         }
     }
-    Ok(())
 }
 
 /// The ticks after `done_up_to` and up to `now` that the policy asks for. One that is on time is always among them.
@@ -58,13 +56,13 @@ fn due(schedule: &Schedule, done_up_to: DateTime<Utc>, now: DateTime<Utc>) -> Ve
     chosen.into_iter().map(Tick::at).collect()
 }
 
-/// Fires one tick, as often as it takes: a source that is away for an hour delays its tick, it does not lose it.
-async fn fire(ingest: &Ingest, tick: Tick, clock: &Arc<dyn Clock>, stop: &CancellationToken) -> Result<(), Failure> {
+/// Fires one tick, as often as it takes: a source that is away for an hour, or malformed until somebody mends it, delays its tick; it
+/// does not lose it, and does not stop what is under way.
+async fn fire(ingest: &Ingest, tick: Tick, clock: &Arc<dyn Clock>, stop: &CancellationToken) {
     let mut delay = FIRST_RETRY;
     while !stop.is_cancelled() {
         match ingest.fire(tick).await {
-            Ok(_) => return Ok(()),
-            Err(Failure::Fatal(reason)) => return Err(Failure::Fatal(reason)),
+            Ok(_) => return,
             Err(failure) => tracing::error!(%tick, error = %failure, ?delay, "tick failed, will be tried again"),
         }
         tokio::select! {
@@ -73,5 +71,4 @@ async fn fire(ingest: &Ingest, tick: Tick, clock: &Arc<dyn Clock>, stop: &Cancel
         }
         delay = (delay * 2).min(LONGEST_RETRY);
     }
-    Ok(())
 }

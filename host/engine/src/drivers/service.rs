@@ -130,13 +130,11 @@ impl Service {
             match &self.schedule {
                 Some(schedule) if roles.contains(&Role::Ingest) => {
                     let last = self.last_tick().await?;
-                    schedule::keep(schedule, last, &self.ingest, &self.clock, stop).await
+                    schedule::keep(schedule, last, &self.ingest, &self.clock, stop).await;
                 }
-                _ => {
-                    stop.cancelled().await;
-                    Ok(())
-                }
+                _ => stop.cancelled().await,
             }
+            Ok(())
         };
         let sweeps = async {
             while !stop.is_cancelled() {

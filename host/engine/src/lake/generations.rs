@@ -39,10 +39,10 @@ pub async fn history(lake: &Lake) -> Result<Vec<Generation>, LakeError> {
 }
 
 /// The generation of `plugin` with `config`: the latest one if it is that, or else a new one.
-pub async fn enter(lake: &Lake, plugin: &PluginStamp, config: &str) -> Result<Generation, LakeError> {
+pub async fn enter(lake: &Lake, plugin: PluginStamp, config: &str) -> Result<Generation, LakeError> {
     let mut latest = history(lake).await?.pop();
     loop {
-        if let Some(generation) = latest.take_if(|latest| latest.plugin == *plugin && latest.config == config) {
+        if let Some(generation) = latest.take_if(|latest| latest.plugin == plugin && latest.config == config) {
             return Ok(generation);
         }
         let number = latest.map_or(1, |latest| latest.number.saturating_add(1));

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use arrow::compute::concat_batches;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use tokio::sync::OnceCell;
 
 use super::enrich::{fault_details, stamp};
 use super::events::{NewObject, NewVersion, encode};
 use crate::failure::Failure;
 use crate::lake::Lake;
 use crate::lake::bronze::{self, Line, Outcome, PluginStamp};
-use crate::lake::generations::Generation;
+use crate::lake::generations::{self, Generation};
 use crate::lake::keys::order;
 use crate::lake::quarantine::{self, REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, Refused, RefusedAt};
 use crate::lake::receipts::{self, Receipt, Skip};
@@ -36,8 +37,10 @@ pub struct Clean {
     pub lake: Lake,
     /// The plugin.
     pub plugin: Arc<dyn Cleaner>,
-    /// Its place in the stage's history.
-    pub generation: Generation,
+    /// The plugin's configuration: the text of one JSON object with its keys sorted.
+    pub config: String,
+    /// The plugin's place in the stage's history, entered with the first work: whoever only looks starts no generation.
+    pub generation: OnceCell<Generation>,
     /// Where rows go.
     pub silver: Silver,
     /// Where the news of a new version goes.
@@ -81,31 +84,40 @@ impl Made {
 impl Clean {
     /// Brings these objects of Bronze into Silver and tells the aggregate stage. Doing so again changes nothing.
     pub async fn objects(&self, events: &[NewObject]) -> Result<(), Failure> {
+        let generation = self.generation().await?;
         let mut paths: Vec<Path> = events.iter().map(|event| Path::from(event.bronze.as_str())).collect();
         paths.sort();
         paths.dedup();
-        let reads: Vec<_> = paths.into_iter().map(|path| self.unseen(path)).collect();
+        let reads: Vec<_> = paths.into_iter().map(|path| self.unseen(path, generation)).collect();
         let objects: Vec<Option<(Vec<Line>, Path)>> = futures::stream::iter(reads).buffered(16).try_collect().await?;
         let objects: Vec<(Vec<Line>, Path)> = objects.into_iter().flatten().collect();
-        let silver_version =
-            if objects.is_empty() { self.silver.snapshot().await?.version } else { self.take(&objects).await? };
+        let silver_version = if objects.is_empty() {
+            self.silver.snapshot().await?.version
+        } else {
+            self.take(&objects, generation).await?
+        };
         Ok(self.queue.send(vec![encode(&NewVersion { silver: silver_version })]).await?)
     }
 
+    /// The plugin's generation, entered if this is the first work.
+    pub async fn generation(&self) -> Result<&Generation, Failure> {
+        let enter = || generations::enter(&self.lake, stamp(&*self.plugin), &self.config);
+        Ok(self.generation.get_or_try_init(enter).await?)
+    }
+
     /// The lines of an object, unless this generation has seen it.
-    async fn unseen(&self, path: Path) -> Result<Option<(Vec<Line>, Path)>, Failure> {
+    async fn unseen(&self, path: Path, generation: &Generation) -> Result<Option<(Vec<Line>, Path)>, Failure> {
         let seen = receipts::get(&self.lake, &path).await?;
-        if seen.is_some_and(|receipt| receipt.generation == self.generation.number) {
+        if seen.is_some_and(|receipt| receipt.generation == generation.number) {
             return Ok(None);
         }
         let object = read(&*self.lake.bronze, &path).await?;
         Ok(Some((bronze::lines(&path, &object)?, path)))
     }
 
-    async fn take(&self, objects: &[(Vec<Line>, Path)]) -> Result<i64, Failure> {
+    async fn take(&self, objects: &[(Vec<Line>, Path)], generation: &Generation) -> Result<i64, Failure> {
         let documents = documents(objects);
-        let stamp = stamp(&*self.plugin);
-        let calls: Vec<_> = batches(documents).into_iter().map(|batch| self.batch(batch, &stamp)).collect();
+        let calls: Vec<_> = batches(documents).into_iter().map(|batch| self.batch(batch, generation)).collect();
         let made: Vec<Made> = futures::stream::iter(calls).buffered(self.concurrency.get()).collect().await;
         let mut all = Made::default();
         for one in made {
@@ -114,7 +126,7 @@ impl Clean {
         let refused: Vec<Refused> = all.refused.iter().map(|(_, refused)| refused.clone()).collect();
         quarantine::put_all(&self.lake, &refused).await?;
         let version = self.commit(std::mem::take(&mut all.versions)).await?;
-        let receipts = self.receipts(objects, &all, version);
+        let receipts = receipts_of(objects, &all, generation, version);
         let puts: Vec<_> = receipts.iter().map(|receipt| receipts::put(&self.lake, receipt)).collect();
         futures::stream::iter(puts).buffer_unordered(16).try_collect::<()>().await?;
         Progress::add(&self.progress.quarantined, refused.len());
@@ -139,18 +151,18 @@ impl Clean {
     }
 
     /// One plugin call; if it breaks, one call a document, so that the culprit is named and its neighbours commit.
-    async fn batch(&self, batch: Vec<Document>, stamp: &PluginStamp) -> Made {
+    async fn batch(&self, batch: Vec<Document>, by: &Generation) -> Made {
         match self.call(&batch).await {
-            Ok(cleaned) => self.sort_out(batch, cleaned, stamp),
+            Ok(cleaned) => self.sort_out(batch, cleaned, by),
             Err(fault) => match <[Document; 1]>::try_from(batch) {
-                Ok([document]) => self.broke(document, &fault, stamp),
+                Ok([document]) => self.broke(document, &fault, by),
                 Err(batch) => {
                     tracing::warn!(code = fault.code, error = %fault, documents = batch.len(), "plugin broke on a batch, trying each document alone");
                     let mut all = Made::default();
                     for document in batch {
                         let alone = match self.call(std::slice::from_ref(&document)).await {
-                            Ok(cleaned) => self.sort_out(vec![document], cleaned, stamp),
-                            Err(fault) => self.broke(document, &fault, stamp),
+                            Ok(cleaned) => self.sort_out(vec![document], cleaned, by),
+                            Err(fault) => self.broke(document, &fault, by),
                         };
                         all.append(alone);
                     }
@@ -165,15 +177,15 @@ impl Clean {
         self.plugin.clean(&texts).await
     }
 
-    fn sort_out(&self, batch: Vec<Document>, cleaned: Cleaned, stamp: &PluginStamp) -> Made {
+    fn sort_out(&self, batch: Vec<Document>, cleaned: Cleaned, by: &Generation) -> Made {
         let mut made = Made::default();
         let row_meta = |index: &usize| {
             batch.get(*index).map(|document| RowMeta {
                 key: document.line.meta.key.to_string(),
-                ord: order(document.line.meta.seq, self.generation.number),
+                ord: order(document.line.meta.seq, by.number),
                 seq: document.line.meta.seq.instant(),
                 source: document.source.clone(),
-                plugin: stamp.digest.clone(),
+                plugin: by.plugin.digest.clone(),
             })
         };
         let meta = cleaned.row_of.iter().filter_map(row_meta).collect();
@@ -186,7 +198,7 @@ impl Clean {
                 RejectedBy::Projection => REFUSED_BY_PROJECTION,
             };
             if let Some(document) = take(reject.index) {
-                let refused = refusal(&document, code, reject.reason, Vec::new(), stamp);
+                let refused = refusal(&document, code, reject.reason, Vec::new(), &by.plugin);
                 made.refused.push((document, refused));
             }
         }
@@ -197,54 +209,54 @@ impl Clean {
         made
     }
 
-    fn broke(&self, document: Document, fault: &Fault, stamp: &PluginStamp) -> Made {
+    fn broke(&self, document: Document, fault: &Fault, by: &Generation) -> Made {
         tracing::warn!(code = fault.code, record = %document.line.meta.key, source = document.source, error = %fault, "plugin broke on a record");
-        let refused = refusal(&document, fault.code, fault.message.clone(), fault_details(fault), stamp);
+        let refused = refusal(&document, fault.code, fault.message.clone(), fault_details(fault), &by.plugin);
         Made { refused: vec![(document, refused)], ..Made::default() }
     }
+}
 
-    fn receipts(&self, objects: &[(Vec<Line>, Path)], made: &Made, silver_version: i64) -> Vec<Receipt> {
-        let mut receipts: Vec<Receipt> =
-            objects.iter().map(|(lines, path)| self.receipt_of_enrich(lines, path, silver_version)).collect();
-        for document in &made.cleaned {
-            if let Some(receipt) = receipts.get_mut(document.object) {
-                receipt.cleaned += 1;
-            }
+fn receipts_of(objects: &[(Vec<Line>, Path)], made: &Made, by: &Generation, silver_version: i64) -> Vec<Receipt> {
+    let mut receipts: Vec<Receipt> =
+        objects.iter().map(|(lines, path)| receipt_of_enrich(lines, path, by, silver_version)).collect();
+    for document in &made.cleaned {
+        if let Some(receipt) = receipts.get_mut(document.object) {
+            receipt.cleaned += 1;
         }
-        for (document, reason) in &made.skipped {
-            if let Some(receipt) = receipts.get_mut(document.object) {
-                receipt.skipped.push(Skip { line: document.number, reason: reason.clone() });
-            }
-        }
-        for (document, refused) in &made.refused {
-            if let Some(receipt) = receipts.get_mut(document.object) {
-                receipt.quarantined.push(refused.id.clone());
-            }
-        }
-        receipts
     }
+    for (document, reason) in &made.skipped {
+        if let Some(receipt) = receipts.get_mut(document.object) {
+            receipt.skipped.push(Skip { line: document.number, reason: reason.clone() });
+        }
+    }
+    for (document, refused) in &made.refused {
+        if let Some(receipt) = receipts.get_mut(document.object) {
+            receipt.quarantined.push(refused.id.clone());
+        }
+    }
+    receipts
+}
 
-    /// The receipt as the enrich stage left the object: lines without a document are accounted for already.
-    fn receipt_of_enrich(&self, lines: &[Line], path: &Path, silver_version: i64) -> Receipt {
-        let mut receipt = Receipt {
-            object: path.to_string(),
-            generation: self.generation.number,
-            plugin: self.plugin.digest().to_string(),
-            silver_version,
-            lines: lines.len(),
-            cleaned: 0,
-            skipped: Vec::new(),
-            quarantined: Vec::new(),
-        };
-        for (line, number) in lines.iter().zip(1..) {
-            match &line.meta.outcome {
-                Outcome::Document => {}
-                Outcome::Skipped { reason } => receipt.skipped.push(Skip { line: number, reason: reason.clone() }),
-                Outcome::Quarantined { id, .. } => receipt.quarantined.push(id.clone()),
-            }
+/// The receipt as the enrich stage left the object: lines without a document are accounted for already.
+fn receipt_of_enrich(lines: &[Line], path: &Path, by: &Generation, silver_version: i64) -> Receipt {
+    let mut receipt = Receipt {
+        object: path.to_string(),
+        generation: by.number,
+        plugin: by.plugin.digest.clone(),
+        silver_version,
+        lines: lines.len(),
+        cleaned: 0,
+        skipped: Vec::new(),
+        quarantined: Vec::new(),
+    };
+    for (line, number) in lines.iter().zip(1..) {
+        match &line.meta.outcome {
+            Outcome::Document => {}
+            Outcome::Skipped { reason } => receipt.skipped.push(Skip { line: number, reason: reason.clone() }),
+            Outcome::Quarantined { id, .. } => receipt.quarantined.push(id.clone()),
         }
-        receipt
     }
+    receipt
 }
 
 fn documents(objects: &[(Vec<Line>, Path)]) -> Vec<Document> {

@@ -196,7 +196,7 @@ async fn a_new_clean_plugin_makes_the_next_versions_and_the_later_generation_cou
     assert_eq!(old.clean.silver.snapshot().await.unwrap().rows, 9);
     let fixed = Options { clean_version: "2.0.0", ..Options::default() };
     let new = world.host(&fixed, http).await;
-    assert_eq!(new.clean.generation.number, 2);
+    assert_eq!(new.clean.generation().await.unwrap().number, 2);
     let objects = receipts::objects(&world.lake).await.unwrap();
     let events: Vec<_> =
         objects.iter().map(|object| engine::roles::events::NewObject { bronze: object.clone() }).collect();

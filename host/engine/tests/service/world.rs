@@ -11,15 +11,15 @@ use bytes::Bytes;
 use engine::drivers::consumer::StageQueue;
 use engine::drivers::service::{Ended, Queues, Service};
 use engine::failure::Failure;
+use engine::lake::Lake;
 use engine::lake::gold::Gold;
 use engine::lake::keys::Tick;
 use engine::lake::silver::Silver;
-use engine::lake::{Lake, generations};
 use engine::pipeline::plan::{Endpoint, Location, SecretRef, Source, SourceFormat, Template, TemplatePart};
 use engine::progress::Progress;
 use engine::roles::aggregate::{Aggregate, GoldTable};
 use engine::roles::clean::Clean;
-use engine::roles::enrich::{Enrich, stamp};
+use engine::roles::enrich::Enrich;
 use engine::roles::gateway::Gateway;
 use engine::roles::ingest::{Ingest, SourcePlace};
 use engine::seams::clock::Clock;
@@ -111,7 +111,6 @@ impl World {
         let aggregator = Arc::new(aggregator());
         let schema = clean_descriptor("1.0.0").output_schema();
         let silver = Silver::open(self.lake.silver.clone(), clock.clone(), schema, self.lake.buckets).await.unwrap();
-        let generation = generations::enter(&self.lake, &stamp(&*cleaner), "{}").await.unwrap();
         let schema = sums_descriptor().output_schema();
         let gold = Gold::open(self.lake.gold.clone(), clock.clone(), "sums", schema).await.unwrap();
         let table = GoldTable { name: "sums".into(), plugin: aggregator, config: "{}".into(), gold };
@@ -144,7 +143,8 @@ impl World {
             clean: Arc::new(Clean {
                 lake: self.lake.clone(),
                 plugin: cleaner,
-                generation,
+                config: "{}".into(),
+                generation: tokio::sync::OnceCell::new(),
                 silver: silver.clone(),
                 queue: self.queues.aggregate.live.clone(),
                 concurrency: NonZeroUsize::new(2).unwrap(),

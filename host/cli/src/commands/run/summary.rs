@@ -77,6 +77,9 @@ fn one(summary: &Summary, context: &Context) -> String {
         let refused = format!("\n{} refused at {stage}", counted(*count, "record", "records"));
         text.push_str(&context.output.tone(Tone::Notable, &refused));
     }
+    if !lake.quarantine.is_empty() {
+        text.push_str("\n  hint: `sluicebox quarantine ls` says why");
+    }
     if !summary.ended.missing.is_nothing() {
         text.push_str(&unfinished(&summary.ended, context));
     }

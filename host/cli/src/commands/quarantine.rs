@@ -1,0 +1,112 @@
+//! `sluicebox quarantine`: the records that were refused, with the reason and where their input is.
+//!
+//! Does not load a plugin, and does not change anything.
+
+use std::collections::BTreeMap;
+
+use engine::lake::quarantine::{self, Refused};
+use serde_json::json;
+
+use crate::compose::lake;
+use crate::context::Context;
+use crate::exit::ExitCode;
+use crate::failure::Failure;
+use crate::output::counted;
+use crate::pipelines::{self, PipelineArgs};
+
+/// Look at refused records
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List refused records: stage, reason, key
+    Ls {
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+    },
+    /// Show all that is known of one: its input, its plugin, the plugin's call stack and log
+    Show {
+        /// The id, as `ls` lists it; its first characters are enough if no other id has them
+        id: String,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+    },
+}
+
+/// Shows what was asked for.
+pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Ls { pipeline } => {
+            let refused = read(&pipeline).await?;
+            context.output.report(&json!({ "refused": refused }), |_| list(&refused, context))?;
+        }
+        Command::Show { id, pipeline } => {
+            let refused = find(read(&pipeline).await?, &id)?;
+            context.output.report(&refused, one)?;
+        }
+    }
+    Ok(ExitCode::Success)
+}
+
+async fn read(pipeline: &PipelineArgs) -> anyhow::Result<Vec<Refused>> {
+    let mut refused = Vec::new();
+    for file in pipelines::read(pipeline)? {
+        refused.extend(quarantine::all(&lake(&file)?).await?);
+    }
+    refused.sort_by(|a, b| (a.stage, &a.key, &a.id).cmp(&(b.stage, &b.key, &b.id)));
+    Ok(refused)
+}
+
+fn find(refused: Vec<Refused>, id: &str) -> anyhow::Result<Refused> {
+    let mut matching = refused.into_iter().filter(|one| one.id.starts_with(id));
+    match (matching.next(), matching.next()) {
+        (Some(only), None) => Ok(only),
+        (found, _) => {
+            let how_many = if found.is_some() { "several refused records" } else { "no refused record" };
+            let message = format!("{how_many} with an id that begins with `{id}`");
+            Err(Failure::new(ExitCode::Usage, message).hint("`sluicebox quarantine ls` lists the ids").into())
+        }
+    }
+}
+
+fn list(refused: &[Refused], context: &Context) -> String {
+    if refused.is_empty() {
+        return "nothing is in quarantine".to_owned();
+    }
+    let mut table = context.output.table(&["id", "stage", "code", "key", "reason"]);
+    for one in refused {
+        let key = one.key.as_ref().map_or("", |key| key.as_str());
+        let reason: String = one.reason.lines().next().unwrap_or_default().chars().take(90).collect();
+        table.add_row(vec![&one.id, one.stage.name(), &one.code, key, &reason]);
+    }
+    let mut stages: BTreeMap<&str, usize> = BTreeMap::new();
+    for one in refused {
+        *stages.entry(one.stage.name()).or_default() += 1;
+    }
+    let counts: Vec<String> = stages.iter().map(|(stage, count)| format!("{count} at {stage}")).collect();
+    let total = counted(refused.len(), "record", "records");
+    format!(
+        "{}\n\n{total} refused: {}\n  hint: `sluicebox quarantine show ID` shows one whole",
+        table.trim_fmt(),
+        counts.join(", ")
+    )
+}
+
+fn one(refused: &Refused) -> String {
+    let key = refused.key.as_ref().map_or("(none)", |key| key.as_str());
+    let mut text = format!("{} [{}] refused at {}\n", refused.id, refused.code, refused.stage.name());
+    text.push_str(&format!("  reason  {}\n", refused.reason.replace('\n', "\n          ")));
+    text.push_str(&format!("  key     {key}\n  tick    {}\n  input   {}\n", refused.seq, refused.input));
+    if let Some(plugin) = &refused.plugin {
+        text.push_str(&format!("  plugin  {} {} {}\n", plugin.name, plugin.version, plugin.digest));
+    }
+    text.push_str(&format!("  record  {}\n", serde_json::Value::from(refused.record.clone())));
+    for line in &refused.details {
+        text.push_str(&format!("  | {line}\n"));
+    }
+    text
+}
