@@ -291,3 +291,52 @@ fn a_stop_in_the_middle_drains_and_the_next_run_goes_on() {
     assert!(rest.stdout.contains("60 records") && !rest.stdout.contains("not done"), "{}", rest.stdout);
     assert_eq!(films.stub.stats().calls, 60, "each film was asked for once");
 }
+
+/// What must be equal however a lake came about: Gold, and how many rows and refusals there are.
+fn result(films: &Films) -> (Vec<Vec<Vec<String>>>, Value) {
+    let status = films.sluicebox(&["status", "--json"]).exits(0).json()["pipelines"][0].clone();
+    let counts =
+        json!({ "silver": status["silver"]["rows"], "quarantine": status["quarantine"], "queues": status["queues"] });
+    (["genres", "directors", "decades"].map(|table| films.gold(table)).to_vec(), counts)
+}
+
+const SHAKEN: [&str; 6] =
+    ["--set", "source.top_n=150", "--set", "source.batch_size=5", "--set", "queue.visibility_timeout=\"1s\""];
+
+#[test]
+fn killed_at_many_moments_nothing_is_lost_and_nothing_doubled() {
+    let calm = Films::new("films-calm");
+    let args = [&["run", "--once", "--tick", TICK], SHAKEN.as_slice()].concat();
+    calm.sluicebox(&args).exits(0);
+    let killed = Films::new("films-killed");
+    // So that the moments fall into the run, and not into the compilation of the plugins.
+    killed.sluicebox(&["check"]).exits(0);
+    let mut alive_when_killed = 0;
+    for moment in [90, 130, 170, 210, 250, 300, 360, 420, 500, 600] {
+        let mut child = killed.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(moment));
+        alive_when_killed += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(alive_when_killed >= 3, "the moments are too late on this machine to show anything");
+    killed.sluicebox(&args).exits(0);
+    assert_eq!(result(&killed), result(&calm));
+}
+
+#[test]
+fn three_processes_share_one_lake_and_one_queue() {
+    let calm = Films::new("films-alone");
+    let args = [&["run", "--once", "--tick", TICK], SHAKEN.as_slice()].concat();
+    calm.sluicebox(&args).exits(0);
+    let shared = Films::new("films-shared");
+    shared.sluicebox(&["check"]).exits(0);
+    let start = |_| shared.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let running: Vec<_> = (0..3).map(start).collect();
+    for child in running {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+    }
+    assert_eq!(result(&shared), result(&calm));
+}
