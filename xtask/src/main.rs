@@ -41,7 +41,7 @@ enum Verb {
     /// Derive data/movies.csv from data/films.csv
     Data,
     /// Run the benchmarks
-    Bench,
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Verb::Plugins => plugins::build().map(drop),
         Verb::WasmTarget => wasm_target::ensure(),
         Verb::Data => data::make(),
-        Verb::Bench => bench::run(),
+        Verb::Bench(options) => bench::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

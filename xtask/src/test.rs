@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::programs::Programs;
 use crate::shell::{self, step};
-use crate::{plugins, tidy, wasm_target};
+use crate::{bench, plugins, tidy, wasm_target};
 
 /// Tells the tests which Python has the readers of other people's making.
 const PYTHON: &str = "SLUICEBOX_TEST_PYTHON";
@@ -30,6 +30,7 @@ pub(crate) fn run() -> Result<()> {
     shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
     step("doc tests");
     shell::run(shell::cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
+    bench::short_form()?;
     step("tests");
     let mut tests = shell::cargo();
     if shell::exists("cargo-nextest") {
