@@ -340,3 +340,48 @@ fn three_processes_share_one_lake_and_one_queue() {
     }
     assert_eq!(result(&shared), result(&calm));
 }
+
+#[test]
+fn every_shipped_plugin_passes_its_golden_cases() {
+    let cache = fresh_folder("films-golden-cases");
+    let tested =
+        run(command(&repository()).args(["plugin", "test", "--json", "--cache-dir"]).arg(&cache)).exits(0).json();
+    for (plugin, _) in artifacts::PLUGINS {
+        let cases = tested["plugins"].as_array().unwrap().iter().find(|one| one["plugin"] == *plugin);
+        assert!(cases.is_some_and(|one| !one["cases"].as_array().unwrap().is_empty()), "{plugin}: {tested}");
+    }
+}
+
+#[test]
+fn several_pipelines_run_in_one_process() {
+    let films = Films::new("films-several");
+    let text = std::fs::read_to_string(films.path("pipeline.toml")).unwrap();
+    let other = text.replace("name = \"movies\"", "name = \"others\"").replace("\"lake/", "\"other-lake/");
+    std::fs::write(films.path("other.toml"), other.replace("top_n = 10", "top_n = 7")).unwrap();
+    let ran =
+        films.sluicebox(&["run", "--once", "--json", "--tick", TICK, "pipeline.toml", "other.toml"]).exits(0).json();
+    let rows: Vec<_> =
+        ran["pipelines"].as_array().unwrap().iter().map(|one| one["lake"]["silver"]["rows"].clone()).collect();
+    assert_eq!(rows, [10, 7]);
+    assert!(films.path("lake/gold/genres.csv").is_file() && films.path("other-lake/gold/genres.csv").is_file());
+}
+
+#[test]
+fn a_served_pipeline_fires_what_it_missed_and_stops_in_good_order() {
+    let films = Films::new("films-served");
+    films.once("2026-01-01T00:00:00Z", 10, 1);
+    let mut serving = films.command(&["run", "--set", "schedule.cron=\"0 * * * *\""]);
+    let child = serving.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let ticks = || std::fs::read_dir(films.path("lake/bronze")).unwrap().flatten().map(|entry| entry.file_name());
+    let fired = || ticks().filter(|name| name.to_string_lossy().starts_with("run=")).count();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while fired() < 2 {
+        assert!(std::time::Instant::now() < deadline, "the missed tick is not fired");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{log}");
+    assert!(log.contains("serving `movies`") && log.contains("stopping"), "{log}");
+}
