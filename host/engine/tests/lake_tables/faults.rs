@@ -86,15 +86,14 @@ async fn racing_writers_on_a_failing_store_lose_nothing() {
     let work: Vec<Vec<Doc>> = (0..4)
         .map(|w| (0..10).map(|at| Doc { line: w, ..doc(&format!("k{}", at % 6), 1 + at, 0) }).collect())
         .collect();
-    let writers = work.clone().into_iter().map(|docs| {
-        let faulty: Store = Faulty::<dyn ObjectStore>::new(Arc::clone(&store), Arc::clone(&faults));
+    // Each has its table open before the faults begin: opening reads the whole log, and of a long one at such odds hardly ever to its end.
+    faults.stop();
+    let faulty = || -> Store { Faulty::<dyn ObjectStore>::new(Arc::clone(&store), Arc::clone(&faults)) };
+    let tables =
+        try_join_all((0..work.len()).map(|_| Silver::open(faulty(), clock(), schema(), buckets(4)))).await.unwrap();
+    faults.resume();
+    let writers = tables.into_iter().zip(work.clone()).map(|(silver, docs)| {
         tokio::spawn(async move {
-            let silver = loop {
-                match Silver::open(Arc::clone(&faulty), clock(), schema(), buckets(4)).await {
-                    Ok(silver) => break silver,
-                    Err(error) => assert!(error.is_transient(), "{error:?}"),
-                }
-            };
             for doc in &docs {
                 until_done(&silver, &versions([doc])).await;
             }
