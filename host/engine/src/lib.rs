@@ -2,6 +2,7 @@
 //!
 //! Knows no WebAssembly runtime, no cloud, no file system, no environment and no wall clock: all of them enter through [`seams`].
 
+pub mod backoff;
 pub mod contract;
 pub mod drivers;
 pub mod failure;

@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff;
 use crate::failure::Failure;
-use crate::lake::keys::fingerprint;
 use crate::progress::Progress;
 use crate::seams::clock::Clock;
 use crate::seams::queue::{Delivery, Queue, QueueError};
@@ -212,12 +212,9 @@ impl Consumer {
     }
 }
 
-/// Doubles with each receive; spread by the message's id, so that what failed together does not return together.
 fn delay(delivery: &Delivery) -> Duration {
-    let whole = FIRST_DELAY.saturating_mul(1 << (delivery.receives - 1).min(16)).min(LONGEST_DELAY);
-    let digits = fingerprint(&[delivery.id.as_bytes(), &delivery.receives.to_be_bytes()]);
-    let spread = u32::from_str_radix(digits.get(..4).unwrap_or("0"), 16).unwrap_or(0);
-    whole / 2 + (whole / 2).mul_f64(f64::from(spread) / f64::from(u16::MAX))
+    let seed: [&[u8]; 2] = [delivery.id.as_bytes(), &delivery.receives.to_be_bytes()];
+    backoff::delay(FIRST_DELAY, delivery.receives - 1, LONGEST_DELAY, &seed)
 }
 
 /// Closed while the way is blocked for everybody; shared by a consumer's workers.

@@ -6,20 +6,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::lake::keys::fingerprint;
 use crate::pipeline::plan::Rate;
 use crate::seams::plugin::EndpointRequest;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(13);
 
-/// Doubles with each attempt, spread over half to the whole of it by the request's content, so that the failures of one moment do
-/// not all return in one moment.
+/// How long to wait after an attempt that failed.
 pub(super) fn backoff(request: &EndpointRequest, attempt: u32) -> Duration {
     let seed = serde_json::to_vec(request).unwrap_or_default();
-    let digits = fingerprint(&[&seed, &attempt.to_be_bytes()]);
-    let spread = u32::from_str_radix(digits.get(..4).unwrap_or("0"), 16).unwrap_or(0);
-    let whole = FIRST_BACKOFF.saturating_mul(1 << attempt.min(6));
-    whole / 2 + (whole / 2).mul_f64(f64::from(spread) / f64::from(u16::MAX))
+    crate::backoff::delay(FIRST_BACKOFF, attempt, LONGEST_BACKOFF, &[&seed, &attempt.to_be_bytes()])
 }
 
 /// The pause that a `Retry-After` header asks for: seconds or a date (RFC 9110, 10.2.3).
