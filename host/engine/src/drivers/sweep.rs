@@ -8,7 +8,7 @@ use super::consumer::StageQueue;
 use super::service::Service;
 use crate::failure::Failure;
 use crate::lake::{bronze, receipts};
-use crate::roles::events::{NewObject, NewVersion, encode};
+use crate::roles::events::{NewObject, NewVersion, encode, send_all};
 use crate::roles::ingest::send;
 use crate::seams::store::Path;
 
@@ -52,9 +52,7 @@ pub async fn sweep(service: &Service, repair: bool) -> Result<Missing, Failure> 
         if is_empty(&queues.clean).await? {
             let events: Vec<_> =
                 unseen.iter().map(|object| encode(&NewObject { bronze: object.to_string() })).collect();
-            for some in events.chunks(256) {
-                queues.clean.live.send(some.to_vec()).await?;
-            }
+            send_all(&*queues.clean.live, &events).await?;
         }
         if behind.tables > 0 && is_empty(&queues.aggregate).await? {
             queues.aggregate.live.send(vec![encode(&NewVersion { silver: behind.silver_version })]).await?;

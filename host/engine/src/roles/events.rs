@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::lake::bronze::Message;
 use crate::lake::{Lake, LakeError};
+use crate::seams::queue::{Queue, QueueError};
 use crate::seams::store::{Path, create, read};
 
 /// A body over this many bytes goes through the store: SQS takes 1 MiB, and an event must fit everywhere.
 const MOST_INLINE: usize = 200 << 10;
+/// Messages sent to a queue in one call.
+const SEND_AT_ONCE: usize = 256;
 
 /// Work for the enrich stage.
 #[derive(Serialize, Deserialize)]
@@ -73,6 +76,14 @@ pub enum Unreadable {
     Now(Failure),
     /// It is not what this queue carries, and never will be.
     Ever(String),
+}
+
+/// Sends bodies in few calls, each of a size that every queue takes.
+pub async fn send_all(queue: &dyn Queue, bodies: &[Bytes]) -> Result<(), QueueError> {
+    for some in bodies.chunks(SEND_AT_ONCE) {
+        queue.send(some.to_vec()).await?;
+    }
+    Ok(())
 }
 
 /// The JSON of an event.

@@ -102,7 +102,7 @@ impl Gateway {
         let mut attempt = 1;
         loop {
             self.wait_for_turn(gate).await;
-            let made = self.assemble(gate, request, false).await?;
+            let made = self.assemble(gate, request).await?;
             Progress::add(&self.progress.requests, 1);
             match self.http.send(made).await {
                 Ok(answer) if matches!(answer.status, 401 | 403) && !refreshed => {
@@ -150,12 +150,12 @@ impl Gateway {
         }
     }
 
-    async fn assemble(&self, gate: &Gate, request: &EndpointRequest, fresh: bool) -> Result<HttpRequest, Failure> {
+    async fn assemble(&self, gate: &Gate, request: &EndpointRequest) -> Result<HttpRequest, Failure> {
         let endpoint = &gate.endpoint;
         let mut url = join(&endpoint.url, &request.path);
         let mut query = request.query.clone();
         for (name, template) in &endpoint.query {
-            query.push((name.clone(), self.fill(template, fresh).await?));
+            query.push((name.clone(), self.fill(template, false).await?));
         }
         url.query_pairs_mut().extend_pairs(&query);
         if url.query() == Some("") {
@@ -163,7 +163,7 @@ impl Gateway {
         }
         let mut headers = request.headers.clone();
         for (name, template) in &endpoint.headers {
-            headers.push((name.clone(), self.fill(template, fresh).await?));
+            headers.push((name.clone(), self.fill(template, false).await?));
         }
         Ok(HttpRequest { url, headers, timeout: endpoint.timeout, max_body: endpoint.max_body })
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use url::Url;
 
-use super::events::enrich_body;
+use super::events::{enrich_body, send_all};
 use super::source;
 use crate::failure::Failure;
 use crate::lake::Lake;
@@ -34,8 +34,6 @@ pub enum SourcePlace {
 /// Most bytes that a source on the web may have.
 const MOST_WEB_BYTES: u64 = 1 << 30;
 const WEB_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
-/// Messages sent to the queue in one call.
-const SEND_AT_ONCE: usize = 256;
 
 /// The ingest role of one pipeline.
 #[derive(Debug)]
@@ -186,8 +184,5 @@ struct Taken {
 pub async fn send(lake: &Lake, queue: &dyn Queue, messages: Vec<Message>) -> Result<(), Failure> {
     let bodies: Vec<_> = messages.into_iter().map(|message| enrich_body(lake, message)).collect();
     let bodies: Vec<Bytes> = futures::stream::iter(bodies).buffered(16).try_collect().await?;
-    for some in bodies.chunks(SEND_AT_ONCE) {
-        queue.send(some.to_vec()).await?;
-    }
-    Ok(())
+    Ok(send_all(queue, &bodies).await?)
 }
