@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use engine::drivers::consumer::StageQueue;
 use engine::drivers::service::{Queues, Service};
 use engine::lake::Lake;
+use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
 use engine::lake::silver::Silver;
 use engine::pipeline::plan::{Location, Plan, QueueSettings};
@@ -96,6 +97,8 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
             pipeline: plan.name.clone(),
             lake,
             plugin: roles.enrich,
+            config: plan.enrich.as_ref().map_or_else(|| "{}".to_owned(), |stage| stage.config.clone()),
+            generation: OnceCell::new(),
             gateway,
             queue: Arc::clone(&queues.clean.live),
             concurrency: plan.enrich.as_ref().map_or(NonZeroUsize::MIN, |stage| stage.concurrency),
@@ -130,7 +133,14 @@ async fn roles(
     for (aggregate, plugin) in plan.aggregates.iter().zip(loaded.aggregates) {
         let schema = plugin.descriptor().output_schema();
         let gold = Gold::open(Arc::clone(&lake.gold), Arc::clone(&shared.clock), &aggregate.name, schema).await?;
-        tables.push(GoldTable { name: aggregate.name.clone(), plugin, config: aggregate.stage.config.clone(), gold });
+        tables.push(GoldTable {
+            name: aggregate.name.clone(),
+            plugin,
+            config: aggregate.stage.config.clone(),
+            gold,
+            generations: Generations::of_aggregate(lake, &aggregate.name),
+            generation: OnceCell::new(),
+        });
     }
     let folds = plan.aggregates.iter().map(|aggregate| aggregate.stage.concurrency).max().unwrap_or(NonZeroUsize::MIN);
     Ok(Roles {
@@ -145,7 +155,7 @@ async fn roles(
             concurrency: plan.clean.concurrency,
             progress: Arc::clone(progress),
         },
-        aggregate: Aggregate { silver, tables, concurrency: folds, progress: Arc::clone(progress) },
+        aggregate: Aggregate { lake: lake.clone(), silver, tables, concurrency: folds, progress: Arc::clone(progress) },
     })
 }
 

@@ -35,6 +35,9 @@ pub enum Failure {
 /// How long a consumer rests for a secret that cannot be had.
 const SECRET_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long a consumer rests whose plugin is older than the one that makes the lake.
+const OUTDATED_PAUSE: Duration = Duration::from_secs(60);
+
 impl From<SecretError> for Failure {
     fn from(error: SecretError) -> Self {
         Failure::Pause { pause: SECRET_PAUSE, reason: error.to_string() }
@@ -59,6 +62,9 @@ impl From<LakeError> for Failure {
 
 impl From<TableError> for Failure {
     fn from(error: TableError) -> Self {
+        if let TableError::Outdated { .. } = error {
+            return Failure::Pause { pause: OUTDATED_PAUSE, reason: error.to_string() };
+        }
         if error.is_transient() { Failure::Transient(error.to_string()) } else { Failure::Fatal(error.to_string()) }
     }
 }

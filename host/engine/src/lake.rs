@@ -10,6 +10,7 @@ use crate::seams::store::{Store, StoreError};
 
 pub mod answers;
 pub mod bronze;
+pub mod components;
 mod csv;
 pub mod delta;
 pub mod generations;
@@ -17,6 +18,7 @@ pub mod gold;
 pub mod keys;
 pub mod quarantine;
 pub mod receipts;
+pub mod retracted;
 pub mod silver;
 
 pub use delta::TableError;

@@ -14,6 +14,8 @@ pub struct Progress {
     pub enriched: AtomicU64,
     /// Cleaned, skipped or quarantined by the clean stage.
     pub cleaned: AtomicU64,
+    /// Rows written to Silver or taken out of it.
+    pub rows_written: AtomicU64,
     /// Outgoing requests.
     pub requests: AtomicU64,
     /// Answers found kept.

@@ -11,7 +11,6 @@ use crate::failure::Failure;
 use crate::lake::bronze::{self, PluginStamp};
 use crate::lake::keys::Tick;
 use crate::lake::{quarantine, receipts};
-use crate::roles::enrich::stamp;
 
 /// A pipeline's status.
 #[derive(Clone, Debug, Serialize)]
@@ -100,7 +99,7 @@ pub async fn status(service: &Service) -> Result<Status, Failure> {
     let bronze = BronzeStatus {
         ticks: ticks.len(),
         messages: messages.len(),
-        objects: inventory.objects.len(),
+        objects: inventory.objects.iter().filter(|object| !bronze::is_again(object)).count(),
         records: messages.iter().map(|message| message.entries.len()).sum(),
     };
     let mut quarantine = BTreeMap::new();
@@ -160,11 +159,11 @@ async fn gold(service: &Service) -> Result<BTreeMap<String, GoldStatus>, Failure
 fn plugins(service: &Service) -> BTreeMap<String, PluginStamp> {
     let mut plugins = BTreeMap::new();
     if let Some(plugin) = service.enrich.plugin.as_deref() {
-        plugins.insert("enrich".to_owned(), stamp(plugin));
+        plugins.insert("enrich".to_owned(), PluginStamp::of(plugin));
     }
-    plugins.insert("clean".to_owned(), stamp(&*service.clean.plugin));
+    plugins.insert("clean".to_owned(), PluginStamp::of(&*service.clean.plugin));
     for table in &service.aggregate.tables {
-        plugins.insert(format!("aggregate {}", table.name), stamp(&*table.plugin));
+        plugins.insert(format!("aggregate {}", table.name), PluginStamp::of(&*table.plugin));
     }
     plugins
 }

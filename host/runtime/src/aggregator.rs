@@ -54,6 +54,10 @@ impl Plugin for WasmAggregator {
     fn digest(&self) -> &Digest {
         &self.bound.loaded.digest
     }
+
+    fn component(&self) -> &Bytes {
+        &self.bound.loaded.component
+    }
 }
 
 #[async_trait]

@@ -55,6 +55,10 @@ impl Plugin for WasmCleaner {
     fn digest(&self) -> &Digest {
         &self.bound.loaded.digest
     }
+
+    fn component(&self) -> &Bytes {
+        &self.bound.loaded.component
+    }
 }
 
 #[async_trait]

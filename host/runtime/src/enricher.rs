@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use engine::seams::http::HttpAnswer;
 use engine::seams::plugin::{Descriptor, Digest, EndpointRequest, Enricher, Fault, LoadError, Plugin, Step};
 
@@ -48,6 +49,10 @@ impl Plugin for WasmEnricher {
 
     fn digest(&self) -> &Digest {
         &self.bound.loaded.digest
+    }
+
+    fn component(&self) -> &Bytes {
+        &self.bound.loaded.component
     }
 }
 

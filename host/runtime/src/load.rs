@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Descriptor, Digest, Fault, FaultKind, Grants, LoadError};
 use wasmtime::component::{Component, InstancePre};
@@ -22,6 +23,7 @@ pub(crate) struct Loaded {
     pub(crate) callable: Callable,
     pub(crate) descriptor: Descriptor,
     pub(crate) digest: Digest,
+    pub(crate) component: Bytes,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -34,7 +36,7 @@ impl std::fmt::Debug for Loaded {
 }
 
 /// Loads a plugin of `world`: everything but configuring it. To be called on a guest thread.
-pub(crate) fn load(engines: &Engines, component: &[u8], world: World, grants: &Grants) -> Result<Loaded, LoadError> {
+pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &Grants) -> Result<Loaded, LoadError> {
     let found = inspect(component)?;
     if found.world != world {
         let message = format!("component is of world `{}`, expected `{world}`", found.world);
@@ -55,7 +57,7 @@ pub(crate) fn load(engines: &Engines, component: &[u8], world: World, grants: &G
     };
     let descriptor = describe(&callable, world)?;
     callable.plugin = format!("{} {}", descriptor.name, descriptor.version);
-    Ok(Loaded { callable, descriptor, digest })
+    Ok(Loaded { callable, descriptor, digest, component: component.clone() })
 }
 
 /// Checks that the plugin takes its configuration.

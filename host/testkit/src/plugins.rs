@@ -38,6 +38,7 @@ macro_rules! closure_plugin {
         pub struct $name {
             descriptor: Descriptor,
             digest: Digest,
+            component: Bytes,
             config: String,
             $($part: Arc<$ty>,)*
         }
@@ -56,6 +57,10 @@ macro_rules! closure_plugin {
             fn digest(&self) -> &Digest {
                 &self.digest
             }
+
+            fn component(&self) -> &Bytes {
+                &self.component
+            }
         }
     };
 }
@@ -73,8 +78,12 @@ closure_plugin! {
     ClosureAggregator { fold: FoldFn, finish: FinishFn }
 }
 
+fn component_of(descriptor: &Descriptor) -> Bytes {
+    component(&descriptor.name, &descriptor.version)
+}
+
 fn digest_of(descriptor: &Descriptor) -> Digest {
-    Digest::of(&component(&descriptor.name, &descriptor.version))
+    Digest::of(&component_of(descriptor))
 }
 
 impl ClosureEnricher {
@@ -84,7 +93,13 @@ impl ClosureEnricher {
     where
         E: Fn(&str, &str, &[HttpAnswer]) -> Result<Step, Fault> + Send + Sync + 'static,
     {
-        ClosureEnricher { digest: digest_of(&descriptor), config: "{}".into(), enrich: Arc::new(enrich), descriptor }
+        ClosureEnricher {
+            digest: digest_of(&descriptor),
+            component: component_of(&descriptor),
+            config: "{}".into(),
+            enrich: Arc::new(enrich),
+            descriptor,
+        }
     }
 }
 
@@ -95,7 +110,13 @@ impl ClosureCleaner {
     where
         C: Fn(&str, &[Bytes]) -> Result<Cleaned, Fault> + Send + Sync + 'static,
     {
-        ClosureCleaner { digest: digest_of(&descriptor), config: "{}".into(), clean: Arc::new(clean), descriptor }
+        ClosureCleaner {
+            digest: digest_of(&descriptor),
+            component: component_of(&descriptor),
+            config: "{}".into(),
+            clean: Arc::new(clean),
+            descriptor,
+        }
     }
 }
 
@@ -107,8 +128,15 @@ impl ClosureAggregator {
         F: Fn(&str, &[RecordBatch]) -> Result<Bytes, Fault> + Send + Sync + 'static,
         G: Fn(&str, &[Bytes]) -> Result<RecordBatch, Fault> + Send + Sync + 'static,
     {
-        let digest = digest_of(&descriptor);
-        ClosureAggregator { digest, config: "{}".into(), fold: Arc::new(fold), finish: Arc::new(finish), descriptor }
+        let (digest, component) = (digest_of(&descriptor), component_of(&descriptor));
+        ClosureAggregator {
+            digest,
+            component,
+            config: "{}".into(),
+            fold: Arc::new(fold),
+            finish: Arc::new(finish),
+            descriptor,
+        }
     }
 }
 

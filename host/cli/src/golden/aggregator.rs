@@ -112,6 +112,9 @@ mod tests {
         fn digest(&self) -> &Digest {
             &self.digest
         }
+        fn component(&self) -> &Bytes {
+            const { &Bytes::from_static(b"names") }
+        }
     }
 
     #[async_trait::async_trait]

@@ -20,7 +20,6 @@ use crate::progress::Progress;
 use crate::roles::aggregate::Aggregate;
 use crate::roles::clean::Clean;
 use crate::roles::enrich::Enrich;
-use crate::roles::events::{NewVersion, encode};
 use crate::roles::ingest::{Fired, Ingest};
 use crate::seams::clock::Clock;
 
@@ -122,9 +121,6 @@ pub struct Ended {
 impl Service {
     /// Serves these roles until `stop`, then drains: what is in hand is finished, nothing new is taken.
     pub async fn serve(&self, roles: &[Role], stop: &CancellationToken) -> Result<(), Failure> {
-        if roles.contains(&Role::Aggregate) {
-            self.look_again().await?;
-        }
         let mut tasks = self.consume(roles, stop);
         let ticks = async {
             match &self.schedule {
@@ -160,7 +156,6 @@ impl Service {
     /// Fires one tick and works until every record is in its place, or the way has been blocked for `patience`, or `stop`.
     pub async fn once(&self, tick: Tick, patience: Duration, stop: &CancellationToken) -> Result<Ended, Failure> {
         let fired = self.ingest.fire(tick).await?;
-        self.look_again().await?;
         let inner = stop.child_token();
         let mut tasks = self.consume(&Role::ALL, &inner);
         let waited = tokio::select! {
@@ -178,12 +173,6 @@ impl Service {
     pub async fn last_tick(&self) -> Result<Option<Tick>, Failure> {
         let inventory = bronze::inventory(&self.enrich.lake, None).await?;
         Ok(inventory.snapshots.iter().filter_map(bronze::tick_of).max())
-    }
-
-    /// Has Gold made again: its plugins may be other ones than those that made it from this version of Silver.
-    async fn look_again(&self) -> Result<(), Failure> {
-        let silver = self.aggregate.behind().await?.silver_version;
-        Ok(self.queues.aggregate.live.send(vec![encode(&NewVersion { silver })]).await?)
     }
 
     fn consume(&self, roles: &[Role], stop: &CancellationToken) -> JoinSet<Result<(), Failure>> {

@@ -50,8 +50,7 @@ pub async fn sweep(service: &Service, repair: bool) -> Result<Missing, Failure> 
             send(lake, &*queues.enrich.live, messages).await?;
         }
         if is_empty(&queues.clean).await? {
-            let events: Vec<_> =
-                unseen.iter().map(|object| encode(&NewObject { bronze: object.to_string() })).collect();
+            let events: Vec<_> = unseen.iter().map(|object| encode(&NewObject::whole(object))).collect();
             send_all(&*queues.clean.live, &events).await?;
         }
         if behind.tables > 0 && is_empty(&queues.aggregate).await? {

@@ -8,12 +8,13 @@ use async_trait::async_trait;
 
 use super::consumer::Work;
 use crate::failure::Failure;
+use crate::lake::bronze::Message;
 use crate::lake::keys::{Record, Tick};
 use crate::lake::quarantine::{self, Refused, RefusedAt};
 use crate::roles::aggregate::Aggregate;
 use crate::roles::clean::Clean;
 use crate::roles::enrich::Enrich;
-use crate::roles::events::{NewObject, NewVersion, Unreadable, decode, enrich_work};
+use crate::roles::events::{Again, NewObject, NewVersion, ToEnrich, Unreadable, decode, enrich_work};
 use crate::seams::clock::Clock;
 use crate::seams::queue::Delivery;
 
@@ -38,7 +39,12 @@ impl Work for EnrichQueue {
 
     async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
         match enrich_work(&self.role.lake, &delivery.body).await {
-            Ok(message) => self.role.give_up(&message, reason).await,
+            Ok(ToEnrich::Message(message)) => self.role.give_up(&message, reason).await,
+            Ok(ToEnrich::Again(again)) => {
+                // Its records are in Bronze and stay as they are: whoever asked for it may ask again.
+                tracing::error!(object = again.bronze, reason, "enriching again is given up");
+                Ok(())
+            }
             // What it points to could not be read as often as is allowed: what there is of it is kept.
             Err(Unreadable::Now(failure)) => self.refuse(delivery, format!("{reason}; {failure}")).await,
             Err(Unreadable::Ever(reason)) => self.refuse(delivery, reason).await,
@@ -49,10 +55,12 @@ impl Work for EnrichQueue {
 impl EnrichQueue {
     async fn one(&self, delivery: &Delivery) -> Result<(), Failure> {
         match enrich_work(&self.role.lake, &delivery.body).await {
-            Ok(message) if message.pipeline == self.role.pipeline => self.role.message(&message).await,
-            Ok(message) => {
-                let reason =
-                    format!("message of pipeline `{}` in the queue of `{}`", message.pipeline, self.role.pipeline);
+            Ok(ToEnrich::Message(message)) if message.pipeline == self.role.pipeline => {
+                self.role.message(&message).await
+            }
+            Ok(ToEnrich::Again(again)) if again.pipeline == self.role.pipeline => self.role.again(&again).await,
+            Ok(ToEnrich::Message(Message { pipeline, .. }) | ToEnrich::Again(Again { pipeline, .. })) => {
+                let reason = format!("message of pipeline `{pipeline}` in the queue of `{}`", self.role.pipeline);
                 self.refuse(delivery, reason).await
             }
             Err(Unreadable::Now(failure)) => Err(failure),

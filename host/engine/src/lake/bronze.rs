@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{Key, Record, Tick, fingerprint};
 use super::{Lake, LakeError};
+use crate::seams::plugin::{Descriptor, Plugin};
 use crate::seams::store::{Created, Path, create, read_if_there};
 
 /// One record on its way: its key, and what the source said.
@@ -71,6 +72,20 @@ pub struct PluginStamp {
     pub digest: String,
 }
 
+impl PluginStamp {
+    /// What `plugin` is called in documents, rows and quarantine.
+    pub fn of(plugin: &(impl Plugin + ?Sized)) -> Self {
+        let Descriptor { name, version, .. } = plugin.descriptor();
+        PluginStamp { name: name.clone(), version: version.clone(), digest: plugin.digest().to_string() }
+    }
+}
+
+impl std::fmt::Display for PluginStamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.name, self.version, self.digest)
+    }
+}
+
 /// What became of a record in the enrich stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
@@ -107,6 +122,8 @@ pub struct Meta {
     pub answers: Vec<String>,
     /// The enrich plugin; none in a pipeline without an enrich stage.
     pub plugin: Option<PluginStamp>,
+    /// The enrich plugin's generation; 0 in a pipeline without an enrich stage.
+    pub generation: u32,
 }
 
 /// A line of a Bronze object: the document's own fields, and `_meta` behind them.
@@ -204,7 +221,7 @@ fn parse_snapshot(path: &Path, bytes: &Bytes) -> Result<Vec<Message>, LakeError>
 /// What is in Bronze, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
-    /// Objects of documents, sorted.
+    /// Objects of documents, sorted: one a message, and one for each time that some of its records were enriched again.
     pub objects: Vec<Path>,
     /// Snapshots, sorted: what the ticks took.
     pub snapshots: Vec<Path>,
@@ -222,7 +239,7 @@ pub async fn inventory(lake: &Lake, tick: Option<Tick>) -> Result<Inventory, Lak
         while let Some(object) = listing.try_next().await? {
             let path = object.location;
             match path.filename() {
-                Some(name) if name.starts_with("batch=") => inventory.objects.push(path),
+                Some(name) if name.starts_with("batch=") || name.starts_with("again=") => inventory.objects.push(path),
                 Some(name) if name.starts_with("_snapshot-") => inventory.snapshots.push(path),
                 _ => {}
             }
@@ -231,6 +248,26 @@ pub async fn inventory(lake: &Lake, tick: Option<Tick>) -> Result<Inventory, Lak
     inventory.objects.sort();
     inventory.snapshots.sort();
     Ok(inventory)
+}
+
+/// Where the records of `object` go that enrich plugin `generation` has made anew: `run=TICK/again=GENERATION-ID.jsonl`.
+#[must_use]
+pub fn again(tick: Tick, generation: u32, object: &Path, lines: &[usize]) -> Path {
+    let id = fingerprint(&[object.as_ref().as_bytes(), format!("{lines:?}").as_bytes()]);
+    Path::from(format!("run={tick}/again={generation:06}-{id}.jsonl"))
+}
+
+/// Whether an object holds records that were enriched again.
+#[must_use]
+pub fn is_again(object: &Path) -> bool {
+    object.filename().is_some_and(|name| name.starts_with("again="))
+}
+
+/// Object and line of an input such as `run=…/batch=….jsonl:3`.
+#[must_use]
+pub fn place(input: &str) -> Option<(Path, usize)> {
+    let (object, line) = input.rsplit_once(':')?;
+    Some((Path::from(object), line.parse().ok().filter(|line| *line > 0)?))
 }
 
 /// The messages of every snapshot of `inventory`.
@@ -262,6 +299,7 @@ mod tests {
             record: Record::new(),
             answers: vec!["abc".into()],
             plugin: None,
+            generation: 0,
         }
     }
 

@@ -36,6 +36,8 @@ const LOAD_AGAIN_AT_MOST: u32 = 5;
 
 /// The application id under which a table's `txn` action records the Silver version that it was made from.
 pub(crate) const MADE_FROM: &str = "sluicebox.silver";
+/// The application id under which a table's `txn` action records the generation of the plugin that made it.
+pub(crate) const GENERATION: &str = "sluicebox.generation";
 
 /// How a table begins; what exists already is kept as it is.
 pub(crate) struct Genesis {
@@ -168,6 +170,7 @@ async fn load_once(name: &str, log: &LogStoreRef) -> Result<TableState, TableErr
     supported(name, snapshot.protocol())?;
     let mut state = TableState::new(name, snapshot.version(), snapshot.metadata().clone())?;
     state.made_from = made_from;
+    state.generation = snapshot.transaction_version(log.as_ref(), GENERATION).await.map_err(fail)?;
     for view in snapshot.log_data().iter() {
         if view.deletion_vector_descriptor().is_some() {
             return Err(TableError::unsupported(name, "a deletion vector"));

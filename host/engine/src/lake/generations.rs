@@ -7,8 +7,9 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::bronze::PluginStamp;
-use super::{Lake, LakeError};
-use crate::seams::store::{Created, Path, create, read};
+use super::{Lake, LakeError, components};
+use crate::seams::plugin::Plugin;
+use crate::seams::store::{Created, Path, Store, create, read};
 
 /// One generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,37 +23,72 @@ pub struct Generation {
     pub config: String,
 }
 
-fn path(number: u32) -> Path {
-    Path::from(format!("_generations/{number:08}.json"))
+/// One stage's history, kept beside what the stage makes.
+#[derive(Clone, Debug)]
+pub struct Generations {
+    store: Store,
+    folder: Path,
 }
 
-/// The clean stage's history, oldest first.
-pub async fn history(lake: &Lake) -> Result<Vec<Generation>, LakeError> {
-    let mut paths: Vec<Path> =
-        lake.silver.list(Some(&Path::from("_generations"))).map_ok(|object| object.location).try_collect().await?;
-    paths.sort();
-    let mut history = Vec::new();
-    for path in paths {
-        history.push(parse(&path, &read(&*lake.silver, &path).await?)?);
+impl Generations {
+    /// Of the enrich stage.
+    #[must_use]
+    pub fn of_enrich(lake: &Lake) -> Self {
+        Generations { store: lake.bronze.clone(), folder: Path::from("_generations") }
     }
-    Ok(history)
-}
 
-/// The generation of `plugin` with `config`: the latest one if it is that, or else a new one.
-pub async fn enter(lake: &Lake, plugin: PluginStamp, config: &str) -> Result<Generation, LakeError> {
-    let mut latest = history(lake).await?.pop();
-    loop {
-        if let Some(generation) = latest.take_if(|latest| latest.plugin == plugin && latest.config == config) {
-            return Ok(generation);
+    /// Of the clean stage.
+    #[must_use]
+    pub fn of_clean(lake: &Lake) -> Self {
+        Generations { store: lake.silver.clone(), folder: Path::from("_generations") }
+    }
+
+    /// Of the aggregate of that name.
+    #[must_use]
+    pub fn of_aggregate(lake: &Lake, name: &str) -> Self {
+        Generations { store: lake.gold.clone(), folder: Path::from_iter(["_generations", name]) }
+    }
+
+    fn path(&self, number: u32) -> Path {
+        self.folder.clone().join(format!("{number:08}.json"))
+    }
+
+    /// All generations, oldest first.
+    pub async fn all(&self) -> Result<Vec<Generation>, LakeError> {
+        let listed = self.store.list(Some(&self.folder)).map_ok(|object| object.location);
+        let mut paths: Vec<Path> = listed.try_collect().await?;
+        paths.sort();
+        let mut history = Vec::new();
+        for path in paths {
+            history.push(parse(&path, &read(&*self.store, &path).await?)?);
         }
-        let number = latest.map_or(1, |latest| latest.number.saturating_add(1));
-        let next = Generation { number, plugin: plugin.clone(), config: config.to_owned() };
-        let path = path(number);
-        let body = serde_json::to_vec_pretty(&next).map_err(|error| LakeError::corrupt(&path, error))?;
-        match create(&*lake.silver, &path, body.into()).await? {
-            Created::New => return Ok(next),
-            // Another host was first with this number; if it runs the same plugin, its generation is ours as well.
-            Created::Existing(bytes) => latest = Some(parse(&path, &bytes)?),
+        Ok(history)
+    }
+
+    /// The generation of `plugin` with `config`: the latest one if it is that, or else a new one. The plugin's component is kept
+    /// before anything is made by it.
+    pub async fn enter(
+        &self,
+        lake: &Lake,
+        plugin: &(impl Plugin + ?Sized),
+        config: &str,
+    ) -> Result<Generation, LakeError> {
+        components::keep(lake, plugin.component()).await?;
+        let stamp = PluginStamp::of(plugin);
+        let mut latest = self.all().await?.pop();
+        loop {
+            if let Some(generation) = latest.take_if(|latest| latest.plugin == stamp && latest.config == config) {
+                return Ok(generation);
+            }
+            let number = latest.map_or(1, |latest| latest.number.saturating_add(1));
+            let next = Generation { number, plugin: stamp.clone(), config: config.to_owned() };
+            let path = self.path(number);
+            let body = serde_json::to_vec_pretty(&next).map_err(|error| LakeError::corrupt(&path, error))?;
+            match create(&*self.store, &path, body.into()).await? {
+                Created::New => return Ok(next),
+                // Another host was first with this number; if it runs the same plugin, its generation is ours as well.
+                Created::Existing(bytes) => latest = Some(parse(&path, &bytes)?),
+            }
         }
     }
 }

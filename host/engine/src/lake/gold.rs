@@ -16,7 +16,9 @@ use deltalake_core::kernel::{Action, Add, Transaction};
 use object_store::path::Path;
 
 use super::csv;
-use super::delta::{self, Draft, FileReader, Genesis, MADE_FROM, Outcome, Table, TableError, TableState, conform};
+use super::delta::{
+    self, Draft, FileReader, GENERATION, Genesis, MADE_FROM, Outcome, Table, TableError, TableState, conform,
+};
 use crate::seams::clock::Clock;
 use crate::seams::store::{self, Store};
 
@@ -64,27 +66,46 @@ impl Gold {
         Ok(self.table.refresh().await?.made_from)
     }
 
-    /// Makes `content`, computed from `silver_version`, the table's content.
+    /// The generation of the plugin that made the current content, if anything was published.
+    pub async fn generation(&self) -> Result<Option<u32>, TableError> {
+        Ok(self.table.refresh().await?.generation.and_then(|number| u32::try_from(number).ok()))
+    }
+
+    /// Makes `content`, computed from `silver_version` by the plugin's `generation`, the table's content.
     ///
-    /// A result of an older Silver version never replaces one of a newer. Between results of the same version the later call wins: that is
-    /// a changed plugin.
-    pub async fn publish(&self, content: &RecordBatch, silver_version: i64) -> Result<Published, TableError> {
+    /// A result of an older Silver version never replaces one of a newer.
+    ///
+    /// # Errors
+    /// [`TableError::Outdated`] if a later generation of the plugin has made the table.
+    pub async fn publish(
+        &self,
+        content: &RecordBatch,
+        silver_version: i64,
+        generation: u32,
+    ) -> Result<Published, TableError> {
         let content = conform(&self.name, content, &self.columns)?;
-        let next = Next { bytes: delta::encode(&self.name, &content)?, rows: content.num_rows(), silver_version };
+        let (bytes, rows) = (delta::encode(&self.name, &content)?, content.num_rows());
+        let next = Next { bytes, rows, silver_version, generation: i64::from(generation) };
         let mut written = None;
         let mut base = self.table.refresh().await?;
         for _ in 0..REDO_AT_MOST {
+            if let Some(table_has) = base.generation.filter(|latest| *latest > next.generation) {
+                return Err(TableError::Outdated { table: self.name.clone(), table_has, ours: next.generation });
+            }
             if base.made_from.is_some_and(|made_from| made_from > silver_version) {
                 return Ok(Published::Stale);
             }
             let same_content = self.holds_already(&base, &next);
-            if same_content && base.made_from == Some(silver_version) {
+            if same_content && base.made_from == Some(silver_version) && base.generation == Some(next.generation) {
                 return Ok(Published::Unchanged);
             }
             let draft = self.draft(&base, &next, same_content, &mut written).await?;
             // The whole table is replaced, so any change to it calls for another look.
             let holds = |state: &TableState| {
-                state.files == base.files && state.made_from == base.made_from && state.metadata == base.metadata
+                state.files == base.files
+                    && state.made_from == base.made_from
+                    && state.generation == base.generation
+                    && state.metadata == base.metadata
             };
             match self.table.commit(&base, &draft, holds).await? {
                 Outcome::Committed(_) if same_content => return Ok(Published::Unchanged),
@@ -180,8 +201,11 @@ impl Gold {
                 actions.push(Action::Add(self.add(next, written, now).await?));
             }
         }
-        let txn = Transaction::new_with_last_update(MADE_FROM, next.silver_version, Some(now));
-        actions.push(Action::Txn(txn));
+        let txn = |id: &str, version| Action::Txn(Transaction::new_with_last_update(id, version, Some(now)));
+        actions.push(txn(MADE_FROM, next.silver_version));
+        if base.generation != Some(next.generation) {
+            actions.push(txn(GENERATION, next.generation));
+        }
         let parameters = HashMap::from([
             ("mode".to_owned(), "Overwrite".into()),
             ("silverVersion".to_owned(), next.silver_version.into()),
@@ -215,6 +239,7 @@ struct Next {
     bytes: Bytes,
     rows: usize,
     silver_version: i64,
+    generation: i64,
 }
 
 fn same_columns(table: &Schema, wanted: &Schema) -> bool {

@@ -147,10 +147,19 @@ pub fn fingerprint(parts: &[&[u8]]) -> String {
     text
 }
 
-/// How two versions of a key are ordered: by tick, then by the generation of the clean plugin that made the row.
+/// How two versions of a key are ordered: by tick, then by the generation of the enrich plugin that made the document (0 without
+/// one), then by the generation of the clean plugin that made the row.
 #[must_use]
-pub fn order(seq: Tick, generation: u32) -> String {
-    format!("{seq}.{generation:08}")
+pub fn order(seq: Tick, enrich: u32, clean: u32) -> String {
+    format!("{seq}.{enrich:06}.{clean:06}")
+}
+
+/// What [`order`] was made from, if `text` is one.
+#[must_use]
+pub fn ordered(text: &str) -> Option<(Tick, u32, u32)> {
+    let mut parts = text.split('.');
+    let (seq, enrich, clean) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((Tick::parse(seq)?, enrich.parse().ok()?, clean.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -185,7 +194,9 @@ mod tests {
         let late = Tick::parse("20261125T030000Z").unwrap();
         assert_eq!(early.to_string(), "20261124T030000Z");
         assert!(early < late && early.to_string() < late.to_string());
-        assert!(order(early, 9) < order(early, 10) && order(early, 10) < order(late, 1));
+        assert!(order(early, 1, 9) < order(early, 1, 10) && order(early, 2, 1) > order(early, 1, 10));
+        assert!(order(early, 9, 10) < order(late, 1, 1));
+        assert_eq!(ordered(&order(late, 3, 12)), Some((late, 3, 12)));
         assert_eq!(Tick::parse("2026-11-24"), None);
     }
 

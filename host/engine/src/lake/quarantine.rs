@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bronze::PluginStamp;
 use super::keys::{Key, Record, Tick, fingerprint};
 use super::{Lake, LakeError};
-use crate::seams::store::{Path, create, read};
+use crate::seams::store::{ObjectStoreExt, Path, StoreError, create, read};
 
 /// Where a record was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -94,6 +94,21 @@ pub async fn put(lake: &Lake, refused: &Refused) -> Result<(), LakeError> {
 pub async fn put_all(lake: &Lake, refused: &[Refused]) -> Result<(), LakeError> {
     let puts: Vec<_> = refused.iter().map(|one| put(lake, one)).collect();
     futures::stream::iter(puts).buffer_unordered(16).try_collect().await
+}
+
+/// Takes refusals away that hold no more: the record has gone on.
+pub async fn resolve(lake: &Lake, ids: &[String]) -> Result<(), LakeError> {
+    let delete = |id: &String| {
+        let path = path(id);
+        async move {
+            match lake.bronze.delete(&path).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+                Err(error) => Err(LakeError::from(error)),
+            }
+        }
+    };
+    let deletes: Vec<_> = ids.iter().map(delete).collect();
+    futures::stream::iter(deletes).buffer_unordered(16).try_collect().await
 }
 
 /// Ids of all refused records, sorted.

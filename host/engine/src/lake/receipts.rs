@@ -1,12 +1,14 @@
-//! Receipts: what the clean stage made of each Bronze object, so that a sweep knows what it has seen and every record can be counted.
+//! Receipts: what a stage made of each Bronze object, so that a sweep knows what it has seen and every record can be counted.
 //!
-//! A receipt is written when everything it speaks of is durable. Its absence is harmless: the object is cleaned again, to the same end.
+//! A receipt is written when everything it speaks of is durable. Its absence is harmless: the object is worked on again, to the same end.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Lake, LakeError};
-use crate::seams::store::{Path, read_if_there, replace};
+use crate::seams::store::{Path, Store, read_if_there, replace};
 
 /// A line that made no row, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +20,17 @@ pub struct Skip {
     pub reason: String,
 }
 
-/// What became of the lines of one Bronze object. The four counts and lists add up to `lines`.
+/// A line that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// Line of the Bronze object, from 1.
+    pub line: usize,
+    /// Id of the refused record in quarantine.
+    pub id: String,
+}
+
+/// What became of the lines of one Bronze object in the clean stage. The two counts and two lists but the first add up to `lines`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
@@ -26,8 +38,9 @@ pub struct Receipt {
     pub object: String,
     /// The clean plugin's generation that saw it.
     pub generation: u32,
-    /// The clean plugin's digest.
-    pub plugin: String,
+    /// Lines that a later generation has cleaned alone, and which.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redone: BTreeMap<usize, u32>,
     /// The Silver version that holds the rows, or a later one.
     pub silver_version: i64,
     /// Lines of the object.
@@ -36,32 +49,75 @@ pub struct Receipt {
     pub cleaned: usize,
     /// Lines that rightly made none, at enrich or clean.
     pub skipped: Vec<Skip>,
-    /// Ids of quarantined lines, at enrich or clean.
-    pub quarantined: Vec<String>,
+    /// Quarantined lines, at enrich or clean.
+    pub quarantined: Vec<Held>,
+    /// Lines in whose place another line of the same record version stands: it was enriched again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub superseded: BTreeSet<usize>,
 }
+
+impl Receipt {
+    /// The generation that saw a line last.
+    #[must_use]
+    pub fn generation_of(&self, line: usize) -> u32 {
+        self.redone.get(&line).copied().unwrap_or(self.generation)
+    }
+
+    /// Whether every line was seen by that generation or a later one.
+    #[must_use]
+    pub fn is_up_to(&self, generation: u32) -> bool {
+        self.stale_lines(generation).next().is_none()
+    }
+
+    /// The lines that only an earlier generation has seen.
+    pub fn stale_lines(&self, generation: u32) -> impl Iterator<Item = usize> {
+        (1..=self.lines).filter(move |line| self.generation_of(*line) < generation)
+    }
+
+    /// Whether the line made rows.
+    #[must_use]
+    pub fn made_rows(&self, line: usize) -> bool {
+        (1..=self.lines).contains(&line)
+            && !self.superseded.contains(&line)
+            && !self.skipped.iter().any(|skip| skip.line == line)
+            && !self.quarantined.iter().any(|held| held.line == line)
+    }
+}
+
+/// What became of the lines of one Bronze object when a later enrich plugin saw them again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enriched {
+    /// The Bronze object.
+    pub object: String,
+    /// For each line that was looked at, the enrich plugin's generation.
+    pub seen: BTreeMap<usize, u32>,
+    /// Lines for which an answer of a service is not kept, so that they stay as they are.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unanswered: BTreeSet<usize>,
+}
+
+const FOLDER: &str = "_receipts";
 
 fn path(object: &str) -> Path {
-    Path::from(format!("_receipts/{object}.json"))
+    Path::from(format!("{FOLDER}/{object}.json"))
 }
 
-/// Writes a receipt, in place of an older generation's.
-pub async fn put(lake: &Lake, receipt: &Receipt) -> Result<(), LakeError> {
-    let path = path(&receipt.object);
+async fn put_in<T: Serialize>(store: &Store, object: &str, receipt: &T) -> Result<(), LakeError> {
+    let path = path(object);
     let body = serde_json::to_vec(receipt).map_err(|error| LakeError::corrupt(&path, error))?;
-    Ok(replace(&*lake.silver, &path, body.into()).await?)
+    Ok(replace(&**store, &path, body.into()).await?)
 }
 
-/// The receipt of a Bronze object, if it has one.
-pub async fn get(lake: &Lake, object: &Path) -> Result<Option<Receipt>, LakeError> {
-    let path = path(object.as_ref());
-    let bytes = read_if_there(&*lake.silver, &path).await?;
+async fn get_from<T: DeserializeOwned>(store: &Store, object: &str) -> Result<Option<T>, LakeError> {
+    let path = path(object);
+    let bytes = read_if_there(&**store, &path).await?;
     bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(&path, error))).transpose()
 }
 
-/// The Bronze objects that have a receipt, by name only.
-pub async fn objects(lake: &Lake) -> Result<std::collections::BTreeSet<String>, LakeError> {
-    let mut objects = std::collections::BTreeSet::new();
-    let mut listing = lake.silver.list(Some(&Path::from("_receipts")));
+async fn objects_in(store: &Store) -> Result<BTreeSet<String>, LakeError> {
+    let mut objects = BTreeSet::new();
+    let mut listing = store.list(Some(&Path::from(FOLDER)));
     while let Some(object) = listing.try_next().await? {
         let name = object.location.as_ref();
         if let Some(object) = name.strip_prefix("_receipts/").and_then(|name| name.strip_suffix(".json")) {
@@ -71,10 +127,44 @@ pub async fn objects(lake: &Lake) -> Result<std::collections::BTreeSet<String>, 
     Ok(objects)
 }
 
-/// All receipts, by object.
-pub async fn all(lake: &Lake) -> Result<Vec<Receipt>, LakeError> {
-    let read = |object: String| async move { get(lake, &Path::from(object)).await };
-    let found: Vec<Option<Receipt>> =
-        futures::stream::iter(objects(lake).await?).map(read).buffered(16).try_collect().await?;
+async fn all_in<T: DeserializeOwned>(store: &Store) -> Result<Vec<T>, LakeError> {
+    let read = |object: String| async move { get_from(store, &object).await };
+    let found: Vec<Option<T>> =
+        futures::stream::iter(objects_in(store).await?).map(read).buffered(16).try_collect().await?;
     Ok(found.into_iter().flatten().collect())
+}
+
+/// Writes a receipt of the clean stage, in place of an older one.
+pub async fn put(lake: &Lake, receipt: &Receipt) -> Result<(), LakeError> {
+    put_in(&lake.silver, &receipt.object, receipt).await
+}
+
+/// The clean stage's receipt of a Bronze object, if it has one.
+pub async fn get(lake: &Lake, object: &Path) -> Result<Option<Receipt>, LakeError> {
+    get_from(&lake.silver, object.as_ref()).await
+}
+
+/// The Bronze objects that have a receipt of the clean stage, by name only.
+pub async fn objects(lake: &Lake) -> Result<BTreeSet<String>, LakeError> {
+    objects_in(&lake.silver).await
+}
+
+/// All receipts of the clean stage, by object.
+pub async fn all(lake: &Lake) -> Result<Vec<Receipt>, LakeError> {
+    all_in(&lake.silver).await
+}
+
+/// Writes a receipt of a second enrichment, in place of an older one.
+pub async fn put_enriched(lake: &Lake, receipt: &Enriched) -> Result<(), LakeError> {
+    put_in(&lake.bronze, &receipt.object, receipt).await
+}
+
+/// The receipt of a second enrichment of a Bronze object, if there was one.
+pub async fn enriched(lake: &Lake, object: &Path) -> Result<Option<Enriched>, LakeError> {
+    get_from(&lake.bronze, object.as_ref()).await
+}
+
+/// All receipts of second enrichments, by object.
+pub async fn all_enriched(lake: &Lake) -> Result<Vec<Enriched>, LakeError> {
+    all_in(&lake.bronze).await
 }

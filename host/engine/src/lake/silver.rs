@@ -14,12 +14,12 @@ use arrow::compute::concat_batches;
 use arrow::compute::kernels::cmp::eq;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
-use deltalake_core::kernel::Action;
+use deltalake_core::kernel::{Action, Transaction};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 
 use super::delta::{
-    self, DataFile, Draft, FileReader, Genesis, Outcome, Table, TableError, TableState, conform, evolve,
+    self, DataFile, Draft, FileReader, GENERATION, Genesis, Outcome, Table, TableError, TableState, conform, evolve,
     metadata_with_schema,
 };
 use crate::seams::clock::Clock;
@@ -36,6 +36,8 @@ use merge::Incoming;
 
 /// Where the table's configuration keeps its number of buckets.
 const BUCKETS_SETTING: &str = "sluicebox.buckets";
+/// Where a commit says how many versions it took back: only then may an older version of a key stand again.
+pub const RETRACTED: &str = "retracted";
 /// How many buckets one call reads and writes at once.
 const AT_ONCE: usize = 4;
 /// How often work that others have overtaken is redone before the writer gives up.
@@ -66,6 +68,10 @@ pub struct Versions {
     pub rows: RecordBatch,
     /// One a row.
     pub meta: Vec<RowMeta>,
+    /// Versions that make no row: what an earlier generation made of the same record version goes.
+    pub gone: Vec<RowMeta>,
+    /// The latest generation of the plugin among them.
+    pub generation: u32,
 }
 
 /// What an upsert did. `written`, `superseded` and `unchanged` add up to the number of different versions given.
@@ -83,6 +89,8 @@ pub struct Upserted {
     pub unchanged: usize,
     /// Versions in the table that a greater one has replaced.
     pub replaced: usize,
+    /// Versions in the table whose record version makes no row any more.
+    pub retracted: usize,
 }
 
 /// A file of a bucket.
@@ -107,6 +115,8 @@ pub struct Snapshot {
     pub buckets: BTreeMap<u32, Vec<BucketFile>>,
     /// How many rows.
     pub rows: u64,
+    /// The latest generation of the clean plugin that has written.
+    pub generation: Option<u32>,
     state: Arc<TableState>,
 }
 
@@ -156,11 +166,16 @@ impl Silver {
     /// Puts in each version that no greater version of its key has beaten, by `ord`, then source.
     ///
     /// Commutative, associative and idempotent: any calls with the same versions in any order, at once or twice, lead to equal rows.
+    ///
+    /// # Errors
+    /// [`TableError::Outdated`] if a later generation of the plugin has written to the table: what the versions of an earlier one take
+    /// back or bring is no longer what the table is made of.
     pub async fn upsert(&self, versions: &Versions) -> Result<Upserted, TableError> {
         let incoming = Arc::new(Incoming::sort(self.table.name(), versions, &self.columns, self.buckets)?);
         let mut base = self.table.refresh().await?;
         let mut done: BTreeMap<u32, Replacement> = BTreeMap::new();
         for _ in 0..REDO_AT_MOST {
+            self.up_to_date(&base, versions.generation)?;
             done.retain(|_, work| work.still_fits(&base));
             let open: Vec<u32> = incoming.buckets().filter(|bucket| !done.contains_key(bucket)).collect();
             let redone: Vec<Replacement> = stream::iter(open)
@@ -169,13 +184,19 @@ impl Silver {
                 .try_collect()
                 .await?;
             done.extend(redone.into_iter().map(|work| (work.bucket, work)));
-            let draft = self.draft(done.values());
+            let mut draft = self.draft(done.values());
             if draft.actions.is_empty() {
                 return Ok(upserted(base.version_i64(), false, done.values()));
             }
+            let generation = i64::from(versions.generation);
+            if base.generation != Some(generation) {
+                let now = Some(self.table.now());
+                draft.actions.push(Action::Txn(Transaction::new_with_last_update(GENERATION, generation, now)));
+            }
             // Work that changes nothing rests on nothing: whatever comes after only has greater versions.
             let holds = |state: &TableState| {
-                done.values().filter(|work| work.file.is_some()).all(|work| work.still_fits(state))
+                state.generation.is_none_or(|latest| latest <= generation)
+                    && done.values().filter(|work| work.changes()).all(|work| work.still_fits(state))
             };
             match self.table.commit(&base, &draft, holds).await? {
                 Outcome::Committed(state) => return Ok(upserted(state.version_i64(), true, done.values())),
@@ -203,7 +224,8 @@ impl Silver {
                 rows: file_rows,
             });
         }
-        Ok(Snapshot { version: state.version_i64(), buckets, rows, state })
+        let generation = state.generation.and_then(|number| u32::try_from(number).ok());
+        Ok(Snapshot { version: state.version_i64(), buckets, rows, generation, state })
     }
 
     /// The rows of one bucket, ordered by key unless another engine has rewritten the bucket; `columns` by name in the order given, all of
@@ -238,6 +260,16 @@ impl Silver {
         concat_batches(&schema, &found).map_err(corrupt)
     }
 
+    fn up_to_date(&self, state: &TableState, generation: u32) -> Result<(), TableError> {
+        let ours = i64::from(generation);
+        match state.generation {
+            Some(table_has) if table_has > ours => {
+                Err(TableError::Outdated { table: self.table.name().to_owned(), table_has, ours })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Holds the table against this plugin's columns and adds those that are new.
     async fn grow(&self) -> Result<(), TableError> {
         let name = self.table.name();
@@ -269,13 +301,19 @@ impl Silver {
         let now = self.table.now();
         let mut actions = Vec::new();
         let mut touched = Vec::new();
+        let mut retracted = 0;
         for work in done {
-            let Some(file) = &work.file else { continue };
+            if !work.changes() {
+                continue;
+            }
             touched.push(work.bucket);
+            retracted += work.counts.retracted;
             actions.extend(work.replaces.iter().map(|old| Action::Remove(old.remove(now))));
-            actions.push(Action::Add(bucket::add(file, work, now)));
+            actions.extend(bucket::add(work, now).map(Action::Add));
         }
-        Draft { operation: "MERGE", parameters: HashMap::from([("buckets".to_owned(), touched.into())]), actions }
+        let parameters =
+            HashMap::from([("buckets".to_owned(), touched.into()), (RETRACTED.to_owned(), retracted.into())]);
+        Draft { operation: "MERGE", parameters, actions }
     }
 
     fn project(&self, schema: &Schema, names: &[&str]) -> Result<Schema, TableError> {
@@ -295,12 +333,13 @@ impl Silver {
 }
 
 fn upserted<'a>(version: i64, committed: bool, done: impl Iterator<Item = &'a Replacement>) -> Upserted {
-    let start = Upserted { version, committed, written: 0, superseded: 0, unchanged: 0, replaced: 0 };
+    let start = Upserted { version, committed, written: 0, superseded: 0, unchanged: 0, replaced: 0, retracted: 0 };
     done.fold(start, |sum, work| Upserted {
         written: sum.written + work.counts.written,
         superseded: sum.superseded + work.counts.superseded,
         unchanged: sum.unchanged + work.counts.unchanged,
         replaced: sum.replaced + work.counts.replaced,
+        retracted: sum.retracted + work.counts.retracted,
         ..sum
     })
 }

@@ -7,9 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use tokio::sync::OnceCell;
 
 use super::events::NewVersion;
 use crate::failure::Failure;
+use crate::lake::Lake;
+use crate::lake::bronze::PluginStamp;
+use crate::lake::generations::{Generation, Generations};
 use crate::lake::gold::{Gold, Published};
 use crate::lake::keys::fingerprint;
 use crate::lake::silver::{Silver, Snapshot};
@@ -19,6 +23,8 @@ use crate::seams::plugin::Aggregator;
 /// The aggregate role of one pipeline.
 #[derive(Debug)]
 pub struct Aggregate {
+    /// Where plugins are kept.
+    pub lake: Lake,
     /// The keyed table.
     pub silver: Silver,
     /// The Gold tables, each with its plugin.
@@ -40,12 +46,38 @@ pub struct GoldTable {
     pub config: String,
     /// The table.
     pub gold: Gold,
+    /// The plugin's history.
+    pub generations: Generations,
+    /// The plugin's place in it, entered with the first work: whoever only looks starts no generation.
+    pub generation: OnceCell<Generation>,
+}
+
+impl GoldTable {
+    /// The plugin's generation, entered if this is the first work.
+    pub async fn generation(&self, lake: &Lake) -> Result<&Generation, Failure> {
+        let enter = || self.generations.enter(lake, &*self.plugin, &self.config);
+        Ok(self.generation.get_or_try_init(enter).await?)
+    }
+
+    /// Whether the table was made from that version of Silver by this plugin with this configuration.
+    async fn is_made_from(&self, silver_version: i64) -> Result<bool, Failure> {
+        if self.gold.silver_version().await?.is_none_or(|made_from| made_from < silver_version) {
+            return Ok(false);
+        }
+        let made_by = self.gold.generation().await?;
+        let latest = self.generations.all().await?.pop();
+        Ok(latest.is_some_and(|latest| {
+            Some(latest.number) == made_by
+                && latest.config == self.config
+                && latest.plugin == PluginStamp::of(&*self.plugin)
+        }))
+    }
 }
 
 /// How far Gold is behind Silver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behind {
-    /// Tables made from an older version than the latest.
+    /// Tables made from an older version than the latest, or by another plugin.
     pub tables: usize,
     /// Silver's latest version.
     pub silver_version: i64,
@@ -61,13 +93,12 @@ impl Aggregate {
         Ok(())
     }
 
-    /// The tables that were made from an older version of Silver than the latest.
+    /// The tables that were made from an older version of Silver than the latest, or by another plugin.
     pub async fn behind(&self) -> Result<Behind, Failure> {
         let silver_version = self.silver.snapshot().await?.version;
         let mut tables = 0;
         for table in &self.tables {
-            let made_from = table.gold.silver_version().await?;
-            tables += usize::from(made_from.is_none_or(|made_from| made_from < silver_version));
+            tables += usize::from(!table.is_made_from(silver_version).await?);
         }
         Ok(Behind { tables, silver_version })
     }
@@ -77,7 +108,8 @@ impl Aggregate {
         let folds: Vec<_> = snapshot.buckets.keys().map(|bucket| self.partial(table, snapshot, *bucket)).collect();
         let partials: Vec<Bytes> = futures::stream::iter(folds).buffered(self.concurrency.get()).try_collect().await?;
         let rows = table.plugin.finish(&partials).await?;
-        let published = table.gold.publish(&rows, snapshot.version).await?;
+        let generation = table.generation(&self.lake).await?.number;
+        let published = table.gold.publish(&rows, snapshot.version, generation).await?;
         if matches!(published, Published::Committed { .. }) {
             Progress::add(&self.progress.published, 1);
         }

@@ -10,20 +10,23 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
-use super::enrich::{fault_details, stamp};
 use super::events::{NewObject, NewVersion, encode};
 use crate::failure::Failure;
 use crate::lake::Lake;
-use crate::lake::bronze::{self, Line, Outcome, PluginStamp};
-use crate::lake::generations::{self, Generation};
-use crate::lake::keys::order;
-use crate::lake::quarantine::{self, REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, Refused, RefusedAt};
-use crate::lake::receipts::{self, Receipt, Skip};
-use crate::lake::silver::{RowMeta, Silver, Versions};
+use crate::lake::bronze::Outcome;
+use crate::lake::generations::{Generation, Generations};
+use crate::lake::quarantine::{self, Refused};
+use crate::lake::silver::Silver;
+use crate::lake::{receipts, retracted};
 use crate::progress::Progress;
-use crate::seams::plugin::{Cleaned, Cleaner, Fault, RejectedBy};
+use crate::seams::plugin::{Cleaned, Cleaner, Fault};
 use crate::seams::queue::Queue;
-use crate::seams::store::{Path, read};
+
+mod made;
+mod tasks;
+
+use made::{Document, Made};
+use tasks::{Task, wanted};
 
 /// Documents in one plugin call.
 const MOST_DOCUMENTS: usize = 2048;
@@ -51,73 +54,33 @@ pub struct Clean {
     pub progress: Arc<Progress>,
 }
 
-/// A document of an object, and where it stands.
-#[derive(Clone)]
-struct Document {
-    /// Index of its object among those in hand.
-    object: usize,
-    /// Its line, from 1.
-    number: usize,
-    /// `run=…/batch=….jsonl:LINE`.
-    source: String,
-    line: Line,
-}
-
-/// What became of documents, beside rows.
-#[derive(Default)]
-struct Made {
-    versions: Vec<Versions>,
-    cleaned: Vec<Document>,
-    skipped: Vec<(Document, String)>,
-    refused: Vec<(Document, Refused)>,
-}
-
-impl Made {
-    fn append(&mut self, mut other: Made) {
-        self.versions.append(&mut other.versions);
-        self.cleaned.append(&mut other.cleaned);
-        self.skipped.append(&mut other.skipped);
-        self.refused.append(&mut other.refused);
-    }
-}
-
 impl Clean {
     /// Brings these objects of Bronze into Silver and tells the aggregate stage. Doing so again changes nothing.
     pub async fn objects(&self, events: &[NewObject]) -> Result<(), Failure> {
         let generation = self.generation().await?;
-        let mut paths: Vec<Path> = events.iter().map(|event| Path::from(event.bronze.as_str())).collect();
-        paths.sort();
-        paths.dedup();
-        let reads: Vec<_> = paths.into_iter().map(|path| self.unseen(path, generation)).collect();
-        let objects: Vec<Option<(Vec<Line>, Path)>> = futures::stream::iter(reads).buffered(16).try_collect().await?;
-        let objects: Vec<(Vec<Line>, Path)> = objects.into_iter().flatten().collect();
-        let silver_version = if objects.is_empty() {
+        let tasks = wanted(events).into_iter();
+        let tasks: Vec<_> = tasks.map(|(path, wanted)| Task::of(&self.lake, path, wanted, generation.number)).collect();
+        let tasks: Vec<Option<Task>> = futures::stream::iter(tasks).buffered(16).try_collect().await?;
+        let tasks: Vec<Task> = tasks.into_iter().flatten().collect();
+        let silver_version = if tasks.is_empty() {
             self.silver.snapshot().await?.version
         } else {
-            self.take(&objects, generation).await?
+            self.take(&tasks, generation).await?
         };
         Ok(self.queue.send(vec![encode(&NewVersion { silver: silver_version })]).await?)
     }
 
     /// The plugin's generation, entered if this is the first work.
     pub async fn generation(&self) -> Result<&Generation, Failure> {
-        let enter = || generations::enter(&self.lake, stamp(&*self.plugin), &self.config);
+        let enter = || async {
+            let history = Generations::of_clean(&self.lake);
+            history.enter(&self.lake, &*self.plugin, &self.config).await
+        };
         Ok(self.generation.get_or_try_init(enter).await?)
     }
 
-    /// The lines of an object, unless this generation has seen it.
-    async fn unseen(&self, path: Path, generation: &Generation) -> Result<Option<(Vec<Line>, Path)>, Failure> {
-        let seen = receipts::get(&self.lake, &path).await?;
-        if seen.is_some_and(|receipt| receipt.generation == generation.number) {
-            return Ok(None);
-        }
-        let object = read(&*self.lake.bronze, &path).await?;
-        Ok(Some((bronze::lines(&path, &object)?, path)))
-    }
-
-    async fn take(&self, objects: &[(Vec<Line>, Path)], generation: &Generation) -> Result<i64, Failure> {
-        let documents = documents(objects);
-        let calls: Vec<_> = batches(documents).into_iter().map(|batch| self.batch(batch, generation)).collect();
+    async fn take(&self, tasks: &[Task], generation: &Generation) -> Result<i64, Failure> {
+        let calls: Vec<_> = batches(documents(tasks)).into_iter().map(|batch| self.batch(batch, generation)).collect();
         let made: Vec<Made> = futures::stream::iter(calls).buffered(self.concurrency.get()).collect().await;
         let mut all = Made::default();
         for one in made {
@@ -125,15 +88,17 @@ impl Clean {
         }
         let refused: Vec<Refused> = all.refused.iter().map(|(_, refused)| refused.clone()).collect();
         quarantine::put_all(&self.lake, &refused).await?;
-        let version = self.commit(std::mem::take(&mut all.versions)).await?;
-        let receipts = receipts_of(objects, &all, generation, version);
+        let version = self.commit(tasks, &mut all, generation).await?;
+        let receipts = made::receipts(tasks, &all, generation, version);
         let puts: Vec<_> = receipts.iter().map(|receipt| receipts::put(&self.lake, receipt)).collect();
         futures::stream::iter(puts).buffer_unordered(16).try_collect::<()>().await?;
+        // Last of all: a refusal that is told no more must have its new fate written down.
+        quarantine::resolve(&self.lake, &made::resolved(tasks, &receipts)).await?;
         Progress::add(&self.progress.quarantined, refused.len());
-        Progress::add(&self.progress.cleaned, receipts.iter().map(|receipt| receipt.lines).sum());
+        Progress::add(&self.progress.cleaned, tasks.iter().map(|task| task.chosen.len()).sum());
         tracing::info!(
-            objects = objects.len(),
-            rows = all.cleaned.len(),
+            objects = tasks.len(),
+            rows = all.cleaned,
             skipped = all.skipped.len(),
             quarantined = refused.len(),
             silver_version = version,
@@ -142,29 +107,31 @@ impl Clean {
         Ok(version)
     }
 
-    async fn commit(&self, versions: Vec<Versions>) -> Result<i64, Failure> {
+    async fn commit(&self, tasks: &[Task], made: &mut Made, by: &Generation) -> Result<i64, Failure> {
+        let gone = made.gone(tasks, by);
+        retracted::note(&self.lake, &made::keys_of(&gone)).await?;
         let schema = self.plugin.descriptor().output_schema();
-        let rows = concat_batches(&schema, versions.iter().map(|versions| &versions.rows))
+        let rows = concat_batches(&schema, made.versions.iter().map(|(rows, _)| rows))
             .map_err(|error| Failure::Fatal(format!("rows of one plugin do not fit together: {error}")))?;
-        let meta = versions.into_iter().flat_map(|versions| versions.meta).collect();
-        Ok(self.silver.upsert(&Versions { rows, meta }).await?.version)
+        let upserted = self.silver.upsert(&made::versions(rows, made, gone, by)).await?;
+        Progress::add(&self.progress.rows_written, upserted.written + upserted.retracted);
+        Ok(upserted.version)
     }
 
     /// One plugin call; if it breaks, one call a document, so that the culprit is named and its neighbours commit.
     async fn batch(&self, batch: Vec<Document>, by: &Generation) -> Made {
         match self.call(&batch).await {
-            Ok(cleaned) => self.sort_out(batch, cleaned, by),
+            Ok(cleaned) => Made::of(batch, cleaned, by),
             Err(fault) => match <[Document; 1]>::try_from(batch) {
-                Ok([document]) => self.broke(document, &fault, by),
+                Ok([document]) => broke(document, &fault, by),
                 Err(batch) => {
                     tracing::warn!(code = fault.code, error = %fault, documents = batch.len(), "plugin broke on a batch, trying each document alone");
                     let mut all = Made::default();
                     for document in batch {
-                        let alone = match self.call(std::slice::from_ref(&document)).await {
-                            Ok(cleaned) => self.sort_out(vec![document], cleaned, by),
-                            Err(fault) => self.broke(document, &fault, by),
-                        };
-                        all.append(alone);
+                        all.append(match self.call(std::slice::from_ref(&document)).await {
+                            Ok(cleaned) => Made::of(vec![document], cleaned, by),
+                            Err(fault) => broke(document, &fault, by),
+                        });
                     }
                     all
                 }
@@ -176,97 +143,23 @@ impl Clean {
         let texts: Vec<Bytes> = batch.iter().map(|document| document.line.text.clone()).collect();
         self.plugin.clean(&texts).await
     }
-
-    fn sort_out(&self, batch: Vec<Document>, cleaned: Cleaned, by: &Generation) -> Made {
-        let mut made = Made::default();
-        let row_meta = |index: &usize| {
-            batch.get(*index).map(|document| RowMeta {
-                key: document.line.meta.key.to_string(),
-                ord: order(document.line.meta.seq, by.number),
-                seq: document.line.meta.seq.instant(),
-                source: document.source.clone(),
-                plugin: by.plugin.digest.clone(),
-            })
-        };
-        let meta = cleaned.row_of.iter().filter_map(row_meta).collect();
-        made.versions.push(Versions { rows: cleaned.rows, meta });
-        let mut rest: Vec<Option<Document>> = batch.into_iter().map(Some).collect();
-        let mut take = |index: usize| rest.get_mut(index).and_then(Option::take);
-        for reject in cleaned.rejects {
-            let code = match reject.by {
-                RejectedBy::Plugin => REFUSED_BY_PLUGIN,
-                RejectedBy::Projection => REFUSED_BY_PROJECTION,
-            };
-            if let Some(document) = take(reject.index) {
-                let refused = refusal(&document, code, reject.reason, Vec::new(), &by.plugin);
-                made.refused.push((document, refused));
-            }
-        }
-        for skip in cleaned.skips {
-            made.skipped.extend(take(skip.index).map(|document| (document, skip.reason)));
-        }
-        made.cleaned = rest.into_iter().flatten().collect();
-        made
-    }
-
-    fn broke(&self, document: Document, fault: &Fault, by: &Generation) -> Made {
-        tracing::warn!(code = fault.code, record = %document.line.meta.key, source = document.source, error = %fault, "plugin broke on a record");
-        let refused = refusal(&document, fault.code, fault.message.clone(), fault_details(fault), &by.plugin);
-        Made { refused: vec![(document, refused)], ..Made::default() }
-    }
 }
 
-fn receipts_of(objects: &[(Vec<Line>, Path)], made: &Made, by: &Generation, silver_version: i64) -> Vec<Receipt> {
-    let mut receipts: Vec<Receipt> =
-        objects.iter().map(|(lines, path)| receipt_of_enrich(lines, path, by, silver_version)).collect();
-    for document in &made.cleaned {
-        if let Some(receipt) = receipts.get_mut(document.object) {
-            receipt.cleaned += 1;
-        }
-    }
-    for (document, reason) in &made.skipped {
-        if let Some(receipt) = receipts.get_mut(document.object) {
-            receipt.skipped.push(Skip { line: document.number, reason: reason.clone() });
-        }
-    }
-    for (document, refused) in &made.refused {
-        if let Some(receipt) = receipts.get_mut(document.object) {
-            receipt.quarantined.push(refused.id.clone());
-        }
-    }
-    receipts
+fn broke(document: Document, fault: &Fault, by: &Generation) -> Made {
+    tracing::warn!(code = fault.code, record = %document.line.meta.key, source = document.source, error = %fault, "plugin broke on a record");
+    Made::broken(document, fault, by)
 }
 
-/// The receipt as the enrich stage left the object: lines without a document are accounted for already.
-fn receipt_of_enrich(lines: &[Line], path: &Path, by: &Generation, silver_version: i64) -> Receipt {
-    let mut receipt = Receipt {
-        object: path.to_string(),
-        generation: by.number,
-        plugin: by.plugin.digest.clone(),
-        silver_version,
-        lines: lines.len(),
-        cleaned: 0,
-        skipped: Vec::new(),
-        quarantined: Vec::new(),
-    };
-    for (line, number) in lines.iter().zip(1..) {
-        match &line.meta.outcome {
-            Outcome::Document => {}
-            Outcome::Skipped { reason } => receipt.skipped.push(Skip { line: number, reason: reason.clone() }),
-            Outcome::Quarantined { id, .. } => receipt.quarantined.push(id.clone()),
-        }
-    }
-    receipt
-}
-
-fn documents(objects: &[(Vec<Line>, Path)]) -> Vec<Document> {
+fn documents(tasks: &[Task]) -> Vec<Document> {
     let mut documents = Vec::new();
-    for (object, (lines, path)) in objects.iter().enumerate() {
-        for (line, number) in lines.iter().zip(1..) {
-            if line.meta.outcome == Outcome::Document {
-                documents.push(Document { object, number, source: format!("{path}:{number}"), line: line.clone() });
-            }
-        }
+    for (index, task) in tasks.iter().enumerate() {
+        let live = task.live().filter(|(_, line)| line.meta.outcome == Outcome::Document);
+        documents.extend(live.map(|(number, line)| Document {
+            task: index,
+            number,
+            source: task.source(number),
+            line: line.clone(),
+        }));
     }
     documents
 }
@@ -285,20 +178,4 @@ fn batches(documents: Vec<Document>) -> Vec<Vec<Document>> {
         }
     }
     batches
-}
-
-fn refusal(document: &Document, code: &str, reason: String, details: Vec<String>, stamp: &PluginStamp) -> Refused {
-    let meta = &document.line.meta;
-    Refused {
-        id: Refused::id_of(RefusedAt::Clean, &document.source, Some(stamp)),
-        stage: RefusedAt::Clean,
-        code: code.to_owned(),
-        reason,
-        key: Some(meta.key.clone()),
-        seq: meta.seq,
-        input: document.source.clone(),
-        plugin: Some(stamp.clone()),
-        record: meta.record.clone(),
-        details,
-    }
 }

@@ -7,25 +7,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use tokio::sync::OnceCell;
 
 use super::events::{NewObject, encode};
-use super::gateway::{Gateway, GatewayError};
+use super::gateway::Gateway;
 use crate::failure::Failure;
-use crate::lake::answers::{self, AnswerId};
 use crate::lake::bronze::{self, Entry, Message, Meta, Outcome, PluginStamp};
+use crate::lake::generations::{Generation, Generations};
 use crate::lake::keys::Tick;
-use crate::lake::quarantine::{self, REFUSED_BY_PLUGIN, REFUSED_BY_RETRIES, Refused, RefusedAt};
+use crate::lake::quarantine::{self, REFUSED_BY_RETRIES, Refused, RefusedAt};
 use crate::lake::{Lake, LakeError};
 use crate::progress::Progress;
-use crate::seams::http::HttpAnswer;
-use crate::seams::plugin::{EndpointRequest, Enricher, Fault, Plugin, Step};
+use crate::seams::plugin::{Enricher, Fault};
 use crate::seams::queue::Queue;
-use crate::seams::store::{create, read_if_there};
+use crate::seams::store::{Path, create, read_if_there};
 
-/// How often a plugin may ask before it must have decided.
-const MOST_ROUNDS: usize = 4;
-/// How many requests one record may cost.
-const MOST_REQUESTS: usize = 16;
+mod again;
+mod record;
+
+use record::{Enriched, From, Verdict};
 
 /// The enrich role of one pipeline.
 #[derive(Debug)]
@@ -36,6 +36,10 @@ pub struct Enrich {
     pub lake: Lake,
     /// The plugin; without one the source's record is the document.
     pub plugin: Option<Arc<dyn Enricher>>,
+    /// The plugin's configuration: the text of one JSON object with its keys sorted.
+    pub config: String,
+    /// The plugin's place in the stage's history, entered with the first work.
+    pub generation: OnceCell<Option<Generation>>,
     /// The way out.
     pub gateway: Gateway,
     /// Where the news of a new object goes.
@@ -46,37 +50,16 @@ pub struct Enrich {
     pub progress: Arc<Progress>,
 }
 
-/// What a plugin is called in documents and quarantine.
-pub fn stamp(plugin: &(impl Plugin + ?Sized)) -> PluginStamp {
-    let descriptor = plugin.descriptor();
-    PluginStamp {
-        name: descriptor.name.clone(),
-        version: descriptor.version.clone(),
-        digest: plugin.digest().to_string(),
-    }
-}
-
-/// What became of one record.
-struct Enriched {
-    outcome: Verdict,
-    answers: Vec<AnswerId>,
-}
-
-enum Verdict {
-    Document(String),
-    Skipped(String),
-    Refused { code: String, reason: String, details: Vec<String> },
-}
-
 impl Enrich {
     /// Makes the Bronze object of `message` and tells the clean stage, unless it is there already.
     pub async fn message(&self, message: &Message) -> Result<(), Failure> {
         if read_if_there(&*self.lake.bronze, &message.object()).await?.is_none() {
-            let records: Vec<_> = message.entries.iter().map(|entry| self.record(entry, message.tick)).collect();
+            let entries = message.entries.iter();
+            let records: Vec<_> = entries.map(|entry| self.record(entry, message.tick, From::Service)).collect();
             let results = futures::stream::iter(records).buffered(self.concurrency.get()).collect().await;
             // Every answer got so far is kept, so giving the message back costs only the calls that failed.
             let results = gravest(results)?;
-            self.store(message, results).await?;
+            self.store(&message.object(), message.tick, message.entries.iter().zip(results)).await?;
         }
         self.tell(message).await
     }
@@ -84,35 +67,52 @@ impl Enrich {
     /// Quarantines every record of a message that was tried often enough.
     pub async fn give_up(&self, message: &Message, reason: &str) -> Result<(), Failure> {
         if read_if_there(&*self.lake.bronze, &message.object()).await?.is_none() {
-            let refused = || Verdict::Refused {
-                code: REFUSED_BY_RETRIES.to_owned(),
-                reason: reason.to_owned(),
-                details: Vec::new(),
+            let refused = |entry| {
+                let (code, reason) = (REFUSED_BY_RETRIES.to_owned(), reason.to_owned());
+                let outcome = Verdict::Refused { code, reason, details: Vec::new() };
+                (entry, Enriched { outcome, answers: Vec::new() })
             };
-            let results =
-                message.entries.iter().map(|_| Enriched { outcome: refused(), answers: Vec::new() }).collect();
-            self.store(message, results).await?;
+            self.store(&message.object(), message.tick, message.entries.iter().map(refused)).await?;
         }
         self.tell(message).await
     }
 
-    async fn tell(&self, message: &Message) -> Result<(), Failure> {
-        Progress::add(&self.progress.enriched, message.entries.len());
-        let event = NewObject { bronze: message.object().to_string() };
-        Ok(self.queue.send(vec![encode(&event)]).await?)
+    /// The plugin's generation, entered if this is the first work; none without a plugin.
+    pub async fn generation(&self) -> Result<Option<&Generation>, Failure> {
+        let enter = || async {
+            match self.plugin.as_deref() {
+                None => Ok(None),
+                Some(plugin) => {
+                    Generations::of_enrich(&self.lake).enter(&self.lake, plugin, &self.config).await.map(Some)
+                }
+            }
+        };
+        Ok(self.generation.get_or_try_init(enter).await?.as_ref())
     }
 
-    async fn store(&self, message: &Message, results: Vec<Enriched>) -> Result<(), LakeError> {
-        let stamp = self.plugin.as_deref().map(stamp);
-        let mut object = Vec::new();
+    async fn tell(&self, message: &Message) -> Result<(), Failure> {
+        Progress::add(&self.progress.enriched, message.entries.len());
+        Ok(self.queue.send(vec![encode(&NewObject::whole(&message.object()))]).await?)
+    }
+
+    /// Writes an object of Bronze, and quarantines what was refused.
+    async fn store<'a>(
+        &self,
+        object: &Path,
+        tick: Tick,
+        results: impl Iterator<Item = (&'a Entry, Enriched)> + Send,
+    ) -> Result<(), Failure> {
+        let generation = self.generation().await?;
+        let stamp = generation.map(|generation| generation.plugin.clone());
+        let mut body = Vec::new();
         let mut refused = Vec::new();
-        for ((entry, result), number) in message.entries.iter().zip(results).zip(1_usize..) {
-            let input = format!("{}:{number}", message.object());
+        for ((entry, result), number) in results.zip(1_usize..) {
+            let input = format!("{object}:{number}");
             let (document, outcome) = match result.outcome {
                 Verdict::Document(text) => (Some(text), Outcome::Document),
                 Verdict::Skipped(reason) => (None, Outcome::Skipped { reason }),
                 Verdict::Refused { code, reason, details } => {
-                    let one = refusal(entry, message.tick, &input, stamp.clone(), code, reason.clone(), details);
+                    let one = refusal(entry, tick, &input, stamp.clone(), code, reason.clone(), details);
                     let outcome = Outcome::Quarantined { id: one.id.clone(), reason };
                     refused.push(one);
                     (None, outcome)
@@ -120,106 +120,20 @@ impl Enrich {
             };
             let meta = Meta {
                 key: entry.key.clone(),
-                seq: message.tick,
+                seq: tick,
                 outcome,
                 record: entry.record.clone(),
                 answers: result.answers.iter().map(|id| id.as_str().to_owned()).collect(),
                 plugin: stamp.clone(),
+                generation: generation.map_or(0, |generation| generation.number),
             };
-            object.extend(bronze::line(document.as_deref(), &meta));
+            body.extend(bronze::line(document.as_deref(), &meta));
         }
         quarantine::put_all(&self.lake, &refused).await?;
         Progress::add(&self.progress.quarantined, refused.len());
-        create(&*self.lake.bronze, &message.object(), Bytes::from(object)).await?;
+        create(&*self.lake.bronze, object, Bytes::from(body)).await.map_err(LakeError::from)?;
         Ok(())
     }
-
-    async fn record(&self, entry: &Entry, tick: Tick) -> Result<Enriched, Failure> {
-        let text = serde_json::to_string(&entry.record).unwrap_or_default();
-        let Some(plugin) = &self.plugin else {
-            return Ok(Enriched { outcome: Verdict::Document(text), answers: Vec::new() });
-        };
-        let mut given: Vec<HttpAnswer> = Vec::new();
-        let mut ids: Vec<AnswerId> = Vec::new();
-        for _ in 0..MOST_ROUNDS {
-            let outcome = match plugin.enrich(&text, &given).await {
-                Err(fault) => broken(fault),
-                Ok(Step::Done(document)) => Verdict::Document(document),
-                Ok(Step::Skip(reason)) => Verdict::Skipped(reason),
-                Ok(Step::Reject(reason)) => {
-                    Verdict::Refused { code: REFUSED_BY_PLUGIN.to_owned(), reason, details: Vec::new() }
-                }
-                Ok(Step::BackOff { pause, reason }) => {
-                    // What said "not now" is no answer to the question: it must not be found again.
-                    for id in &ids {
-                        answers::forget(&self.lake, id).await?;
-                    }
-                    return Err(Failure::Pause { pause, reason });
-                }
-                Ok(Step::Fetch(requests)) => match self.fetch(&requests, tick, &mut given, &mut ids).await {
-                    Ok(()) => continue,
-                    Err(GatewayError::Failure(failure)) => return Err(failure),
-                    Err(GatewayError::Refused { code, reason }) => {
-                        Verdict::Refused { code: code.to_owned(), reason, details: Vec::new() }
-                    }
-                },
-            };
-            return Ok(Enriched { outcome, answers: ids });
-        }
-        let reason = format!("the plugin asked in {MOST_ROUNDS} rounds and did not decide");
-        Ok(Enriched {
-            outcome: Verdict::Refused { code: "P163".to_owned(), reason, details: Vec::new() },
-            answers: ids,
-        })
-    }
-
-    async fn fetch(
-        &self,
-        requests: &[EndpointRequest],
-        tick: Tick,
-        given: &mut Vec<HttpAnswer>,
-        ids: &mut Vec<AnswerId>,
-    ) -> Result<(), GatewayError> {
-        if requests.is_empty() || given.len() + requests.len() > MOST_REQUESTS {
-            let reason = format!(
-                "the plugin asks for {} requests after {}, expected at least one and at most {MOST_REQUESTS} a record",
-                requests.len(),
-                given.len()
-            );
-            return Err(GatewayError::Refused { code: "P163", reason });
-        }
-        for request in requests {
-            let complete = self.gateway.complete(request)?;
-            let id = AnswerId::of(&complete, tick.day());
-            let answer = match answers::kept(&self.lake, &id).await.map_err(Failure::from)? {
-                Some(answer) => {
-                    Progress::add(&self.progress.kept_answers, 1);
-                    answer
-                }
-                None => {
-                    let answer = self.gateway.send(request).await?;
-                    if is_an_answer(answer.status) {
-                        answers::keep(&self.lake, &id, &complete, answer).await.map_err(Failure::from)?
-                    } else {
-                        answer
-                    }
-                }
-            };
-            given.push(answer);
-            ids.push(id);
-        }
-        Ok(())
-    }
-}
-
-/// Whether a status says something of what was asked for, and not of who asks or how often.
-fn is_an_answer(status: u16) -> bool {
-    matches!(status, 200..=299) || (matches!(status, 400..=499) && !matches!(status, 401 | 403 | 407 | 408 | 425 | 429))
-}
-
-fn broken(fault: Fault) -> Verdict {
-    let details = fault_details(&fault);
-    Verdict::Refused { code: fault.code.to_owned(), reason: fault.message, details }
 }
 
 /// What a person who mends the plugin wants to see.

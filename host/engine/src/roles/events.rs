@@ -24,6 +24,38 @@ enum EnrichWork {
     Inline(Message),
     /// The object of Bronze that holds the message.
     Stored(String),
+    /// Records that are in Bronze already.
+    Again(Again),
+}
+
+/// Records of an object of Bronze that are to be enriched again, from what is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Again {
+    /// The pipeline that they belong to.
+    pub pipeline: String,
+    /// The object.
+    pub bronze: String,
+    /// Its lines, counted from 1.
+    pub lines: Vec<usize>,
+    /// Whether services may be asked for what is not kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fetch: bool,
+}
+
+/// What the enrich stage is asked to do.
+#[derive(Debug)]
+pub enum ToEnrich {
+    /// New records.
+    Message(Message),
+    /// Records that are in Bronze already.
+    Again(Again),
+}
+
+/// The body for records to be enriched again.
+#[must_use]
+pub fn again_body(again: Again) -> Bytes {
+    encode(&EnrichWork::Again(again))
 }
 
 /// A new object of Bronze: work for the clean stage.
@@ -32,6 +64,20 @@ enum EnrichWork {
 pub struct NewObject {
     /// Its path in Bronze.
     pub bronze: String,
+    /// Only these lines, counted from 1; all if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<usize>,
+    /// Also what the plugin that serves has seen already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+}
+
+impl NewObject {
+    /// All of an object.
+    #[must_use]
+    pub fn whole(object: &Path) -> Self {
+        NewObject { bronze: object.to_string(), lines: Vec::new(), again: false }
+    }
 }
 
 /// A new version of Silver: work for the aggregate stage.
@@ -53,15 +99,19 @@ pub async fn enrich_body(lake: &Lake, message: Message) -> Result<Bytes, LakeErr
     Ok(encode(&EnrichWork::Stored(path.to_string())))
 }
 
-/// The message that a body stands for; `Err(Ok(reason))` if it is none and never will be.
-pub async fn enrich_work(lake: &Lake, body: &Bytes) -> Result<Message, Unreadable> {
+/// The work that a body stands for.
+///
+/// # Errors
+/// [`Unreadable::Ever`] if it is none and never will be.
+pub async fn enrich_work(lake: &Lake, body: &Bytes) -> Result<ToEnrich, Unreadable> {
     match decode::<EnrichWork>(body)? {
-        EnrichWork::Inline(message) => Ok(message),
+        EnrichWork::Inline(message) => Ok(ToEnrich::Message(message)),
+        EnrichWork::Again(again) => Ok(ToEnrich::Again(again)),
         EnrichWork::Stored(path) => {
             let body = read(&*lake.bronze, &Path::from(path)).await.map_err(|error| Unreadable::Now(error.into()))?;
             match decode::<EnrichWork>(&body)? {
-                EnrichWork::Inline(message) => Ok(message),
-                EnrichWork::Stored(_) => {
+                EnrichWork::Inline(message) => Ok(ToEnrich::Message(message)),
+                EnrichWork::Stored(_) | EnrichWork::Again(_) => {
                     Err(Unreadable::Ever("a stored message points to another stored message".to_owned()))
                 }
             }

@@ -226,8 +226,11 @@ pub trait Plugin: Send + Sync + std::fmt::Debug {
     /// What the plugin says of itself.
     fn descriptor(&self) -> &Descriptor;
 
-    /// What it was loaded from.
+    /// Digest of the component that it was loaded from.
     fn digest(&self) -> &Digest;
+
+    /// The component itself. The lake keeps it, so that what it made can be made again when another one serves.
+    fn component(&self) -> &Bytes;
 }
 
 /// A request that an enricher asks for: never a host, never a secret.

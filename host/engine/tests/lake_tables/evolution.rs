@@ -26,7 +26,7 @@ async fn a_new_nullable_column_is_null_in_old_rows() {
     let new = Silver::open(Arc::clone(&store), clock(), wider().output_schema(), buckets(2)).await.unwrap();
     let meta = versions(&[doc("c", 1, 1)]).meta;
     let rows = batch(&wider(), &[json!({ "label": "see", "weight": 2.5 })]);
-    new.upsert(&Versions { rows, meta }).await.unwrap();
+    new.upsert(&Versions { rows, meta, gone: Vec::new(), generation: 1 }).await.unwrap();
 
     let names: Vec<String> =
         new.snapshot().await.unwrap().schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -57,7 +57,7 @@ async fn a_required_column_may_become_nullable_and_not_the_reverse() {
     Silver::open(Arc::clone(&store), clock(), strict.output_schema(), buckets(1)).await.unwrap();
     let silver = open(&store, 1).await;
     let (rows, meta) = (batch(&parts(), &[json!({ "stock": 4 })]), versions(&[doc("a", 1, 0)]).meta);
-    silver.upsert(&Versions { rows, meta }).await.unwrap();
+    silver.upsert(&Versions { rows, meta, gone: Vec::new(), generation: 1 }).await.unwrap();
     let error = Silver::open(store, clock(), strict.output_schema(), buckets(1)).await.unwrap_err();
     assert!(
         error.to_string().contains("column `label`: the table has utf8, the new rows have utf8, never null"),
@@ -91,12 +91,15 @@ async fn every_column_that_does_not_fit_is_named() {
 async fn rows_that_are_not_the_plugin_s_are_refused() {
     let silver = open(&memory(), 1).await;
     let (rows, meta) = (batch(&wider(), &[json!({})]).project(&[1]).unwrap(), versions(&[doc("a", 1, 0)]).meta);
-    silver.upsert(&Versions { rows, meta }).await.expect("columns that a row lacks are null");
+    silver
+        .upsert(&Versions { rows, meta, gone: Vec::new(), generation: 1 })
+        .await
+        .expect("columns that a row lacks are null");
     let mut strict = parts();
     strict.output[0].nullable = false;
     let strict = Silver::open(memory(), clock(), strict.output_schema(), buckets(1)).await.unwrap();
     let (rows, meta) = (batch(&parts(), &[json!({})]), versions(&[doc("a", 1, 0)]).meta);
-    let error = strict.upsert(&Versions { rows, meta }).await.unwrap_err();
+    let error = strict.upsert(&Versions { rows, meta, gone: Vec::new(), generation: 1 }).await.unwrap_err();
     assert!(
         error.to_string().contains("column `label`: the table has utf8, never null, the new rows have 1 nulls"),
         "{error}"

@@ -114,7 +114,7 @@ async fn gold_is_published_once_however_the_store_fails() {
         let faulty = Faulty::<dyn ObjectStore>::new(Arc::clone(&store), faults);
         let Ok(gold) = Gold::open(faulty, clock(), "sums", schema()).await else { continue };
         loop {
-            match gold.publish(&rows, 3).await {
+            match gold.publish(&rows, 3, 1).await {
                 Ok(published) => {
                     break assert!(matches!(published, Published::Committed { version: 1 } | Published::Unchanged));
                 }
@@ -122,7 +122,7 @@ async fn gold_is_published_once_however_the_store_fails() {
             }
         }
         gold.export().await.ok();
-        assert_eq!(gold.publish(&rows, 3).await.unwrap(), Published::Unchanged);
+        assert_eq!(gold.publish(&rows, 3, 1).await.unwrap(), Published::Unchanged);
         assert_eq!(gold.current().await.unwrap().unwrap(), rows);
     }
 }

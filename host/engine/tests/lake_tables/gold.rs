@@ -38,8 +38,8 @@ async fn open(store: &Store) -> Gold {
 async fn a_table_replaces_the_one_before() {
     let gold = open(&memory()).await;
     assert_eq!((gold.current().await.unwrap(), gold.silver_version().await.unwrap()), (None, None));
-    assert_eq!(gold.publish(&rows(1), 4).await.unwrap(), Published::Committed { version: 1 });
-    assert_eq!(gold.publish(&rows(2), 5).await.unwrap(), Published::Committed { version: 2 });
+    assert_eq!(gold.publish(&rows(1), 4, 1).await.unwrap(), Published::Committed { version: 1 });
+    assert_eq!(gold.publish(&rows(2), 5, 1).await.unwrap(), Published::Committed { version: 2 });
     assert_eq!(gold.current().await.unwrap().unwrap(), rows(2));
     assert_eq!(gold.silver_version().await.unwrap(), Some(5));
 }
@@ -47,8 +47,8 @@ async fn a_table_replaces_the_one_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_silver_version_never_replaces_a_newer_one() {
     let gold = open(&memory()).await;
-    gold.publish(&rows(9), 9).await.unwrap();
-    assert_eq!(gold.publish(&rows(8), 8).await.unwrap(), Published::Stale);
+    gold.publish(&rows(9), 9, 1).await.unwrap();
+    assert_eq!(gold.publish(&rows(8), 8, 1).await.unwrap(), Published::Stale);
     assert_eq!((gold.current().await.unwrap().unwrap(), gold.silver_version().await.unwrap()), (rows(9), Some(9)));
 }
 
@@ -56,21 +56,21 @@ async fn an_older_silver_version_never_replaces_a_newer_one() {
 async fn equal_content_only_moves_the_silver_version_on() {
     let store = memory();
     let gold = open(&store).await;
-    gold.publish(&rows(1), 1).await.unwrap();
-    assert_eq!(gold.publish(&rows(1), 1).await.unwrap(), Published::Unchanged);
-    assert_eq!(gold.publish(&rows(1), 2).await.unwrap(), Published::Unchanged);
+    gold.publish(&rows(1), 1, 1).await.unwrap();
+    assert_eq!(gold.publish(&rows(1), 1, 1).await.unwrap(), Published::Unchanged);
+    assert_eq!(gold.publish(&rows(1), 2, 1).await.unwrap(), Published::Unchanged);
     assert_eq!(gold.silver_version().await.unwrap(), Some(2));
     let entry = read(store.as_ref(), &Path::from("sums/_delta_log/00000000000000000002.json")).await.unwrap();
     let text = String::from_utf8(entry.to_vec()).unwrap();
     assert!(text.contains("\"txn\"") && !text.contains("\"add\"") && !text.contains("\"remove\""), "{text}");
-    assert_eq!(gold.publish(&rows(7), 1).await.unwrap(), Published::Stale, "version 2 holds for it now");
+    assert_eq!(gold.publish(&rows(7), 1, 1).await.unwrap(), Published::Stale, "version 2 holds for it now");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_result_of_the_same_silver_version_is_a_changed_plugin_and_wins() {
     let gold = open(&memory()).await;
-    gold.publish(&rows(1), 3).await.unwrap();
-    assert_eq!(gold.publish(&rows(2), 3).await.unwrap(), Published::Committed { version: 2 });
+    gold.publish(&rows(1), 3, 1).await.unwrap();
+    assert_eq!(gold.publish(&rows(2), 3, 1).await.unwrap(), Published::Committed { version: 2 });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -83,7 +83,7 @@ async fn of_racing_publishers_the_newest_silver_version_stands() {
         tokio::spawn(async move {
             let gold = open(&store).await;
             start.wait().await;
-            gold.publish(&rows(version), version).await.unwrap();
+            gold.publish(&rows(version), version, 1).await.unwrap();
             gold.export().await.unwrap();
         })
     };
@@ -101,14 +101,14 @@ async fn a_publisher_that_stalls_never_puts_the_older_table_back() {
     while !finished {
         let stop = stops.next().expect("a publish takes fewer calls");
         let store = memory();
-        open(&store).await.publish(&rows(0), 0).await.unwrap();
+        open(&store).await.publish(&rows(0), 0, 1).await.unwrap();
         let stalling = Stalling::over(&store);
         let slow_store = Arc::clone(&stalling.store);
-        let slow = tokio::spawn(async move { open(&slow_store).await.publish(&rows(1), 1).await.unwrap() });
+        let slow = tokio::spawn(async move { open(&slow_store).await.publish(&rows(1), 1, 1).await.unwrap() });
         stalling.until_call(&slow, stop).await;
         finished = slow.is_finished();
         let fast = open(&store).await;
-        fast.publish(&rows(2), 2).await.unwrap();
+        fast.publish(&rows(2), 2, 1).await.unwrap();
         stalling.until_call(&slow, u64::MAX).await;
         let outcome = slow.await.unwrap();
         assert!(
@@ -133,7 +133,7 @@ async fn exported(store: &Store) -> RecordBatch {
 async fn exports_equal_the_table() {
     let store = memory();
     let gold = open(&store).await;
-    gold.publish(&rows(5), 1).await.unwrap();
+    gold.publish(&rows(5), 1, 1).await.unwrap();
     gold.export().await.unwrap();
     assert_eq!(exported(&store).await, gold.current().await.unwrap().unwrap());
     let csv = read(store.as_ref(), &Path::from("sums.csv")).await.unwrap();
@@ -152,7 +152,7 @@ async fn csv_has_every_type_as_documented() {
             json!({}),
         ],
     );
-    gold.publish(&table, 1).await.unwrap();
+    gold.publish(&table, 1, 1).await.unwrap();
     gold.export().await.unwrap();
     let csv = read(store.as_ref(), &Path::from("all.csv")).await.unwrap();
     assert_eq!(
@@ -169,10 +169,10 @@ async fn an_empty_table_is_a_table() {
     let store = memory();
     let gold = open(&store).await;
     let empty = batch(&sums(), &[]);
-    assert_eq!(gold.publish(&empty, 1).await.unwrap(), Published::Unchanged);
+    assert_eq!(gold.publish(&empty, 1, 1).await.unwrap(), Published::Unchanged);
     assert_eq!(gold.current().await.unwrap().unwrap(), empty);
-    gold.publish(&rows(1), 2).await.unwrap();
-    assert_eq!(gold.publish(&empty, 3).await.unwrap(), Published::Committed { version: 3 });
+    gold.publish(&rows(1), 2, 1).await.unwrap();
+    assert_eq!(gold.publish(&empty, 3, 1).await.unwrap(), Published::Committed { version: 3 });
     gold.export().await.unwrap();
     assert_eq!(exported(&store).await, empty);
     assert_eq!(read(store.as_ref(), &Path::from("sums.csv")).await.unwrap(), "group,total\n");
@@ -181,13 +181,13 @@ async fn an_empty_table_is_a_table() {
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_change_with_the_content_and_not_before() {
     let store = memory();
-    open(&store).await.publish(&rows(1), 1).await.unwrap();
+    open(&store).await.publish(&rows(1), 1, 1).await.unwrap();
     let mut other = sums();
     other.output[1] = output("share", ColumnType::Scalar(ScalarType::Float64));
     let gold = Gold::open(Arc::clone(&store), clock(), "sums", other.output_schema()).await.unwrap();
     assert_eq!(gold.current().await.unwrap().unwrap(), rows(1));
     let table = batch(&other, &[json!({ "group": "a", "share": 0.5 })]);
-    assert_eq!(gold.publish(&table, 1).await.unwrap(), Published::Committed { version: 2 });
+    assert_eq!(gold.publish(&table, 1, 1).await.unwrap(), Published::Committed { version: 2 });
     assert_eq!(gold.current().await.unwrap().unwrap(), table);
     assert_eq!(lines(&table), ["a · 0.5"]);
 }

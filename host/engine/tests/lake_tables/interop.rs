@@ -44,8 +44,8 @@ async fn other_engines_read_both_layers() {
     silver.upsert(&versions(&[doc("a", 3, 0)])).await.unwrap();
 
     let gold = Gold::open(Arc::clone(&gold_store), clock(), "all", parts().output_schema()).await.unwrap();
-    gold.publish(&versions(&docs[..1]).rows, 1).await.unwrap();
-    gold.publish(&versions(&docs).rows, 2).await.unwrap();
+    gold.publish(&versions(&docs[..1]).rows, 1, 1).await.unwrap();
+    gold.publish(&versions(&docs).rows, 2, 1).await.unwrap();
     gold.export().await.unwrap();
 
     let facts = python(&["facts", &silver_path, &gold_path]);

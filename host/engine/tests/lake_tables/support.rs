@@ -120,7 +120,7 @@ pub(crate) fn versions<'a>(docs: impl IntoIterator<Item = &'a Doc>) -> Versions 
         meta.extend(std::iter::repeat_n(doc.meta(), made.len()));
         rows.extend(made);
     }
-    Versions { rows: batch(&parts(), &rows), meta }
+    Versions { rows: batch(&parts(), &rows), meta, gone: Vec::new(), generation: 1 }
 }
 
 /// Silver over a store.

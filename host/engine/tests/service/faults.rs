@@ -45,7 +45,7 @@ async fn deliveries_five_times_over_and_shuffled_make_no_difference() {
     queue.send(bodies).await.unwrap();
     assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
     let objects = engine::lake::bronze::inventory(&world.lake, None).await.unwrap().objects;
-    let mut again: Vec<_> = objects.iter().map(|object| encode(&NewObject { bronze: object.to_string() })).collect();
+    let mut again: Vec<_> = objects.iter().map(|object| encode(&NewObject::whole(object))).collect();
     again.reverse();
     world.queues.clean.live.send(again).await.unwrap();
     assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
@@ -63,7 +63,8 @@ async fn lost_events_and_lost_messages_are_found_by_the_sweep() {
     service.ingest.fire(tick).await.unwrap();
     // One message is done up to Bronze and its event is lost; the rest of the queue is lost with it.
     let deliveries = world.queues.enrich.live.receive(1000, std::time::Duration::ZERO).await.unwrap();
-    let message = engine::roles::events::enrich_work(&world.lake, &deliveries[0].body).await.unwrap();
+    let work = engine::roles::events::enrich_work(&world.lake, &deliveries[0].body).await.unwrap();
+    let engine::roles::events::ToEnrich::Message(message) = work else { panic!("{work:?}") };
     service.enrich.message(&message).await.unwrap();
     for delivery in &deliveries {
         world.queues.enrich.live.ack(&delivery.receipt).await.unwrap();

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::lake::{quarantine, receipts};
+use engine::roles::events::NewObject;
 use engine::seams::http::HttpAnswer;
+use engine::seams::store::Path;
 use engine::status::status;
 use serde_json::json;
 use testkit::ScriptedHttp;
@@ -198,8 +200,7 @@ async fn a_new_clean_plugin_makes_the_next_versions_and_the_later_generation_cou
     let new = world.host(&fixed, http).await;
     assert_eq!(new.clean.generation().await.unwrap().number, 2);
     let objects = receipts::objects(&world.lake).await.unwrap();
-    let events: Vec<_> =
-        objects.iter().map(|object| engine::roles::events::NewObject { bronze: object.clone() }).collect();
+    let events: Vec<_> = objects.iter().map(|object| NewObject::whole(&Path::from(object.as_str()))).collect();
     new.clean.objects(&events).await.unwrap();
     world.once(&new, TICK).await.unwrap();
     assert_eq!(world.sums(&new).await, expected(10));

@@ -12,6 +12,7 @@ use engine::drivers::consumer::StageQueue;
 use engine::drivers::service::{Ended, Queues, Service};
 use engine::failure::Failure;
 use engine::lake::Lake;
+use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
 use engine::lake::keys::Tick;
 use engine::lake::silver::Silver;
@@ -113,7 +114,14 @@ impl World {
         let silver = Silver::open(self.lake.silver.clone(), clock.clone(), schema, self.lake.buckets).await.unwrap();
         let schema = sums_descriptor().output_schema();
         let gold = Gold::open(self.lake.gold.clone(), clock.clone(), "sums", schema).await.unwrap();
-        let table = GoldTable { name: "sums".into(), plugin: aggregator, config: "{}".into(), gold };
+        let table = GoldTable {
+            name: "sums".into(),
+            plugin: aggregator,
+            config: "{}".into(),
+            gold,
+            generations: Generations::of_aggregate(&self.lake, "sums"),
+            generation: tokio::sync::OnceCell::new(),
+        };
         let references = BTreeMap::from([("key".to_owned(), SecretRef::Env("KEY".into()))]);
         let endpoints = BTreeMap::from([("api".to_owned(), endpoint())]);
         let gateway =
@@ -135,6 +143,8 @@ impl World {
                 pipeline: "orders".into(),
                 lake: self.lake.clone(),
                 plugin: Some(Arc::new(enricher())),
+                config: "{}".into(),
+                generation: tokio::sync::OnceCell::new(),
                 gateway,
                 queue: self.queues.clean.live.clone(),
                 concurrency: NonZeroUsize::new(2).unwrap(),
@@ -151,6 +161,7 @@ impl World {
                 progress: progress.clone(),
             }),
             aggregate: Arc::new(Aggregate {
+                lake: self.lake.clone(),
                 silver,
                 tables: vec![table],
                 concurrency: NonZeroUsize::MIN,

@@ -58,6 +58,18 @@ pub enum TableError {
         /// What to do.
         hint: &'static str,
     },
+    /// A later generation of the plugin has written to the table: what an earlier one makes must not stand beside it.
+    #[error(
+        "table `{table}` is made by generation {table_has} of its plugin, this host runs generation {ours}\nhint: restart this host with the pipeline that the others run"
+    )]
+    Outdated {
+        /// The table.
+        table: String,
+        /// The generation that has written last.
+        table_has: i64,
+        /// The generation of this host.
+        ours: i64,
+    },
     /// The number of buckets is not the one that the table was made with.
     #[error(
         "table `{table}` was made with {table_has} buckets, got {wanted}\nhint: set `buckets = {table_has}` in `[lake]`, or empty the silver layer and run `sluicebox replay`"
@@ -128,6 +140,7 @@ impl TableError {
             TableError::Log { source, .. } => matches!(source.as_ref(), DeltaTableError::Io { .. }),
             TableError::Schema { .. }
             | TableError::Buckets { .. }
+            | TableError::Outdated { .. }
             | TableError::Missing { .. }
             | TableError::Unsupported { .. }
             | TableError::Corrupt { .. }

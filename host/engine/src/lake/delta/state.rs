@@ -12,7 +12,7 @@ use deltalake_core::logstore::get_actions;
 use object_store::path::Path;
 
 use super::error::TableError;
-use super::{MADE_FROM, schema, supported};
+use super::{GENERATION, MADE_FROM, schema, supported};
 
 /// A Parquet file of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,13 +65,15 @@ pub(crate) struct TableState {
     pub(crate) files: BTreeMap<String, DataFile>,
     /// The Silver version that the content was made from.
     pub(crate) made_from: Option<i64>,
+    /// The generation of the plugin that made the content, or the latest of those that did.
+    pub(crate) generation: Option<i64>,
 }
 
 impl TableState {
     /// A table without files.
     pub(crate) fn new(name: &str, version: u64, metadata: Metadata) -> Result<Self, TableError> {
         let schema = Arc::new(schema::to_arrow(name, &metadata)?);
-        Ok(TableState { version, metadata, schema, files: BTreeMap::new(), made_from: None })
+        Ok(TableState { version, metadata, schema, files: BTreeMap::new(), made_from: None, generation: None })
     }
 
     /// This state with the next commit applied.
@@ -99,6 +101,7 @@ impl TableState {
             }
             Action::Protocol(protocol) => supported(name, &protocol)?,
             Action::Txn(txn) if txn.app_id == MADE_FROM => self.made_from = Some(txn.version),
+            Action::Txn(txn) if txn.app_id == GENERATION => self.generation = Some(txn.version),
             Action::Txn(_) | Action::Cdc(_) | Action::CommitInfo(_) | Action::DomainMetadata(_) => {}
         }
         Ok(())

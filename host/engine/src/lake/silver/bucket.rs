@@ -26,19 +26,31 @@ pub(super) struct Replacement {
     pub(super) replaces: Vec<DataFile>,
     /// The schema when the work was done.
     schema: SchemaRef,
-    /// Its new file, or none if nothing changes.
-    pub(super) file: Option<NewFile>,
+    change: Change,
     /// What happened to the versions.
     pub(super) counts: Counts,
 }
 
+/// What becomes of a bucket's files.
+enum Change {
+    Nothing,
+    File(NewFile),
+    /// No row is left.
+    Emptied,
+}
+
 /// A bucket's new file.
-pub(super) struct NewFile {
+struct NewFile {
     written: delta::Written,
     stats: String,
 }
 
 impl Replacement {
+    /// Whether the bucket becomes another one.
+    pub(super) fn changes(&self) -> bool {
+        !matches!(self.change, Change::Nothing)
+    }
+
     /// Whether the bucket and the columns are in `state` as they were when the work was done.
     pub(super) fn still_fits(&self, state: &TableState) -> bool {
         self.schema == row_schema(state) && self.replaces.iter().eq(files_of(state, self.bucket))
@@ -84,19 +96,22 @@ pub(super) async fn replace(
         Ok((encoded, counts))
     });
     let (encoded, counts) = work.await.map_err(|error| TableError::input(table.name(), error))??;
-    let file = match encoded {
+    let change = match encoded {
+        Some((_, _, 0)) => Change::Emptied,
         Some((bytes, stats, rows)) => {
             let folder = Path::from(format!("{BUCKET}={bucket}"));
-            Some(NewFile { written: delta::write(table.name(), table.store(), &folder, bytes, rows).await?, stats })
+            let written = delta::write(table.name(), table.store(), &folder, bytes, rows).await?;
+            Change::File(NewFile { written, stats })
         }
-        None => None,
+        None => Change::Nothing,
     };
-    Ok(Replacement { bucket, replaces: files_of(state, bucket).cloned().collect(), schema, file, counts })
+    Ok(Replacement { bucket, replaces: files_of(state, bucket).cloned().collect(), schema, change, counts })
 }
 
-/// The action that brings a bucket's new file into the table.
-pub(super) fn add(file: &NewFile, work: &Replacement, now: i64) -> Add {
-    Add {
+/// The action that brings a bucket's new file into the table, if there is one.
+pub(super) fn add(work: &Replacement, now: i64) -> Option<Add> {
+    let Change::File(file) = &work.change else { return None };
+    Some(Add {
         path: file.written.path.to_string(),
         partition_values: HashMap::from([(BUCKET.to_owned(), Some(work.bucket.to_string()))]),
         size: i64::try_from(file.written.size).unwrap_or(i64::MAX),
@@ -104,7 +119,7 @@ pub(super) fn add(file: &NewFile, work: &Replacement, now: i64) -> Add {
         data_change: true,
         stats: Some(file.stats.clone()),
         ..Add::default()
-    }
+    })
 }
 
 /// Delta's statistics of a file whose rows are sorted by key: how many, and the range of `_key` and `_seq`.

@@ -1,5 +1,8 @@
 //! Which version of a key stands: a join, so that order and repetition do not matter.
 //!
+//! A version may also make no row any more, where an earlier generation of a plugin made one of the same record version: then that
+//! one goes. And one that makes the rows that stand already leaves them as they are, so that nothing behind them is computed again.
+//!
 //! Does no I/O.
 
 use std::cmp::Ordering;
@@ -12,7 +15,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrose
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 
-use super::{KEY, ORD, RowMeta, SOURCE, TableError, Versions, bucket_of, conform, with_metadata_columns};
+use super::{KEY, ORD, PLUGIN, RowMeta, SEQ, SOURCE, TableError, Versions, bucket_of, conform, with_metadata_columns};
 
 /// The versions of one call, by bucket.
 pub(super) struct Incoming {
@@ -22,7 +25,7 @@ pub(super) struct Incoming {
     units: BTreeMap<u32, Vec<Unit>>,
 }
 
-/// The rows of one version in [`Incoming::rows`].
+/// The rows of one version in [`Incoming::rows`]; none for one that makes no row.
 struct Unit {
     meta: RowMeta,
     rows: Range<usize>,
@@ -35,6 +38,7 @@ pub(super) struct Counts {
     pub(super) superseded: usize,
     pub(super) unchanged: usize,
     pub(super) replaced: usize,
+    pub(super) retracted: usize,
 }
 
 /// A merged bucket.
@@ -65,6 +69,10 @@ impl Incoming {
                 units.entry(bucket_of(&first.key, buckets)).or_default().push(unit);
             }
             start = end;
+        }
+        for gone in &versions.gone {
+            let unit = Unit { meta: gone.clone(), rows: 0..0 };
+            units.entry(bucket_of(&gone.key, buckets)).or_default().push(unit);
         }
         Ok(Incoming { rows: with_metadata(table, &conform(table, &versions.rows, columns)?, meta)?, units })
     }
@@ -113,11 +121,12 @@ pub(super) fn merge(
     let mut standing = standing_in(table, &batches)?;
     let units = incoming.units.get(&bucket).map(Vec::as_slice).unwrap_or_default();
     let mut counts = Counts::default();
+    let rows = Rows { batches: &batches, compared: plugin_columns(schema) };
     for unit in units {
-        offer(&mut standing, unit, &mut counts);
+        offer(&mut standing, unit, &rows, &mut counts);
     }
     count(&standing, units, &mut counts);
-    if counts.written == 0 {
+    if counts.written == 0 && counts.retracted == 0 {
         return Ok(Merged { rows: None, counts });
     }
     let order: Vec<(usize, usize)> = standing.values().flat_map(|standing| &standing.rows).copied().collect();
@@ -150,28 +159,71 @@ fn standing_in<'a>(table: &str, batches: &'a [RecordBatch]) -> Result<BTreeMap<&
     Ok(standing)
 }
 
-fn offer<'a>(standing: &mut BTreeMap<&'a str, Standing<'a>>, unit: &'a Unit, counts: &mut Counts) {
+fn offer<'a>(standing: &mut BTreeMap<&'a str, Standing<'a>>, unit: &'a Unit, rows: &Rows<'_>, counts: &mut Counts) {
     let version = (unit.meta.ord.as_str(), unit.meta.source.as_str());
     let fresh = || Standing { version, new: true, rows: unit.rows.clone().map(|row| (0, row)).collect() };
-    match standing.get_mut(unit.meta.key.as_str()) {
-        Some(entry) if entry.version < version => {
-            counts.replaced += usize::from(!entry.new);
-            *entry = fresh();
-        }
-        Some(_) => {}
-        None => {
+    let Some(entry) = standing.get_mut(unit.meta.key.as_str()) else {
+        if !unit.rows.is_empty() {
             standing.insert(&unit.meta.key, fresh());
         }
+        return;
+    };
+    if unit.rows.is_empty() {
+        // Only what was made of this very record version goes: an older or newer one stands in its own right.
+        if entry.version < version && tick_in(entry.version.0) == tick_in(version.0) {
+            counts.retracted += usize::from(!entry.new);
+            standing.remove(unit.meta.key.as_str());
+        }
+        return;
     }
+    let same_place = entry.version.1 == version.1;
+    if entry.version > version || (same_place && rows.equal(&entry.rows, &unit.rows)) {
+        return;
+    }
+    counts.replaced += usize::from(!entry.new);
+    *entry = fresh();
+}
+
+/// The tick in the text that orders versions.
+fn tick_in(ord: &str) -> &str {
+    ord.split_once('.').map_or(ord, |(tick, _)| tick)
+}
+
+/// The rows that versions are made of.
+struct Rows<'a> {
+    batches: &'a [RecordBatch],
+    /// The plugin's columns, by index: what the engine says of a row does not make it another row.
+    compared: Vec<usize>,
+}
+
+impl Rows<'_> {
+    /// Whether rows that stand are those that come in.
+    fn equal(&self, standing: &[(usize, usize)], incoming: &Range<usize>) -> bool {
+        let one = |batch: usize, row: usize, column: usize| {
+            self.batches.get(batch).and_then(|rows| rows.columns().get(column)).map(|values| values.slice(row, 1))
+        };
+        standing.len() == incoming.len()
+            && standing.iter().zip(incoming.clone()).all(|((batch, row), new)| {
+                self.compared.iter().all(|column| one(*batch, *row, *column) == one(0, new, *column))
+            })
+    }
+}
+
+fn plugin_columns(schema: &Schema) -> Vec<usize> {
+    let own = [KEY, ORD, SEQ, SOURCE, PLUGIN];
+    let columns = schema.fields().iter().enumerate();
+    columns.filter(|(_, field)| !own.contains(&field.name().as_str())).map(|(index, _)| index).collect()
 }
 
 /// Counts each different version of the call once, by what stands in the end.
 fn count(standing: &BTreeMap<&str, Standing<'_>>, units: &[Unit], counts: &mut Counts) {
-    let versions: BTreeSet<_> = units.iter().map(|unit| version_of(&unit.meta)).collect();
+    let with_rows = units.iter().filter(|unit| !unit.rows.is_empty());
+    let versions: BTreeSet<_> = with_rows.map(|unit| version_of(&unit.meta)).collect();
     for (key, ord, source) in versions {
         match standing.get(key) {
             Some(winner) if winner.version == (ord, source) && winner.new => counts.written += 1,
-            Some(winner) if winner.version == (ord, source) => counts.unchanged += 1,
+            // The same rows stand, perhaps made by an earlier generation.
+            Some(winner) if winner.version.1 == source => counts.unchanged += 1,
             _ => counts.superseded += 1,
         }
     }

@@ -1,0 +1,205 @@
+//! What a plugin made of documents, sorted: rows, rows that are no more, skips and refusals, and the receipts that say so.
+//!
+//! Does not call the plugin and does not write anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::tasks::Task;
+use crate::lake::bronze::{Line, Outcome, PluginStamp};
+use crate::lake::generations::Generation;
+use crate::lake::keys::{Key, order};
+use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, Refused, RefusedAt};
+use crate::lake::receipts::{Held, Receipt, Skip};
+use crate::lake::silver::{RowMeta, Versions};
+use crate::roles::enrich::fault_details;
+use crate::seams::plugin::{Cleaned, Fault, RejectedBy};
+
+/// A document of an object, and where it stands.
+#[derive(Clone)]
+pub(super) struct Document {
+    /// Index of its task.
+    pub(super) task: usize,
+    /// Its line, from 1.
+    pub(super) number: usize,
+    /// `run=…/batch=….jsonl:LINE`.
+    pub(super) source: String,
+    /// The line.
+    pub(super) line: Line,
+}
+
+/// What became of documents.
+#[derive(Default)]
+pub(super) struct Made {
+    /// Rows, in the order of the calls.
+    pub(super) versions: Vec<(arrow::array::RecordBatch, Vec<RowMeta>)>,
+    /// Documents that made rows.
+    pub(super) cleaned: usize,
+    /// Documents that rightly made none.
+    pub(super) skipped: Vec<(Document, String)>,
+    /// Documents that were refused.
+    pub(super) refused: Vec<(Document, Refused)>,
+}
+
+impl Made {
+    /// Takes in what became of other documents.
+    pub(super) fn append(&mut self, mut other: Made) {
+        self.versions.append(&mut other.versions);
+        self.cleaned += other.cleaned;
+        self.skipped.append(&mut other.skipped);
+        self.refused.append(&mut other.refused);
+    }
+
+    /// What a plugin says of a batch, document by document.
+    pub(super) fn of(batch: Vec<Document>, cleaned: Cleaned, by: &Generation) -> Self {
+        let mut made = Made::default();
+        let meta = |index: &usize| batch.get(*index).map(|document| row_meta(&document.line, &document.source, by));
+        made.versions.push((cleaned.rows, cleaned.row_of.iter().filter_map(meta).collect()));
+        let mut rest: Vec<Option<Document>> = batch.into_iter().map(Some).collect();
+        let mut take = |index: usize| rest.get_mut(index).and_then(Option::take);
+        for reject in cleaned.rejects {
+            let code = match reject.by {
+                RejectedBy::Plugin => REFUSED_BY_PLUGIN,
+                RejectedBy::Projection => REFUSED_BY_PROJECTION,
+            };
+            if let Some(document) = take(reject.index) {
+                let refused = refusal(&document, code, reject.reason, Vec::new(), &by.plugin);
+                made.refused.push((document, refused));
+            }
+        }
+        for skip in cleaned.skips {
+            made.skipped.extend(take(skip.index).map(|document| (document, skip.reason)));
+        }
+        made.cleaned = rest.into_iter().flatten().count();
+        made
+    }
+
+    /// A document on which the plugin broke.
+    pub(super) fn broken(document: Document, fault: &Fault, by: &Generation) -> Self {
+        let refused = refusal(&document, fault.code, fault.message.clone(), fault_details(fault), &by.plugin);
+        Made { refused: vec![(document, refused)], ..Made::default() }
+    }
+
+    /// Lines that make no row, of record versions that may have one: what stands of them goes.
+    pub(super) fn gone(&self, tasks: &[Task], by: &Generation) -> Vec<RowMeta> {
+        let documents = self.skipped.iter().map(|(document, _)| document);
+        let documents = documents.chain(self.refused.iter().map(|(document, _)| document));
+        let second = |document: &&Document| tasks.get(document.task).is_some_and(Task::is_second_look);
+        let mut gone: Vec<RowMeta> =
+            documents.filter(second).map(|document| row_meta(&document.line, &document.source, by)).collect();
+        for task in tasks.iter().filter(|task| task.is_second_look()) {
+            let without = task.live().filter(|(_, line)| line.meta.outcome != Outcome::Document);
+            gone.extend(without.map(|(number, line)| row_meta(line, &task.source(number), by)));
+        }
+        gone
+    }
+}
+
+fn row_meta(line: &Line, source: &str, by: &Generation) -> RowMeta {
+    RowMeta {
+        key: line.meta.key.to_string(),
+        ord: order(line.meta.seq, line.meta.generation, by.number),
+        seq: line.meta.seq.instant(),
+        source: source.to_owned(),
+        plugin: by.plugin.digest.clone(),
+    }
+}
+
+/// The versions of one commit.
+pub(super) fn versions(
+    rows: arrow::array::RecordBatch,
+    made: &mut Made,
+    gone: Vec<RowMeta>,
+    by: &Generation,
+) -> Versions {
+    let meta = std::mem::take(&mut made.versions).into_iter().flat_map(|(_, meta)| meta).collect();
+    Versions { rows, meta, gone, generation: by.number }
+}
+
+/// The keys of versions that are no more.
+pub(super) fn keys_of(gone: &[RowMeta]) -> BTreeSet<Key> {
+    gone.iter().map(|meta| Key::from_text(&meta.key)).collect()
+}
+
+/// The receipts after these tasks.
+pub(super) fn receipts(tasks: &[Task], made: &Made, by: &Generation, silver_version: i64) -> Vec<Receipt> {
+    let mut receipts: Vec<Receipt> = tasks.iter().map(|task| opened(task, by, silver_version)).collect();
+    for (document, reason) in &made.skipped {
+        if let Some(receipt) = receipts.get_mut(document.task) {
+            receipt.skipped.push(Skip { line: document.number, reason: reason.clone() });
+        }
+    }
+    for (document, refused) in &made.refused {
+        if let Some(receipt) = receipts.get_mut(document.task) {
+            receipt.quarantined.push(Held { line: document.number, id: refused.id.clone() });
+        }
+    }
+    for receipt in &mut receipts {
+        receipt.skipped.sort_by_key(|skip| skip.line);
+        receipt.quarantined.sort_by_key(|held| held.line);
+        let rest = receipt.skipped.len() + receipt.quarantined.len() + receipt.superseded.len();
+        receipt.cleaned = receipt.lines.saturating_sub(rest);
+    }
+    receipts
+}
+
+/// The receipt with everything in it but what the plugin says of the chosen lines.
+fn opened(task: &Task, by: &Generation, silver_version: i64) -> Receipt {
+    let fresh = || Receipt {
+        object: task.path.to_string(),
+        generation: by.number,
+        redone: BTreeMap::new(),
+        silver_version,
+        lines: task.lines.len(),
+        cleaned: 0,
+        skipped: Vec::new(),
+        quarantined: Vec::new(),
+        superseded: BTreeSet::new(),
+    };
+    let mut receipt = task.before.clone().unwrap_or_else(fresh);
+    receipt.silver_version = silver_version;
+    if task.chosen.len() == task.lines.len() {
+        receipt.generation = by.number;
+        receipt.redone.clear();
+    } else {
+        receipt.redone.extend(task.chosen.iter().map(|line| (*line, by.number)));
+    }
+    receipt.skipped.retain(|skip| !task.chosen.contains(&skip.line));
+    receipt.quarantined.retain(|held| !task.chosen.contains(&held.line));
+    receipt.superseded.retain(|line| !task.chosen.contains(line));
+    receipt.superseded.extend(&task.superseded);
+    for (line, Line { meta, .. }) in task.live() {
+        match &meta.outcome {
+            Outcome::Document => {}
+            Outcome::Skipped { reason } => receipt.skipped.push(Skip { line, reason: reason.clone() }),
+            Outcome::Quarantined { id, .. } => receipt.quarantined.push(Held { line, id: id.clone() }),
+        }
+    }
+    receipt
+}
+
+/// Ids of refusals that hold no more: the line has another fate now.
+pub(super) fn resolved(tasks: &[Task], receipts: &[Receipt]) -> Vec<String> {
+    let mut resolved = Vec::new();
+    for (task, receipt) in tasks.iter().zip(receipts) {
+        let before = task.before.iter().flat_map(|before| &before.quarantined);
+        let still = |id: &str| receipt.quarantined.iter().any(|held| held.id == id);
+        resolved.extend(before.filter(|held| !still(&held.id)).map(|held| held.id.clone()));
+    }
+    resolved
+}
+
+fn refusal(document: &Document, code: &str, reason: String, details: Vec<String>, stamp: &PluginStamp) -> Refused {
+    let meta = &document.line.meta;
+    Refused {
+        id: Refused::id_of(RefusedAt::Clean, &document.source, Some(stamp)),
+        stage: RefusedAt::Clean,
+        code: code.to_owned(),
+        reason,
+        key: Some(meta.key.clone()),
+        seq: meta.seq,
+        input: document.source.clone(),
+        plugin: Some(stamp.clone()),
+        record: meta.record.clone(),
+        details,
+    }
+}

@@ -1,0 +1,137 @@
+//! Records enriched again: what another plugin, configuration or a second try makes of the same record and the same answers.
+//!
+//! Does not choose which: `crate::replay` does. Bronze is never rewritten: what comes out otherwise than before is a new object
+//! of the same tick, whose lines stand in the place of the earlier ones; what comes out equal is noted, and nothing follows from it.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+
+use super::record::{Enriched, From, Unended, Verdict};
+use super::{Enrich, gravest};
+use crate::failure::Failure;
+use crate::lake::bronze::{self, Entry, Line, Outcome};
+use crate::lake::generations::Generation;
+use crate::lake::keys::Tick;
+use crate::lake::{quarantine, receipts};
+use crate::progress::Progress;
+use crate::roles::events::{Again, NewObject, encode};
+use crate::seams::store::{Path, read};
+
+/// A line that was looked at again.
+struct Looked {
+    number: usize,
+    entry: Entry,
+    before: Line,
+    /// None if an answer is not kept.
+    now: Option<Enriched>,
+}
+
+impl Enrich {
+    /// Enriches records of an object of Bronze again. Doing so twice changes nothing.
+    pub async fn again(&self, work: &Again) -> Result<(), Failure> {
+        let path = Path::from(work.bronze.as_str());
+        let (Some(tick), Some(generation)) = (bronze::tick_of(&path), self.generation().await?) else { return Ok(()) };
+        let chosen = self.unseen(&path, work, generation).await?;
+        let from = if work.fetch { From::Service } else { From::Kept };
+        let looks: Vec<_> = chosen.into_iter().map(|(number, line)| self.look(number, line, tick, from)).collect();
+        let looked = futures::stream::iter(looks).buffered(self.concurrency.get()).collect().await;
+        let looked = gravest(looked)?;
+        let changed: Vec<&Looked> = looked.iter().filter(|one| one.is_another()).collect();
+        tracing::info!(object = %path, lines = looked.len(), changed = changed.len(), "enriched again");
+        let event = self.bring(&path, tick, generation, &changed).await?;
+        self.note(&path, generation, &looked).await?;
+        // Only now is the new fate of what was refused before written down.
+        let resolved: Vec<String> = changed.iter().filter_map(|one| one.refusal_before()).collect();
+        quarantine::resolve(&self.lake, &resolved).await?;
+        Progress::add(&self.progress.enriched, looked.len());
+        match event {
+            Some(event) => Ok(self.queue.send(vec![encode(&event)]).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// The lines of the work that this generation has not seen, or could not decide.
+    async fn unseen(&self, path: &Path, work: &Again, by: &Generation) -> Result<Vec<(usize, Line)>, Failure> {
+        let seen = receipts::enriched(&self.lake, path).await?;
+        let wanted: BTreeSet<usize> = work.lines.iter().copied().collect();
+        let object = read(&*self.lake.bronze, path).await?;
+        let lines = (1..).zip(bronze::lines(path, &object)?);
+        let done = |number: &usize| {
+            seen.as_ref().is_some_and(|seen| {
+                let unanswered = work.fetch && seen.unanswered.contains(number);
+                seen.seen.get(number).is_some_and(|generation| *generation >= by.number) && !unanswered
+            })
+        };
+        Ok(lines.filter(|(number, _)| wanted.contains(number) && !done(number)).collect())
+    }
+
+    async fn look(&self, number: usize, before: Line, tick: Tick, from: From) -> Result<Looked, Failure> {
+        let entry = Entry { key: before.meta.key.clone(), record: before.meta.record.clone() };
+        let now = match self.decide(&entry, tick, from).await {
+            Ok(enriched) => Some(enriched),
+            Err(Unended::Unanswered) => None,
+            Err(Unended::Failed(failure)) => return Err(failure),
+        };
+        Ok(Looked { number, entry, before, now })
+    }
+
+    /// Writes what has changed; the news of it, if there is any.
+    async fn bring(
+        &self,
+        path: &Path,
+        tick: Tick,
+        by: &Generation,
+        changed: &[&Looked],
+    ) -> Result<Option<NewObject>, Failure> {
+        if changed.is_empty() {
+            return Ok(None);
+        }
+        let numbers: Vec<usize> = changed.iter().map(|one| one.number).collect();
+        let object = bronze::again(tick, by.number, path, &numbers);
+        let results = changed.iter().filter_map(|one| Some((&one.entry, one.now.clone()?)));
+        self.store(&object, tick, results.collect::<Vec<_>>().into_iter()).await?;
+        Ok(Some(NewObject::whole(&object)))
+    }
+
+    async fn note(&self, path: &Path, by: &Generation, looked: &[Looked]) -> Result<(), Failure> {
+        let empty = || receipts::Enriched {
+            object: path.to_string(),
+            seen: std::collections::BTreeMap::new(),
+            unanswered: BTreeSet::new(),
+        };
+        let mut receipt = receipts::enriched(&self.lake, path).await?.unwrap_or_else(empty);
+        for one in looked {
+            receipt.seen.insert(one.number, by.number);
+            match &one.now {
+                Some(_) => receipt.unanswered.remove(&one.number),
+                None => receipt.unanswered.insert(one.number),
+            };
+        }
+        Ok(receipts::put_enriched(&self.lake, &receipt).await?)
+    }
+}
+
+impl Looked {
+    /// Whether it came out otherwise than before.
+    fn is_another(&self) -> bool {
+        let meta = &self.before.meta;
+        match (self.now.as_ref().map(|now| &now.outcome), &meta.outcome) {
+            (None, _) => false,
+            (Some(Verdict::Document(text)), Outcome::Document) => {
+                // The document behind the old provenance is the old line, if it is the old document.
+                bronze::line(Some(text), meta).strip_suffix(b"\n") != Some(&self.before.text[..])
+            }
+            (Some(Verdict::Skipped(now)), Outcome::Skipped { reason }) => now != reason,
+            (Some(Verdict::Refused { reason: now, .. }), Outcome::Quarantined { reason, .. }) => now != reason,
+            (Some(_), _) => true,
+        }
+    }
+
+    fn refusal_before(&self) -> Option<String> {
+        match &self.before.meta.outcome {
+            Outcome::Quarantined { id, .. } => Some(id.clone()),
+            Outcome::Document | Outcome::Skipped { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! One record: the plugin asks, answers are given, until it has decided.
+//!
+//! Does not write documents; keeps answers, for that must happen before they are used.
+
+use super::Enrich;
+use crate::failure::Failure;
+use crate::lake::answers::{self, AnswerId};
+use crate::lake::bronze::Entry;
+use crate::lake::keys::Tick;
+use crate::lake::quarantine::REFUSED_BY_PLUGIN;
+use crate::progress::Progress;
+use crate::roles::gateway::GatewayError;
+use crate::seams::http::HttpAnswer;
+use crate::seams::plugin::{EndpointRequest, Fault, Step};
+
+use super::fault_details;
+
+/// How often a plugin may ask before it must have decided.
+const MOST_ROUNDS: usize = 4;
+/// How many requests one record may cost.
+const MOST_REQUESTS: usize = 16;
+
+/// Where answers may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// From what is kept, else from the service.
+    Service,
+    /// From what is kept only.
+    Kept,
+}
+
+/// What became of one record.
+#[derive(Clone)]
+pub(super) struct Enriched {
+    /// The end.
+    pub(super) outcome: Verdict,
+    /// The answers on the way to it.
+    pub(super) answers: Vec<AnswerId>,
+}
+
+/// How one record ended.
+#[derive(Clone)]
+pub(super) enum Verdict {
+    /// Its document.
+    Document(String),
+    /// Nothing to store.
+    Skipped(String),
+    /// Refused, by the plugin or for what it did.
+    Refused {
+        /// Stable code.
+        code: String,
+        /// Why.
+        reason: String,
+        /// What else is known.
+        details: Vec<String>,
+    },
+}
+
+/// Why a record came to no end.
+pub(super) enum Unended {
+    /// The work failed.
+    Failed(Failure),
+    /// An answer is not kept, and nobody may be asked.
+    Unanswered,
+}
+
+impl std::convert::From<Failure> for Unended {
+    fn from(failure: Failure) -> Self {
+        Unended::Failed(failure)
+    }
+}
+
+impl Enrich {
+    /// A new record, with the services to answer.
+    pub(super) async fn record(&self, entry: &Entry, tick: Tick, from: From) -> Result<Enriched, Failure> {
+        match self.decide(entry, tick, from).await {
+            Ok(enriched) => Ok(enriched),
+            Err(Unended::Failed(failure)) => Err(failure),
+            Err(Unended::Unanswered) => Err(Failure::Fatal("an answer that may be asked for was not".to_owned())),
+        }
+    }
+
+    /// A record, with its answers from where they may come from.
+    pub(super) async fn decide(&self, entry: &Entry, tick: Tick, from: From) -> Result<Enriched, Unended> {
+        let text = serde_json::to_string(&entry.record).unwrap_or_default();
+        let Some(plugin) = &self.plugin else {
+            return Ok(Enriched { outcome: Verdict::Document(text), answers: Vec::new() });
+        };
+        let mut given: Vec<HttpAnswer> = Vec::new();
+        let mut ids: Vec<AnswerId> = Vec::new();
+        for _ in 0..MOST_ROUNDS {
+            let outcome = match plugin.enrich(&text, &given).await {
+                Err(fault) => broken(fault),
+                Ok(Step::Done(document)) => Verdict::Document(document),
+                Ok(Step::Skip(reason)) => Verdict::Skipped(reason),
+                Ok(Step::Reject(reason)) => {
+                    Verdict::Refused { code: REFUSED_BY_PLUGIN.to_owned(), reason, details: Vec::new() }
+                }
+                Ok(Step::BackOff { pause, reason }) => {
+                    // What said "not now" is no answer to the question: it must not be found again.
+                    for id in &ids {
+                        answers::forget(&self.lake, id).await.map_err(Failure::from)?;
+                    }
+                    return Err(Failure::Pause { pause, reason }.into());
+                }
+                Ok(Step::Fetch(requests)) => match self.fetch(&requests, tick, from, &mut given, &mut ids).await {
+                    Ok(true) => continue,
+                    Ok(false) => return Err(Unended::Unanswered),
+                    Err(GatewayError::Failure(failure)) => return Err(failure.into()),
+                    Err(GatewayError::Refused { code, reason }) => {
+                        Verdict::Refused { code: code.to_owned(), reason, details: Vec::new() }
+                    }
+                },
+            };
+            return Ok(Enriched { outcome, answers: ids });
+        }
+        let reason = format!("the plugin asked in {MOST_ROUNDS} rounds and did not decide");
+        let outcome = Verdict::Refused { code: "P163".to_owned(), reason, details: Vec::new() };
+        Ok(Enriched { outcome, answers: ids })
+    }
+
+    /// Adds the answers to `requests`; false if one is not kept and nobody may be asked.
+    async fn fetch(
+        &self,
+        requests: &[EndpointRequest],
+        tick: Tick,
+        from: From,
+        given: &mut Vec<HttpAnswer>,
+        ids: &mut Vec<AnswerId>,
+    ) -> Result<bool, GatewayError> {
+        if requests.is_empty() || given.len() + requests.len() > MOST_REQUESTS {
+            let reason = format!(
+                "the plugin asks for {} requests after {}, expected at least one and at most {MOST_REQUESTS} a record",
+                requests.len(),
+                given.len()
+            );
+            return Err(GatewayError::Refused { code: "P163", reason });
+        }
+        for request in requests {
+            let complete = self.gateway.complete(request)?;
+            let id = AnswerId::of(&complete, tick.day());
+            let answer = match answers::kept(&self.lake, &id).await.map_err(Failure::from)? {
+                Some(answer) => {
+                    Progress::add(&self.progress.kept_answers, 1);
+                    answer
+                }
+                None if from == From::Kept => return Ok(false),
+                None => {
+                    let answer = self.gateway.send(request).await?;
+                    if is_an_answer(answer.status) {
+                        answers::keep(&self.lake, &id, &complete, answer).await.map_err(Failure::from)?
+                    } else {
+                        answer
+                    }
+                }
+            };
+            given.push(answer);
+            ids.push(id);
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a status says something of what was asked for, and not of who asks or how often.
+fn is_an_answer(status: u16) -> bool {
+    matches!(status, 200..=299) || (matches!(status, 400..=499) && !matches!(status, 401 | 403 | 407 | 408 | 425 | 429))
+}
+
+fn broken(fault: Fault) -> Verdict {
+    let details = fault_details(&fault);
+    Verdict::Refused { code: fault.code.to_owned(), reason: fault.message, details }
+}
