@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, completions, init, plugin, quarantine, run, status};
+use crate::commands::{check, completions, explain, init, plugin, quarantine, replay, run, status, verify};
 use crate::logging::LogFormat;
 use crate::output::ColorChoice;
 use crate::{env_vars, exit};
@@ -67,6 +67,9 @@ pub(crate) enum Command {
     Status(status::Args),
     Plugin(plugin::Args),
     Quarantine(quarantine::Args),
+    Replay(replay::Args),
+    Explain(explain::Args),
+    Verify(verify::Args),
     Completions(completions::Args),
 }
 

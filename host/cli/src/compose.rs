@@ -13,8 +13,9 @@ use engine::lake::Lake;
 use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
 use engine::lake::silver::Silver;
-use engine::pipeline::plan::{Location, Plan, QueueSettings};
+use engine::pipeline::plan::{Limits, Location, Plan, QueueSettings};
 use engine::progress::Progress;
+use engine::remake::Workshop;
 use engine::roles::aggregate::{Aggregate, GoldTable};
 use engine::roles::clean::Clean;
 use engine::roles::enrich::Enrich;
@@ -110,6 +111,22 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
         clock: Arc::clone(&shared.clock),
         progress,
     })
+}
+
+/// The plugins that have made the lake of `file`, to make things of it again.
+pub(crate) async fn workshop(file: &PipelineFile, service: &Service, shared: &Shared) -> anyhow::Result<Workshop> {
+    let plan = &file.plan;
+    let stages =
+        plan.enrich.iter().chain([&plan.clean]).chain(plan.aggregates.iter().map(|aggregate| &aggregate.stage));
+    // What a stage may use now says nothing of what another one could in its time: the widest of all it is.
+    let limits = stages.map(|stage| stage.limits).fold(Limits::default(), |most, limits| Limits {
+        memory: most.memory.max(limits.memory),
+        deadline: most.deadline.max(limits.deadline),
+        output: most.output.max(limits.output),
+        log: most.log.max(limits.log),
+        stack: most.stack.max(limits.stack),
+    });
+    Ok(Workshop::open(&service.enrich.lake, Arc::new(shared.plugins.clone()), limits).await?)
 }
 
 /// What the plugins become once the tables are open.

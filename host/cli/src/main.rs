@@ -22,9 +22,10 @@ mod plugins;
 mod project;
 mod redact;
 mod top;
+mod watch;
 
 use args::Command;
-use commands::{check, completions, init, plugin, quarantine, run, status};
+use commands::{check, completions, explain, init, plugin, quarantine, replay, run, status, verify};
 use context::Context;
 use exit::ExitCode;
 
@@ -48,6 +49,9 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::Status(args) => status::execute(args, context).await,
         Command::Plugin(args) => plugin::execute(args, context).await,
         Command::Quarantine(args) => quarantine::execute(args, context).await,
+        Command::Replay(args) => replay::execute(args, context).await,
+        Command::Explain(args) => explain::execute(args, context).await,
+        Command::Verify(args) => verify::execute(args, context).await,
         Command::Completions(args) => completions::execute(args, context).await,
     }
 }

@@ -175,6 +175,15 @@ impl Output {
         }
     }
 
+    /// A bar on stderr over `length` steps, with an estimate of the time that is left; seen only on a terminal.
+    pub(crate) fn countdown(&self, length: u64, message: impl Into<String>) -> ProgressBar {
+        let template = "{msg} {bar:24} {human_pos}/{human_len}, {eta} left";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = self.progress.add(ProgressBar::new(length)).with_style(style).with_message(message.into());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+
     /// A bar on stderr, seen only on a terminal: over `length` steps, or without an end if there is none.
     pub(crate) fn bar(&self, length: Option<u64>, message: impl Into<String>) -> ProgressBar {
         let (bar, template) = match length {

@@ -3,12 +3,19 @@
 //! Knows no WebAssembly runtime, no cloud, no file system, no environment and no wall clock: all of them enter through [`seams`].
 
 pub mod backoff;
+pub mod census;
 pub mod contract;
+pub mod difference;
 pub mod drivers;
+pub mod explain;
 pub mod failure;
+pub mod forget;
 pub mod lake;
 pub mod pipeline;
 pub mod progress;
+pub mod remake;
+pub mod replay;
 pub mod roles;
 pub mod seams;
 pub mod status;
+pub mod verify;

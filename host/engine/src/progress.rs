@@ -54,3 +54,34 @@ impl Progress {
         self.waiting_for.lock().ok().and_then(|waiting| waiting.clone())
     }
 }
+
+/// How far a long look at a lake has come, for whoever shows it.
+#[derive(Debug, Default)]
+pub struct Steps {
+    what: Mutex<&'static str>,
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Steps {
+    /// Starts a part of `total` steps.
+    pub fn begin(&self, what: &'static str, total: usize) {
+        if let Ok(mut current) = self.what.lock() {
+            *current = what;
+        }
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(total as u64, Ordering::Relaxed);
+    }
+
+    /// Some steps are done.
+    pub fn step(&self, count: usize) {
+        self.done.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// What is going on, how many steps of it are done, and how many there are.
+    #[must_use]
+    pub fn now(&self) -> (&'static str, u64, u64) {
+        let what = self.what.lock().map_or("", |what| *what);
+        (what, self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
+}

@@ -99,7 +99,7 @@ pub async fn status(service: &Service) -> Result<Status, Failure> {
     let bronze = BronzeStatus {
         ticks: ticks.len(),
         messages: messages.len(),
-        objects: inventory.objects.iter().filter(|object| !bronze::is_again(object)).count(),
+        objects: inventory.objects.iter().filter(|object| !bronze::is_redo(object)).count(),
         records: messages.iter().map(|message| message.entries.len()).sum(),
     };
     let mut quarantine = BTreeMap::new();

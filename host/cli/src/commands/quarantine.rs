@@ -1,12 +1,13 @@
-//! `sluicebox quarantine`: the records that were refused, with the reason and where their input is.
+//! `sluicebox quarantine`: the records that were refused, with the reason, where their input is, and the way back.
 //!
-//! Does not load a plugin, and does not change anything.
+//! Does not replay by itself: `replay` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use engine::lake::quarantine::{self, Refused};
+use engine::lake::quarantine::{self, Refused, RefusedAt};
 use serde_json::json;
 
+use crate::commands::replay::{self, How};
 use crate::compose::lake;
 use crate::context::Context;
 use crate::exit::ExitCode;
@@ -14,7 +15,7 @@ use crate::failure::Failure;
 use crate::output::counted;
 use crate::pipelines::{self, PipelineArgs};
 
-/// Look at refused records
+/// Look at refused records, and replay them
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -35,6 +36,22 @@ enum Command {
         #[command(flatten)]
         pipeline: PipelineArgs,
     },
+    /// Make refused records again from Bronze, with the plugins that pipeline.toml names now; all, or those of these ids
+    Replay {
+        /// Ids, as `ls` lists them; their first characters are enough if no other id has them
+        ids: Vec<String>,
+        /// Pipeline file
+        #[arg(long = "pipeline", value_name = "PIPELINE.toml", default_value = "pipeline.toml")]
+        file: std::path::PathBuf,
+        /// Lay the `[target.NAME]` section over the file
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+        /// Replace one value, as in `--set source.top_n=500`; may be repeated
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
 }
 
 /// Shows what was asked for.
@@ -47,6 +64,18 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
         Command::Show { id, pipeline } => {
             let refused = find(read(&pipeline).await?, &id)?;
             context.output.report(&refused, one)?;
+        }
+        Command::Replay { ids, file, target, set, how } => {
+            let pipeline = PipelineArgs { files: vec![file], target, set };
+            let chosen = match ids.as_slice() {
+                [] => None,
+                some => {
+                    let refused = read(&pipeline).await?;
+                    let ids = some.iter().map(|id| find(refused.clone(), id).map(|one| one.id));
+                    Some(ids.collect::<anyhow::Result<BTreeSet<String>>>()?)
+                }
+            };
+            return replay::quarantined(&pipeline, chosen, &how, context).await;
         }
     }
     Ok(ExitCode::Success)
@@ -90,7 +119,7 @@ fn list(refused: &[Refused], context: &Context) -> String {
     let counts: Vec<String> = stages.iter().map(|(stage, count)| format!("{count} at {stage}")).collect();
     let total = counted(refused.len(), "record", "records");
     format!(
-        "{}\n\n{total} refused: {}\n  hint: `sluicebox quarantine show ID` shows one whole",
+        "{}\n\n{total} refused: {}\n  hint: `sluicebox quarantine show ID` shows one whole; when its cause is mended, `sluicebox quarantine replay` makes them again",
         table.trim_fmt(),
         counts.join(", ")
     )
@@ -108,5 +137,18 @@ fn one(refused: &Refused) -> String {
     for line in &refused.details {
         text.push_str(&format!("  | {line}\n"));
     }
+    text.push_str(&way_back(refused));
     text
+}
+
+/// The next command, and what has to be done before.
+fn way_back(refused: &Refused) -> String {
+    let id = &refused.id;
+    let (first, flag) = match (refused.stage, refused.code.as_str()) {
+        (RefusedAt::Ingest, _) => ("mend `key` under `[source]`, or the source for its next tick", ""),
+        (_, quarantine::REFUSED_BY_RETRIES) => ("when the service answers again", " --fetch"),
+        (_, quarantine::REFUSED_MESSAGE) => ("if it was of this pipeline after all", ""),
+        _ => ("publish a plugin or configuration that takes it", ""),
+    };
+    format!("\n  next    {first}, then: sluicebox quarantine replay {id}{flag}\n")
 }

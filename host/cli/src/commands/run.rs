@@ -20,7 +20,7 @@ use bars::Bars;
 use summary::Summary;
 
 mod bars;
-mod signals;
+pub(crate) mod signals;
 mod summary;
 
 /// Run pipelines: serve their schedules, or one tick with --once

@@ -84,6 +84,7 @@ mod tests {
         sorted: bool,
         descriptor: Descriptor,
         digest: Digest,
+        component: Bytes,
     }
 
     impl Names {
@@ -96,7 +97,7 @@ mod tests {
                 output: vec![Field { name: "name".into(), ty, nullable: false }],
                 config_schema: "{}".into(),
             };
-            Names { sorted, descriptor, digest: Digest::of(b"names") }
+            Names { sorted, descriptor, digest: Digest::of(b"names"), component: Bytes::from_static(b"names") }
         }
 
         fn fault(error: impl std::fmt::Display) -> Fault {
@@ -113,7 +114,7 @@ mod tests {
             &self.digest
         }
         fn component(&self) -> &Bytes {
-            const { &Bytes::from_static(b"names") }
+            &self.component
         }
     }
 

@@ -156,6 +156,16 @@ impl Service {
     /// Fires one tick and works until every record is in its place, or the way has been blocked for `patience`, or `stop`.
     pub async fn once(&self, tick: Tick, patience: Duration, stop: &CancellationToken) -> Result<Ended, Failure> {
         let fired = self.ingest.fire(tick).await?;
+        let (missing, waiting_for) = self.work_off(patience, stop).await?;
+        Ok(Ended { fired, missing, waiting_for })
+    }
+
+    /// Works until every record is in its place, or the way has been blocked for `patience`, or `stop`. Says what is not done, and why.
+    pub async fn work_off(
+        &self,
+        patience: Duration,
+        stop: &CancellationToken,
+    ) -> Result<(Missing, Option<String>), Failure> {
         let inner = stop.child_token();
         let mut tasks = self.consume(&Role::ALL, &inner);
         let waited = tokio::select! {
@@ -166,7 +176,7 @@ impl Service {
         while let Some(ended) = tasks.join_next().await {
             flatten(ended)?;
         }
-        Ok(Ended { fired, missing: sweep(self, false).await?, waiting_for: waited? })
+        Ok((sweep(self, false).await?, waited?))
     }
 
     /// The last tick that has a snapshot in Bronze.

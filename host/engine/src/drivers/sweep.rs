@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use super::consumer::StageQueue;
 use super::service::Service;
 use crate::failure::Failure;
-use crate::lake::{bronze, receipts};
+use crate::lake::bronze::{self, Inventory};
+use crate::lake::{receipts, retracted};
 use crate::roles::events::{NewObject, NewVersion, encode, send_all};
 use crate::roles::ingest::send;
-use crate::seams::store::Path;
+use crate::seams::store::{Path, read};
 
 /// What a sweep found not done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -19,8 +20,10 @@ pub struct Missing {
     pub messages: usize,
     /// Bronze objects without a receipt.
     pub objects: usize,
-    /// Gold tables older than Silver.
+    /// Gold tables older than Silver, or made by another plugin.
     pub tables: usize,
+    /// Notes of rows that were taken back, whose keys' older versions were not offered again yet.
+    pub retracted: usize,
 }
 
 impl Missing {
@@ -28,6 +31,16 @@ impl Missing {
     #[must_use]
     pub fn is_nothing(self) -> bool {
         self == Missing::default()
+    }
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Missing { messages, objects, tables, retracted } = self;
+        write!(
+            f,
+            "{messages} messages have no object in bronze, {objects} objects are not cleaned, {tables} gold tables are not made from what silver is, {retracted} notes of rows taken back are open"
+        )
     }
 }
 
@@ -41,7 +54,9 @@ pub async fn sweep(service: &Service, repair: bool) -> Result<Missing, Failure> 
     let seen = receipts::objects(lake).await?;
     let unseen: Vec<&Path> = inventory.objects.iter().filter(|object| !seen.contains(object.as_ref())).collect();
     let behind = service.aggregate.behind().await?;
-    let missing = Missing { messages: messages.len(), objects: unseen.len(), tables: behind.tables };
+    let notes = retracted::notes(lake).await?;
+    let missing =
+        Missing { messages: messages.len(), objects: unseen.len(), tables: behind.tables, retracted: notes.len() };
     if repair && !missing.is_nothing() {
         tracing::info!(?missing, "sweep found work");
         let queues = &service.queues;
@@ -52,12 +67,36 @@ pub async fn sweep(service: &Service, repair: bool) -> Result<Missing, Failure> 
         if is_empty(&queues.clean).await? {
             let events: Vec<_> = unseen.iter().map(|object| encode(&NewObject::whole(object))).collect();
             send_all(&*queues.clean.live, &events).await?;
+            if unseen.is_empty() {
+                offer_again(service, &inventory, &notes).await?;
+            }
         }
         if behind.tables > 0 && is_empty(&queues.aggregate).await? {
             queues.aggregate.live.send(vec![encode(&NewVersion { silver: behind.silver_version })]).await?;
         }
     }
     Ok(missing)
+}
+
+/// Has the clean stage look again at every line of keys that have lost their row: an older version may have to stand.
+async fn offer_again(service: &Service, inventory: &Inventory, notes: &[Path]) -> Result<(), Failure> {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    let lake = &service.enrich.lake;
+    let keys = retracted::keys(lake, notes).await?;
+    let mut events = Vec::new();
+    for object in &inventory.objects {
+        let bytes = read(&*lake.bronze, object).await?;
+        let lines = (1..).zip(bronze::lines(object, &bytes)?);
+        let lines: Vec<usize> =
+            lines.filter(|(_, line)| keys.contains(&line.meta.key)).map(|(number, _)| number).collect();
+        if !lines.is_empty() {
+            events.push(encode(&NewObject { bronze: object.to_string(), lines, again: true }));
+        }
+    }
+    send_all(&*service.queues.clean.live, &events).await?;
+    Ok(retracted::settle(lake, notes).await?)
 }
 
 /// Whether nothing waits and nothing is under way.

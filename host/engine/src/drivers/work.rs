@@ -10,7 +10,7 @@ use super::consumer::Work;
 use crate::failure::Failure;
 use crate::lake::bronze::Message;
 use crate::lake::keys::{Record, Tick};
-use crate::lake::quarantine::{self, Refused, RefusedAt};
+use crate::lake::quarantine::{self, REFUSED_MESSAGE, Refused, RefusedAt};
 use crate::roles::aggregate::Aggregate;
 use crate::roles::clean::Clean;
 use crate::roles::enrich::Enrich;
@@ -18,8 +18,6 @@ use crate::roles::events::{Again, NewObject, NewVersion, ToEnrich, Unreadable, d
 use crate::seams::clock::Clock;
 use crate::seams::queue::Delivery;
 
-/// A message that is none of this pipeline's.
-const REFUSED_MESSAGE: &str = "R005";
 /// How much of a bad message is kept.
 const MOST_KEPT: usize = 1 << 20;
 

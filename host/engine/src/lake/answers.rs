@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use chrono::NaiveDate;
+use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::keys::fingerprint;
@@ -13,7 +14,7 @@ use crate::seams::plugin::EndpointRequest;
 use crate::seams::store::{Created, Path, StoreError, create, read_if_there};
 
 /// Names the answer to one request on one day.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AnswerId(String);
 
 impl AnswerId {
@@ -61,8 +62,25 @@ struct Kept {
 
 /// The answer kept under `id`, if there is one.
 pub async fn kept(lake: &Lake, id: &AnswerId) -> Result<Option<HttpAnswer>, LakeError> {
+    Ok(kept_with_request(lake, id).await?.map(|(_, answer)| answer))
+}
+
+/// The answer kept under `id` and the request that it answers, if there is one.
+pub async fn kept_with_request(lake: &Lake, id: &AnswerId) -> Result<Option<(EndpointRequest, HttpAnswer)>, LakeError> {
     let path = id.path();
     read_if_there(&*lake.bronze, &path).await?.map(|bytes| parse(&path, &bytes)).transpose()
+}
+
+/// Ids of all kept answers, sorted.
+pub async fn ids(lake: &Lake) -> Result<Vec<AnswerId>, LakeError> {
+    let mut ids = Vec::new();
+    let mut listing = lake.bronze.list(Some(&Path::from("_answers")));
+    while let Some(object) = listing.try_next().await? {
+        let name = object.location.filename().and_then(|name| name.strip_suffix(".json"));
+        ids.extend(name.map(AnswerId::from_text));
+    }
+    ids.sort();
+    Ok(ids)
 }
 
 /// Keeps `answer`. Of two that race the first counts, and both callers get it.
@@ -79,7 +97,7 @@ pub async fn keep(
     let body = serde_json::to_vec(&kept).map_err(|error| LakeError::corrupt(&path, error))?;
     match create(&*lake.bronze, &path, body.into()).await? {
         Created::New => Ok(answer),
-        Created::Existing(bytes) => parse(&path, &bytes),
+        Created::Existing(bytes) => Ok(parse(&path, &bytes)?.1),
     }
 }
 
@@ -92,12 +110,12 @@ pub async fn forget(lake: &Lake, id: &AnswerId) -> Result<(), LakeError> {
     }
 }
 
-fn parse(path: &Path, bytes: &Bytes) -> Result<HttpAnswer, LakeError> {
+fn parse(path: &Path, bytes: &Bytes) -> Result<(EndpointRequest, HttpAnswer), LakeError> {
     let kept: Kept = serde_json::from_slice(bytes).map_err(|error| LakeError::corrupt(path, error))?;
     let body = match (kept.text, kept.hex) {
         (Some(text), None) => Bytes::from(text),
         (None, Some(digits)) => hex::decode(digits).map_err(|error| LakeError::corrupt(path, error))?.into(),
         _ => return Err(LakeError::corrupt(path, "expected one of `text` and `hex`")),
     };
-    Ok(HttpAnswer { status: kept.status, headers: kept.headers, body })
+    Ok((kept.request, HttpAnswer { status: kept.status, headers: kept.headers, body }))
 }

@@ -104,6 +104,8 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// Its record was erased; the line keeps its place.
+    Forgotten,
 }
 
 /// The `_meta` field of a Bronze line: where the document comes from.
@@ -239,7 +241,7 @@ pub async fn inventory(lake: &Lake, tick: Option<Tick>) -> Result<Inventory, Lak
         while let Some(object) = listing.try_next().await? {
             let path = object.location;
             match path.filename() {
-                Some(name) if name.starts_with("batch=") || name.starts_with("again=") => inventory.objects.push(path),
+                Some(name) if name.starts_with("batch=") || name.starts_with(REDO) => inventory.objects.push(path),
                 Some(name) if name.starts_with("_snapshot-") => inventory.snapshots.push(path),
                 _ => {}
             }
@@ -250,17 +252,24 @@ pub async fn inventory(lake: &Lake, tick: Option<Tick>) -> Result<Inventory, Lak
     Ok(inventory)
 }
 
-/// Where the records of `object` go that enrich plugin `generation` has made anew: `run=TICK/again=GENERATION-ID.jsonl`.
+/// Where the records of `object` go that enrich plugin `generation` has made anew: `run=TICK/redo=GENERATION.ROUND-ID.jsonl`.
+///
+/// The round is one more than that of `object` itself, so that by name, too, what was made later comes later.
 #[must_use]
-pub fn again(tick: Tick, generation: u32, object: &Path, lines: &[usize]) -> Path {
+pub fn redo(tick: Tick, generation: u32, object: &Path, lines: &[usize]) -> Path {
+    let round = object.filename().and_then(|name| name.strip_prefix(REDO)?.split(['.', '-']).nth(1)?.parse().ok());
+    let round = round.unwrap_or(0_u32) + 1;
     let id = fingerprint(&[object.as_ref().as_bytes(), format!("{lines:?}").as_bytes()]);
-    Path::from(format!("run={tick}/again={generation:06}-{id}.jsonl"))
+    Path::from(format!("run={tick}/{REDO}{generation:06}.{round:04}-{id}.jsonl"))
 }
+
+/// What the names of objects begin with that hold records enriched again; it sorts after `batch=`.
+const REDO: &str = "redo=";
 
 /// Whether an object holds records that were enriched again.
 #[must_use]
-pub fn is_again(object: &Path) -> bool {
-    object.filename().is_some_and(|name| name.starts_with("again="))
+pub fn is_redo(object: &Path) -> bool {
+    object.filename().is_some_and(|name| name.starts_with(REDO))
 }
 
 /// Object and line of an input such as `run=…/batch=….jsonl:3`.
@@ -270,12 +279,15 @@ pub fn place(input: &str) -> Option<(Path, usize)> {
     Some((Path::from(object), line.parse().ok().filter(|line| *line > 0)?))
 }
 
+/// The messages of one snapshot.
+pub async fn read_snapshot(lake: &Lake, path: &Path) -> Result<Vec<Message>, LakeError> {
+    let bytes = crate::seams::store::read(&*lake.bronze, path).await?;
+    parse_snapshot(path, &bytes)
+}
+
 /// The messages of every snapshot of `inventory`.
 pub async fn snapshots(lake: &Lake, inventory: &Inventory) -> Result<Vec<Message>, LakeError> {
-    let read = |path: Path| async move {
-        let bytes = crate::seams::store::read(&*lake.bronze, &path).await?;
-        parse_snapshot(&path, &bytes)
-    };
+    let read = |path: Path| async move { read_snapshot(lake, &path).await };
     let all: Vec<Vec<Message>> =
         futures::stream::iter(inventory.snapshots.clone()).map(read).buffered(8).try_collect().await?;
     Ok(all.into_iter().flatten().collect())
@@ -336,5 +348,9 @@ mod tests {
         assert_eq!(message, Message::new("p", tick, 0, vec![entry("a")]));
         assert_ne!(message.object(), Message::new("p", tick, 0, vec![entry("a"), entry("b")]).object());
         assert_eq!(tick_of(&message.object()), Some(tick));
+        let first = redo(tick, 1, &message.object(), &[1]);
+        let second = redo(tick, 1, &first, &[1]);
+        assert!(is_redo(&first) && !is_redo(&message.object()));
+        assert!(message.object() < first && first < second && second < redo(tick, 2, &message.object(), &[1]));
     }
 }

@@ -25,7 +25,7 @@ mod state;
 
 pub(crate) use commit::{Draft, Outcome};
 pub use error::{ColumnChange, TableError};
-pub(crate) use files::{FileReader, Written, digest, encode, write};
+pub(crate) use files::{FileReader, Written, damaged, digest, encode, text_of, write};
 pub(crate) use schema::{conform, evolve, metadata_with_schema, normalise};
 pub(crate) use state::{DataFile, TableState};
 

@@ -65,6 +65,16 @@ impl Generations {
         Ok(history)
     }
 
+    /// The number that `plugin` with `config` has, or would have if it entered now.
+    pub async fn number_of(&self, plugin: &(impl Plugin + ?Sized), config: &str) -> Result<u32, LakeError> {
+        let latest = self.all().await?.pop();
+        Ok(match latest {
+            Some(latest) if latest.plugin == PluginStamp::of(plugin) && latest.config == config => latest.number,
+            Some(latest) => latest.number.saturating_add(1),
+            None => 1,
+        })
+    }
+
     /// The generation of `plugin` with `config`: the latest one if it is that, or else a new one. The plugin's component is kept
     /// before anything is made by it.
     pub async fn enter(

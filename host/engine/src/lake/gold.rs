@@ -159,6 +159,28 @@ impl Gold {
         Path::from_iter(["_partials", &self.name, id])
     }
 
+    /// How many files the table and its exports have, and which of them are not what they should be, with the reason.
+    pub async fn damaged(&self) -> Result<(usize, Vec<(String, String)>), TableError> {
+        let state = self.table.refresh().await?;
+        let mut damaged = delta::damaged(&self.name, self.table.store(), state.files.values()).await?;
+        if damaged.is_empty() && state.made_from.is_some() {
+            let content = self.content(&state).await?;
+            let exports =
+                [("parquet", delta::encode(&self.name, &content)?), ("csv", csv::encode(&self.name, &content)?)];
+            for (format, wanted) in exports {
+                let path = Path::from(format!("{}.{format}", self.name));
+                let there = store::read_if_there(self.layer.as_ref(), &path).await;
+                let wrong = match there.map_err(|error| TableError::store(&self.name, error))? {
+                    Some(there) if there == wanted => continue,
+                    Some(_) => "it is not what the table holds",
+                    None => "the export is not there",
+                };
+                damaged.push((path.to_string(), wrong.to_owned()));
+            }
+        }
+        Ok((state.files.len() + 2, damaged))
+    }
+
     async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), TableError> {
         store::replace(self.layer.as_ref(), path, bytes).await.map_err(|error| TableError::store(&self.name, error))
     }

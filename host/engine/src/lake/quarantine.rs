@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bronze::PluginStamp;
 use super::keys::{Key, Record, Tick, fingerprint};
 use super::{Lake, LakeError};
-use crate::seams::store::{ObjectStoreExt, Path, StoreError, create, read};
+use crate::seams::store::{ObjectStoreExt, Path, StoreError, create, read_if_there};
 
 /// Where a record was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,6 +69,9 @@ pub const REFUSED_BY_INGEST: &str = "R003";
 /// Tried as often as `[queue] max_receives` allows.
 pub const REFUSED_BY_RETRIES: &str = "R004";
 
+/// A message that is none of this pipeline's.
+pub const REFUSED_MESSAGE: &str = "R005";
+
 impl Refused {
     /// The id of a refusal: the same stage, input and plugin digest always give the same one.
     #[must_use]
@@ -124,12 +127,17 @@ pub async fn ids(lake: &Lake) -> Result<Vec<String>, LakeError> {
     Ok(ids)
 }
 
+/// The refused record of that id, if there is one.
+pub async fn get(lake: &Lake, id: &str) -> Result<Option<Refused>, LakeError> {
+    let path = path(id);
+    let bytes = read_if_there(&*lake.bronze, &path).await?;
+    bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(&path, error))).transpose()
+}
+
 /// All refused records, by id.
 pub async fn all(lake: &Lake) -> Result<Vec<Refused>, LakeError> {
-    let read = |id: String| async move {
-        let path = path(&id);
-        let bytes = read(&*lake.bronze, &path).await?;
-        serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(&path, error))
-    };
-    futures::stream::iter(ids(lake).await?).map(read).buffered(16).try_collect().await
+    let read = |id: String| async move { get(lake, &id).await };
+    let found: Vec<Option<Refused>> =
+        futures::stream::iter(ids(lake).await?).map(read).buffered(16).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
 }

@@ -97,6 +97,9 @@ pub struct Enriched {
     pub unanswered: BTreeSet<usize>,
 }
 
+/// The reason of a line whose record was erased.
+pub const FORGOTTEN: &str = "forgotten";
+
 const FOLDER: &str = "_receipts";
 
 fn path(object: &str) -> Path {

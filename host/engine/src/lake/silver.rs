@@ -260,6 +260,12 @@ impl Silver {
         concat_batches(&schema, &found).map_err(corrupt)
     }
 
+    /// How many files that version has, and which of them are not what the table says, with the reason.
+    pub async fn damaged(&self, snapshot: &Snapshot) -> Result<(usize, Vec<(String, String)>), TableError> {
+        let files = &snapshot.state.files;
+        Ok((files.len(), delta::damaged(self.table.name(), self.table.store(), files.values()).await?))
+    }
+
     fn up_to_date(&self, state: &TableState, generation: u32) -> Result<(), TableError> {
         let ours = i64::from(generation);
         match state.generation {

@@ -109,7 +109,7 @@ impl Clean {
 
     async fn commit(&self, tasks: &[Task], made: &mut Made, by: &Generation) -> Result<i64, Failure> {
         let gone = made.gone(tasks, by);
-        retracted::note(&self.lake, &made::keys_of(&gone)).await?;
+        retracted::note(&self.lake, &made::keys_of(&gone, tasks)).await?;
         let schema = self.plugin.descriptor().output_schema();
         let rows = concat_batches(&schema, made.versions.iter().map(|(rows, _)| rows))
             .map_err(|error| Failure::Fatal(format!("rows of one plugin do not fit together: {error}")))?;

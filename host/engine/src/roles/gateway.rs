@@ -83,6 +83,24 @@ impl Gateway {
         Gateway { endpoints, references: references.clone(), secrets, http, clock, progress }
     }
 
+    /// Whether there is an endpoint of that name.
+    #[must_use]
+    pub fn knows(&self, endpoint: &str) -> bool {
+        self.endpoints.contains_key(endpoint)
+    }
+
+    /// The declared secrets by name, and the names of those that cannot be had now.
+    pub async fn secrets(&self) -> (Vec<(String, SecretString)>, Vec<String>) {
+        let (mut had, mut absent) = (Vec::new(), Vec::new());
+        for name in self.references.keys() {
+            match self.secret(name, false).await {
+                Ok(secret) => had.push((name.clone(), secret)),
+                Err(_) => absent.push(name.clone()),
+            }
+        }
+        (had, absent)
+    }
+
     /// `request` as it will be sent, with the endpoint's fixed parameters and with secrets by name only. What it names is what is kept.
     pub fn complete(&self, request: &EndpointRequest) -> Result<EndpointRequest, GatewayError> {
         let endpoint = &self.gate(&request.endpoint)?.endpoint;

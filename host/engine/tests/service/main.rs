@@ -13,5 +13,7 @@
 
 mod faults;
 mod outcomes;
+mod replay;
 mod schedule;
+mod verify;
 mod world;

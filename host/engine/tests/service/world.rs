@@ -16,8 +16,9 @@ use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
 use engine::lake::keys::Tick;
 use engine::lake::silver::Silver;
-use engine::pipeline::plan::{Endpoint, Location, SecretRef, Source, SourceFormat, Template, TemplatePart};
-use engine::progress::Progress;
+use engine::pipeline::plan::{Endpoint, Limits, Location, SecretRef, Source, SourceFormat, Template, TemplatePart};
+use engine::progress::{Progress, Steps};
+use engine::remake::Workshop;
 use engine::roles::aggregate::{Aggregate, GoldTable};
 use engine::roles::clean::Clean;
 use engine::roles::enrich::Enrich;
@@ -30,9 +31,10 @@ use engine::seams::plugin::{
 };
 use engine::seams::queue::Queue;
 use engine::seams::store::{self, Path, Store};
+use engine::verify::{Report, verify};
 use object_store::memory::InMemory;
 use serde_json::{Value, json};
-use testkit::plugins::{ClosureAggregator, ClosureCleaner, ClosureEnricher, trap};
+use testkit::plugins::{ClosureAggregator, ClosureCleaner, ClosureEnricher, ClosurePlugins, trap};
 use testkit::queue::{MemoryQueue, MemoryQueueOptions};
 use testkit::{MapSecrets, SimClock, rows};
 use tokio_util::sync::CancellationToken;
@@ -51,7 +53,9 @@ pub(crate) struct Options {
     pub(crate) buckets: u32,
     /// Messages under way at once.
     pub(crate) workers: usize,
-    /// Version of the clean plugin: another one has another digest.
+    /// Version of the enrich plugin: another one has another digest. Version 2 makes a document of what is none.
+    pub(crate) enrich_version: &'static str,
+    /// Version of the clean plugin: another one has another digest. Version 2 forgives `reject`, version 3 also refuses `late`.
     pub(crate) clean_version: &'static str,
     /// Receives of a message before it is given up.
     pub(crate) max_receives: u32,
@@ -59,7 +63,15 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { source: orders(10), batch_size: 3, buckets: 4, workers: 2, clean_version: "1.0.0", max_receives: 10 }
+        Options {
+            source: orders(10),
+            batch_size: 3,
+            buckets: 4,
+            workers: 2,
+            enrich_version: "1.0.0",
+            clean_version: "1.0.0",
+            max_receives: 10,
+        }
     }
 }
 
@@ -142,7 +154,7 @@ impl World {
             enrich: Arc::new(Enrich {
                 pipeline: "orders".into(),
                 lake: self.lake.clone(),
-                plugin: Some(Arc::new(enricher())),
+                plugin: Some(Arc::new(enricher(options.enrich_version))),
                 config: "{}".into(),
                 generation: tokio::sync::OnceCell::new(),
                 gateway,
@@ -178,6 +190,23 @@ impl World {
         let _time = self.clock.run_freely(Duration::from_millis(1));
         let tick = Tick::parse(tick).unwrap();
         service.once(tick, Duration::from_secs(7200), &CancellationToken::new()).await
+    }
+
+    /// The plugins that make lakes here.
+    pub(crate) async fn workshop(&self) -> Workshop {
+        let plugins = ClosurePlugins::default();
+        plugins.add_enricher(enricher("1.0.0"));
+        plugins.add_enricher(enricher("2.0.0"));
+        plugins.add_aggregator(aggregator());
+        for version in ["1.0.0", "2.0.0", "3.0.0"] {
+            plugins.add_cleaner(cleaner(version));
+        }
+        Workshop::open(&self.lake, Arc::new(plugins), Limits::default()).await.unwrap()
+    }
+
+    /// What a verification of the lake finds.
+    pub(crate) async fn verify(&self, service: &Service) -> Report {
+        verify(service, self.workshop().await, &Steps::default()).await.unwrap()
     }
 
     /// Gold: the sum of each group.
@@ -229,8 +258,8 @@ fn endpoint() -> Endpoint {
     }
 }
 
-fn enricher() -> ClosureEnricher {
-    ClosureEnricher::new(rows::descriptor("enrich-orders", "1.0.0"), |_, entry, answers| {
+fn enricher(version: &'static str) -> ClosureEnricher {
+    ClosureEnricher::new(rows::descriptor("enrich-orders", version), move |_, entry, answers| {
         let entry: Value = serde_json::from_str(entry).unwrap();
         let id = entry["id"].as_str().unwrap().to_owned();
         let Some(answer) = answers.first() else {
@@ -243,6 +272,9 @@ fn enricher() -> ClosureEnricher {
             (401, _) => Step::Reject("the key is refused".into()),
             (404, _) => Step::Skip("no such order".into()),
             (200, text) if text.starts_with('{') => Step::Done(body),
+            (200, text) if version.starts_with('2') => {
+                Step::Done(json!({ "id": id, "group": "g9", "n": text.len() }).to_string())
+            }
             _ => Step::Reject(format!("not a document: {body}")),
         })
     })
@@ -270,6 +302,9 @@ fn clean(descriptor: &Descriptor, version: &str, documents: &[Bytes]) -> Result<
             Some("trap") => return Err(trap("unreachable")),
             Some("reject") if version.starts_with('1') => {
                 rejects.push(Reject { index, reason: "cannot read it".into(), by: RejectedBy::Plugin });
+            }
+            Some("late") if version.starts_with('3') => {
+                rejects.push(Reject { index, reason: "too late".into(), by: RejectedBy::Plugin });
             }
             Some("skip") => skips.push(Note { index, reason: "not wanted".into() }),
             _ => {
@@ -320,4 +355,37 @@ fn aggregator() -> ClosureAggregator {
 /// Sends a body to a queue, as a stranger would.
 pub(crate) async fn inject(queue: &Arc<dyn Queue>, body: &str) {
     queue.send(vec![Bytes::from(body.to_owned())]).await.unwrap();
+}
+
+/// Changes the rows of Silver's first bucket and commits them, as a stranger does who may write to the table and knows its format.
+pub(crate) async fn tamper(service: &Service, change: impl Fn(&mut Vec<Value>)) {
+    use engine::seams::store::replace;
+    use sha2::Digest as _;
+    let silver = &service.clean.silver;
+    let store = &service.clean.lake.silver;
+    let snapshot = silver.snapshot().await.unwrap();
+    let (bucket, files) = snapshot.buckets.iter().next().unwrap();
+    let batches = silver.read(&snapshot, *bucket, None).await.unwrap();
+    let mut text = Vec::new();
+    let mut writer = arrow::json::LineDelimitedWriter::new(&mut text);
+    writer.write_batches(&batches.iter().collect::<Vec<_>>()).unwrap();
+    writer.finish().unwrap();
+    let mut rows: Vec<Value> =
+        text.split(|byte| *byte == b'\n').filter_map(|l| serde_json::from_slice(l).ok()).collect();
+    change(&mut rows);
+    let mut decoder = arrow::json::ReaderBuilder::new(snapshot.schema()).build_decoder().unwrap();
+    decoder.serialize(&rows).unwrap();
+    let batch = decoder.flush().unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, snapshot.schema(), None).unwrap();
+    batch.iter().for_each(|batch| writer.write(batch).unwrap());
+    writer.close().unwrap();
+    let path = format!("_bucket={bucket}/{}-0badc0de.parquet", hex::encode(sha2::Sha256::digest(&bytes)));
+    let partition = json!({ "_bucket": bucket.to_string() });
+    let stats = json!({ "numRecords": rows.len() }).to_string();
+    let add = json!({ "add": { "path": path, "partitionValues": partition, "size": bytes.len(), "modificationTime": 0, "dataChange": true, "stats": stats } });
+    let remove = json!({ "remove": { "path": files[0].path, "dataChange": true, "deletionTimestamp": 0, "partitionValues": partition } });
+    replace(&**store, &Path::from(path.as_str()), bytes.into()).await.unwrap();
+    let log = format!("_delta_log/{:020}.json", snapshot.version + 1);
+    replace(&**store, &Path::from(log), format!("{remove}\n{add}\n").into()).await.unwrap();
 }

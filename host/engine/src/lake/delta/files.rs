@@ -75,6 +75,46 @@ pub(crate) async fn write(
     Ok(Written { path, size, rows })
 }
 
+/// What is wrong with these data files: each is read whole and held against its size and the digest in its name.
+pub(crate) async fn damaged(
+    table: &str,
+    store: &Store,
+    files: impl Iterator<Item = &DataFile>,
+) -> Result<Vec<(String, String)>, TableError> {
+    let mut damaged = Vec::new();
+    for file in files {
+        let bytes = store::read_if_there(store.as_ref(), &file.path).await;
+        let wrong = match bytes.map_err(|error| TableError::store(table, error))? {
+            None => Some("the file is not there".to_owned()),
+            Some(bytes) if bytes.len() as u64 != file.size => {
+                Some(format!("it has {} bytes, the table says {}", bytes.len(), file.size))
+            }
+            Some(bytes) => {
+                let found = digest(&bytes);
+                let named = file.content_id();
+                // A file of another engine has no digest in its name, and its path is no digest.
+                (named.len() == 64 && !named.contains('/') && found != named)
+                    .then(|| format!("its content has digest {found}, its name says {named}"))
+            }
+        };
+        damaged.extend(wrong.map(|wrong| (file.path.to_string(), wrong)));
+    }
+    Ok(damaged)
+}
+
+/// The rows of a Parquet file as text, to be searched; none if it is no Parquet file.
+pub(crate) fn text_of(file: &Bytes) -> Option<Bytes> {
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file.clone()).ok()?;
+    let mut text = Vec::new();
+    for batch in reader.build().ok()? {
+        let batch = batch.ok()?;
+        let mut writer = arrow::json::LineDelimitedWriter::new(&mut text);
+        writer.write(&batch).ok()?;
+        writer.finish().ok()?;
+    }
+    Some(text.into())
+}
+
 /// Reads data files of one table version.
 pub(crate) struct FileReader<'a> {
     /// Name of the table.

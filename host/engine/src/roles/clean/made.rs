@@ -9,7 +9,7 @@ use crate::lake::bronze::{Line, Outcome, PluginStamp};
 use crate::lake::generations::Generation;
 use crate::lake::keys::{Key, order};
 use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, Refused, RefusedAt};
-use crate::lake::receipts::{Held, Receipt, Skip};
+use crate::lake::receipts::{FORGOTTEN, Held, Receipt, Skip};
 use crate::lake::silver::{RowMeta, Versions};
 use crate::roles::enrich::fault_details;
 use crate::seams::plugin::{Cleaned, Fault, RejectedBy};
@@ -115,9 +115,16 @@ pub(super) fn versions(
     Versions { rows, meta, gone, generation: by.number }
 }
 
-/// The keys of versions that are no more.
-pub(super) fn keys_of(gone: &[RowMeta]) -> BTreeSet<Key> {
-    gone.iter().map(|meta| Key::from_text(&meta.key)).collect()
+/// The keys of versions that are no more, as far as they had rows: an older version of them may have to stand again.
+pub(super) fn keys_of(gone: &[RowMeta], tasks: &[Task]) -> BTreeSet<Key> {
+    let before: BTreeMap<&str, &Task> = tasks.iter().map(|task| (task.path.as_ref(), task)).collect();
+    let had_rows = |meta: &&RowMeta| {
+        let (object, line) = meta.source.rsplit_once(':').unwrap_or_default();
+        let receipt = before.get(object).and_then(|task| task.before.as_ref());
+        // Of a record enriched again the receipt is another object's: it may have had rows.
+        receipt.is_none_or(|receipt| line.parse().is_ok_and(|line| receipt.made_rows(line)))
+    };
+    gone.iter().filter(had_rows).map(|meta| Key::from_text(&meta.key)).collect()
 }
 
 /// The receipts after these tasks.
@@ -171,6 +178,7 @@ fn opened(task: &Task, by: &Generation, silver_version: i64) -> Receipt {
         match &meta.outcome {
             Outcome::Document => {}
             Outcome::Skipped { reason } => receipt.skipped.push(Skip { line, reason: reason.clone() }),
+            Outcome::Forgotten => receipt.skipped.push(Skip { line, reason: FORGOTTEN.to_owned() }),
             Outcome::Quarantined { id, .. } => receipt.quarantined.push(Held { line, id: id.clone() }),
         }
     }

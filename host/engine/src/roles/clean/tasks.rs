@@ -87,7 +87,7 @@ impl Task {
 
     /// Whether rows of these very record versions may stand already.
     pub(super) fn is_second_look(&self) -> bool {
-        self.before.is_some() || bronze::is_again(&self.path)
+        self.before.is_some() || bronze::is_redo(&self.path)
     }
 
     /// `run=…/batch=….jsonl:LINE`.
@@ -103,7 +103,7 @@ impl Task {
 
     async fn superseded_in(&self, lake: &Lake) -> Result<BTreeSet<usize>, LakeError> {
         let Some(tick) = bronze::tick_of(&self.path) else { return Ok(BTreeSet::new()) };
-        let newest = newest_again(lake, tick).await?;
+        let newest = newest_redo(lake, tick).await?;
         let beaten = |(number, line): (usize, &Line)| {
             let standing = newest.get(&line.meta.key)?;
             (*standing > (line.meta.generation, self.source(number))).then_some(number)
@@ -113,10 +113,10 @@ impl Task {
 }
 
 /// Of each record of a tick that was enriched again the greatest generation, and where its line is.
-async fn newest_again(lake: &Lake, tick: Tick) -> Result<BTreeMap<Key, (u32, String)>, LakeError> {
+async fn newest_redo(lake: &Lake, tick: Tick) -> Result<BTreeMap<Key, (u32, String)>, LakeError> {
     let mut newest: BTreeMap<Key, (u32, String)> = BTreeMap::new();
     let objects = bronze::inventory(lake, Some(tick)).await?.objects;
-    for path in objects.iter().filter(|path| bronze::is_again(path)) {
+    for path in objects.iter().filter(|path| bronze::is_redo(path)) {
         let object = read(&*lake.bronze, path).await?;
         for (number, line) in (1..).zip(bronze::lines(path, &object)?) {
             let here = (line.meta.generation, format!("{path}:{number}"));

@@ -57,13 +57,16 @@ impl Enrich {
         let wanted: BTreeSet<usize> = work.lines.iter().copied().collect();
         let object = read(&*self.lake.bronze, path).await?;
         let lines = (1..).zip(bronze::lines(path, &object)?);
-        let done = |number: &usize| {
-            seen.as_ref().is_some_and(|seen| {
-                let unanswered = work.fetch && seen.unanswered.contains(number);
-                seen.seen.get(number).is_some_and(|generation| *generation >= by.number) && !unanswered
-            })
+        let done = |(number, line): &(usize, Line)| {
+            // A refusal is worth another try also by the same plugin: it may have been a service's.
+            let refused = matches!(line.meta.outcome, Outcome::Quarantined { .. });
+            !refused
+                && seen.as_ref().is_some_and(|seen| {
+                    let unanswered = work.fetch && seen.unanswered.contains(number);
+                    seen.seen.get(number).is_some_and(|generation| *generation >= by.number) && !unanswered
+                })
         };
-        Ok(lines.filter(|(number, _)| wanted.contains(number) && !done(number)).collect())
+        Ok(lines.filter(|one| wanted.contains(&one.0) && !done(one)).collect())
     }
 
     async fn look(&self, number: usize, before: Line, tick: Tick, from: From) -> Result<Looked, Failure> {
@@ -88,7 +91,7 @@ impl Enrich {
             return Ok(None);
         }
         let numbers: Vec<usize> = changed.iter().map(|one| one.number).collect();
-        let object = bronze::again(tick, by.number, path, &numbers);
+        let object = bronze::redo(tick, by.number, path, &numbers);
         let results = changed.iter().filter_map(|one| Some((&one.entry, one.now.clone()?)));
         self.store(&object, tick, results.collect::<Vec<_>>().into_iter()).await?;
         Ok(Some(NewObject::whole(&object)))
@@ -124,6 +127,7 @@ impl Looked {
             }
             (Some(Verdict::Skipped(now)), Outcome::Skipped { reason }) => now != reason,
             (Some(Verdict::Refused { reason: now, .. }), Outcome::Quarantined { reason, .. }) => now != reason,
+            (Some(_), Outcome::Forgotten) => false,
             (Some(_), _) => true,
         }
     }
@@ -131,7 +135,7 @@ impl Looked {
     fn refusal_before(&self) -> Option<String> {
         match &self.before.meta.outcome {
             Outcome::Quarantined { id, .. } => Some(id.clone()),
-            Outcome::Document | Outcome::Skipped { .. } => None,
+            Outcome::Document | Outcome::Skipped { .. } | Outcome::Forgotten => None,
         }
     }
 }

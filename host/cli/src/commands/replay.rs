@@ -1,0 +1,252 @@
+//! `sluicebox replay`: records are made again from Bronze, through the queue.
+//!
+//! Does not choose records and does not make anything: the engine does.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use engine::drivers::service::Service;
+use engine::drivers::sweep::Missing;
+use engine::lake::keys::{Key, Tick};
+use engine::progress::{Progress, Steps};
+use engine::replay::{self, Planned, Selection, Which};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::run::signals;
+use crate::compose::{Shared, compose};
+use crate::context::Context;
+use crate::exit::ExitCode;
+use crate::output::{Tone, counted};
+use crate::pipelines::{self, PipelineArgs};
+use crate::watch::watch;
+
+/// How often the queues are looked at for the bar.
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// Make records again from Bronze: what another plugin or configuration made, or what is chosen
+#[derive(Debug, clap::Args)]
+#[command(long_about = "\
+Makes records again from Bronze and kept answers, with the plugins that pipeline.toml names now. No service is asked unless \
+--fetch allows it. What comes out equal ends there: neither Silver nor Gold is written for it.
+
+The work goes through the queue, so any host that serves the pipeline takes its share; this one works along until all is done. \
+Stopping it loses nothing. Without a choice all records are made again.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+/// Which records.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Choice {
+    /// Only what another plugin or configuration has made
+    #[arg(long, conflicts_with = "quarantined")]
+    pub(crate) stale: bool,
+
+    /// Only what is in quarantine
+    #[arg(long)]
+    pub(crate) quarantined: bool,
+
+    /// Only this record; may be repeated
+    #[arg(long = "key", value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
+
+    /// Only records of this tick: an instant as in 2026-01-31T03:00:00Z, or a folder's 20260131T030000Z
+    #[arg(long, value_name = "TICK", value_parser = parse_tick)]
+    pub(crate) run: Option<Tick>,
+}
+
+/// How it is done.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct How {
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Ask services for answers that are not kept
+    #[arg(long)]
+    pub(crate) fetch: bool,
+
+    /// How long to wait for a blocked service or a suspended stage before giving up; nothing is lost by that
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "60s")]
+    pub(crate) patience: Duration,
+}
+
+/// The end of one pipeline's replay.
+#[derive(Debug, Serialize)]
+struct Replayed {
+    pipeline: String,
+    dry_run: bool,
+    /// Record versions that were chosen.
+    records: usize,
+    planned: Planned,
+    /// Records that went through the clean stage in this process.
+    cleaned: u64,
+    /// Rows written to Silver or taken out of it.
+    rows_changed: u64,
+    /// Gold tables with other content than before.
+    gold_changed: u64,
+    /// Outgoing requests.
+    requests: u64,
+    /// What is not done.
+    missing: Missing,
+    waiting_for: Option<String>,
+}
+
+fn parse_tick(text: &str) -> Result<Tick, String> {
+    let instant = || DateTime::parse_from_rfc3339(text).map(|instant| Tick::at(instant.with_timezone(&Utc)));
+    Tick::parse(text)
+        .map_or_else(|| instant().map_err(|error| format!("{error}; expected a tick such as `20260131T030000Z`")), Ok)
+}
+
+/// Replays.
+pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
+    let which = match (args.choice.stale, args.choice.quarantined) {
+        (true, _) => Which::Stale,
+        (_, true) => Which::Quarantined(None),
+        _ => Which::All,
+    };
+    let selection = Selection {
+        which,
+        keys: args.choice.keys.iter().map(|key| Key::from_text(key)).collect(),
+        run: args.choice.run,
+        fetch: args.how.fetch,
+    };
+    replay(&args.pipeline, &selection, &args.how, context).await
+}
+
+/// Replays the refusals of these ids, or all.
+pub(crate) async fn quarantined(
+    pipeline: &PipelineArgs,
+    ids: Option<BTreeSet<String>>,
+    how: &How,
+    context: &Context,
+) -> anyhow::Result<ExitCode> {
+    let selection = Selection { which: Which::Quarantined(ids), fetch: how.fetch, ..Selection::default() };
+    replay(pipeline, &selection, how, context).await
+}
+
+async fn replay(
+    pipeline: &PipelineArgs,
+    selection: &Selection,
+    how: &How,
+    context: &Context,
+) -> anyhow::Result<ExitCode> {
+    let files = pipelines::read(pipeline)?;
+    pipelines::warn(&files, context)?;
+    let shared = Shared::new(&files, context)?;
+    let stop = signals::stop_on_signal(context);
+    let mut all = Vec::new();
+    for file in &files {
+        let service = compose(file, &shared, context).await?;
+        let one = one(&service, selection, how, &stop, context);
+        all.push(one.await.with_context(|| format!("pipeline `{}`", file.plan.name))?);
+    }
+    let document = serde_json::json!({ "pipelines": all });
+    context.output.report(&document, |_| all.iter().map(|one| text(one, context)).collect::<Vec<_>>().join("\n"))?;
+    let done = all.iter().all(|one| one.missing.is_nothing());
+    Ok(match (done, stop.is_cancelled()) {
+        (true, _) => ExitCode::Success,
+        (false, true) => ExitCode::Interrupted,
+        (false, false) => ExitCode::Wrong,
+    })
+}
+
+async fn one(
+    service: &Service,
+    selection: &Selection,
+    how: &How,
+    stop: &CancellationToken,
+    context: &Context,
+) -> anyhow::Result<Replayed> {
+    let steps = Steps::default();
+    let planned = watch(&steps, context, replay::plan(service, selection, &steps)).await?;
+    let (mut missing, mut waiting_for) = (Missing::default(), None);
+    if !how.dry_run {
+        let messages = replay::queue(service, &planned).await?;
+        let work = service.work_off(how.patience, stop);
+        (missing, waiting_for) = with_bar(service, messages, context, work).await?;
+    }
+    let progress = &service.progress;
+    Ok(Replayed {
+        pipeline: service.pipeline.clone(),
+        dry_run: how.dry_run,
+        records: planned.records(),
+        planned,
+        cleaned: Progress::get(&progress.cleaned),
+        rows_changed: Progress::get(&progress.rows_written),
+        gold_changed: Progress::get(&progress.published),
+        requests: Progress::get(&progress.requests),
+        missing,
+        waiting_for,
+    })
+}
+
+/// Works, with a bar over the messages that are left: other workers take theirs from the same queues.
+async fn with_bar<T>(service: &Service, messages: usize, context: &Context, work: impl Future<Output = T>) -> T {
+    let bar = context.output.countdown(messages as u64, format!("{} replay", service.pipeline));
+    let mut work = std::pin::pin!(work);
+    loop {
+        let mut left = 0;
+        for (_, queue) in service.queues.all() {
+            left += queue.live.depth().await.map_or(0, |depth| depth.total());
+        }
+        bar.set_position((messages as u64).saturating_sub(left));
+        tokio::select! {
+            result = &mut work => {
+                bar.finish_and_clear();
+                return result;
+            }
+            () = tokio::time::sleep(REDRAW) => {}
+        }
+    }
+}
+
+fn text(one: &Replayed, context: &Context) -> String {
+    let planned = &one.planned;
+    let lines = |all: &std::collections::BTreeMap<String, Vec<usize>>| all.values().map(Vec::len).sum::<usize>();
+    let (enrich, clean) = (lines(&planned.enrich), lines(&planned.clean));
+    let mut parts = Vec::new();
+    for (count, what) in [
+        (enrich, "to enrich again"),
+        (clean, "to clean again"),
+        (planned.ingest.len(), "to read again"),
+        (planned.messages.len(), "to receive again"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+    let records = counted(one.records, "record", "records");
+    let mut text = format!("`{}` {records}{parts}\n", one.pipeline);
+    if planned.underway > 0 {
+        let left = counted(planned.underway, "record is", "records are");
+        text.push_str(&format!("{left} under way for the first time and left to that\n"));
+    }
+    if one.dry_run {
+        text.push_str("nothing was done: leave out --dry-run to do it\n");
+        return text;
+    }
+    text.push_str(&format!(
+        "{} of silver and {} of gold changed, {}\n",
+        counted(usize::try_from(one.rows_changed).unwrap_or(usize::MAX), "row", "rows"),
+        counted(usize::try_from(one.gold_changed).unwrap_or(usize::MAX), "table", "tables"),
+        counted(usize::try_from(one.requests).unwrap_or(usize::MAX), "request", "requests"),
+    ));
+    if !one.missing.is_nothing() {
+        let why = one.waiting_for.as_deref().unwrap_or("it was stopped");
+        text.push_str(&context.output.tone(Tone::Bad, &format!("not done: {}, because {why}", one.missing)));
+        text.push_str("\n  hint: nothing is lost; run the same command again to go on\n");
+    }
+    text
+}

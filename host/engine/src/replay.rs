@@ -1,0 +1,280 @@
+//! Replay: which records are to be made again, and how that work reaches the queues, where any number of workers share it.
+//!
+//! Does not make anything: the roles do, from Bronze and kept answers. What comes out equal ends there, so that a replay costs what
+//! has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt};
+use serde::Serialize;
+
+use crate::census::Place;
+use crate::drivers::service::Service;
+use crate::failure::Failure;
+use crate::lake::bronze::{self, Entry, Message, Outcome};
+use crate::lake::generations::Generations;
+use crate::lake::keys::{Key, Tick, fingerprint};
+use crate::lake::quarantine::{self, Refused, RefusedAt};
+use crate::lake::receipts::{self, Receipt};
+use crate::progress::Steps;
+use crate::roles::events::{Again, NewObject, again_body, encode, send_all};
+use crate::roles::ingest::send;
+
+/// Lines of one object that one message asks for: a worker that dies loses no more than that.
+const MOST_LINES: usize = 100;
+/// Messages made of records that had no key are numbered from here: a tick's own stay below.
+const FIRST_ANEW: u32 = 90_000;
+
+/// Which records.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Of what state.
+    pub which: Which,
+    /// Only records of these keys; all if there are none.
+    pub keys: BTreeSet<Key>,
+    /// Only those of one tick.
+    pub run: Option<Tick>,
+    /// Whether services may be asked for answers that are not kept.
+    pub fetch: bool,
+}
+
+/// Records of what state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    /// Every one.
+    #[default]
+    All,
+    /// Those that another plugin or configuration has made.
+    Stale,
+    /// Those in quarantine: all, or these ids.
+    Quarantined(Option<BTreeSet<String>>),
+}
+
+/// What a replay will do.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Planned {
+    /// Records to be enriched again, by object.
+    pub enrich: BTreeMap<String, Vec<usize>>,
+    /// Records to be cleaned again, by object.
+    pub clean: BTreeMap<String, Vec<usize>>,
+    /// Refused when the source was read: to be given a key again.
+    pub ingest: Vec<String>,
+    /// Refused as messages: to be received again.
+    pub messages: Vec<String>,
+    /// Record versions that are not cleaned for the first time yet: left to that.
+    pub underway: usize,
+    #[serde(skip)]
+    refused: Vec<Refused>,
+    #[serde(skip)]
+    taken: BTreeSet<(Tick, Key)>,
+    again: bool,
+    fetch: bool,
+}
+
+impl Planned {
+    /// How many record versions it is about; one that is both enriched and cleaned again counts once.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        let lines = |all: &BTreeMap<String, Vec<usize>>| -> BTreeSet<(String, usize)> {
+            all.iter().flat_map(|(object, lines)| lines.iter().map(|line| (object.clone(), *line))).collect()
+        };
+        let mut all = lines(&self.enrich);
+        all.append(&mut lines(&self.clean));
+        all.len() + self.ingest.len() + self.messages.len()
+    }
+}
+
+/// What the choice is made from.
+struct Candidates {
+    places: Vec<Place>,
+    receipts: BTreeMap<String, Receipt>,
+    enriched: BTreeMap<String, receipts::Enriched>,
+    /// Lines in whose place another line stands.
+    beaten: BTreeSet<(String, usize)>,
+    enrich_generation: u32,
+    clean_generation: u32,
+}
+
+/// Chooses. Changes nothing.
+pub async fn plan(service: &Service, selection: &Selection, steps: &Steps) -> Result<Planned, Failure> {
+    let candidates = Candidates::read(service, selection.run, steps).await?;
+    let again = selection.which != Which::Stale;
+    let mut planned = Planned { again, fetch: selection.fetch, ..Planned::default() };
+    let refused = match &selection.which {
+        Which::Quarantined(ids) => Some(chosen(service, ids.as_ref(), selection).await?),
+        Which::All | Which::Stale => None,
+    };
+    let held: Option<BTreeSet<&str>> =
+        refused.as_ref().map(|refused| refused.iter().map(|one| one.input.as_str()).collect());
+    for place in &candidates.places {
+        let wanted = (selection.keys.is_empty() || selection.keys.contains(&place.meta.key))
+            && held.as_ref().is_none_or(|held| held.contains(place.source().as_str()));
+        if wanted {
+            candidates.put(place, selection, &mut planned);
+        }
+    }
+    for one in refused.unwrap_or_default() {
+        match one.stage {
+            RefusedAt::Ingest => planned.ingest.push(one.id.clone()),
+            RefusedAt::Enrich | RefusedAt::Clean if bronze::place(&one.input).is_none() => {
+                planned.messages.push(one.id.clone());
+            }
+            RefusedAt::Enrich | RefusedAt::Clean => continue,
+        }
+        planned.refused.push(one);
+    }
+    planned.taken = candidates.places.into_iter().map(|place| (place.meta.seq, place.meta.key)).collect();
+    Ok(planned)
+}
+
+async fn chosen(
+    service: &Service,
+    ids: Option<&BTreeSet<String>>,
+    selection: &Selection,
+) -> Result<Vec<Refused>, Failure> {
+    let mut refused = quarantine::all(&service.enrich.lake).await?;
+    refused.retain(|one| {
+        ids.is_none_or(|ids| ids.contains(&one.id))
+            && selection.run.is_none_or(|run| run == one.seq)
+            && (selection.keys.is_empty() || one.key.as_ref().is_some_and(|key| selection.keys.contains(key)))
+    });
+    Ok(refused)
+}
+
+impl Candidates {
+    async fn read(service: &Service, run: Option<Tick>, steps: &Steps) -> Result<Self, Failure> {
+        let lake = &service.enrich.lake;
+        let objects = bronze::inventory(lake, run).await?.objects;
+        steps.begin("reading bronze", objects.len());
+        let reads: Vec<_> = objects.iter().map(|object| crate::census::places(lake, object, steps)).collect();
+        let places: Vec<Vec<Place>> = futures::stream::iter(reads).buffered(16).try_collect().await?;
+        let places: Vec<Place> = places.into_iter().flatten().collect();
+        let receipts = receipts::all(lake).await?.into_iter().map(|one| (one.object.clone(), one)).collect();
+        let enriched = receipts::all_enriched(lake).await?.into_iter().map(|one| (one.object.clone(), one)).collect();
+        let enrich_generation = match service.enrich.plugin.as_deref() {
+            None => 0,
+            Some(plugin) => Generations::of_enrich(lake).number_of(plugin, &service.enrich.config).await?,
+        };
+        let clean = &service.clean;
+        let clean_generation = Generations::of_clean(lake).number_of(&*clean.plugin, &clean.config).await?;
+        let beaten = beaten(&places);
+        Ok(Candidates { places, receipts, enriched, beaten, enrich_generation, clean_generation })
+    }
+
+    /// Puts a line where it belongs, if anywhere.
+    fn put(&self, place: &Place, selection: &Selection, planned: &mut Planned) {
+        let object = place.object.as_ref();
+        if self.beaten.contains(&(object.to_owned(), place.line)) || place.meta.outcome == Outcome::Forgotten {
+            return;
+        }
+        let Some(receipt) = self.receipts.get(object) else {
+            planned.underway += 1;
+            return;
+        };
+        if self.enriches(place, selection) {
+            planned.enrich.entry(object.to_owned()).or_default().push(place.line);
+        }
+        let stale = receipt.generation_of(place.line) < self.clean_generation;
+        if stale || (selection.which != Which::Stale && place.meta.outcome == Outcome::Document) {
+            planned.clean.entry(object.to_owned()).or_default().push(place.line);
+        }
+    }
+
+    /// Whether a line is to be enriched again: another plugin has made it, or it was refused, or an answer is wanted now.
+    fn enriches(&self, place: &Place, selection: &Selection) -> bool {
+        if self.enrich_generation == 0 {
+            return false;
+        }
+        let receipt = self.enriched.get(place.object.as_ref());
+        let seen = receipt.and_then(|receipt| receipt.seen.get(&place.line)).copied().unwrap_or(0);
+        let unanswered = receipt.is_some_and(|receipt| receipt.unanswered.contains(&place.line));
+        let refused = matches!(place.meta.outcome, Outcome::Quarantined { .. });
+        seen.max(place.meta.generation) < self.enrich_generation
+            || (selection.fetch && unanswered)
+            || (refused && selection.which != Which::Stale)
+    }
+}
+
+/// Lines of whose record version another line was enriched later.
+fn beaten(places: &[Place]) -> BTreeSet<(String, usize)> {
+    let mut newest: BTreeMap<(&Key, Tick), (u32, String)> = BTreeMap::new();
+    for place in places.iter().filter(|place| bronze::is_redo(&place.object)) {
+        let here = (place.meta.generation, place.source());
+        let standing = newest.entry((&place.meta.key, place.meta.seq)).or_default();
+        if *standing < here {
+            *standing = here;
+        }
+    }
+    let lost = |place: &&Place| {
+        let standing = newest.get(&(&place.meta.key, place.meta.seq));
+        standing.is_some_and(|standing| *standing > (place.meta.generation, place.source()))
+    };
+    places.iter().filter(lost).map(|place| (place.object.to_string(), place.line)).collect()
+}
+
+/// Queues the work. Returns how many messages that are.
+pub async fn queue(service: &Service, planned: &Planned) -> Result<usize, Failure> {
+    let mut enrich = Vec::new();
+    for (object, lines) in &planned.enrich {
+        for lines in lines.chunks(MOST_LINES) {
+            enrich.push(again_body(Again {
+                pipeline: service.pipeline.clone(),
+                bronze: object.clone(),
+                lines: lines.to_vec(),
+                fetch: planned.fetch,
+            }));
+        }
+    }
+    let clean: Vec<_> = planned
+        .clean
+        .iter()
+        .map(|(object, lines)| {
+            encode(&NewObject { bronze: object.clone(), lines: lines.clone(), again: planned.again })
+        })
+        .collect();
+    send_all(&*service.queues.enrich.live, &enrich).await?;
+    send_all(&*service.queues.clean.live, &clean).await?;
+    let anew = ingest(service, planned).await? + messages(service, planned).await?;
+    Ok(enrich.len() + clean.len() + anew)
+}
+
+/// Gives records that had no key, or one that another had, a key again; those that now have one become messages of their tick.
+async fn ingest(service: &Service, planned: &Planned) -> Result<usize, Failure> {
+    let mut by_tick: BTreeMap<Tick, Vec<(Entry, &str)>> = BTreeMap::new();
+    let mut taken = planned.taken.clone();
+    for one in planned.refused.iter().filter(|one| one.stage == RefusedAt::Ingest) {
+        let Ok(key) = Key::of(&one.record, &service.ingest.source.key) else { continue };
+        if taken.insert((one.seq, key.clone())) {
+            by_tick.entry(one.seq).or_default().push((Entry { key, record: one.record.clone() }, &one.id));
+        }
+    }
+    let lake = &service.enrich.lake;
+    let mut count = 0;
+    for (tick, entries) in by_tick {
+        let ids: Vec<String> = entries.iter().map(|(_, id)| (*id).to_owned()).collect();
+        let entries: Vec<Entry> = entries.into_iter().map(|(entry, _)| entry).collect();
+        let batches = entries.chunks(service.ingest.source.batch_size.get()).zip(FIRST_ANEW..);
+        let messages: Vec<Message> =
+            batches.map(|(some, batch)| Message::new(&service.pipeline, tick, batch, some.to_vec())).collect();
+        let config = fingerprint(&[b"anew", ids.join("\n").as_bytes()]);
+        let messages = bronze::keep_snapshot(lake, tick, &config, messages).await?;
+        count += messages.len();
+        send(lake, &*service.queues.enrich.live, messages).await?;
+        quarantine::resolve(lake, &ids).await?;
+    }
+    Ok(count)
+}
+
+/// Has messages received again that were none of this pipeline's.
+async fn messages(service: &Service, planned: &Planned) -> Result<usize, Failure> {
+    let (mut bodies, mut ids) = (Vec::new(), Vec::new());
+    for one in planned.refused.iter().filter(|one| one.stage != RefusedAt::Ingest) {
+        if let Some(body) = one.record.get("message").and_then(serde_json::Value::as_str) {
+            bodies.push(body.to_owned().into());
+            ids.push(one.id.clone());
+        }
+    }
+    send_all(&*service.queues.enrich.live, &bodies).await?;
+    quarantine::resolve(&service.enrich.lake, &ids).await?;
+    Ok(bodies.len())
+}

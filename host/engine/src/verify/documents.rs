@@ -1,0 +1,115 @@
+//! V3 of the enrich stage: each document of Bronze is what its recorded plugin makes of its record and answers.
+//!
+//! Asks no service: the answers are those that are kept.
+
+use futures::StreamExt;
+
+use super::{Checker, Finding, Invariant};
+use crate::failure::Failure;
+use crate::lake::bronze::{self, Line, Outcome};
+use crate::lake::quarantine::REFUSED_BY_PLUGIN;
+use crate::remake::{Remade, RemakeError, Workshop};
+use crate::seams::store::{Path, Store, read};
+
+/// Objects looked at at once.
+const AT_ONCE: usize = 8;
+
+impl Checker<'_> {
+    /// V3 of the enrich stage.
+    pub(super) async fn documents(&mut self) -> Result<(), Failure> {
+        let objects = &self.evidence.inventory.objects;
+        self.steps.begin("making documents again", objects.len());
+        let store = &self.service.enrich.lake.bronze;
+        let checks: Vec<_> = objects.iter().map(|object| one(&self.workshop, store, object)).collect();
+        let mut checks = futures::stream::iter(checks).buffered(AT_ONCE);
+        let (mut lines, mut found) = (0, Vec::new());
+        while let Some(checked) = checks.next().await {
+            let (count, mut findings) = checked?;
+            self.steps.step(1);
+            lines += count;
+            found.append(&mut findings);
+        }
+        drop(checks);
+        // Who refused it tells why; a fault of the moment, such as a deadline, need not come again.
+        found.retain(|(id, _)| {
+            let code = id.as_ref().and_then(|id| self.refused.get(id)).map(|refused| refused.code.as_str());
+            code.is_none_or(|code| code == REFUSED_BY_PLUGIN)
+        });
+        self.report.checked(Invariant::V3, lines);
+        self.report.findings.extend(found.into_iter().map(|(_, finding)| finding));
+        Ok(())
+    }
+}
+
+/// A finding, and the refusal that it is about, if it is about one.
+type About = (Option<String>, Finding);
+
+async fn one(workshop: &Workshop, store: &Store, object: &Path) -> Result<(usize, Vec<About>), Failure> {
+    let bytes = read(&**store, object).await?;
+    // What is damaged was told before.
+    let Ok(lines) = bronze::lines(object, &bytes) else { return Ok((0, Vec::new())) };
+    let mut found = Vec::new();
+    for (line, number) in lines.iter().zip(1_usize..) {
+        if let Some((invariant, refusal, message)) = line_again(workshop, line).await? {
+            let at = format!("{} ({object}:{number})", line.meta.key);
+            found.push((refusal, Finding { invariant, at, message }));
+        }
+    }
+    Ok((lines.len(), found))
+}
+
+async fn line_again(workshop: &Workshop, line: &Line) -> Result<Option<(Invariant, Option<String>, String)>, Failure> {
+    let meta = &line.meta;
+    let refusal = match &meta.outcome {
+        Outcome::Forgotten => return Ok(None),
+        Outcome::Quarantined { id, .. } => Some(id.clone()),
+        Outcome::Document | Outcome::Skipped { .. } => None,
+    };
+    let remade = match workshop.document(meta).await {
+        Ok(remade) => remade,
+        Err(RemakeError::Failed(failure)) => return Err(failure),
+        // What was refused may have been refused for want of an answer worth keeping.
+        Err(RemakeError::Cannot(_)) if refusal.is_some() => return Ok(None),
+        Err(RemakeError::Cannot(reason)) => {
+            return Ok(Some((Invariant::V6, None, format!("it cannot be made again: {reason}"))));
+        }
+    };
+    let message = match (&remade, &meta.outcome) {
+        (Remade::Document(text), Outcome::Document) => {
+            let again = bronze::line(Some(text), meta);
+            (again.strip_suffix(b"\n") != Some(&line.text[..])).then(|| different_bytes(&line.text, &again))
+        }
+        (Remade::Skipped(now), Outcome::Skipped { reason }) if now == reason => None,
+        (Remade::Refused(now), Outcome::Quarantined { reason, .. }) if now == reason => None,
+        _ => Some(format!("it is recorded as {}, made again it is {}", outcome(&meta.outcome), outcome_now(&remade))),
+    };
+    Ok(message.map(|message| (Invariant::V3, refusal, message)))
+}
+
+/// Where two documents part.
+pub(crate) fn different_bytes(there: &[u8], again: &[u8]) -> String {
+    let at = there.iter().zip(again).position(|(a, b)| a != b).unwrap_or(there.len().min(again.len()));
+    let around = |bytes: &[u8]| {
+        let from = at.saturating_sub(20);
+        let piece = bytes.get(from..bytes.len().min(at + 30)).unwrap_or_default();
+        String::from_utf8_lossy(piece).into_owned()
+    };
+    format!("from byte {} on it differs: `{}`, made again `{}`", at + 1, around(there), around(again))
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Document => "a document".to_owned(),
+        Outcome::Skipped { reason } => format!("skipped ({reason})"),
+        Outcome::Quarantined { reason, .. } => format!("refused ({reason})"),
+        Outcome::Forgotten => "forgotten".to_owned(),
+    }
+}
+
+fn outcome_now(remade: &Remade) -> String {
+    match remade {
+        Remade::Document(_) => "a document".to_owned(),
+        Remade::Skipped(reason) => format!("skipped ({reason})"),
+        Remade::Refused(reason) => format!("refused ({reason})"),
+    }
+}

@@ -1,0 +1,85 @@
+//! V4 of Gold and V6 of all tables: Gold is computed from Silver's rows from scratch, and every file that a table names is read.
+//!
+//! Uses no partial result.
+
+use super::{Checker, Invariant};
+use crate::difference::first_different_row;
+use crate::failure::Failure;
+use crate::lake::TableError;
+use crate::lake::delta::conform;
+use crate::remake::{CannotRemake, RemakeError};
+use crate::roles::aggregate::GoldTable;
+
+impl Checker<'_> {
+    /// V6 of Silver.
+    pub(super) async fn silver_files(&mut self) -> Result<(), Failure> {
+        let (files, damaged) = self.service.clean.silver.damaged(&self.evidence.snapshot).await?;
+        self.report.checked(Invariant::V6, files);
+        for (path, what) in damaged {
+            self.report.find(Invariant::V6, format!("silver/{path}"), what);
+        }
+        Ok(())
+    }
+
+    /// V4 and V6 of Gold.
+    pub(super) async fn gold(&mut self) -> Result<(), Failure> {
+        let tables = &self.service.aggregate.tables;
+        self.steps.begin("aggregating again", tables.len());
+        for table in tables {
+            let at = format!("gold {}", table.name);
+            let (files, damaged) = table.gold.damaged().await?;
+            self.report.checked(Invariant::V6, files);
+            let whole = damaged.is_empty();
+            for (path, what) in damaged {
+                self.report.find(Invariant::V6, format!("{at}: {path}"), what);
+            }
+            match self.table(table).await {
+                Ok(None) => {}
+                Ok(Some(message)) => self.report.find(Invariant::V4, &at, message),
+                Err(RemakeError::Failed(failure)) => return Err(failure),
+                Err(RemakeError::Cannot(reason)) if whole => {
+                    self.report.find(Invariant::V6, &at, format!("it cannot be made again: {reason}"));
+                }
+                // What cannot be read was told already.
+                Err(RemakeError::Cannot(_)) => {}
+            }
+            self.steps.step(1);
+        }
+        Ok(())
+    }
+
+    /// How a table differs from what Silver comes to, if it does.
+    async fn table(&mut self, table: &GoldTable) -> Result<Option<String>, RemakeError> {
+        let snapshot = &self.evidence.snapshot;
+        let made_from = table.gold.silver_version().await.map_err(Failure::from)?;
+        if made_from != Some(snapshot.version) {
+            let from = made_from.map_or("nothing".to_owned(), |version| format!("silver version {version}"));
+            return Ok(Some(format!("it is made from {from}, silver is at version {}", snapshot.version)));
+        }
+        let number = table.gold.generation().await.map_err(Failure::from)?.unwrap_or(0);
+        let history = table.generations.all().await?;
+        let generation = history.into_iter().find(|generation| generation.number == number);
+        let missing = || CannotRemake::NoGeneration { stage: format!("aggregate `{}`", table.name), number };
+        let plugin = self.workshop.aggregator(&generation.ok_or_else(missing)?).await?;
+        let columns: Vec<&str> = plugin.descriptor().input.iter().map(|field| field.name.as_str()).collect();
+        let mut partials = Vec::new();
+        for bucket in snapshot.buckets.keys() {
+            let rows = self.service.clean.silver.read(snapshot, *bucket, Some(&columns)).await.map_err(unreadable)?;
+            partials.push(plugin.fold(&rows).await.map_err(CannotRemake::Fault)?);
+        }
+        let again = plugin.finish(&partials).await.map_err(CannotRemake::Fault)?;
+        let there = table.gold.current().await.map_err(unreadable)?;
+        self.report.checked(Invariant::V4, again.num_rows());
+        let Some(there) = there else { return Ok(Some("nothing was published yet".to_owned())) };
+        let again = conform(&table.name, &again, &there.schema()).map_err(unreadable)?;
+        Ok(first_different_row(&there, &again).map(|(_, message)| message))
+    }
+}
+
+fn unreadable(error: TableError) -> RemakeError {
+    if error.is_transient() {
+        RemakeError::Failed(error.into())
+    } else {
+        RemakeError::Cannot(CannotRemake::Corrupt(error.to_string()))
+    }
+}

@@ -1,0 +1,214 @@
+//! Records made again: by a plugin that was mended, by one that is equal, by one that takes back; from Bronze and kept answers alone.
+//!
+//! Does not test the command: `tests/e2e` does.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::drivers::service::Service;
+use engine::lake::keys::Key;
+use engine::lake::quarantine;
+use engine::progress::{Progress, Steps};
+use engine::replay::{self, Planned, Selection, Which};
+use serde_json::json;
+use testkit::ScriptedHttp;
+use testkit::http::answer;
+use tokio_util::sync::CancellationToken;
+
+use super::world::{Options, TICK, World, expected, good, orders};
+
+const NEXT: &str = "20260102T030000Z";
+
+/// A service that says `what` of some orders, and is well otherwise.
+fn says(ids: &'static [&'static str], what: &'static str) -> Arc<ScriptedHttp> {
+    ScriptedHttp::new(move |request, _| {
+        let id = request.url.path().trim_start_matches("/orders/").to_owned();
+        let n: i64 = id.trim_start_matches('o').parse().unwrap_or(0);
+        let body = json!({ "id": id, "do": what, "group": format!("g{}", n % 3), "n": n });
+        Ok(if ids.contains(&id.as_str()) { answer(200, body.to_string()) } else { good(&request.url) })
+    })
+}
+
+async fn replay(world: &World, service: &Service, selection: &Selection) -> Planned {
+    let planned = replay::plan(service, selection, &Steps::default()).await.unwrap();
+    replay::queue(service, &planned).await.unwrap();
+    let _time = world.clock.run_freely(Duration::from_millis(1));
+    let (missing, waiting) = service.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    assert!(missing.is_nothing(), "{missing} {waiting:?}");
+    planned
+}
+
+fn stale() -> Selection {
+    Selection { which: Which::Stale, ..Selection::default() }
+}
+
+fn quarantined() -> Selection {
+    Selection { which: Which::Quarantined(None), ..Selection::default() }
+}
+
+async fn verified(world: &World, service: &Service) {
+    assert_eq!(world.verify(service).await.findings, []);
+}
+
+#[tokio::test]
+async fn a_mended_cleaner_brings_exactly_what_was_refused_and_asks_nobody() {
+    let options = Options { source: orders(20), ..Options::default() };
+    let world = World::new(&options);
+    let http = says(&["o4", "o9", "o13"], "reject");
+    let bad = world.host(&options, http.clone()).await;
+    world.once(&bad, TICK).await.unwrap();
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 3);
+    let before = bad.clean.silver.snapshot().await.unwrap();
+    let good = world.host(&Options { clean_version: "2.0.0", ..options }, http.clone()).await;
+    let planned = replay(&world, &good, &quarantined()).await;
+    assert_eq!(planned.records(), 3);
+    assert_eq!(Progress::get(&good.progress.rows_written), 3, "the others are not touched");
+    assert_eq!(world.sums(&good).await, expected(20));
+    assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
+    assert_eq!(good.clean.silver.snapshot().await.unwrap().rows, before.rows + 3);
+    assert_eq!(http.calls().len(), 20);
+    verified(&world, &good).await;
+    // The rest is of the earlier generation still, and making it again changes nothing.
+    let planned = replay(&world, &good, &stale()).await;
+    assert_eq!(planned.records(), 17);
+    verified(&world, &good).await;
+    assert_eq!(replay::plan(&good, &stale(), &Steps::default()).await.unwrap().records(), 0);
+}
+
+#[tokio::test]
+async fn what_comes_out_equal_ends_there() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = says(&[], "");
+    let old = world.host(&options, http.clone()).await;
+    world.once(&old, TICK).await.unwrap();
+    let before = old.clean.silver.snapshot().await.unwrap();
+    let other = Options { clean_version: "2.0.0", enrich_version: "2.0.0", ..options };
+    let new = world.host(&other, http.clone()).await;
+    let planned = replay(&world, &new, &stale()).await;
+    assert_eq!((planned.records(), planned.enrich.len(), planned.clean.len()), (10, 4, 4));
+    let after = new.clean.silver.snapshot().await.unwrap();
+    assert_eq!((after.version, after.buckets), (before.version, before.buckets));
+    assert_eq!(Progress::get(&new.progress.published), 0);
+    assert_eq!(http.calls().len(), 10);
+    assert_eq!(replay::plan(&new, &stale(), &Steps::default()).await.unwrap().records(), 0);
+    verified(&world, &new).await;
+}
+
+#[tokio::test]
+async fn a_mended_enricher_makes_documents_of_kept_answers() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = ScriptedHttp::new(|request, _| {
+        let bad = ["/orders/o3", "/orders/o5"].contains(&request.url.path());
+        Ok(if bad { answer(200, "<html>") } else { good(&request.url) })
+    });
+    let bad = world.host(&options, http.clone()).await;
+    world.once(&bad, TICK).await.unwrap();
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 2);
+    let mended = world.host(&Options { enrich_version: "2.0.0", ..options }, http.clone()).await;
+    replay(&world, &mended, &quarantined()).await;
+    assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
+    assert_eq!(world.sums(&mended).await["g9"], 12);
+    assert_eq!(http.calls().len(), 10);
+    let report = world.verify(&mended).await;
+    assert_eq!(report.findings, []);
+    assert_eq!(json!(report.states), json!({"silver": 10, "superseded": 2}));
+    // Once more, of everything and whatever made it: nothing changes.
+    replay(&world, &mended, &Selection::default()).await;
+    assert_eq!(json!(world.verify(&mended).await.states), json!({"silver": 10, "superseded": 2}));
+}
+
+#[tokio::test]
+async fn a_stricter_cleaner_takes_rows_back_and_an_older_version_stands_again() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let first = world.host(&options, says(&[], "")).await;
+    world.once(&first, TICK).await.unwrap();
+    // The next day's documents of two orders are of a kind that a later cleaner refuses; one order is new on that day.
+    let next = Options { source: orders(11), ..Options::default() };
+    let http = says(&["o4", "o10"], "late");
+    let second = world.host(&next, http.clone()).await;
+    world.once(&second, NEXT).await.unwrap();
+    assert_eq!(second.clean.silver.snapshot().await.unwrap().rows, 11);
+    let strict = world.host(&Options { clean_version: "3.0.0", ..next }, http.clone()).await;
+    replay(&world, &strict, &stale()).await;
+    let report = world.verify(&strict).await;
+    assert_eq!(report.findings, []);
+    assert_eq!(json!(report.states), json!({"silver": 10, "superseded": 9, "quarantined": 2}));
+    assert_eq!(world.sums(&strict).await, expected(10));
+    let standing = strict.clean.silver.find("o4").await.unwrap();
+    assert_eq!(standing.num_rows(), 1, "the first day's version stands");
+    // A host that still runs the older plugin must not bring back what was taken.
+    let late = world.host(&Options { source: orders(11), ..Options::default() }, http).await;
+    late.clean
+        .generation
+        .set(engine::lake::generations::Generations::of_clean(&world.lake).all().await.unwrap()[0].clone())
+        .unwrap();
+    let again = Selection { which: Which::All, ..Selection::default() };
+    let planned = replay::plan(&late, &again, &Steps::default()).await.unwrap();
+    replay::queue(&late, &planned).await.unwrap();
+    let _time = world.clock.run_freely(Duration::from_millis(1));
+    let _ = late.work_off(Duration::from_secs(30), &CancellationToken::new()).await.unwrap();
+    assert_eq!(world.sums(&strict).await, expected(10));
+}
+
+#[tokio::test]
+async fn a_record_that_was_given_up_comes_when_the_service_may_be_asked() {
+    let options = Options { batch_size: 1, max_receives: 2, ..Options::default() };
+    let world = World::new(&options);
+    let down = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let state = down.clone();
+    let http = ScriptedHttp::new(move |request, _| {
+        let fails = state.load(std::sync::atomic::Ordering::SeqCst) && request.url.path().ends_with("o7");
+        Ok(if fails { answer(500, "broken") } else { good(&request.url) })
+    });
+    let service = world.host(&options, http.clone()).await;
+    world.once(&service, TICK).await.unwrap();
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 1);
+    down.store(false, std::sync::atomic::Ordering::SeqCst);
+    let calls = http.calls().len();
+    replay(&world, &service, &quarantined()).await;
+    assert_eq!((http.calls().len(), quarantine::ids(&world.lake).await.unwrap().len()), (calls, 1), "nobody was asked");
+    replay(&world, &service, &Selection { fetch: true, ..quarantined() }).await;
+    assert_eq!((http.calls().len(), quarantine::ids(&world.lake).await.unwrap().len()), (calls + 1, 0));
+    assert_eq!(world.sums(&service).await, expected(10));
+    verified(&world, &service).await;
+}
+
+#[tokio::test]
+async fn records_without_a_key_are_read_again_when_the_key_is_another() {
+    let source = "id,group,n,code\no0,g0,0,x0\no1,g1,1,\no2,g2,2,x2\n".to_owned();
+    let options = Options { source, ..Options::default() };
+    let world = World::new(&options);
+    let http = says(&[], "");
+    let mut service = world.host(&options, http.clone()).await;
+    Arc::get_mut(&mut service.ingest).unwrap().source.key = vec!["code".into()];
+    world.once(&service, TICK).await.unwrap();
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 1);
+    replay(&world, &service, &quarantined()).await;
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 1, "it has no key still");
+    let other = world.host(&options, http).await;
+    replay(&world, &other, &quarantined()).await;
+    assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
+    assert_eq!(world.sums(&other).await, expected(3));
+    verified(&world, &other).await;
+}
+
+#[tokio::test]
+async fn a_choice_of_keys_or_of_a_tick_is_kept_to() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let service = world.host(&options, says(&[], "")).await;
+    for tick in [TICK, NEXT] {
+        world.once(&service, tick).await.unwrap();
+    }
+    let plan = async |selection: Selection| replay::plan(&service, &selection, &Steps::default()).await.unwrap();
+    let keys = BTreeSet::from([Key::from_text("o3"), Key::from_text("o8")]);
+    assert_eq!(plan(Selection { keys: keys.clone(), ..Selection::default() }).await.records(), 4);
+    let run = engine::lake::keys::Tick::parse(NEXT);
+    assert_eq!(plan(Selection { keys, run, ..Selection::default() }).await.records(), 2);
+    assert_eq!(plan(Selection { run, ..Selection::default() }).await.records(), 10);
+    assert_eq!(plan(stale()).await.records(), 0);
+}

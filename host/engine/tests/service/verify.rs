@@ -1,0 +1,314 @@
+//! Verification finds nothing in a good lake, and every way in which a lake can be damaged.
+//!
+//! Does not start a process: `tests/e2e` does.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::drivers::service::Service;
+use engine::seams::store::{self, ObjectStoreExt, Path, Store};
+use engine::verify::{Invariant, Report};
+use futures::TryStreamExt;
+use serde_json::{Value, json};
+use testkit::ScriptedHttp;
+use testkit::http::answer;
+
+use super::world::{Options, TICK, World, good};
+
+const NEXT: &str = "20260102T030000Z";
+
+/// A service of which some records are skipped, refused and broken, at both stages.
+fn mixed() -> Arc<ScriptedHttp> {
+    ScriptedHttp::new(|request, _| {
+        Ok(match request.url.path().trim_start_matches("/orders/") {
+            "o1" => answer(404, "none"),
+            "o2" => answer(200, "<html>"),
+            "o3" => answer(200, json!({ "do": "trap" }).to_string()),
+            "o4" => answer(200, json!({ "do": "reject" }).to_string()),
+            "o5" => answer(200, json!({ "do": "skip" }).to_string()),
+            _ => good(&request.url),
+        })
+    })
+}
+
+/// A lake of two ticks with everything in it that a lake may have.
+async fn lake() -> (World, Service) {
+    let options = Options::default();
+    let world = World::new(&options);
+    let service = world.host(&options, mixed()).await;
+    for tick in [TICK, NEXT] {
+        assert!(world.once(&service, tick).await.unwrap().missing.is_nothing());
+    }
+    (world, service)
+}
+
+#[tokio::test]
+async fn a_good_lake_is_clean_and_everything_was_looked_at() {
+    let (world, service) = lake().await;
+    let report = world.verify(&service).await;
+    assert_eq!(report.findings, []);
+    assert_eq!(json!(report.states), json!({"silver": 5, "superseded": 5, "skipped": 4, "quarantined": 6}));
+    for (invariant, checked) in &report.checked {
+        assert!(*checked > 0 || *invariant == Invariant::V5, "{invariant:?} was held against nothing");
+    }
+}
+
+/// A damage, and the promise that it breaks.
+struct Damage {
+    name: &'static str,
+    breaks: Invariant,
+}
+
+async fn objects(store: &Store, part: &str) -> Vec<Path> {
+    let all: Vec<_> = store.list(None).map_ok(|object| object.location).try_collect().await.unwrap();
+    let mut found: Vec<Path> = all.into_iter().filter(|path| path.as_ref().contains(part)).collect();
+    found.sort();
+    assert!(!found.is_empty(), "there is no `{part}`");
+    found
+}
+
+async fn edit(store: &Store, part: &str, change: impl Fn(String) -> String) {
+    let path = objects(store, part).await.remove(0);
+    let text = String::from_utf8(store::read(&**store, &path).await.unwrap().to_vec()).unwrap();
+    let changed = change(text.clone());
+    assert_ne!(text, changed, "{path} is as before");
+    store::replace(&**store, &path, Bytes::from(changed)).await.unwrap();
+}
+
+async fn delete(store: &Store, part: &str) {
+    store.delete(&objects(store, part).await.remove(0)).await.unwrap();
+}
+
+async fn copy(store: &Store, part: &str, to: impl Fn(&str) -> String) {
+    let path = objects(store, part).await.remove(0);
+    let bytes = store::read(&**store, &path).await.unwrap();
+    store::replace(&**store, &Path::from(to(path.as_ref())), bytes).await.unwrap();
+}
+
+fn edit_json(text: &str, change: impl Fn(&mut Value)) -> String {
+    let mut value: Value = serde_json::from_str(text).unwrap();
+    change(&mut value);
+    value.to_string()
+}
+
+/// The first line that is a document, with something done to it; the others as they are.
+fn first_document(text: &str, change: impl Fn(&str) -> String) -> String {
+    let mut done = false;
+    let mut one = |line: &str| {
+        let hit = !done && line.contains("\"outcome\":\"document\"") && !line.contains("\"do\"");
+        done |= hit;
+        if hit { change(line) } else { line.to_owned() }
+    };
+    let lines: Vec<String> = text.lines().map(&mut one).collect();
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Rewrites the live Silver file of some bucket through the engine's own table, as a stranger with write access would.
+async fn damage(world: &World, service: &Service, name: &str) {
+    let lake = &world.lake;
+    let (bronze, silver, gold) = (&lake.bronze, &lake.silver, &lake.gold);
+    match name {
+        "a line of bronze is deleted" => {
+            edit(bronze, &format!("run={NEXT}/batch=00002"), |text| {
+                text.lines().skip(1).map(|line| format!("{line}\n")).collect()
+            })
+            .await;
+        }
+        "a line of bronze is doubled" => {
+            edit(bronze, &format!("run={NEXT}/batch=00002"), |text| {
+                format!("{}\n{text}", text.lines().next().unwrap())
+            })
+            .await;
+        }
+        "an object of bronze is deleted" => delete(bronze, &format!("run={NEXT}/batch=00002")).await,
+        "an object of bronze is copied under another name" => {
+            copy(bronze, &format!("run={NEXT}/batch=00002"), |path| path.replace("batch=00002", "batch=00009")).await;
+        }
+        "one figure of a document is edited" => {
+            edit(bronze, &format!("run={NEXT}/batch=00002"), |text| {
+                first_document(&text, |line| line.replacen("\"n\":", "\"n\":1", 1))
+            })
+            .await;
+        }
+        "the record of a line is edited" => {
+            edit(bronze, &format!("run={NEXT}/batch=00002"), |text| {
+                first_document(&text, |line| line.replacen("\"record\":{\"id\":\"o", "\"record\":{\"id\":\"x", 1))
+            })
+            .await;
+        }
+        "an object of bronze is cut" => {
+            edit(bronze, &format!("run={NEXT}/batch=00002"), |text| text[..text.len() - 9].to_owned()).await;
+        }
+        "the snapshot of a tick is deleted" => delete(bronze, &format!("run={NEXT}/_snapshot")).await,
+        "a kept answer is deleted" => delete(bronze, "_answers/").await,
+        "the body of a kept answer is edited" => {
+            let mut done = false;
+            for path in objects(bronze, "_answers/").await {
+                let text = String::from_utf8(store::read(&**bronze, &path).await.unwrap().to_vec()).unwrap();
+                if !done && text.contains("\\\"n\\\":6") {
+                    done = true;
+                    let edited = text.replace("\\\"n\\\":6", "\\\"n\\\":7");
+                    store::replace(&**bronze, &path, edited.into()).await.unwrap();
+                }
+            }
+            assert!(done);
+        }
+        "the request of a kept answer is edited" => {
+            edit(bronze, "_answers/", |text| edit_json(&text, |kept| kept["request"]["path"] = json!("elsewhere")))
+                .await;
+        }
+        "a refusal is deleted" => delete(bronze, "_quarantine/").await,
+        "the reason of a refusal is edited" => {
+            for path in objects(bronze, "_quarantine/").await {
+                let text = String::from_utf8(store::read(&**bronze, &path).await.unwrap().to_vec()).unwrap();
+                let edited = edit_json(&text, |refused| refused["reason"] = json!("another"));
+                store::replace(&**bronze, &path, edited.into()).await.unwrap();
+            }
+        }
+        "the record of a refusal is edited" => {
+            edit(bronze, "_quarantine/", |text| edit_json(&text, |refused| refused["record"]["id"] = json!("x"))).await;
+        }
+        "the component of a plugin is edited" => edit(bronze, "_plugins/", |text| format!("{text}!")).await,
+        "the component of a plugin is deleted" => {
+            for path in objects(bronze, "_plugins/").await {
+                bronze.delete(&path).await.unwrap();
+            }
+        }
+        "the history of the clean plugin is edited" => {
+            edit(silver, "_generations/", |text| {
+                edit_json(&text, |generation| generation["plugin"]["digest"] = json!("sha256:00"))
+            })
+            .await;
+        }
+        "a receipt is deleted" => delete(silver, "_receipts/").await,
+        "a receipt counts otherwise" => {
+            edit(silver, "_receipts/", |text| edit_json(&text, |receipt| receipt["cleaned"] = json!(0))).await;
+        }
+        "a receipt names a row a skip" => {
+            edit(silver, &format!("_receipts/run={NEXT}/batch=00002"), |text| {
+                edit_json(&text, |receipt| {
+                    receipt["skipped"] = json!([{"line": 1, "reason": "not wanted"}]);
+                    receipt["cleaned"] = json!(2);
+                })
+            })
+            .await;
+        }
+        "a file of silver is deleted" => delete_live(service, silver).await,
+        "a file of silver is another" => {
+            let path = live(service).await;
+            store::replace(&**silver, &path, Bytes::from_static(b"PAR1")).await.unwrap();
+        }
+        "a row of silver is edited" => rewrite(service, |row| row["n"] = json!(1000)).await,
+        "a row of silver is deleted" => rewrite(service, |row| *row = Value::Null).await,
+        "a row of silver is doubled under another source" => double(service).await,
+        "a row of silver comes from nowhere" => {
+            rewrite(service, |row| row["_source"] = json!("run=x/batch=1.jsonl:1")).await
+        }
+        "gold is edited" => {
+            let table = &service.aggregate.tables[0];
+            let rows = table.gold.current().await.unwrap().unwrap();
+            let version = table.gold.silver_version().await.unwrap().unwrap();
+            table.gold.publish(&rows.slice(0, 1), version, 1).await.unwrap();
+            table.gold.export().await.unwrap();
+        }
+        "the csv of gold is edited" => edit(gold, "sums.csv", |text| text.replace("g0", "g9")).await,
+        "a file of gold is deleted" => {
+            let all = objects(gold, "sums/").await;
+            let files: Vec<&Path> = all.iter().filter(|path| path.as_ref().ends_with(".parquet")).collect();
+            for file in files {
+                gold.delete(file).await.unwrap();
+            }
+        }
+        "a secret is written into a document" => {
+            store::replace(&**bronze, &Path::from("run=x/note.txt"), Bytes::from_static(b"it is s3cret%21"))
+                .await
+                .unwrap();
+        }
+        "a message waits in a queue" => super::world::inject(&world.queues.clean.live, "{\"bronze\":\"x\"}").await,
+        other => panic!("no such damage: {other}"),
+    }
+}
+
+/// A live file of Silver that holds rows of plain orders.
+async fn live(service: &Service) -> Path {
+    let snapshot = service.clean.silver.snapshot().await.unwrap();
+    Path::from(snapshot.buckets.values().next().unwrap()[0].path.as_str())
+}
+
+async fn delete_live(service: &Service, silver: &Store) {
+    silver.delete(&live(service).await).await.unwrap();
+}
+
+/// Commits other rows in the place of the first one, as the newest version of it.
+async fn rewrite(service: &Service, change: impl Fn(&mut Value)) {
+    super::world::tamper(service, |rows| {
+        change(&mut rows[0]);
+        rows.retain(|row| !row.is_null());
+    })
+    .await;
+}
+
+async fn double(service: &Service) {
+    super::world::tamper(service, |rows| {
+        let mut twin = rows[0].clone();
+        twin["_source"] = json!("run=x/batch=1.jsonl:1");
+        rows.push(twin);
+    })
+    .await;
+}
+
+const DAMAGES: [Damage; 31] = {
+    use Invariant::{V1, V2, V3, V4, V6, V7, V8, V9};
+    const fn damage(name: &'static str, breaks: Invariant) -> Damage {
+        Damage { name, breaks }
+    }
+    [
+        damage("a line of bronze is deleted", V1),
+        damage("a line of bronze is doubled", V1),
+        damage("an object of bronze is deleted", V9),
+        damage("an object of bronze is copied under another name", V2),
+        damage("one figure of a document is edited", V3),
+        damage("the record of a line is edited", V2),
+        damage("an object of bronze is cut", V6),
+        damage("the snapshot of a tick is deleted", V1),
+        damage("a kept answer is deleted", V6),
+        damage("the body of a kept answer is edited", V3),
+        damage("the request of a kept answer is edited", V8),
+        damage("a refusal is deleted", V1),
+        damage("the reason of a refusal is edited", V3),
+        damage("the record of a refusal is edited", V6),
+        damage("the component of a plugin is edited", V6),
+        damage("the component of a plugin is deleted", V6),
+        damage("the history of the clean plugin is edited", V6),
+        damage("a receipt is deleted", V9),
+        damage("a receipt counts otherwise", V6),
+        damage("a receipt names a row a skip", V3),
+        damage("a file of silver is deleted", V6),
+        damage("a file of silver is another", V6),
+        damage("a row of silver is edited", V4),
+        damage("a row of silver is deleted", V1),
+        damage("a row of silver is doubled under another source", V2),
+        damage("a row of silver comes from nowhere", V1),
+        damage("gold is edited", V4),
+        damage("the csv of gold is edited", V6),
+        damage("a file of gold is deleted", V6),
+        damage("a secret is written into a document", V7),
+        damage("a message waits in a queue", V9),
+    ]
+};
+
+#[tokio::test]
+async fn every_damage_is_found_and_told_with_its_place() {
+    let mut missed = Vec::new();
+    for Damage { name, breaks } in DAMAGES {
+        let (world, service) = lake().await;
+        damage(&world, &service, name).await;
+        let report: Report = world.verify(&service).await;
+        let told = report.findings.iter().find(|finding| finding.invariant == breaks);
+        match told {
+            Some(finding) => assert!(!finding.at.is_empty() && !finding.message.is_empty(), "{name}: {finding:?}"),
+            None => missed.push(format!("{name}: {:?}", report.findings)),
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
