@@ -27,6 +27,7 @@ use crate::seams::store::Store;
 
 mod bucket;
 mod columns;
+mod history;
 mod merge;
 
 use bucket::Replacement;
@@ -111,6 +112,24 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    fn of(table: &str, state: Arc<TableState>) -> Result<Self, TableError> {
+        let mut buckets: BTreeMap<u32, Vec<BucketFile>> = BTreeMap::new();
+        let mut rows = 0;
+        for file in state.files.values() {
+            let missing = |what: &str| TableError::corrupt(table, format!("file `{}` has no {what}", file.path));
+            let bucket = bucket_in(file).ok_or_else(|| missing("`_bucket`"))?;
+            let file_rows = file.rows.ok_or_else(|| missing("number of rows in its statistics"))?;
+            rows += file_rows;
+            buckets.entry(bucket).or_default().push(BucketFile {
+                path: file.path.to_string(),
+                content: file.content_id().to_owned(),
+                size: file.size,
+                rows: file_rows,
+            });
+        }
+        Ok(Snapshot { version: state.version_i64(), buckets, rows, state })
+    }
+
     /// The columns that [`Silver::read`] gives: the plugin's, then `_key`, `_ord`, `_seq`, `_source` and `_plugin`.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
@@ -187,23 +206,7 @@ impl Silver {
 
     /// The newest version.
     pub async fn snapshot(&self) -> Result<Snapshot, TableError> {
-        let state = self.table.refresh().await?;
-        let mut buckets: BTreeMap<u32, Vec<BucketFile>> = BTreeMap::new();
-        let mut rows = 0;
-        for file in state.files.values() {
-            let missing =
-                |what: &str| TableError::corrupt(self.table.name(), format!("file `{}` has no {what}", file.path));
-            let bucket = bucket_in(file).ok_or_else(|| missing("`_bucket`"))?;
-            let file_rows = file.rows.ok_or_else(|| missing("number of rows in its statistics"))?;
-            rows += file_rows;
-            buckets.entry(bucket).or_default().push(BucketFile {
-                path: file.path.to_string(),
-                content: file.content_id().to_owned(),
-                size: file.size,
-                rows: file_rows,
-            });
-        }
-        Ok(Snapshot { version: state.version_i64(), buckets, rows, state })
+        Snapshot::of(self.table.name(), self.table.refresh().await?)
     }
 
     /// The rows of one bucket, ordered by key unless another engine has rewritten the bucket; `columns` by name in the order given, all of
@@ -273,7 +276,7 @@ impl Silver {
             let Some(file) = &work.file else { continue };
             touched.push(work.bucket);
             actions.extend(work.replaces.iter().map(|old| Action::Remove(old.remove(now))));
-            actions.push(Action::Add(bucket::add(file, work, now)));
+            actions.push(Action::Add(bucket::add(file, work)));
         }
         Draft { operation: "MERGE", parameters: HashMap::from([("buckets".to_owned(), touched.into())]), actions }
     }

@@ -23,7 +23,7 @@ pub(super) struct Replacement {
     /// Which.
     pub(super) bucket: u32,
     /// The bucket's files when the work was done.
-    pub(super) replaces: Vec<DataFile>,
+    pub(super) replaces: Vec<Arc<DataFile>>,
     /// The schema when the work was done.
     schema: SchemaRef,
     /// Its new file, or none if nothing changes.
@@ -45,7 +45,7 @@ impl Replacement {
     }
 }
 
-fn files_of(state: &TableState, bucket: u32) -> impl Iterator<Item = &DataFile> {
+fn files_of(state: &TableState, bucket: u32) -> impl Iterator<Item = &Arc<DataFile>> {
     state.files.values().filter(move |file| bucket_in(file) == Some(bucket))
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn replace(
     let file = match encoded {
         Some((bytes, stats, rows)) => {
             let folder = Path::from(format!("{BUCKET}={bucket}"));
-            Some(NewFile { written: delta::write(table.name(), table.store(), &folder, bytes, rows).await?, stats })
+            Some(NewFile { written: table.write(&folder, bytes, rows).await?, stats })
         }
         None => None,
     };
@@ -95,12 +95,12 @@ pub(super) async fn replace(
 }
 
 /// The action that brings a bucket's new file into the table.
-pub(super) fn add(file: &NewFile, work: &Replacement, now: i64) -> Add {
+pub(super) fn add(file: &NewFile, work: &Replacement) -> Add {
     Add {
         path: file.written.path.to_string(),
         partition_values: HashMap::from([(BUCKET.to_owned(), Some(work.bucket.to_string()))]),
         size: i64::try_from(file.written.size).unwrap_or(i64::MAX),
-        modification_time: now,
+        modification_time: file.written.since,
         data_change: true,
         stats: Some(file.stats.clone()),
         ..Add::default()
