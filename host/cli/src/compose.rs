@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use engine::drivers::consumer::StageQueue;
+use engine::drivers::keeping::Keeping;
 use engine::drivers::service::{Queues, Service};
 use engine::lake::Lake;
 use engine::lake::gold::Gold;
@@ -104,6 +105,7 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
         clean: Arc::new(roles.clean),
         aggregate: Arc::new(roles.aggregate),
         queues,
+        keeping: Keeping::new(plan.lake.retention),
         clock: Arc::clone(&shared.clock),
         progress,
     })

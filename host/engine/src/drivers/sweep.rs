@@ -42,6 +42,9 @@ pub async fn sweep(service: &Service, repair: bool) -> Result<Missing, Failure> 
     let unseen: Vec<&Path> = inventory.objects.iter().filter(|object| !seen.contains(object.as_ref())).collect();
     let behind = service.aggregate.behind().await?;
     let missing = Missing { messages: messages.len(), objects: unseen.len(), tables: behind.tables };
+    if repair {
+        service.keeping.tidy(&service.aggregate, &*service.clock).await;
+    }
     if repair && !missing.is_nothing() {
         tracing::info!(?missing, "sweep found work");
         let queues = &service.queues;

@@ -18,7 +18,7 @@ use object_store::path::Path;
 
 use super::csv;
 use super::delta::{
-    self, Commit, Draft, FileReader, Genesis, MADE_FROM, Outcome, Table, TableError, Tidied, TableState, conform,
+    self, Commit, Draft, FileReader, Genesis, MADE_FROM, Outcome, Table, TableError, TableState, Tidied, conform,
 };
 use crate::seams::clock::Clock;
 use crate::seams::store::{self, Store};

@@ -182,11 +182,19 @@ impl Silver {
         for _ in 0..REDO_AT_MOST {
             done.retain(|_, work| work.still_fits(&base));
             let open: Vec<u32> = incoming.buckets().filter(|bucket| !done.contains_key(bucket)).collect();
-            let redone: Vec<Replacement> = stream::iter(open)
+            let redone: Result<Vec<Replacement>, TableError> = stream::iter(open)
                 .map(|bucket| bucket::replace(&self.table, &base, Arc::clone(&incoming), bucket))
                 .buffer_unordered(AT_ONCE)
                 .try_collect()
-                .await?;
+                .await;
+            let redone = match redone {
+                // Whoever slept for longer than old versions are kept goes on from the newest.
+                Err(TableError::Missing { version, .. }) if self.table.refresh().await?.version > version => {
+                    base = self.table.refresh().await?;
+                    continue;
+                }
+                redone => redone?,
+            };
             done.extend(redone.into_iter().map(|work| (work.bucket, work)));
             let draft = self.draft(done.values());
             if draft.actions.is_empty() {

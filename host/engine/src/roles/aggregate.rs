@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::events::NewVersion;
 use crate::failure::Failure;
+use crate::lake::TableError;
 use crate::lake::gold::{Gold, Partials, Published};
 use crate::lake::keys::fingerprint;
 use crate::lake::silver::{BucketFile, Silver, Snapshot};
@@ -78,8 +79,9 @@ impl Aggregate {
             snapshot.buckets.iter().map(|(bucket, files)| (*bucket, partial_id(table, files))).collect();
         let kept = table.gold.partials(ids.iter().map(|(_, id)| id.as_str())).await?;
         let missing = ids.iter().filter(|(_, id)| !kept.contains_key(id));
-        let folds = missing
-            .map(|(bucket, id)| async { self.fold(table, snapshot, *bucket).await.map(|partial| (id.clone(), partial)) });
+        let folds = missing.map(|(bucket, id)| async {
+            self.fold(table, snapshot, *bucket).await.map(|partial| (id.clone(), partial))
+        });
         let folds = futures::stream::iter(folds.collect::<Vec<_>>()).buffer_unordered(self.concurrency.get());
         let folded: Partials = folds.try_collect::<Partials>().await?;
         let in_order = ids.iter().filter_map(|(_, id)| folded.get(id).or_else(|| kept.get(id)).cloned());
@@ -105,8 +107,14 @@ impl Aggregate {
 
     async fn fold(&self, table: &GoldTable, snapshot: &Snapshot, bucket: u32) -> Result<Bytes, Failure> {
         let columns: Vec<&str> = table.plugin.descriptor().input.iter().map(|field| field.name.as_str()).collect();
-        let rows = self.silver.read(snapshot, bucket, Some(&columns)).await?;
-        Ok(table.plugin.fold(&rows).await?)
+        match self.silver.read(snapshot, bucket, Some(&columns)).await {
+            Ok(rows) => Ok(table.plugin.fold(&rows).await?),
+            // Whoever slept for longer than old versions are kept goes on from the newest, the next time.
+            Err(error @ TableError::Missing { .. }) if self.silver.snapshot().await?.version > snapshot.version => {
+                Err(Failure::Transient(error.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -23,8 +23,8 @@ use super::{Genesis, Table, first_metadata};
 use crate::seams::clock::Clock;
 use crate::seams::store::{self, Created, Store, StoreError};
 
-/// How long a written file may wait for its commit. What no commit names for the shortest retention is deleted as left behind by a dead
-/// writer, and a commit must not name what is about to be deleted.
+/// How long a written file may wait for an attempt to commit it. What no commit names for longer is deleted as left behind by a dead writer:
+/// see `tidy`.
 pub(super) const COMMIT_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// How often a draft is carried over other writers' commits before the writer gives up.
 const REBASE_AT_MOST: u32 = 100;

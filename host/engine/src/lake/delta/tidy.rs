@@ -2,9 +2,10 @@
 //!
 //! Does not decide how long that is, and deletes nothing when it is not sure what the log says.
 //!
-//! Safe beside other writers, by the order of its looks: what is in the store first, the newest version afterwards. A file that a commit names
-//! by then stays. A file that a later commit will name is younger than the retention, since no writer commits a file that is older than
-//! [`super::commit`] allows.
+//! Safe beside other writers, however long they sleep and whatever their clocks say. It looks at what is in the store first and at the newest
+//! version afterwards, so a file that was named by then stays. And it takes an unnamed file only if the log has a commit, the fence, that was
+//! written [`FENCE`] after it: a writer looks at its file's age before each attempt to commit it, so its last attempt was aimed at a version
+//! before the fence, and that version is taken.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -20,8 +21,8 @@ use super::state::TableState;
 use super::{COMMIT_WITHIN, Table};
 use crate::seams::store::StoreError;
 
-/// The shortest retention: with it, a file that waits for its commit is never taken for one left behind.
-const SHORTEST: Duration = COMMIT_WITHIN.saturating_mul(2);
+/// How much younger than an unnamed file the log's last commit must be.
+const FENCE: Duration = COMMIT_WITHIN.saturating_mul(2);
 /// How many commits are read at once.
 const AT_ONCE: usize = 16;
 
@@ -66,10 +67,11 @@ impl Table {
     ///
     /// Interrupted or failing, it has deleted less. Several at once delete the same things.
     pub(crate) async fn tidy(&self, retention: Duration) -> Result<Tidied, TableError> {
-        let span = TimeDelta::from_std(retention.max(SHORTEST)).unwrap_or(TimeDelta::MAX);
+        let span = TimeDelta::from_std(retention.max(FENCE)).unwrap_or(TimeDelta::MAX);
         // Of a retention that reaches back before time, everything is kept.
         let Some(cutoff) = self.clock().now().checked_sub_signed(span) else { return Ok(Tidied::default()) };
-        let (listing, old_files) = self.look(cutoff).await?;
+        let (listing, mut old_files) = self.look(cutoff).await?;
+        old_files.retain(|file| listing.fences(file));
         let newest = self.refresh().await?;
         let oldest_kept = listing.oldest_kept(cutoff).unwrap_or(newest.version).min(newest.version);
         let named = self.named_since(oldest_kept, &newest).await?;
@@ -169,6 +171,12 @@ fn is_data(path: &Path) -> bool {
 }
 
 impl Listing {
+    /// Whether no writer can still commit the file.
+    fn fences(&self, file: &ObjectMeta) -> bool {
+        let last = self.commits.last_key_value().map(|(_, written)| *written);
+        last.is_some_and(|last| (last - file.last_modified).to_std().is_ok_and(|span| span >= FENCE))
+    }
+
     /// The version that was the newest one at `cutoff`: it and what came after is within the retention. The first one that there is if all are
     /// younger, none if the log is empty.
     fn oldest_kept(&self, cutoff: DateTime<Utc>) -> Option<u64> {
