@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, completions, explain, init, plugin, quarantine, replay, run, status, verify};
+use crate::commands::{check, completions, explain, forget, init, plugin, quarantine, replay, run, status, verify};
 use crate::logging::LogFormat;
 use crate::output::ColorChoice;
 use crate::{env_vars, exit};
@@ -70,6 +70,7 @@ pub(crate) enum Command {
     Replay(replay::Args),
     Explain(explain::Args),
     Verify(verify::Args),
+    Forget(forget::Args),
     Completions(completions::Args),
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use engine::drivers::consumer::StageQueue;
+use engine::drivers::keeping::Keeping;
 use engine::drivers::service::{Queues, Service};
 use engine::lake::Lake;
 use engine::lake::generations::Generations;
@@ -108,6 +109,7 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
         clean: Arc::new(roles.clean),
         aggregate: Arc::new(roles.aggregate),
         queues,
+        keeping: Keeping::new(plan.lake.retention),
         clock: Arc::clone(&shared.clock),
         progress,
     })
@@ -221,15 +223,27 @@ fn source(plan: &Plan, file: &PipelineFile, shared: &Shared) -> anyhow::Result<S
     }
 }
 
+/// Writes the embedded queue's file anew, so that nothing is left in it of messages that are gone.
+pub(crate) async fn scrub_queue(file: &PipelineFile, shared: &Shared) -> anyhow::Result<()> {
+    if file.plan.queue.url.is_none() {
+        queue_file(&file.plan, &file.folder, shared).await?.scrub().await?;
+    }
+    Ok(())
+}
+
+async fn queue_file(plan: &Plan, folder: &Path, shared: &Shared) -> anyhow::Result<SqliteQueues> {
+    let path = folder.join(".sluicebox").join(&plan.name).join("queue.sqlite");
+    SqliteQueues::open(&path, Arc::clone(&shared.clock))
+        .await
+        .with_context(|| format!("cannot open `{}`", path.display()))
+}
+
 /// The embedded queues, one file a pipeline.
 async fn queues(plan: &Plan, folder: &Path, shared: &Shared) -> anyhow::Result<Queues> {
     if let Some(url) = &plan.queue.url {
         return Err(elsewhere(url.as_str()));
     }
-    let path = folder.join(".sluicebox").join(&plan.name).join("queue.sqlite");
-    let file = SqliteQueues::open(&path, Arc::clone(&shared.clock))
-        .await
-        .with_context(|| format!("cannot open `{}`", path.display()))?;
+    let file = queue_file(plan, folder, shared).await?;
     let stage = |name| stage_queue(&file, name, &plan.queue);
     Ok(Queues { enrich: stage("enrich"), clean: stage("clean"), aggregate: stage("aggregate") })
 }

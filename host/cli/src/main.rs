@@ -25,7 +25,7 @@ mod top;
 mod watch;
 
 use args::Command;
-use commands::{check, completions, explain, init, plugin, quarantine, replay, run, status, verify};
+use commands::{check, completions, explain, forget, init, plugin, quarantine, replay, run, status, verify};
 use context::Context;
 use exit::ExitCode;
 
@@ -52,6 +52,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::Replay(args) => replay::execute(args, context).await,
         Command::Explain(args) => explain::execute(args, context).await,
         Command::Verify(args) => verify::execute(args, context).await,
+        Command::Forget(args) => forget::execute(args, context).await,
         Command::Completions(args) => completions::execute(args, context).await,
     }
 }

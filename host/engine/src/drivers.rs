@@ -3,6 +3,7 @@
 //! Does not know what a role does with its work.
 
 pub mod consumer;
+pub mod keeping;
 pub mod schedule;
 pub mod service;
 pub mod sweep;

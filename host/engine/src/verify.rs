@@ -18,6 +18,7 @@ mod closure;
 mod documents;
 mod drain;
 mod egress;
+mod history;
 mod records;
 mod rows;
 mod secrecy;
@@ -173,6 +174,7 @@ pub async fn verify(service: &Service, workshop: Workshop, steps: &Steps) -> Res
     checker.rows().await?;
     checker.silver_files().await?;
     checker.gold().await?;
+    checker.history().await?;
     checker.egress().await?;
     checker.secrecy().await?;
     checker.drain().await?;

@@ -13,4 +13,4 @@ pub use clock::SystemClock;
 pub use http::{HttpOptions, Proxies, ReqwestHttp};
 pub use queue::{QueueOptions, SqliteQueue, SqliteQueues};
 pub use secrets::LocalSecrets;
-pub use store::DirStore;
+pub use store::{DirStore, Durability};

@@ -51,6 +51,7 @@ impl Default for QueueOptions {
 /// One file of queues.
 #[derive(Clone, Debug)]
 pub struct SqliteQueues {
+    path: PathBuf,
     writer: Writer,
     clock: Arc<dyn Clock>,
     /// Rung when a message of the queue of that name becomes ready.
@@ -63,8 +64,9 @@ impl SqliteQueues {
     /// # Errors
     /// `QueueError::Backend` when the file cannot be opened, is no queue file, or was written by a newer version.
     pub async fn open(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
-        let writer = Writer::open(path.into()).await?;
-        Ok(SqliteQueues { writer, clock, bells: Arc::default() })
+        let path = path.into();
+        let writer = Writer::open(path.clone()).await?;
+        Ok(SqliteQueues { path, writer, clock, bells: Arc::default() })
     }
 
     /// The queue of that name; it need not be made first.
@@ -80,6 +82,17 @@ impl SqliteQueues {
             bell,
             dead_bell,
         }
+    }
+
+    /// Writes the file anew without the remains of messages that are gone, which it otherwise keeps until their space is used again.
+    ///
+    /// # Errors
+    /// `QueueError::Backend` when the file is in use for longer than a transaction may take.
+    pub async fn scrub(&self) -> Result<(), QueueError> {
+        let path = self.path.clone();
+        let scrubbed = tokio::task::spawn_blocking(move || writer::scrub(&path)).await;
+        let failed = |error: &dyn std::fmt::Display| QueueError::Backend(format!("cannot scrub the queue: {error}"));
+        scrubbed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
     }
 
     fn bell(&self, name: &str) -> Arc<Notify> {

@@ -25,6 +25,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
 };
 
+pub use self::files::Durability;
 use self::files::Folder;
 use self::upload::FileUpload;
 
@@ -38,7 +39,8 @@ const DELETES_AT_ONCE: usize = 10;
 /// * A symbolic link below the folder is no object: it is never listed, and a path through one is `PermissionDenied`. (The folder
 ///   itself may be reached through links.) The check is made before each call; it does not defend against somebody who plants
 ///   links while the call runs, since whoever can do that can write the objects as well.
-/// * Unfinished files are named `NAME#DIGITS`; they are never listed, and no object can have such a name.
+/// * Unfinished files are named `NAME#DIGITS`; they are never listed, and no object can have such a name. A listing that comes upon one
+///   that was last written to a day ago removes it: a killed writer has left it.
 #[derive(Debug)]
 pub struct DirStore {
     reads: LocalFileSystem,
@@ -51,7 +53,16 @@ impl DirStore {
     /// # Errors
     /// When the folder cannot be made or is no folder.
     pub fn open(path: impl Into<PathBuf>) -> Result<Arc<dyn ObjectStore>> {
-        let folder = Folder::open(&path.into())?;
+        DirStore::open_with(path, Durability::Synced)
+    }
+
+    /// Opens the store at `path` with another promise than to survive a loss of power.
+    ///
+    /// # Errors
+    /// As [`DirStore::open`].
+    pub fn open_with(path: impl Into<PathBuf>, durability: Durability) -> Result<Arc<dyn ObjectStore>> {
+        let folder = Folder::open(&path.into(), durability)?;
+        folder.remove_abandoned();
         let reads = LocalFileSystem::new_with_prefix(folder.path())?;
         Ok(Arc::new(DirStore { reads, folder: Arc::new(folder) }))
     }
@@ -84,7 +95,7 @@ impl std::fmt::Display for DirStore {
 
 /// Makes a folder, if it is not there, so that it survives a loss of power.
 pub(crate) fn make_folder(path: &std::path::Path) -> Result<()> {
-    Folder::open(path).map(drop)
+    Folder::open(path, Durability::Synced).map(drop)
 }
 
 /// Runs file-system work off the reactor.
@@ -174,7 +185,12 @@ impl ObjectStore for DirStore {
 
     /// In the order of the paths.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        listing::all(Arc::clone(&self.folder), prefix.cloned())
+        listing::all(Arc::clone(&self.folder), prefix.cloned(), None)
+    }
+
+    /// In the order of the paths. What comes before the offset costs its name, and no look at the file.
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        listing::all(Arc::clone(&self.folder), prefix.cloned(), Some(offset.clone()))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -190,7 +206,8 @@ impl ObjectStore for DirStore {
         // The source is a finished object, so its bytes are synced already; only the new name is not.
         let copied = self.reads.copy_opts(from, to, options).await;
         if matches!(copied, Ok(()) | Err(Error::AlreadyExists { .. })) {
-            blocking(move || files::sync_parent(&target)).await?;
+            let folder = Arc::clone(&self.folder);
+            blocking(move || folder.sync_parent(&target)).await?;
         }
         copied
     }
@@ -206,9 +223,10 @@ impl ObjectStore for DirStore {
         let (folder, file) = (Arc::clone(&self.folder), target.clone());
         blocking(move || folder.make_parent(&file)).await?;
         self.reads.rename_opts(from, to, options).await?;
+        let folder = Arc::clone(&self.folder);
         blocking(move || {
-            files::sync_parent(&target)?;
-            files::sync_parent(&source)
+            folder.sync_parent(&target)?;
+            folder.sync_parent(&source)
         })
         .await
     }

@@ -164,3 +164,27 @@ async fn a_killed_process_loses_nothing_that_it_was_told() {
         assert!(depth.in_flight <= 1, "{depth:?}");
     }
 }
+
+#[tokio::test]
+async fn nothing_is_left_of_messages_that_are_gone_after_a_scrub() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.sqlite");
+    let queues = SqliteQueues::open(&path, Arc::new(SystemClock)).await.unwrap();
+    let queue = queues.queue("a", QueueOptions::default());
+    for word in ["remembered", "forgotten"] {
+        queue.send(vec![Bytes::from(word.repeat(200))]).await.unwrap();
+    }
+    for delivery in queue.receive(2, Duration::ZERO).await.unwrap() {
+        if delivery.body.starts_with(b"forgotten") {
+            queue.ack(&delivery.receipt).await.unwrap();
+        }
+    }
+    let holds = |word: &str| {
+        let files =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        files.into_iter().any(|bytes| String::from_utf8_lossy(&bytes).contains(word))
+    };
+    assert!(holds("forgotten"), "an acknowledged message's bytes stay in the file");
+    queues.scrub().await.unwrap();
+    assert!(!holds("forgotten") && holds("remembered"));
+}

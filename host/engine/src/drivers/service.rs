@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::{Consumer, StageQueue};
+use super::keeping::Keeping;
 use super::schedule;
 use super::sweep::{Missing, is_empty, sweep};
 use super::work::{AggregateQueue, CleanQueue, EnrichQueue};
@@ -101,6 +102,8 @@ pub struct Service {
     pub aggregate: Arc<Aggregate>,
     /// The queues between them.
     pub queues: Queues,
+    /// The tables' old versions.
+    pub keeping: Keeping,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Counters.

@@ -57,6 +57,9 @@ pub async fn sweep(service: &Service, repair: bool) -> Result<Missing, Failure> 
     let notes = retracted::notes(lake).await?;
     let missing =
         Missing { messages: messages.len(), objects: unseen.len(), tables: behind.tables, retracted: notes.len() };
+    if repair {
+        service.keeping.tidy(&service.aggregate, &*service.clock).await;
+    }
     if repair && !missing.is_nothing() {
         tracing::info!(?missing, "sweep found work");
         let queues = &service.queues;

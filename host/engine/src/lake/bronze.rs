@@ -191,15 +191,21 @@ pub async fn keep_snapshot(
     messages: Vec<Message>,
 ) -> Result<Vec<Message>, LakeError> {
     let path = snapshot_path(tick, config);
-    let mut body = Vec::new();
-    for message in &messages {
-        body.extend(serde_json::to_vec(message).map_err(|error| LakeError::corrupt(&path, error))?);
-        body.push(b'\n');
-    }
-    match create(&*lake.bronze, &path, body.into()).await? {
+    match create(&*lake.bronze, &path, snapshot_body(&messages)).await? {
         Created::New => Ok(messages),
         Created::Existing(bytes) => parse_snapshot(&path, &bytes),
     }
+}
+
+/// The text of a snapshot: a message a line.
+#[must_use]
+pub fn snapshot_body(messages: &[Message]) -> Bytes {
+    let mut body = Vec::new();
+    for message in messages {
+        body.extend(serde_json::to_vec(message).unwrap_or_default());
+        body.push(b'\n');
+    }
+    body.into()
 }
 
 /// The snapshot of that tick and configuration, if it was fired before.

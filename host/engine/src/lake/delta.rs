@@ -1,9 +1,10 @@
 //! A Delta Lake table on any object store: opening, following and changing its log.
 //!
-//! Does not know what the rows mean: `silver` and `gold` do. Does not plan queries, vacuum or compact: other engines may, and nothing here
-//! minds if they do.
+//! Does not know what the rows mean: `silver` and `gold` do. Does not plan queries or compact: other engines may, and nothing here minds if
+//! they do.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
@@ -20,14 +21,21 @@ use crate::seams::store::{self, Path, Store, StoreError};
 mod commit;
 mod error;
 mod files;
+mod history;
+mod log;
+mod purge;
 mod schema;
 mod state;
+mod tidy;
 
+use commit::COMMIT_WITHIN;
 pub(crate) use commit::{Draft, Outcome};
 pub use error::{ColumnChange, TableError};
-pub(crate) use files::{FileReader, Written, damaged, digest, encode, text_of, write};
+pub(crate) use files::{FileReader, Written, damaged, digest, encode, text_of};
+pub use history::Commit;
 pub(crate) use schema::{conform, evolve, metadata_with_schema, normalise};
 pub(crate) use state::{DataFile, TableState};
+pub use tidy::Tidied;
 
 /// After how many newer commits the log is read from its last checkpoint instead of commit by commit.
 const FOLLOW_AT_MOST: u32 = 64;
@@ -56,6 +64,12 @@ pub(crate) struct Table {
     log: LogStoreRef,
     clock: Arc<dyn Clock>,
     newest: Mutex<Arc<TableState>>,
+    /// When the log was last followed to its end, in milliseconds since 1970.
+    followed: AtomicI64,
+    /// The last version that is known to be summed up in a checkpoint.
+    summed_up: AtomicU64,
+    /// Which files the latest commits took out of the table.
+    removals: tokio::sync::Mutex<tidy::Removals>,
 }
 
 impl std::fmt::Debug for Table {
@@ -76,12 +90,18 @@ impl Table {
         let store: Store =
             if folder.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, folder.clone())) };
         let log = log_of(&store)?;
-        let there = log.is_delta_table_location().await.map_err(|error| TableError::log(name, error))?;
+        // The hint is one small object, however long the log is; only a young table has none and must be listed.
+        let hint = log::hint(name, &store).await?;
+        let there =
+            hint.is_some() || log.is_delta_table_location().await.map_err(|error| TableError::log(name, error))?;
         if !there {
             commit::create(name, &store, clock.as_ref(), genesis).await?;
         }
-        let newest = Mutex::new(Arc::new(load(name, &log).await?));
-        Ok(Table { name: name.to_owned(), store, log, clock, newest })
+        let followed = AtomicI64::new(clock.now().timestamp_millis());
+        let newest = Mutex::new(Arc::new(load(name, &log, None).await?));
+        let summed_up = AtomicU64::new(hint.unwrap_or_default());
+        let (name, removals) = (name.to_owned(), tokio::sync::Mutex::default());
+        Ok(Table { name, store, log, clock, newest, followed, summed_up, removals })
     }
 
     /// The table's name in errors.
@@ -102,10 +122,12 @@ impl Table {
 
     /// `known`, and every commit after it.
     async fn follow(&self, known: Arc<TableState>) -> Result<Arc<TableState>, TableError> {
+        let begun = self.now();
         let mut state = known;
         let mut steps = 0;
         while let Some(entry) = self.read_entry(state.version + 1).await? {
-            state = Arc::new(state.after(&self.name, &entry)?);
+            // Copies the list of files at the first step only: from then on nobody else has this state.
+            Arc::make_mut(&mut state).advance(&self.name, &entry)?;
             steps += 1;
             if steps == FOLLOW_AT_MOST {
                 return self.reload().await;
@@ -115,11 +137,15 @@ impl Table {
         if steps == 0 && !self.has_entry(state.version).await? {
             return self.reload().await;
         }
+        self.followed.store(begun, Ordering::Relaxed);
         Ok(self.remember(state))
     }
 
     async fn reload(&self) -> Result<Arc<TableState>, TableError> {
-        Ok(self.remember(Arc::new(load(&self.name, &self.log).await?)))
+        let begun = self.now();
+        let state = self.remember(Arc::new(load(&self.name, &self.log, None).await?));
+        self.followed.store(begun, Ordering::Relaxed);
+        Ok(state)
     }
 
     /// Keeps the newer of `state` and the one kept, and returns `state`.
@@ -146,14 +172,14 @@ impl Table {
     }
 }
 
-/// The table's state from its last checkpoint and the commits after it.
+/// The table's state at `version`, or else its newest, from the last checkpoint before it and the commits after that.
 ///
 /// A listing of a directory that others write to at the same time may show a commit and not the one before, and a log clean-up may take
 /// a checkpoint between its mention and its use. Both pass, so a log is only called unreadable when it stays so.
-async fn load(name: &str, log: &LogStoreRef) -> Result<TableState, TableError> {
+async fn load(name: &str, log: &LogStoreRef, version: Option<u64>) -> Result<TableState, TableError> {
     let mut tries = 0;
     loop {
-        match load_once(name, log).await {
+        match load_once(name, log, version).await {
             Err(TableError::Log { .. }) if tries < LOAD_AGAIN_AT_MOST => tries += 1,
             outcome => return outcome,
         }
@@ -161,10 +187,13 @@ async fn load(name: &str, log: &LogStoreRef) -> Result<TableState, TableError> {
     }
 }
 
-async fn load_once(name: &str, log: &LogStoreRef) -> Result<TableState, TableError> {
+async fn load_once(name: &str, log: &LogStoreRef, version: Option<u64>) -> Result<TableState, TableError> {
     let fail = |error: DeltaTableError| TableError::log(name, error);
     let mut table = DeltaTable::new(Arc::clone(log));
-    table.load().await.map_err(fail)?;
+    match version {
+        Some(version) => table.load_version(version).await.map_err(fail)?,
+        None => table.load().await.map_err(fail)?,
+    }
     let snapshot = table.snapshot().map_err(fail)?;
     let made_from = snapshot.transaction_version(log.as_ref(), MADE_FROM).await.map_err(fail)?;
     supported(name, snapshot.protocol())?;
@@ -181,7 +210,7 @@ async fn load_once(name: &str, log: &LogStoreRef) -> Result<TableState, TableErr
             size: u64::try_from(view.size()).unwrap_or_default(),
             rows: view.num_records().and_then(|rows| u64::try_from(rows).ok()),
         };
-        state.files.insert(file.path.to_string(), file);
+        state.files.insert(file.path.clone(), Arc::new(file));
     }
     Ok(state)
 }

@@ -3,10 +3,11 @@
 //! Does not compute anything: tables and partial results come in ready. Does not know an aggregate but by its name.
 //!
 //! Below the layer's root: `NAME/` the table, `NAME.parquet` and `NAME.csv` its current content for tools that want one file,
-//! `_partials/NAME/ID` the partial results.
+//! `_partials/NAME/` the partial results.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -17,10 +18,15 @@ use object_store::path::Path;
 
 use super::csv;
 use super::delta::{
-    self, Draft, FileReader, GENERATION, Genesis, MADE_FROM, Outcome, Table, TableError, TableState, conform,
+    self, Commit, Draft, FileReader, GENERATION, Genesis, MADE_FROM, Outcome, Table, TableError, TableState, Tidied,
+    conform,
 };
 use crate::seams::clock::Clock;
 use crate::seams::store::{self, Store};
+
+mod partials;
+
+pub use partials::Partials;
 
 /// How often a table that others have changed meanwhile is looked at again before the writer gives up.
 const REDO_AT_MOST: u32 = 50;
@@ -48,6 +54,7 @@ pub struct Gold {
     name: String,
     /// The aggregate's columns, normalised.
     columns: SchemaRef,
+    kept: partials::Shared,
 }
 
 impl Gold {
@@ -58,7 +65,7 @@ impl Gold {
         let genesis =
             Genesis { schema: Arc::clone(&columns), partitioned_by: Vec::new(), configuration: HashMap::new() };
         let table = Arc::new(Table::open(name, Arc::clone(&store), &Path::from(name), clock, &genesis).await?);
-        Ok(Gold { table, layer: store, name: name.to_owned(), columns })
+        Ok(Gold { table, layer: store, name: name.to_owned(), columns, kept: partials::Shared::default() })
     }
 
     /// The Silver version that the current content holds for, if anything was published.
@@ -144,19 +151,20 @@ impl Gold {
         Err(TableError::Conflict { table: self.name.clone(), attempts: REDO_AT_MOST })
     }
 
-    /// A partial result, if it is kept.
-    pub async fn partial(&self, id: &str) -> Result<Option<Bytes>, TableError> {
-        let path = self.partial_path(id);
-        store::read_if_there(self.layer.as_ref(), &path).await.map_err(|error| TableError::store(&self.name, error))
+    /// The commits that are still in the log, oldest first.
+    pub async fn history(&self) -> Result<Vec<Commit>, TableError> {
+        self.table.history().await
     }
 
-    /// Keeps a partial result. `id` must name its content: what it was folded from, by which plugin and configuration.
-    pub async fn put_partial(&self, id: &str, partial: Bytes) -> Result<(), TableError> {
-        self.put(&self.partial_path(id), partial).await
+    /// Deletes what only versions older than `retention` need.
+    pub async fn tidy(&self, retention: Duration) -> Result<Tidied, TableError> {
+        self.table.tidy(retention).await
     }
 
-    fn partial_path(&self, id: &str) -> Path {
-        Path::from_iter(["_partials", &self.name, id])
+    /// Deletes every file that only versions before the newest name, the log's entries before it, and all partial results.
+    pub async fn drop_past(&self) -> Result<Tidied, TableError> {
+        self.drop_partials().await?;
+        self.table.drop_past().await
     }
 
     /// How many files the table and its exports have, and which of them are not what they should be, with the reason.
@@ -220,7 +228,7 @@ impl Gold {
             }
             actions.extend(base.files.values().map(|file| Action::Remove(file.remove(now))));
             if next.rows > 0 {
-                actions.push(Action::Add(self.add(next, written, now).await?));
+                actions.push(Action::Add(self.add(next, written).await?));
             }
         }
         let txn = |id: &str, version| Action::Txn(Transaction::new_with_last_update(id, version, Some(now)));
@@ -236,19 +244,19 @@ impl Gold {
     }
 
     /// The new content's file, written the first time that it is asked for.
-    async fn add(&self, next: &Next, written: &mut Option<delta::Written>, now: i64) -> Result<Add, TableError> {
+    async fn add(&self, next: &Next, written: &mut Option<delta::Written>) -> Result<Add, TableError> {
         let file = match written {
             Some(file) => file.clone(),
             None => {
                 let bytes = next.bytes.clone();
-                delta::write(&self.name, self.table.store(), &Path::default(), bytes, next.rows).await?
+                self.table.write(&Path::default(), bytes, next.rows).await?
             }
         };
         *written = Some(file.clone());
         Ok(Add {
             path: file.path.to_string(),
             size: i64::try_from(file.size).unwrap_or(i64::MAX),
-            modification_time: now,
+            modification_time: file.since,
             data_change: true,
             stats: Some(serde_json::json!({ "numRecords": file.rows }).to_string()),
             ..Add::default()

@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Tick {
 /// What makes a record the same record tomorrow: the values of its key columns, joined by `/`.
 ///
 /// The text form is unique: in a value, `%`, `/` and control characters are percent-encoded; a null is empty and an empty text is `%-`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(String);
 
@@ -106,6 +106,12 @@ impl Key {
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         Key(text.to_owned())
+    }
+
+    /// What stands in the place of the key of an erased record. No record has it: its first character is escaped in a key.
+    #[must_use]
+    pub fn forgotten() -> Self {
+        Key("%forgotten".to_owned())
     }
 
     /// The text form.

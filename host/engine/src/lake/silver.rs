@@ -27,11 +27,14 @@ use crate::seams::store::Store;
 
 mod bucket;
 mod columns;
+mod erase;
+mod history;
 mod merge;
 
 use bucket::Replacement;
 pub use columns::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE, bucket_of};
 use columns::{bucket_in, plugin_fields, row_schema, with_metadata_columns};
+pub use erase::FORGOTTEN;
 use merge::Incoming;
 
 /// Where the table's configuration keeps its number of buckets.
@@ -121,6 +124,25 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    fn of(table: &str, state: Arc<TableState>) -> Result<Self, TableError> {
+        let mut buckets: BTreeMap<u32, Vec<BucketFile>> = BTreeMap::new();
+        let mut rows = 0;
+        for file in state.files.values() {
+            let missing = |what: &str| TableError::corrupt(table, format!("file `{}` has no {what}", file.path));
+            let bucket = bucket_in(file).ok_or_else(|| missing("`_bucket`"))?;
+            let file_rows = file.rows.ok_or_else(|| missing("number of rows in its statistics"))?;
+            rows += file_rows;
+            buckets.entry(bucket).or_default().push(BucketFile {
+                path: file.path.to_string(),
+                content: file.content_id().to_owned(),
+                size: file.size,
+                rows: file_rows,
+            });
+        }
+        let generation = state.generation.and_then(|number| u32::try_from(number).ok());
+        Ok(Snapshot { version: state.version_i64(), buckets, rows, generation, state })
+    }
+
     /// The columns that [`Silver::read`] gives: the plugin's, then `_key`, `_ord`, `_seq`, `_source` and `_plugin`.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
@@ -178,11 +200,19 @@ impl Silver {
             self.up_to_date(&base, versions.generation)?;
             done.retain(|_, work| work.still_fits(&base));
             let open: Vec<u32> = incoming.buckets().filter(|bucket| !done.contains_key(bucket)).collect();
-            let redone: Vec<Replacement> = stream::iter(open)
+            let redone: Result<Vec<Replacement>, TableError> = stream::iter(open)
                 .map(|bucket| bucket::replace(&self.table, &base, Arc::clone(&incoming), bucket))
                 .buffer_unordered(AT_ONCE)
                 .try_collect()
-                .await?;
+                .await;
+            let redone = match redone {
+                // Whoever slept for longer than old versions are kept goes on from the newest.
+                Err(TableError::Missing { version, .. }) if self.table.refresh().await?.version > version => {
+                    base = self.table.refresh().await?;
+                    continue;
+                }
+                redone => redone?,
+            };
             done.extend(redone.into_iter().map(|work| (work.bucket, work)));
             let mut draft = self.draft(done.values());
             if draft.actions.is_empty() {
@@ -208,24 +238,7 @@ impl Silver {
 
     /// The newest version.
     pub async fn snapshot(&self) -> Result<Snapshot, TableError> {
-        let state = self.table.refresh().await?;
-        let mut buckets: BTreeMap<u32, Vec<BucketFile>> = BTreeMap::new();
-        let mut rows = 0;
-        for file in state.files.values() {
-            let missing =
-                |what: &str| TableError::corrupt(self.table.name(), format!("file `{}` has no {what}", file.path));
-            let bucket = bucket_in(file).ok_or_else(|| missing("`_bucket`"))?;
-            let file_rows = file.rows.ok_or_else(|| missing("number of rows in its statistics"))?;
-            rows += file_rows;
-            buckets.entry(bucket).or_default().push(BucketFile {
-                path: file.path.to_string(),
-                content: file.content_id().to_owned(),
-                size: file.size,
-                rows: file_rows,
-            });
-        }
-        let generation = state.generation.and_then(|number| u32::try_from(number).ok());
-        Ok(Snapshot { version: state.version_i64(), buckets, rows, generation, state })
+        Snapshot::of(self.table.name(), self.table.refresh().await?)
     }
 
     /// The rows of one bucket, ordered by key unless another engine has rewritten the bucket; `columns` by name in the order given, all of
@@ -315,7 +328,7 @@ impl Silver {
             touched.push(work.bucket);
             retracted += work.counts.retracted;
             actions.extend(work.replaces.iter().map(|old| Action::Remove(old.remove(now))));
-            actions.extend(bucket::add(work, now).map(Action::Add));
+            actions.extend(bucket::add(work).map(Action::Add));
         }
         let parameters =
             HashMap::from([("buckets".to_owned(), touched.into()), (RETRACTED.to_owned(), retracted.into())]);

@@ -222,6 +222,9 @@ pub struct LakePlaces {
     pub gold: Location,
     /// Into how many buckets Silver is divided. Fixed when the table is made.
     pub buckets: NonZeroU32,
+    /// For how long old versions of the tables are kept.
+    #[serde(serialize_with = "as_millis")]
+    pub retention: Duration,
 }
 
 /// What one plugin call may use.

@@ -22,7 +22,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("enrich", &["plugin", "sha256", "config", "limits", "concurrency"]),
     ("clean", &["plugin", "sha256", "config", "limits", "concurrency"]),
     ("aggregate", &["name", "plugin", "sha256", "config", "limits", "concurrency"]),
-    ("lake", &["bronze", "silver", "gold", "buckets"]),
+    ("lake", &["bronze", "silver", "gold", "buckets", "retention"]),
     ("limits", &["memory", "deadline", "output", "log", "stack"]),
 ];
 

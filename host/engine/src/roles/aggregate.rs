@@ -11,12 +11,12 @@ use tokio::sync::OnceCell;
 
 use super::events::NewVersion;
 use crate::failure::Failure;
-use crate::lake::Lake;
 use crate::lake::bronze::PluginStamp;
 use crate::lake::generations::{Generation, Generations};
-use crate::lake::gold::{Gold, Published};
+use crate::lake::gold::{Gold, Partials, Published};
 use crate::lake::keys::fingerprint;
-use crate::lake::silver::{Silver, Snapshot};
+use crate::lake::silver::{BucketFile, Silver, Snapshot};
+use crate::lake::{Lake, TableError};
 use crate::progress::Progress;
 use crate::seams::plugin::Aggregator;
 
@@ -105,9 +105,18 @@ impl Aggregate {
 
     /// Equal content is not committed again, so doing this for a version that is there already costs no more than finding that out.
     async fn table(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<(), Failure> {
-        let folds: Vec<_> = snapshot.buckets.keys().map(|bucket| self.partial(table, snapshot, *bucket)).collect();
-        let partials: Vec<Bytes> = futures::stream::iter(folds).buffered(self.concurrency.get()).try_collect().await?;
-        let rows = table.plugin.finish(&partials).await?;
+        let ids: Vec<(u32, String)> =
+            snapshot.buckets.iter().map(|(bucket, files)| (*bucket, partial_id(table, files))).collect();
+        let kept = table.gold.partials(ids.iter().map(|(_, id)| id.as_str())).await?;
+        let missing = ids.iter().filter(|(_, id)| !kept.contains_key(id));
+        let folds = missing.map(|(bucket, id)| async {
+            self.fold(table, snapshot, *bucket).await.map(|partial| (id.clone(), partial))
+        });
+        let folds = futures::stream::iter(folds.collect::<Vec<_>>()).buffer_unordered(self.concurrency.get());
+        let folded: Partials = folds.try_collect::<Partials>().await?;
+        let in_order = ids.iter().filter_map(|(_, id)| folded.get(id).or_else(|| kept.get(id)).cloned());
+        let in_order: Vec<Bytes> = in_order.collect();
+        let rows = table.plugin.finish(&in_order).await?;
         let generation = table.generation(&self.lake).await?.number;
         let published = table.gold.publish(&rows, snapshot.version, generation).await?;
         if matches!(published, Published::Committed { .. }) {
@@ -117,30 +126,31 @@ impl Aggregate {
             table = table.name,
             rows = rows.num_rows(),
             silver_version = snapshot.version,
+            folded = folded.len(),
             ?published,
             "aggregated"
         );
-        Ok(table.gold.export().await?)
+        table.gold.export().await?;
+        let partials = ids.into_iter().map(|(_, id)| id).zip(in_order).collect();
+        table.gold.keep_partials(snapshot.version, partials, folded.len()).await;
+        Ok(())
     }
 
-    /// The partial result of one bucket: kept under the hash of all that it depends on.
-    async fn partial(&self, table: &GoldTable, snapshot: &Snapshot, bucket: u32) -> Result<Bytes, Failure> {
-        let files = snapshot
-            .buckets
-            .get(&bucket)
-            .map(|files| files.iter().map(|file| file.content.as_str()).collect::<Vec<_>>().join("\n"));
-        let id = fingerprint(&[
-            table.plugin.digest().as_str().as_bytes(),
-            table.config.as_bytes(),
-            files.unwrap_or_default().as_bytes(),
-        ]);
-        if let Some(partial) = table.gold.partial(&id).await? {
-            return Ok(partial);
-        }
+    async fn fold(&self, table: &GoldTable, snapshot: &Snapshot, bucket: u32) -> Result<Bytes, Failure> {
         let columns: Vec<&str> = table.plugin.descriptor().input.iter().map(|field| field.name.as_str()).collect();
-        let rows = self.silver.read(snapshot, bucket, Some(&columns)).await?;
-        let partial = table.plugin.fold(&rows).await?;
-        table.gold.put_partial(&id, partial.clone()).await?;
-        Ok(partial)
+        match self.silver.read(snapshot, bucket, Some(&columns)).await {
+            Ok(rows) => Ok(table.plugin.fold(&rows).await?),
+            // Whoever slept for longer than old versions are kept goes on from the newest, the next time.
+            Err(error @ TableError::Missing { .. }) if self.silver.snapshot().await?.version > snapshot.version => {
+                Err(Failure::Transient(error.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
+}
+
+/// Names all that the partial result of a bucket depends on.
+fn partial_id(table: &GoldTable, files: &[BucketFile]) -> String {
+    let files = files.iter().map(|file| file.content.as_str()).collect::<Vec<_>>().join("\n");
+    fingerprint(&[table.plugin.digest().as_str().as_bytes(), table.config.as_bytes(), files.as_bytes()])
 }

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use bytes::Bytes;
 use engine::lake::gold::{Gold, Published};
 use engine::seams::plugin::{ColumnType, Descriptor, ScalarType};
 use engine::seams::store::{Store, read};
@@ -17,7 +16,7 @@ use testkit::rows::{batch, descriptor, output};
 
 use super::support::{Stalling, clock, files_written, lines, memory, parts};
 
-fn sums() -> Descriptor {
+pub(crate) fn sums() -> Descriptor {
     let mut sums = descriptor("aggregate-sums", "1.0.0");
     sums.output = vec![
         output("group", ColumnType::Scalar(ScalarType::Utf8)),
@@ -26,11 +25,11 @@ fn sums() -> Descriptor {
     sums
 }
 
-fn rows(total: i64) -> RecordBatch {
+pub(crate) fn rows(total: i64) -> RecordBatch {
     batch(&sums(), &[json!({ "group": "a", "total": total }), json!({ "group": "b, \"c\"", "total": null })])
 }
 
-async fn open(store: &Store) -> Gold {
+pub(crate) async fn open(store: &Store) -> Gold {
     Gold::open(Arc::clone(store), clock(), "sums", sums().output_schema()).await.unwrap()
 }
 
@@ -190,15 +189,4 @@ async fn columns_change_with_the_content_and_not_before() {
     assert_eq!(gold.publish(&table, 1, 1).await.unwrap(), Published::Committed { version: 2 });
     assert_eq!(gold.current().await.unwrap().unwrap(), table);
     assert_eq!(lines(&table), ["a · 0.5"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn partial_results_are_kept_by_name() {
-    let store = memory();
-    let gold = open(&store).await;
-    assert_eq!(gold.partial("sha256:00").await.unwrap(), None);
-    gold.put_partial("sha256:00", Bytes::from_static(b"p")).await.unwrap();
-    assert_eq!(gold.partial("sha256:00").await.unwrap().unwrap(), "p");
-    assert_eq!(read(store.as_ref(), &Path::from("_partials/sums/sha256:00")).await.unwrap(), "p");
-    assert_eq!(gold.current().await.unwrap(), None, "a partial result is no content");
 }

@@ -13,11 +13,15 @@
     reason = "a broken expectation is a failed test"
 )]
 
+mod dated;
 mod evolution;
 mod faults;
 mod gold;
+mod history;
 mod interop;
 mod model;
+mod partials;
 mod silver;
 mod support;
+mod tidy;
 mod writers;

@@ -167,6 +167,19 @@ impl Stalling {
         Stalling { store, clock, faults }
     }
 
+    /// Calls so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.faults.calls()
+    }
+
+    /// Opens a table through the store, whose calls do not stop meanwhile.
+    pub(crate) async fn passing<T>(&self, opening: impl Future<Output = T>) -> T {
+        self.faults.stop();
+        let opened = opening.await;
+        self.faults.resume();
+        opened
+    }
+
     /// Lets `work` go on until it stands before one more call than `calls`, or is done.
     pub(crate) async fn until_call<T>(&self, work: &JoinHandle<T>, calls: u64) {
         while self.faults.calls() <= calls && !work.is_finished() {

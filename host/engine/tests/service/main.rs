@@ -12,6 +12,7 @@
 )]
 
 mod faults;
+mod forget;
 mod outcomes;
 mod replay;
 mod schedule;

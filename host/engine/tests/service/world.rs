@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::drivers::consumer::StageQueue;
+use engine::drivers::keeping::Keeping;
 use engine::drivers::service::{Ended, Queues, Service};
 use engine::failure::Failure;
 use engine::lake::Lake;
@@ -180,6 +181,7 @@ impl World {
                 progress: progress.clone(),
             }),
             queues: self.queues.clone(),
+            keeping: Keeping::new(Duration::from_secs(7 * 24 * 3600)),
             clock,
             progress,
         }

@@ -187,3 +187,12 @@ fn run_group(db: &mut Connection, group: &mut [Box<dyn Request>]) -> Result<()> 
     group.iter_mut().try_for_each(|request| request.run(&transaction))?;
     transaction.commit()
 }
+
+/// Writes the file anew and empties its log of changes, so that nothing is left of rows that are gone. On a connection of its own: the
+/// thread's is always within a transaction when it does something.
+pub(super) fn scrub(path: &Path) -> Result<()> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(BUSY)?;
+    db.execute_batch("VACUUM")?;
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}

@@ -8,9 +8,12 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use object_store::{Error, PutPayload, PutResult, Result};
+
+/// After how long without a write an unfinished file is nobody's.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// Tells the staged files of one process apart.
 static STAGED: AtomicU64 = AtomicU64::new(0);
@@ -42,9 +45,24 @@ fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|file| file.sync_all()).map_err(|error| failed("sync folder", folder, error))
 }
 
-/// Makes the name of `file` durable.
-pub(super) fn sync_parent(file: &Path) -> Result<()> {
-    file.parent().map_or(Ok(()), sync_folder)
+/// What a write that has returned survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A loss of power.
+    #[default]
+    Synced,
+    /// The end of the process, but no loss of power. For measurements, and for lakes that can be made again.
+    Unsynced,
+}
+
+impl Durability {
+    /// Makes the name of `file` durable.
+    fn sync_parent(self, file: &Path) -> Result<()> {
+        match self {
+            Durability::Synced => file.parent().map_or(Ok(()), sync_folder),
+            Durability::Unsynced => Ok(()),
+        }
+    }
 }
 
 /// The same tag that `LocalFileSystem` reports for a file, so that a `put` and a later `head` agree.
@@ -63,30 +81,55 @@ pub(super) fn is_unfinished(location: &object_store::path::Path) -> bool {
     suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// Removes an unfinished file that nobody has written to for a day: its writer is dead. (One that only slept finds its file gone, and its
+/// write fails.) Where that fails, the file stays and is in nobody's way.
+pub(super) fn remove_if_abandoned(file: &Path) {
+    let written = fs::symlink_metadata(file).and_then(|metadata| metadata.modified()).ok();
+    if written.and_then(|written| written.elapsed().ok()).is_some_and(|age| age > ABANDONED_AFTER) {
+        let _ = fs::remove_file(file);
+    }
+}
+
 /// The folder below which all files are.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
+    /// Whether files and names are synced.
+    durability: Durability,
     /// Folders whose own names are known to be durable, all the way up.
     durable: Mutex<HashSet<PathBuf>>,
 }
 
 impl Folder {
     /// Makes the folder durably, if it is not there, and resolves the links that lead to it.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self> {
         let missing: Vec<_> =
             path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
         fs::create_dir_all(path).map_err(|error| failed("create folder", path, error))?;
         let resolved = path.canonicalize().map_err(|error| failed("open folder", path, error))?;
         for made in missing {
             let made = made.canonicalize().map_err(|error| failed("open folder", made, error))?;
-            sync_parent(&made)?;
+            durability.sync_parent(&made)?;
         }
-        Ok(Folder { path: resolved, durable: Mutex::default() })
+        Ok(Folder { path: resolved, durability, durable: Mutex::default() })
+    }
+
+    /// Removes unfinished files right in the folder: a listing of what is below would not come upon them.
+    pub(super) fn remove_abandoned(&self) {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_some_and(|name| is_unfinished(&name.into())) {
+                remove_if_abandoned(&entry.path());
+            }
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes the name of `file` durable.
+    pub(super) fn sync_parent(&self, file: &Path) -> Result<()> {
+        self.durability.sync_parent(file)
     }
 
     /// Refuses a path that leads through a link, or to something that is neither file nor folder (opening a pipe would block for ever).
@@ -122,7 +165,7 @@ impl Folder {
         }
         // Also where the folder was there: another process may have made it a moment ago and not have synced it yet.
         for folder in parent.ancestors().take_while(|folder| *folder != self.path) {
-            sync_parent(folder)?;
+            self.sync_parent(folder)?;
         }
         self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(parent.to_path_buf());
         Ok(())
@@ -146,7 +189,9 @@ impl Folder {
 
     /// Gives a staged file its name, once its bytes are on disk; then the name is put on disk too.
     pub(super) fn publish(&self, staged: Staged, create: bool) -> Result<PutResult> {
-        staged.file.sync_all().map_err(|error| failed("sync", &staged.path, error))?;
+        if self.durability == Durability::Synced {
+            staged.file.sync_all().map_err(|error| failed("sync", &staged.path, error))?;
+        }
         let metadata = staged.file.metadata().map_err(|error| failed("look at", &staged.path, error))?;
         let named = if create {
             // A link, unlike a rename, fails when the name is taken, and the kernel lets one of several racers win.
@@ -155,7 +200,7 @@ impl Folder {
             fs::rename(&staged.path, &staged.target).map_err(|error| failed("replace", &staged.target, error))
         };
         if matches!(named, Ok(()) | Err(Error::AlreadyExists { .. })) {
-            sync_parent(&staged.target)?;
+            self.sync_parent(&staged.target)?;
         }
         named.map(|()| PutResult { e_tag: Some(e_tag(&metadata)), version: None })
     }
@@ -164,7 +209,7 @@ impl Folder {
     pub(super) fn remove(&self, file: &Path) -> Result<()> {
         self.refuse_links(file)?;
         fs::remove_file(file).map_err(|error| failed("delete", file, error))?;
-        sync_parent(file)
+        self.sync_parent(file)
     }
 }
 

@@ -7,13 +7,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use deltalake_core::DeltaTable;
-use deltalake_core::checkpoints::create_checkpoint;
 use deltalake_core::kernel::{Action, CommitInfo, Protocol};
 use deltalake_core::logstore::commit_uri_from_version;
+use object_store::ObjectStoreExt;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -23,8 +23,9 @@ use super::{Genesis, Table, first_metadata};
 use crate::seams::clock::Clock;
 use crate::seams::store::{self, Created, Store, StoreError};
 
-/// Every so many commits the log is summed up in a checkpoint, so that readers need not walk it from the start.
-const CHECKPOINT_EVERY: u64 = 100;
+/// How long a written file may wait for an attempt to commit it. What no commit names for longer is deleted as left behind by a dead writer:
+/// see `tidy`.
+pub(super) const COMMIT_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// How often a draft is carried over other writers' commits before the writer gives up.
 const REBASE_AT_MOST: u32 = 100;
 /// How often a write without a clear answer is tried.
@@ -40,6 +41,17 @@ pub(crate) struct Draft {
     pub(crate) parameters: HashMap<String, Value>,
     /// The change itself.
     pub(crate) actions: Vec<Action>,
+}
+
+impl Draft {
+    /// When the first of its files was written, in milliseconds since 1970.
+    fn oldest_file(&self) -> Option<i64> {
+        let written = |action: &Action| match action {
+            Action::Add(add) => Some(add.modification_time),
+            _ => None,
+        };
+        self.actions.iter().filter_map(written).min()
+    }
 }
 
 /// What became of a draft.
@@ -62,7 +74,7 @@ impl Table {
         self.clock().now().timestamp_millis()
     }
 
-    fn clock(&self) -> &dyn Clock {
+    pub(super) fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
     }
 
@@ -76,11 +88,17 @@ impl Table {
     ) -> Result<Outcome, TableError> {
         let mut base = Arc::clone(base);
         for round in 0..REBASE_AT_MOST {
+            if draft.oldest_file().is_some_and(|written| self.is_long_ago(written)) {
+                return Err(TableError::Late { table: self.name().to_owned() });
+            }
             let id = Uuid::new_v4().to_string();
             let entry = serialise(self.name(), &info(draft, Some(base.version), self.now(), &id), &draft.actions)?;
             match settle(self.name(), self.store(), base.version + 1, &id, &entry).await? {
                 Settled::Ours => {
-                    let state = self.remember(Arc::new(base.after(self.name(), &entry)?));
+                    self.stands_on(&base).await?;
+                    let mut state = Arc::unwrap_or_clone(base);
+                    state.advance(self.name(), &entry)?;
+                    let state = self.remember(Arc::new(state));
                     self.sum_up(state.version).await;
                     return Ok(Outcome::Committed(state));
                 }
@@ -97,19 +115,19 @@ impl Table {
         Err(TableError::Conflict { table: self.name().to_owned(), attempts: REBASE_AT_MOST })
     }
 
-    /// Writes a checkpoint if one is due. Without it readers are slower, no more: a failure is told and passed over.
-    async fn sum_up(&self, version: u64) {
-        if !version.is_multiple_of(CHECKPOINT_EVERY) {
-            return;
+    fn is_long_ago(&self, millis: i64) -> bool {
+        u128::try_from(self.now() - millis).is_ok_and(|span| span > COMMIT_WITHIN.as_millis())
+    }
+
+    /// Takes our commit after `base` back if it stands on nothing: a process that slept for longer than the log is kept may find the next
+    /// version's place free because that version was cleaned up, and not because it is the newest.
+    async fn stands_on(&self, base: &TableState) -> Result<(), TableError> {
+        if !self.is_long_ago(self.followed.load(Ordering::Relaxed)) || self.has_entry(base.version).await? {
+            return Ok(());
         }
-        let mut table = DeltaTable::new(Arc::clone(&self.log));
-        let done = async {
-            table.load_version(version).await?;
-            create_checkpoint(&table, None).await
-        };
-        if let Err(error) = done.await {
-            tracing::warn!(table = self.name(), version, %error, "no checkpoint could be written");
-        }
+        let taken_back = self.store().delete(&commit_uri_from_version(Some(base.version + 1))).await;
+        taken_back.map_err(|error| TableError::store(self.name(), error))?;
+        Err(TableError::Late { table: self.name().to_owned() })
     }
 }
 

@@ -48,6 +48,26 @@ pub enum TableError {
         /// How many commits were tried.
         attempts: u32,
     },
+    /// So much time has passed between the writing of a file and its commit that a clean-up may have deleted it. Try again.
+    #[error("table `{table}`: gave up a change whose files were written too long ago")]
+    Late {
+        /// The table.
+        table: String,
+    },
+    /// The log does not reach back to a version, or not yet up to it.
+    #[error(
+        "table `{table}` has no version {version}: its log has {oldest} to {newest}\nhint: `retention` in `[lake]` says for how long old versions are kept"
+    )]
+    NoVersion {
+        /// The table.
+        table: String,
+        /// The version asked for.
+        version: i64,
+        /// The oldest one that there is.
+        oldest: u64,
+        /// The newest one.
+        newest: u64,
+    },
     /// The rows do not fit the table's columns. A plugin's fault, or a new plugin's need.
     #[error("table `{table}` has other columns{}\nhint: {hint}", lines(columns))]
     Schema {
@@ -84,7 +104,7 @@ pub enum TableError {
     },
     /// A file that the table's log names is not there: it was deleted, or the snapshot is older than the last vacuum.
     #[error(
-        "table `{table}`: file `{path}` of version {version} is gone\nhint: run `sluicebox verify`; a vacuum since then is harmless, read again"
+        "table `{table}`: file `{path}` of version {version} is gone\nhint: an old version's files are kept as long as `retention` in `[lake]` says: read a newer one; if this is the newest, run `sluicebox verify`"
     )]
     Missing {
         /// The table.
@@ -136,12 +156,13 @@ impl TableError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            TableError::Store { .. } | TableError::Conflict { .. } => true,
+            TableError::Store { .. } | TableError::Conflict { .. } | TableError::Late { .. } => true,
             TableError::Log { source, .. } => matches!(source.as_ref(), DeltaTableError::Io { .. }),
             TableError::Schema { .. }
             | TableError::Buckets { .. }
             | TableError::Outdated { .. }
             | TableError::Missing { .. }
+            | TableError::NoVersion { .. }
             | TableError::Unsupported { .. }
             | TableError::Corrupt { .. }
             | TableError::Input { .. } => false,

@@ -21,6 +21,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
 use sha2::Digest;
 
+use super::Table;
 use super::error::TableError;
 use super::schema::conform;
 use super::state::DataFile;
@@ -38,6 +39,8 @@ pub(crate) struct Written {
     pub(crate) size: usize,
     /// How many rows.
     pub(crate) rows: usize,
+    /// Since when it may be in the store, in milliseconds since 1970.
+    pub(crate) since: i64,
 }
 
 /// `rows` as a Parquet file. Equal rows make equal bytes.
@@ -57,29 +60,26 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
     hex::encode(sha2::Sha256::digest(bytes))
 }
 
-/// Writes an encoded file below `folder`.
-///
-/// Its name starts with its digest and ends in a nonce. The nonce is what makes it safe to write the same content again long after
-/// it was replaced: a vacuum that is about to delete the old file cannot hit the new one.
-pub(crate) async fn write(
-    table: &str,
-    store: &Store,
-    folder: &Path,
-    bytes: Bytes,
-    rows: usize,
-) -> Result<Written, TableError> {
-    let nonce: u32 = rand::random();
-    let path = folder.clone().join(format!("{}-{nonce:08x}.parquet", digest(&bytes)));
-    let size = bytes.len();
-    store::replace(store.as_ref(), &path, bytes).await.map_err(|error| TableError::store(table, error))?;
-    Ok(Written { path, size, rows })
+impl Table {
+    /// Writes an encoded file below `folder`.
+    ///
+    /// Its name starts with its digest and ends in a nonce. The nonce is what makes it safe to write the same content again long after
+    /// it was replaced: a vacuum that is about to delete the old file cannot hit the new one.
+    pub(crate) async fn write(&self, folder: &Path, bytes: Bytes, rows: usize) -> Result<Written, TableError> {
+        let nonce: u32 = rand::random();
+        let path = folder.clone().join(format!("{}-{nonce:08x}.parquet", digest(&bytes)));
+        let (size, since) = (bytes.len(), self.now());
+        let written = store::replace(self.store().as_ref(), &path, bytes).await;
+        written.map_err(|error| TableError::store(self.name(), error))?;
+        Ok(Written { path, size, rows, since })
+    }
 }
 
 /// What is wrong with these data files: each is read whole and held against its size and the digest in its name.
 pub(crate) async fn damaged(
     table: &str,
     store: &Store,
-    files: impl Iterator<Item = &DataFile>,
+    files: impl Iterator<Item = &Arc<DataFile>>,
 ) -> Result<Vec<(String, String)>, TableError> {
     let mut damaged = Vec::new();
     for file in files {

@@ -61,8 +61,8 @@ pub(crate) struct TableState {
     pub(crate) metadata: Metadata,
     /// The schema in Arrow's terms, partition columns included.
     pub(crate) schema: SchemaRef,
-    /// The current files by path.
-    pub(crate) files: BTreeMap<String, DataFile>,
+    /// The current files by path. Shared, since each commit makes a state of its own and changes few of them.
+    pub(crate) files: BTreeMap<Path, Arc<DataFile>>,
     /// The Silver version that the content was made from.
     pub(crate) made_from: Option<i64>,
     /// The generation of the plugin that made the content, or the latest of those that did.
@@ -76,24 +76,23 @@ impl TableState {
         Ok(TableState { version, metadata, schema, files: BTreeMap::new(), made_from: None, generation: None })
     }
 
-    /// This state with the next commit applied.
-    pub(crate) fn after(&self, name: &str, entry: &Bytes) -> Result<Self, TableError> {
-        let mut next = self.clone();
-        next.version += 1;
-        for action in get_actions(next.version, entry).map_err(|error| TableError::log(name, error))? {
-            next.apply(name, action)?;
+    /// Applies the next commit.
+    pub(crate) fn advance(&mut self, name: &str, entry: &Bytes) -> Result<(), TableError> {
+        self.version += 1;
+        for action in get_actions(self.version, entry).map_err(|error| TableError::log(name, error))? {
+            self.apply(name, action)?;
         }
-        Ok(next)
+        Ok(())
     }
 
     fn apply(&mut self, name: &str, action: Action) -> Result<(), TableError> {
         match action {
             Action::Add(add) => {
                 let file = data_file(name, &add)?;
-                self.files.insert(file.path.to_string(), file);
+                self.files.insert(file.path.clone(), Arc::new(file));
             }
             Action::Remove(remove) => {
-                self.files.remove(store_path(&remove.path).as_ref());
+                self.files.remove(&store_path(&remove.path));
             }
             Action::Metadata(metadata) => {
                 self.schema = Arc::new(schema::to_arrow(name, &metadata)?);
@@ -134,6 +133,6 @@ struct Stats {
 }
 
 /// A decoded path of the log as a path of the store.
-fn store_path(path: &str) -> Path {
+pub(super) fn store_path(path: &str) -> Path {
     Path::parse(path).unwrap_or_else(|_| Path::from(path))
 }

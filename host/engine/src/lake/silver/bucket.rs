@@ -5,14 +5,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::compute::kernels::cmp::neq;
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use chrono::{DateTime, SecondsFormat};
 use deltalake_core::kernel::Add;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde_json::json;
 
 use super::merge::{Counts, Incoming, Merged, merge};
+use crate::seams::store::StoreError;
+
 use super::{BUCKET, DataFile, FileReader, KEY, SEQ, Table, TableError, TableState, bucket_in, delta, row_schema};
 
 /// Longest key that goes into a file's statistics, in bytes.
@@ -23,7 +28,7 @@ pub(super) struct Replacement {
     /// Which.
     pub(super) bucket: u32,
     /// The bucket's files when the work was done.
-    pub(super) replaces: Vec<DataFile>,
+    pub(super) replaces: Vec<Arc<DataFile>>,
     /// The schema when the work was done.
     schema: SchemaRef,
     change: Change,
@@ -57,7 +62,7 @@ impl Replacement {
     }
 }
 
-fn files_of(state: &TableState, bucket: u32) -> impl Iterator<Item = &DataFile> {
+fn files_of(state: &TableState, bucket: u32) -> impl Iterator<Item = &Arc<DataFile>> {
     state.files.values().filter(move |file| bucket_in(file) == Some(bucket))
 }
 
@@ -74,6 +79,24 @@ pub(super) async fn read(
         rows.extend(reader.read(file, schema).await?);
     }
     Ok(rows)
+}
+
+/// Columns of text of a file that some version has named; none if it is gone.
+pub(super) async fn read_file(
+    table: &Table,
+    path: &str,
+    columns: &[&str],
+) -> Result<Option<Vec<RecordBatch>>, TableError> {
+    let path = Path::from(path);
+    let size = match table.store().head(&path).await {
+        Ok(object) => object.size,
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(TableError::store(table.name(), error)),
+    };
+    let fields: Vec<Field> = columns.iter().map(|column| Field::new(*column, DataType::Utf8, false)).collect();
+    let file = DataFile { path, partition: HashMap::new(), size, rows: None };
+    let reader = FileReader { table: table.name(), store: table.store(), version: 0 };
+    reader.read(&file, &Arc::new(Schema::new(fields))).await.map(Some)
 }
 
 /// Merges what comes into a bucket with what is there, and writes the result if it differs.
@@ -100,22 +123,50 @@ pub(super) async fn replace(
         Some((_, _, 0)) => Change::Emptied,
         Some((bytes, stats, rows)) => {
             let folder = Path::from(format!("{BUCKET}={bucket}"));
-            let written = delta::write(table.name(), table.store(), &folder, bytes, rows).await?;
-            Change::File(NewFile { written, stats })
+            Change::File(NewFile { written: table.write(&folder, bytes, rows).await?, stats })
         }
         None => Change::Nothing,
     };
     Ok(Replacement { bucket, replaces: files_of(state, bucket).cloned().collect(), schema, change, counts })
 }
 
+/// The bucket without the rows of a key, and how many those are.
+pub(super) async fn without(
+    table: &Table,
+    state: &TableState,
+    bucket: u32,
+    key: &str,
+) -> Result<(Replacement, usize), TableError> {
+    let schema = row_schema(state);
+    let corrupt = |error| TableError::corrupt(table.name(), error);
+    let there = concat_batches(&schema, &read(table, state, bucket, &schema).await?).map_err(corrupt)?;
+    let mask = match there.column_by_name(KEY) {
+        Some(keys) => neq(keys, &StringArray::new_scalar(key)).map_err(corrupt)?,
+        None => return Err(TableError::corrupt(table.name(), format!("a file has no column `{KEY}`"))),
+    };
+    let rows = filter_record_batch(&there, &mask).map_err(corrupt)?;
+    let erased = there.num_rows() - rows.num_rows();
+    let change = match (erased, rows.num_rows()) {
+        (0, _) => Change::Nothing,
+        (_, 0) => Change::Emptied,
+        (_, count) => {
+            let folder = Path::from(format!("{BUCKET}={bucket}"));
+            let written = table.write(&folder, delta::encode(table.name(), &rows)?, count).await?;
+            Change::File(NewFile { written, stats: statistics(&rows) })
+        }
+    };
+    let replaces = files_of(state, bucket).cloned().collect();
+    Ok((Replacement { bucket, replaces, schema, change, counts: Counts::default() }, erased))
+}
+
 /// The action that brings a bucket's new file into the table, if there is one.
-pub(super) fn add(work: &Replacement, now: i64) -> Option<Add> {
+pub(super) fn add(work: &Replacement) -> Option<Add> {
     let Change::File(file) = &work.change else { return None };
     Some(Add {
         path: file.written.path.to_string(),
         partition_values: HashMap::from([(BUCKET.to_owned(), Some(work.bucket.to_string()))]),
         size: i64::try_from(file.written.size).unwrap_or(i64::MAX),
-        modification_time: now,
+        modification_time: file.written.since,
         data_change: true,
         stats: Some(file.stats.clone()),
         ..Add::default()

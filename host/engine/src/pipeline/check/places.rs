@@ -85,9 +85,12 @@ pub(super) fn lake(top: &Section<'_>, out: &mut Findings) -> Option<LakePlaces> 
     };
     let (bronze, silver, gold) = (place("bronze"), place("silver"), place("gold"));
     let buckets = NonZeroU32::new(section.number("buckets", 1..=4_096, 16, out))?;
+    let (hour, year) = (Duration::from_secs(3_600), Duration::from_secs(31_557_600));
+    // Within an hour a writer may still be about to commit what it has written.
+    let retention = section.duration("retention", hour..=10 * year, 7 * 24 * hour, out);
     let layers = [("bronze", &bronze), ("silver", &silver), ("gold", &gold)];
     refuse_overlap(&section, &layers.map(|(name, place)| (name, place.as_ref().map(folder))), out);
-    Some(LakePlaces { bronze: bronze?, silver: silver?, gold: gold?, buckets })
+    Some(LakePlaces { bronze: bronze?, silver: silver?, gold: gold?, buckets, retention })
 }
 
 /// A listing of one layer must not meet objects of another.

@@ -1,0 +1,52 @@
+//! Dropping a table's past at once: for what must not only go out of the table, but be gone.
+//!
+//! Does not touch files that no version has named: a writer may be about to commit one.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+
+use super::error::TableError;
+use super::tidy::Tidied;
+use super::{Table, log};
+use crate::seams::store::StoreError;
+
+impl Table {
+    /// Deletes every file that only versions before the newest name, and the log's entries before it. Whoever still reads such a version
+    /// finds its files gone.
+    pub(crate) async fn drop_past(&self) -> Result<Tidied, TableError> {
+        let newest = self.refresh().await?;
+        let history = self.history().await?;
+        let removed = history.iter().flat_map(|commit| &commit.removed).map(|path| Path::from(path.as_str()));
+        let gone: BTreeSet<Path> = removed.filter(|path| !newest.files.contains_key(path)).collect();
+        let mut done = Tidied::default();
+        for path in gone {
+            done.files += usize::from(self.delete(&path).await?);
+        }
+        self.write_checkpoint(newest.version)
+            .await
+            .map_err(|error| TableError::corrupt(self.name(), format!("no checkpoint could be written: {error}")))?;
+        self.summed_up.fetch_max(newest.version, Ordering::Relaxed);
+        if !log::is_readable(self, newest.version).await {
+            return Err(TableError::corrupt(self.name(), "its checkpoint cannot be read, the log is kept"));
+        }
+        let mut old = self.list_log().await?.objects;
+        old.retain(|(version, _)| *version < newest.version);
+        old.sort_by_key(|(version, _)| *version);
+        for (_, object) in old {
+            done.log_entries += usize::from(self.delete(&object.location).await?);
+        }
+        Ok(done)
+    }
+
+    /// Deletes an object; whether it was there.
+    async fn delete(&self, path: &Path) -> Result<bool, TableError> {
+        match self.store().delete(path).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(TableError::store(self.name(), error)),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Partial results, kept between two makings of a Gold table: one object, a pack, with those of all buckets.
+//!
+//! Does not know what is in them, and promises nothing but speed: a pack that is gone or damaged costs a fold, never a result. A partial
+//! result's id names all that it was folded from, and a pack's name its digest, so neither can pass for another.
+//!
+//! A pack is `_partials/NAME/VERSION-DIGEST.pack`: a line of JSON with ids and lengths, then the partial results one behind the other.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+
+use super::Gold;
+use crate::lake::delta::{TableError, digest};
+use crate::seams::store::{self, StoreError};
+
+/// A pack is written when at least one in so many of its partial results is not in the one before: with thousands of buckets it is large,
+/// and after a crash folding a few again is cheaper than writing all of them for each.
+const WRITE_FROM: usize = 64;
+/// What the first line of a pack calls its form.
+const FORM: &str = "sluicebox partials 1";
+
+/// Partial results by id.
+pub type Partials = BTreeMap<String, Bytes>;
+
+/// What this process knows of a table's partial results.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    partials: Arc<Partials>,
+    /// The pack that was read or written last.
+    pack: Option<Path>,
+    /// How many of the partial results are in no pack.
+    unwritten: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    form: String,
+    partials: Vec<(String, usize)>,
+}
+
+impl Gold {
+    /// Deletes every pack, and forgets what was in them.
+    pub(super) async fn drop_partials(&self) -> Result<(), TableError> {
+        let fail = |error| TableError::store(&self.name, error);
+        let folder = Path::from_iter(["_partials", &self.name]);
+        let packs: Vec<Path> =
+            self.layer.list(Some(&folder)).map_ok(|object| object.location).try_collect().await.map_err(fail)?;
+        for pack in packs {
+            match self.layer.delete(&pack).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(fail(error)),
+            }
+        }
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+        Ok(())
+    }
+
+    /// The partial results that are kept: from memory, or from the newest pack if many of those `wanted` are not there.
+    ///
+    /// # Errors
+    /// When the store fails. A damaged pack is told in the log and passed over.
+    pub async fn partials(&self, wanted: impl IntoIterator<Item = &str>) -> Result<Arc<Partials>, TableError> {
+        let (known, pack) = {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            (Arc::clone(&kept.partials), kept.pack.clone())
+        };
+        let (mut all, mut missing) = (0, 0);
+        for id in wanted {
+            all += 1;
+            missing += usize::from(!known.contains_key(id));
+        }
+        if missing * WRITE_FROM <= all {
+            return Ok(known);
+        }
+        let Some((path, partials)) = self.newest_pack(pack.as_ref()).await? else { return Ok(known) };
+        let partials = Arc::new(partials);
+        self.remember(Kept { partials: Arc::clone(&partials), pack: Some(path), unwritten: 0 });
+        Ok(partials)
+    }
+
+    /// Keeps the partial results of `silver_version`, `folded` of which are new, and forgets all others.
+    ///
+    /// A failure is told and passed over: what is not kept is folded again.
+    pub async fn keep_partials(&self, silver_version: i64, partials: Partials, folded: usize) {
+        let partials = Arc::new(partials);
+        let unwritten = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.partials = Arc::clone(&partials);
+            kept.unwritten += folded;
+            kept.unwritten
+        };
+        if unwritten == 0 || unwritten * WRITE_FROM < partials.len() {
+            return;
+        }
+        match self.write_pack(silver_version, &partials).await {
+            Ok(path) => self.remember(Kept { partials, pack: Some(path), unwritten: 0 }),
+            Err(error) => tracing::warn!(table = self.name, %error, "the partial results could not be kept"),
+        }
+    }
+
+    fn remember(&self, kept: Kept) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// The newest pack that can be read, unless that is the one `known`.
+    async fn newest_pack(&self, known: Option<&Path>) -> Result<Option<(Path, Partials)>, TableError> {
+        let mut packs = self.packs().await?;
+        packs.retain(is_pack);
+        packs.sort_by(|a, b| b.cmp(a));
+        for path in packs {
+            if Some(&path) == known {
+                return Ok(None);
+            }
+            // A newer one may have taken its place since the listing.
+            let Some(bytes) = self.read_pack(&path).await? else { continue };
+            match unpack(&path, &bytes) {
+                Ok(partials) => return Ok(Some((path, partials))),
+                Err(damage) => {
+                    tracing::warn!(table = self.name, pack = %path, damage, "a pack of partial results is damaged");
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes a pack, then deletes those that it replaces.
+    async fn write_pack(&self, silver_version: i64, partials: &Partials) -> Result<Path, TableError> {
+        let bytes = pack(partials).map_err(|error| TableError::input(&self.name, error))?;
+        let name = format!("{silver_version:020}-{}.pack", digest(&bytes));
+        let path = self.packs_folder().join(name);
+        // Whatever else is there comes from a version of ours that kept each partial result by itself.
+        let older = self.packs().await?.into_iter().filter(|other| *other < path || !is_pack(other));
+        self.put(&path, bytes).await?;
+        for old in older {
+            match self.layer.delete(&old).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => tracing::debug!(table = self.name, pack = %old, %error, "an old pack stays"),
+            }
+        }
+        Ok(path)
+    }
+
+    fn packs_folder(&self) -> Path {
+        Path::from_iter(["_partials", &self.name])
+    }
+
+    async fn packs(&self) -> Result<Vec<Path>, TableError> {
+        let listed = self.layer.list(Some(&self.packs_folder())).map_ok(|object| object.location).try_collect().await;
+        listed.map_err(|error| TableError::store(&self.name, error))
+    }
+
+    async fn read_pack(&self, path: &Path) -> Result<Option<Bytes>, TableError> {
+        store::read_if_there(self.layer.as_ref(), path).await.map_err(|error| TableError::store(&self.name, error))
+    }
+}
+
+fn is_pack(path: &Path) -> bool {
+    path.as_ref().ends_with(".pack")
+}
+
+fn pack(partials: &Partials) -> Result<Bytes, serde_json::Error> {
+    let lengths = partials.iter().map(|(id, partial)| (id.clone(), partial.len())).collect();
+    let mut bytes = serde_json::to_vec(&Header { form: FORM.to_owned(), partials: lengths })?;
+    bytes.push(b'\n');
+    partials.values().for_each(|partial| bytes.extend_from_slice(partial));
+    Ok(bytes.into())
+}
+
+/// The partial results in a pack, or what is wrong with it.
+fn unpack(path: &Path, bytes: &Bytes) -> Result<Partials, String> {
+    let name = path.filename().unwrap_or_default();
+    let promised = name.strip_suffix(".pack").and_then(|name| name.split_once('-')).map(|(_, digest)| digest);
+    let promised = promised.ok_or("its name is not `VERSION-DIGEST.pack`")?;
+    let found = digest(bytes);
+    if found != promised {
+        return Err(format!("its digest is {found}"));
+    }
+    let line = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no first line")?;
+    let header = bytes.get(..line).unwrap_or_default();
+    let header: Header = serde_json::from_slice(header).map_err(|error| format!("its first line: {error}"))?;
+    if header.form != FORM {
+        return Err(format!("expected `{FORM}`, got `{}`", header.form));
+    }
+    let mut rest = bytes.slice(line + 1..);
+    let mut partials = Partials::new();
+    for (id, length) in header.partials {
+        if length > rest.len() {
+            return Err(format!("partial result `{id}` is cut off"));
+        }
+        partials.insert(id, rest.split_to(length));
+    }
+    Ok(partials)
+}
+
+/// Shared by the clones of one [`Gold`].
+pub(super) type Shared = Arc<Mutex<Kept>>;

@@ -1,0 +1,89 @@
+//! V5: along the versions that are still in the logs, no key's tick ever falls in Silver, and no Gold table goes back to an older
+//! Silver version or an earlier generation of its plugin.
+//!
+//! Sees as far back as the retention reaches, and no further.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Checker, Invariant};
+use crate::failure::Failure;
+use crate::lake::delta::{Commit, GENERATION, MADE_FROM};
+use crate::lake::keys::{Key, Tick};
+use crate::lake::silver::{FORGOTTEN, RETRACTED};
+
+/// The newest tick of each key in a file.
+type Ticks = HashMap<Key, Tick>;
+
+impl Checker<'_> {
+    /// V5.
+    pub(super) async fn history(&mut self) -> Result<(), Failure> {
+        let silver = &self.service.clean.silver;
+        let history = silver.history().await?;
+        self.report.checked(Invariant::V5, history.len());
+        self.steps.begin("reading versions of silver", history.len());
+        self.falls("silver", &history, &[GENERATION]);
+        let mut files: BTreeMap<String, Ticks> = BTreeMap::new();
+        for commit in &history {
+            self.steps.step(1);
+            let mut after = Ticks::new();
+            for path in &commit.added {
+                // Only what is still there can be looked at: a vacuum may have taken it.
+                let ticks = match silver.ticks_in(path).await {
+                    Ok(Some(ticks)) => ticks,
+                    Ok(None) => continue,
+                    Err(error) if error.is_transient() => return Err(error.into()),
+                    // One that is damaged was told, if any version still needs it.
+                    Err(_) => continue,
+                };
+                after.extend(ticks.clone());
+                files.insert(path.clone(), ticks);
+            }
+            let before: Vec<Ticks> = commit.removed.iter().filter_map(|path| files.remove(path)).collect();
+            if may_go_back(commit) || commit.added.is_empty() {
+                continue;
+            }
+            for (key, tick) in before.iter().flatten() {
+                let message = match after.get(key) {
+                    Some(now) if now >= tick => continue,
+                    Some(now) => {
+                        format!("version {} has it as of {now}, the version before as of {tick}", commit.version)
+                    }
+                    None => format!("version {} has lost it", commit.version),
+                };
+                self.report.find(Invariant::V5, key, message);
+            }
+        }
+        for table in &self.service.aggregate.tables {
+            let history = table.gold.history().await?;
+            self.report.checked(Invariant::V5, history.len());
+            self.falls(&format!("gold {}", table.name), &history, &[GENERATION, MADE_FROM]);
+        }
+        Ok(())
+    }
+
+    /// What a table says of applications must not fall from one commit to the next.
+    fn falls(&mut self, table: &str, history: &[Commit], names: &[&str]) {
+        for name in names {
+            let mut latest = i64::MIN;
+            for commit in history {
+                let Some(now) = commit.transactions.get(*name).copied() else { continue };
+                if now < latest {
+                    let message = format!("version {} has `{name}` {now}, an earlier one has {latest}", commit.version);
+                    self.report.find(Invariant::V5, table, message);
+                }
+                latest = latest.max(now);
+            }
+        }
+    }
+}
+
+/// Whether a commit says itself that it took versions back.
+fn may_go_back(commit: &Commit) -> bool {
+    let says = |name: &str| commit.parameters.get(name).and_then(count).is_some_and(|count| count > 0);
+    says(RETRACTED) || says(FORGOTTEN)
+}
+
+/// A number of `operationParameters`, which other engines write as text.
+fn count(value: &serde_json::Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
