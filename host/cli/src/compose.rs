@@ -10,13 +10,15 @@ use anyhow::Context as _;
 use engine::drivers::consumer::StageQueue;
 use engine::drivers::service::{Queues, Service};
 use engine::lake::Lake;
+use engine::lake::bronze::PluginStamp;
 use engine::lake::gold::Gold;
 use engine::lake::silver::Silver;
-use engine::pipeline::plan::{Location, Plan, QueueSettings};
+use engine::pipeline::plan::{Location, Percent, Plan, QueueSettings, Stage};
 use engine::progress::Progress;
 use engine::roles::aggregate::{Aggregate, GoldTable};
+use engine::roles::breaker::Breaker;
 use engine::roles::clean::Clean;
-use engine::roles::enrich::Enrich;
+use engine::roles::enrich::{Enrich, stamp};
 use engine::roles::gateway::Gateway;
 use engine::roles::ingest::{Ingest, SourcePlace};
 use engine::seams::clock::Clock;
@@ -78,6 +80,8 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
         Arc::clone(&shared.clock),
         Arc::clone(&progress),
     );
+    let enrich_breaker =
+        breaker("enrich", &lake.bronze, loaded.enrich.as_deref().map(stamp), plan.enrich.as_ref(), shared);
     let roles = roles(plan, loaded, &lake, &queues, shared, &progress).await?;
     Ok(Service {
         pipeline: plan.name.clone(),
@@ -99,6 +103,7 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
             gateway,
             queue: Arc::clone(&queues.clean.live),
             concurrency: plan.enrich.as_ref().map_or(NonZeroUsize::MIN, |stage| stage.concurrency),
+            breaker: enrich_breaker,
             progress: Arc::clone(&progress),
         }),
         clean: Arc::new(roles.clean),
@@ -137,6 +142,7 @@ async fn roles(
         enrich: loaded.enrich,
         clean: Clean {
             lake: lake.clone(),
+            breaker: breaker("clean", &lake.silver, Some(stamp(&*loaded.clean)), Some(&plan.clean), shared),
             plugin: loaded.clean,
             config: plan.clean.config.clone(),
             generation: OnceCell::new(),
@@ -147,6 +153,19 @@ async fn roles(
         },
         aggregate: Aggregate { silver, tables, concurrency: folds, progress: Arc::clone(progress) },
     })
+}
+
+/// The breaker of a stage; of one without a plugin it never opens.
+fn breaker(
+    stage: &'static str,
+    layer: &Store,
+    plugin: Option<PluginStamp>,
+    plan: Option<&Stage>,
+    shared: &Shared,
+) -> Breaker {
+    let config = plan.map_or("{}", |plan| plan.config.as_str());
+    let suspend_above = plan.and_then(|plan| plan.suspend_above).unwrap_or(Percent::WHOLE);
+    Breaker::new(stage, Arc::clone(layer), (plugin, config), suspend_above, Arc::clone(&shared.clock))
 }
 
 /// The lake of one pipeline. Makes its folders if they are not there.

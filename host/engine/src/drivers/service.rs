@@ -2,6 +2,7 @@
 //!
 //! Does not build roles from a plan: a composition root does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +118,8 @@ pub struct Ended {
     pub missing: Missing,
     /// Why it did not wait longer.
     pub waiting_for: Option<String>,
+    /// The stages that are suspended, and why. Their messages stay queued.
+    pub suspended: BTreeMap<&'static str, String>,
 }
 
 impl Service {
@@ -157,7 +160,8 @@ impl Service {
         tokio::try_join!(ticks, sweeps, drained).map(drop)
     }
 
-    /// Fires one tick and works until every record is in its place, or the way has been blocked for `patience`, or `stop`.
+    /// Fires one tick and works until every record is in its place, or the way has been blocked for `patience`, or a stage is suspended,
+    /// or `stop`.
     pub async fn once(&self, tick: Tick, patience: Duration, stop: &CancellationToken) -> Result<Ended, Failure> {
         let fired = self.ingest.fire(tick).await?;
         self.look_again().await?;
@@ -171,7 +175,8 @@ impl Service {
         while let Some(ended) = tasks.join_next().await {
             flatten(ended)?;
         }
-        Ok(Ended { fired, missing: sweep(self, false).await?, waiting_for: waited? })
+        let (missing, suspended) = (sweep(self, false).await?, self.progress.suspended());
+        Ok(Ended { fired, missing, waiting_for: waited?, suspended })
     }
 
     /// The last tick that has a snapshot in Bronze.
@@ -239,6 +244,10 @@ impl Service {
         let (mut blocked_since, mut repairs) = (None, 0);
         while !stop.is_cancelled() {
             self.clock.sleep(LOOK_EVERY).await;
+            // No waiting helps a suspended stage, and what the stages before it make would only be queued before it.
+            if !self.progress.suspended().is_empty() {
+                return Ok(None);
+            }
             match self.progress.waiting_for() {
                 None => blocked_since = None,
                 Some(reason) => {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
+use super::breaker::Breaker;
 use super::enrich::{fault_details, stamp};
 use super::events::{NewObject, NewVersion, encode};
 use crate::failure::Failure;
@@ -47,6 +48,8 @@ pub struct Clean {
     pub queue: Arc<dyn Queue>,
     /// Plugin calls under way at once.
     pub concurrency: NonZeroUsize,
+    /// Suspends the stage when its plugin fails on too many records.
+    pub breaker: Breaker,
     /// Counters.
     pub progress: Arc<Progress>,
 }
@@ -124,11 +127,13 @@ impl Clean {
             all.append(one);
         }
         let refused: Vec<Refused> = all.refused.iter().map(|(_, refused)| refused.clone()).collect();
+        let judged = self.breaker.judge(all.cleaned.len() + all.skipped.len() + refused.len(), &refused).await?;
         quarantine::put_all(&self.lake, &refused).await?;
         let version = self.commit(std::mem::take(&mut all.versions)).await?;
         let receipts = receipts_of(objects, &all, generation, version);
         let puts: Vec<_> = receipts.iter().map(|receipt| receipts::put(&self.lake, receipt)).collect();
         futures::stream::iter(puts).buffer_unordered(16).try_collect::<()>().await?;
+        self.breaker.passed(judged);
         Progress::add(&self.progress.quarantined, refused.len());
         Progress::add(&self.progress.cleaned, receipts.iter().map(|receipt| receipt.lines).sum());
         tracing::info!(

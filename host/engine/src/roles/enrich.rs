@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 
+use super::breaker::Breaker;
 use super::events::{NewObject, encode};
 use super::gateway::{Gateway, GatewayError};
 use crate::failure::Failure;
@@ -42,6 +43,8 @@ pub struct Enrich {
     pub queue: Arc<dyn Queue>,
     /// Records of one message under way at once.
     pub concurrency: NonZeroUsize,
+    /// Suspends the stage when its plugin fails on too many records.
+    pub breaker: Breaker,
     /// Counters.
     pub progress: Arc<Progress>,
 }
@@ -102,7 +105,7 @@ impl Enrich {
         Ok(self.queue.send(vec![encode(&event)]).await?)
     }
 
-    async fn store(&self, message: &Message, results: Vec<Enriched>) -> Result<(), LakeError> {
+    async fn store(&self, message: &Message, results: Vec<Enriched>) -> Result<(), Failure> {
         let stamp = self.plugin.as_deref().map(stamp);
         let mut object = Vec::new();
         let mut refused = Vec::new();
@@ -128,9 +131,11 @@ impl Enrich {
             };
             object.extend(bronze::line(document.as_deref(), &meta));
         }
+        let judged = self.breaker.judge(message.entries.len(), &refused).await?;
         quarantine::put_all(&self.lake, &refused).await?;
         Progress::add(&self.progress.quarantined, refused.len());
-        create(&*self.lake.bronze, &message.object(), Bytes::from(object)).await?;
+        create(&*self.lake.bronze, &message.object(), Bytes::from(object)).await.map_err(LakeError::from)?;
+        self.breaker.passed(judged);
         Ok(())
     }
 
@@ -242,18 +247,13 @@ fn refusal(
     Refused { id, stage, code, reason, key, seq, input: input.to_owned(), plugin, record, details }
 }
 
-/// All results, or the failure that says most: a fatal one before a pause before a transient one.
+/// All results, or the gravest failure among them.
 fn gravest<T>(results: Vec<Result<T, Failure>>) -> Result<Vec<T>, Failure> {
-    let weight = |failure: &Failure| match failure {
-        Failure::Transient(_) => 0,
-        Failure::Pause { .. } => 1,
-        Failure::Fatal(_) => 2,
-    };
     let (mut good, mut worst) = (Vec::new(), None::<Failure>);
     for result in results {
         match result {
             Ok(value) => good.push(value),
-            Err(failure) if worst.as_ref().is_none_or(|worst| weight(&failure) > weight(worst)) => {
+            Err(failure) if worst.as_ref().is_none_or(|worst| failure.gravity() > worst.gravity()) => {
                 worst = Some(failure)
             }
             Err(_) => {}

@@ -11,7 +11,9 @@
     reason = "tests"
 )]
 
+mod breaker;
 mod faults;
 mod outcomes;
+mod pauses;
 mod schedule;
 mod world;

@@ -15,17 +15,18 @@ use engine::lake::Lake;
 use engine::lake::gold::Gold;
 use engine::lake::keys::Tick;
 use engine::lake::silver::Silver;
-use engine::pipeline::plan::{Endpoint, Location, SecretRef, Source, SourceFormat, Template, TemplatePart};
+use engine::pipeline::plan::{Endpoint, Location, Percent, SecretRef, Source, SourceFormat, Template, TemplatePart};
 use engine::progress::Progress;
 use engine::roles::aggregate::{Aggregate, GoldTable};
+use engine::roles::breaker::Breaker;
 use engine::roles::clean::Clean;
-use engine::roles::enrich::Enrich;
+use engine::roles::enrich::{Enrich, stamp};
 use engine::roles::gateway::Gateway;
 use engine::roles::ingest::{Ingest, SourcePlace};
 use engine::seams::clock::Clock;
 use engine::seams::http::{Http, HttpAnswer};
 use engine::seams::plugin::{
-    Cleaned, ColumnType, Descriptor, EndpointRequest, Fault, Note, Reject, RejectedBy, ScalarType, Step,
+    Cleaned, ColumnType, Descriptor, EndpointRequest, Fault, Note, Plugin, Reject, RejectedBy, ScalarType, Step,
 };
 use engine::seams::queue::Queue;
 use engine::seams::store::{self, Path, Store};
@@ -33,7 +34,7 @@ use object_store::memory::InMemory;
 use serde_json::{Value, json};
 use testkit::plugins::{ClosureAggregator, ClosureCleaner, ClosureEnricher, trap};
 use testkit::queue::{MemoryQueue, MemoryQueueOptions};
-use testkit::{MapSecrets, SimClock, rows};
+use testkit::{LeapClock, MapSecrets, rows};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -54,11 +55,24 @@ pub(crate) struct Options {
     pub(crate) clean_version: &'static str,
     /// Receives of a message before it is given up.
     pub(crate) max_receives: u32,
+    /// The share of failures above which a stage is suspended.
+    pub(crate) suspend_above: Percent,
+    /// Whether there is another table, before the good one, whose plugin traps.
+    pub(crate) broken_table: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { source: orders(10), batch_size: 3, buckets: 4, workers: 2, clean_version: "1.0.0", max_receives: 10 }
+        Options {
+            source: orders(10),
+            batch_size: 3,
+            buckets: 4,
+            workers: 2,
+            clean_version: "1.0.0",
+            max_receives: 10,
+            suspend_above: Percent::SUSPEND_ABOVE,
+            broken_table: false,
+        }
     }
 }
 
@@ -73,7 +87,7 @@ pub(crate) fn orders(count: usize) -> String {
 
 /// What outlives a host: stores, queues, time.
 pub(crate) struct World {
-    pub(crate) clock: Arc<SimClock>,
+    pub(crate) clock: Arc<LeapClock>,
     pub(crate) lake: Lake,
     pub(crate) queues: Queues,
     pub(crate) secrets: Arc<MapSecrets>,
@@ -83,7 +97,7 @@ pub(crate) struct World {
 impl World {
     /// An empty lake and empty queues.
     pub(crate) fn new(options: &Options) -> Self {
-        let clock = Arc::new(SimClock::default());
+        let clock = LeapClock::at("2026-01-01T03:00:00Z");
         let lake = Lake {
             bronze: Arc::new(InMemory::new()),
             silver: Arc::new(InMemory::new()),
@@ -108,12 +122,19 @@ impl World {
         let progress = Arc::new(Progress::default());
         let clock: Arc<dyn Clock> = self.clock.clone();
         let cleaner = Arc::new(cleaner(options.clean_version));
-        let aggregator = Arc::new(aggregator());
+        let enricher = Arc::new(enricher());
+        let breaker = |stage, layer: &Store, plugin: &dyn Plugin| {
+            let plugin = (Some(stamp(plugin)), "{}");
+            Breaker::new(stage, layer.clone(), plugin, options.suspend_above, self.clock.clone())
+        };
         let schema = clean_descriptor("1.0.0").output_schema();
         let silver = Silver::open(self.lake.silver.clone(), clock.clone(), schema, self.lake.buckets).await.unwrap();
-        let schema = sums_descriptor().output_schema();
-        let gold = Gold::open(self.lake.gold.clone(), clock.clone(), "sums", schema).await.unwrap();
-        let table = GoldTable { name: "sums".into(), plugin: aggregator, config: "{}".into(), gold };
+        let mut tables = Vec::new();
+        if options.broken_table {
+            let broken = ClosureAggregator::new(sums_descriptor(), |_, _| Err(trap("no")), |_, _| Err(trap("no")));
+            tables.push(self.table("broken", broken).await);
+        }
+        tables.push(self.table("sums", aggregator()).await);
         let references = BTreeMap::from([("key".to_owned(), SecretRef::Env("KEY".into()))]);
         let endpoints = BTreeMap::from([("api".to_owned(), endpoint())]);
         let gateway =
@@ -134,14 +155,16 @@ impl World {
             enrich: Arc::new(Enrich {
                 pipeline: "orders".into(),
                 lake: self.lake.clone(),
-                plugin: Some(Arc::new(enricher())),
                 gateway,
                 queue: self.queues.clean.live.clone(),
                 concurrency: NonZeroUsize::new(2).unwrap(),
+                breaker: breaker("enrich", &self.lake.bronze, &*enricher),
+                plugin: Some(enricher),
                 progress: progress.clone(),
             }),
             clean: Arc::new(Clean {
                 lake: self.lake.clone(),
+                breaker: breaker("clean", &self.lake.silver, &*cleaner),
                 plugin: cleaner,
                 config: "{}".into(),
                 generation: tokio::sync::OnceCell::new(),
@@ -152,7 +175,7 @@ impl World {
             }),
             aggregate: Arc::new(Aggregate {
                 silver,
-                tables: vec![table],
+                tables,
                 concurrency: NonZeroUsize::MIN,
                 progress: progress.clone(),
             }),
@@ -162,9 +185,14 @@ impl World {
         }
     }
 
-    /// Fires a tick and lets simulated time run until it is done.
+    async fn table(&self, name: &str, plugin: ClosureAggregator) -> GoldTable {
+        let schema = sums_descriptor().output_schema();
+        let gold = Gold::open(self.lake.gold.clone(), self.clock.clone(), name, schema).await.unwrap();
+        GoldTable { name: name.into(), plugin: Arc::new(plugin), config: "{}".into(), gold }
+    }
+
+    /// Fires a tick and works until it is done.
     pub(crate) async fn once(&self, service: &Service, tick: &str) -> Result<Ended, Failure> {
-        let _time = self.clock.run_freely(Duration::from_millis(1));
         let tick = Tick::parse(tick).unwrap();
         service.once(tick, Duration::from_secs(7200), &CancellationToken::new()).await
     }
