@@ -26,9 +26,11 @@ use engine::roles::ingest::{Ingest, SourcePlace};
 use engine::seams::clock::Clock;
 use engine::seams::http::{Http, HttpAnswer};
 use engine::seams::plugin::{
-    Cleaned, ColumnType, Descriptor, EndpointRequest, Fault, Note, Plugin, Reject, RejectedBy, ScalarType, Step,
+    Cleaned, ColumnType, Descriptor, EndpointRequest, Fault, FaultKind, Note, Plugin, Reject, RejectedBy, ScalarType,
+    Step,
 };
 use engine::seams::queue::Queue;
+use engine::seams::secrets::Secrets;
 use engine::seams::store::{self, Path, Store};
 use object_store::memory::InMemory;
 use serde_json::{Value, json};
@@ -59,7 +61,16 @@ pub(crate) struct Options {
     pub(crate) suspend_above: Percent,
     /// Whether there is another table, before the good one, whose plugin traps.
     pub(crate) broken_table: bool,
+    /// How long a delivered message stays invisible.
+    pub(crate) visibility: Duration,
+    /// Whether the service is asked for an order with the source's `n` (`?v=N`): another `n` is another question.
+    pub(crate) asks_for_n: bool,
+    /// Whether a call of the cleaner (of several documents) or of the aggregator runs past its deadline.
+    pub(crate) hiccup: Hiccup,
 }
+
+/// Says of each call whether it is too slow.
+pub(crate) type Hiccup = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -72,6 +83,9 @@ impl Default for Options {
             max_receives: 10,
             suspend_above: Percent::SUSPEND_ABOVE,
             broken_table: false,
+            visibility: Duration::from_secs(60),
+            asks_for_n: false,
+            hiccup: Arc::new(|| false),
         }
     }
 }
@@ -91,7 +105,9 @@ pub(crate) struct World {
     pub(crate) lake: Lake,
     pub(crate) queues: Queues,
     pub(crate) secrets: Arc<MapSecrets>,
-    source: Store,
+    /// Where hosts get secrets from, if not from there.
+    pub(crate) shaky_secrets: Option<Arc<dyn Secrets>>,
+    pub(crate) source: Store,
 }
 
 impl World {
@@ -105,15 +121,15 @@ impl World {
             buckets: NonZeroU32::new(options.buckets).unwrap(),
         };
         let queue = || {
-            let dead = MemoryQueue::new(clock.clone(), MemoryQueueOptions::default());
+            let base = MemoryQueueOptions { visibility: options.visibility, ..MemoryQueueOptions::default() };
+            let dead = MemoryQueue::new(clock.clone(), base.clone());
             let max_receives = NonZeroU32::new(options.max_receives).unwrap();
-            let with =
-                MemoryQueueOptions { dead_letters: Some(dead.clone()), max_receives, ..MemoryQueueOptions::default() };
+            let with = MemoryQueueOptions { dead_letters: Some(dead.clone()), max_receives, ..base };
             StageQueue { live: MemoryQueue::new(clock.clone(), with), dead }
         };
         let queues = Queues { enrich: queue(), clean: queue(), aggregate: queue() };
         let secrets = MapSecrets::new([(SecretRef::Env("KEY".into()), "s3cret")]);
-        World { clock, lake, queues, secrets, source: Arc::new(InMemory::new()) }
+        World { clock, lake, queues, secrets, shaky_secrets: None, source: Arc::new(InMemory::new()) }
     }
 
     /// A host in this world.
@@ -121,8 +137,8 @@ impl World {
         store::replace(&*self.source, &Path::from("orders.csv"), Bytes::from(options.source.clone())).await.unwrap();
         let progress = Arc::new(Progress::default());
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let cleaner = Arc::new(cleaner(options.clean_version));
-        let enricher = Arc::new(enricher());
+        let cleaner = Arc::new(cleaner(options.clean_version, options.hiccup.clone()));
+        let enricher = Arc::new(enricher(options.asks_for_n));
         let breaker = |stage, layer: &Store, plugin: &dyn Plugin| {
             let plugin = (Some(stamp(plugin)), "{}");
             Breaker::new(stage, layer.clone(), plugin, options.suspend_above, self.clock.clone())
@@ -134,11 +150,11 @@ impl World {
             let broken = ClosureAggregator::new(sums_descriptor(), |_, _| Err(trap("no")), |_, _| Err(trap("no")));
             tables.push(self.table("broken", broken).await);
         }
-        tables.push(self.table("sums", aggregator()).await);
+        tables.push(self.table("sums", aggregator(options.hiccup.clone())).await);
         let references = BTreeMap::from([("key".to_owned(), SecretRef::Env("KEY".into()))]);
         let endpoints = BTreeMap::from([("api".to_owned(), endpoint())]);
-        let gateway =
-            Gateway::new(&endpoints, &references, self.secrets.clone(), http, clock.clone(), progress.clone());
+        let secrets = self.shaky_secrets.clone().unwrap_or_else(|| self.secrets.clone());
+        let gateway = Gateway::new(&endpoints, &references, secrets, http, clock.clone(), progress.clone());
         Service {
             pipeline: "orders".into(),
             schedule: None,
@@ -246,12 +262,14 @@ fn endpoint() -> Endpoint {
     }
 }
 
-fn enricher() -> ClosureEnricher {
-    ClosureEnricher::new(rows::descriptor("enrich-orders", "1.0.0"), |_, entry, answers| {
+fn enricher(asks_for_n: bool) -> ClosureEnricher {
+    ClosureEnricher::new(rows::descriptor("enrich-orders", "1.0.0"), move |_, entry, answers| {
         let entry: Value = serde_json::from_str(entry).unwrap();
         let id = entry["id"].as_str().unwrap().to_owned();
         let Some(answer) = answers.first() else {
-            let request = EndpointRequest { endpoint: "api".into(), path: id, query: Vec::new(), headers: Vec::new() };
+            let n = entry["n"].as_str().unwrap_or_default().to_owned();
+            let query = if asks_for_n { vec![("v".to_owned(), n)] } else { Vec::new() };
+            let request = EndpointRequest { endpoint: "api".into(), path: id, query, headers: Vec::new() };
             return Ok(Step::Fetch(vec![request]));
         };
         let body = String::from_utf8_lossy(&answer.body).into_owned();
@@ -274,9 +292,15 @@ fn clean_descriptor(version: &str) -> Descriptor {
 }
 
 /// Rows of `group` and `n`; a document with a `do` does that instead. Version 2 forgives `reject`.
-fn cleaner(version: &'static str) -> ClosureCleaner {
+fn cleaner(version: &'static str, hiccup: Hiccup) -> ClosureCleaner {
     let descriptor = clean_descriptor(version);
-    ClosureCleaner::new(descriptor.clone(), move |_, documents| clean(&descriptor, version, documents))
+    ClosureCleaner::new(descriptor.clone(), move |_, documents| {
+        if documents.len() > 1 && hiccup() { Err(too_slow()) } else { clean(&descriptor, version, documents) }
+    })
+}
+
+fn too_slow() -> Fault {
+    Fault { kind: FaultKind::Deadline, code: "P104", ..trap("past its deadline") }
 }
 
 fn clean(descriptor: &Descriptor, version: &str, documents: &[Bytes]) -> Result<Cleaned, Fault> {
@@ -308,9 +332,12 @@ fn sums_descriptor() -> Descriptor {
     }
 }
 
-fn aggregator() -> ClosureAggregator {
+fn aggregator(hiccup: Hiccup) -> ClosureAggregator {
     use arrow::array::AsArray;
-    let fold = |_: &str, batches: &[arrow::array::RecordBatch]| {
+    let fold = move |_: &str, batches: &[arrow::array::RecordBatch]| {
+        if hiccup() {
+            return Err(too_slow());
+        }
         let mut sums: BTreeMap<String, i64> = BTreeMap::new();
         for batch in batches {
             let groups = batch.column_by_name("group").unwrap().as_string::<i32>();
