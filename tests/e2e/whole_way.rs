@@ -11,77 +11,15 @@
     reason = "a test: it reads files itself, and what goes wrong ends it"
 )]
 
+mod films;
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use api_stub::{Options, Stub};
+use films::{Films, KEY, NEXT_TICK, TICK, files};
 use serde_json::{Value, json};
 use support::{Ran, command, fresh_folder, repository, run, sluicebox};
-
-/// What must be found nowhere but in the requests. Its percent-encoded form differs from it.
-const KEY: &str = "canary/7f3a9c5e+11d2";
-const TICK: &str = "2026-11-24T03:00:00Z";
-const NEXT_TICK: &str = "2026-11-25T03:00:00Z";
-
-/// A copy of the repository's pipeline in a folder of its own, and the API that it calls.
-struct Films {
-    folder: PathBuf,
-    stub: Stub,
-    /// The stand-in's server runs on it.
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Films {
-    fn new(name: &str) -> Self {
-        let folder = fresh_folder(name);
-        let root = repository();
-        std::fs::create_dir_all(folder.join("data")).unwrap();
-        for file in ["pipeline.toml", "data/movies.csv"] {
-            std::fs::copy(root.join(file), folder.join(file)).unwrap();
-        }
-        for (plugin, component) in artifacts::PLUGINS {
-            let to = folder.join("plugins").join(plugin);
-            std::fs::create_dir_all(&to).unwrap();
-            assert!(Path::new(component).is_file(), "`{component}` has not been built\n  run: cargo xtask plugins");
-            std::fs::copy(component, to.join(format!("{plugin}.wasm"))).unwrap();
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let stub = runtime.block_on(Stub::start(Options::new(root.join("data/films.csv"), KEY))).unwrap();
-        Films { folder, stub, _runtime: runtime }
-    }
-
-    /// `sluicebox ARGS`, calling the stand-in as fast as it can.
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = command(&self.folder);
-        command.env("OMDB_API_KEY", KEY).args(args);
-        command.arg("--set").arg(format!("endpoints.omdb.url=\"{}\"", self.stub.url()));
-        command.args(["--set", "endpoints.omdb.rate=\"5000/s\""]);
-        command
-    }
-
-    fn sluicebox(&self, args: &[&str]) -> Ran {
-        run(&mut self.command(args))
-    }
-
-    /// One tick of `top_n` records; the one pipeline of the summary.
-    fn once(&self, tick: &str, top_n: u32, batch_size: u32) -> Value {
-        let (top_n, batch_size) = (format!("source.top_n={top_n}"), format!("source.batch_size={batch_size}"));
-        let args = ["run", "--once", "--json", "--tick", tick, "--set", &top_n, "--set", &batch_size];
-        self.sluicebox(&args).exits(0).json()["pipelines"][0].clone()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    fn gold(&self, table: &str) -> Vec<Vec<String>> {
-        let text = std::fs::read_to_string(self.path(&format!("lake/gold/{table}.csv"))).unwrap();
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
-        reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
-    }
-}
 
 /// A script of this folder, run by the Python that `cargo xtask test` prepares.
 fn python(script: &str, args: &[&Path]) -> Value {
@@ -90,21 +28,6 @@ fn python(script: &str, args: &[&Path]) -> Value {
     );
     let ran = run(Command::new(python).arg(repository().join("tests/e2e").join(script)).args(args));
     ran.exits(0).json()
-}
-
-/// Every file below a folder, with its content.
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push((path.clone(), std::fs::read(&path).unwrap()));
-        }
-    }
-    found.sort();
-    found
 }
 
 #[test]

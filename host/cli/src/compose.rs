@@ -11,13 +11,15 @@ use engine::drivers::consumer::StageQueue;
 use engine::drivers::keeping::Keeping;
 use engine::drivers::service::{Queues, Service};
 use engine::lake::Lake;
+use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
 use engine::lake::silver::Silver;
-use engine::pipeline::plan::{Limits, Location, Plan, QueueSettings};
+use engine::pipeline::plan::{Limits, Location, Percent, Plan, QueueSettings, Stage};
 use engine::progress::Progress;
 use engine::remake::Workshop;
 use engine::roles::aggregate::{Aggregate, GoldTable};
+use engine::roles::breaker::Breaker;
 use engine::roles::clean::Clean;
 use engine::roles::enrich::Enrich;
 use engine::roles::gateway::Gateway;
@@ -66,6 +68,27 @@ impl Shared {
 
 /// The service of one pipeline. Makes the lake's folders and tables if they are not there.
 pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<Service> {
+    compose_on(file, shared, context, Silvers::AsItIs).await
+}
+
+/// As [`compose`], with Silver emptied first, so that it can have other columns and buckets.
+pub(crate) async fn compose_anew(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<Service> {
+    compose_on(file, shared, context, Silvers::Emptied).await
+}
+
+/// In what state Silver is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silvers {
+    AsItIs,
+    Emptied,
+}
+
+async fn compose_on(
+    file: &PipelineFile,
+    shared: &Shared,
+    context: &Context,
+    silver: Silvers,
+) -> anyhow::Result<Service> {
     let plan = &file.plan;
     let loaded = load(plan, &file.folder, &shared.plugins).await?;
     let lake = lake(file)?;
@@ -81,7 +104,15 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
         Arc::clone(&shared.clock),
         Arc::clone(&progress),
     );
-    let roles = roles(plan, loaded, &lake, &queues, shared, &progress).await?;
+    let enrich_breaker =
+        breaker("enrich", &lake.bronze, loaded.enrich.as_deref().map(PluginStamp::of), plan.enrich.as_ref(), shared);
+    let schema = loaded.clean.descriptor().output_schema();
+    let (store, clock) = (Arc::clone(&lake.silver), Arc::clone(&shared.clock));
+    let silver = match silver {
+        Silvers::AsItIs => Silver::open(store, clock, schema, lake.buckets).await?,
+        Silvers::Emptied => Silver::rebuild(store, clock, schema, lake.buckets).await?,
+    };
+    let roles = roles(plan, loaded, silver, &lake, &queues, shared, &progress).await?;
     Ok(Service {
         pipeline: plan.name.clone(),
         schedule: plan.schedule.clone(),
@@ -104,6 +135,7 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
             gateway,
             queue: Arc::clone(&queues.clean.live),
             concurrency: plan.enrich.as_ref().map_or(NonZeroUsize::MIN, |stage| stage.concurrency),
+            breaker: enrich_breaker,
             progress: Arc::clone(&progress),
         }),
         clean: Arc::new(roles.clean),
@@ -141,13 +173,12 @@ struct Roles {
 async fn roles(
     plan: &Plan,
     loaded: Loaded,
+    silver: Silver,
     lake: &Lake,
     queues: &Queues,
     shared: &Shared,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Roles> {
-    let schema = loaded.clean.descriptor().output_schema();
-    let silver = Silver::open(Arc::clone(&lake.silver), Arc::clone(&shared.clock), schema, lake.buckets).await?;
     let mut tables = Vec::new();
     for (aggregate, plugin) in plan.aggregates.iter().zip(loaded.aggregates) {
         let schema = plugin.descriptor().output_schema();
@@ -166,6 +197,7 @@ async fn roles(
         enrich: loaded.enrich,
         clean: Clean {
             lake: lake.clone(),
+            breaker: breaker("clean", &lake.silver, Some(PluginStamp::of(&*loaded.clean)), Some(&plan.clean), shared),
             plugin: loaded.clean,
             config: plan.clean.config.clone(),
             generation: OnceCell::new(),
@@ -176,6 +208,19 @@ async fn roles(
         },
         aggregate: Aggregate { lake: lake.clone(), silver, tables, concurrency: folds, progress: Arc::clone(progress) },
     })
+}
+
+/// The breaker of a stage; of one without a plugin it never opens.
+fn breaker(
+    stage: &'static str,
+    layer: &Store,
+    plugin: Option<PluginStamp>,
+    plan: Option<&Stage>,
+    shared: &Shared,
+) -> Breaker {
+    let config = plan.map_or("{}", |plan| plan.config.as_str());
+    let suspend_above = plan.and_then(|plan| plan.suspend_above).unwrap_or(Percent::WHOLE);
+    Breaker::new(stage, Arc::clone(layer), (plugin, config), suspend_above, Arc::clone(&shared.clock))
 }
 
 /// The lake of one pipeline. Makes its folders if they are not there.

@@ -3,6 +3,7 @@
 //! Does not know what a role does with its work.
 
 pub mod consumer;
+mod gate;
 pub mod keeping;
 pub mod schedule;
 pub mod service;

@@ -8,18 +8,27 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::lake::{LakeError, TableError};
-use crate::seams::plugin::Fault;
+use crate::seams::plugin::{Fault, FaultKind};
 use crate::seams::queue::QueueError;
 use crate::seams::secrets::SecretError;
 use crate::seams::store::StoreError;
 
-/// Why a unit of work is not done.
-#[derive(Debug, Error)]
+/// Why a unit of work is not done, and so what the queue does with its message. `drivers::consumer` matches it exhaustively.
+///
+/// | class | what happens | costs a receive |
+/// |---|---|---|
+/// | (one record: refusal, trap, bad output) | no failure of the work: quarantined, the rest is committed, the message acknowledged | no |
+/// | [`Plugin`](Failure::Plugin) | the stage is suspended, its messages stay queued | no: nothing is received while it lasts |
+/// | [`Transient`](Failure::Transient) | given back with a growing delay; after `max_receives` given up | yes |
+/// | [`Pause`](Failure::Pause) | one message is kept in hand as a probe, all others are given back at once, nobody receives | at most one a host |
+/// | [`Bug`](Failure::Bug) | isolated, then as a transient one; given up with a reason that says so | yes |
+/// | [`Fatal`](Failure::Fatal) | given back, and the host stops | one a start |
+#[derive(Clone, Debug, Error)]
 pub enum Failure {
-    /// It may succeed later: give it back with a growing delay, and after `max_receives` put its records into quarantine.
+    /// It may succeed later: a service in trouble, a time-out, a lost reply.
     #[error("{0}")]
     Transient(String),
-    /// The way is blocked for everybody (quota, throttling, a missing secret): give it back and rest for a while.
+    /// The way is blocked for everybody: quota, throttling, a missing secret.
     #[error("{reason}")]
     Pause {
         /// How long to rest.
@@ -27,9 +36,29 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
+    /// The plugin is at fault and no single record is: the stage must not go on with it.
+    #[error("{0}")]
+    Plugin(String),
+    /// The host panicked over it.
+    #[error("host bug: {0}")]
+    Bug(String),
     /// The host cannot go on without a person: stop, acknowledge nothing.
     #[error("{0}")]
     Fatal(String),
+}
+
+impl Failure {
+    /// How much it says of a whole of which several parts failed: the graver one decides.
+    #[must_use]
+    pub fn gravity(&self) -> u8 {
+        match self {
+            Failure::Transient(_) => 0,
+            Failure::Pause { .. } => 1,
+            Failure::Bug(_) => 2,
+            Failure::Plugin(_) => 3,
+            Failure::Fatal(_) => 4,
+        }
+    }
 }
 
 /// How long a consumer rests for a secret that cannot be had.
@@ -79,8 +108,15 @@ impl From<QueueError> for Failure {
 }
 
 impl From<Fault> for Failure {
-    /// A fault that is not one record's: an aggregate's. It is tried again, for a deadline may have been the machine's fault.
+    /// A fault that is not one record's: an aggregate's. A deadline may have been the machine's fault and is tried again.
     fn from(fault: Fault) -> Self {
-        Failure::Transient(format!("plugin failed [{}]: {fault}", fault.code))
+        let told = format!("plugin failed [{}]: {fault}", fault.code);
+        match fault.kind {
+            FaultKind::Deadline => Failure::Transient(told),
+            FaultKind::Host => Failure::Bug(told),
+            FaultKind::Trap | FaultKind::Memory | FaultKind::Stack | FaultKind::BadOutput | FaultKind::Configure => {
+                Failure::Plugin(told)
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Not a source of truth: it starts at zero with the process. What is true is in the lake (`crate::status`).
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +28,7 @@ pub struct Progress {
     /// Deliveries given back to be tried again.
     pub retried: AtomicU64,
     waiting_for: Mutex<Option<String>>,
+    suspended: Mutex<BTreeMap<&'static str, String>>,
 }
 
 impl Progress {
@@ -52,6 +54,19 @@ impl Progress {
     #[must_use]
     pub fn waiting_for(&self) -> Option<String> {
         self.waiting_for.lock().ok().and_then(|waiting| waiting.clone())
+    }
+
+    /// Says that a stage takes no more work in this process, and why.
+    pub fn suspend(&self, stage: &'static str, reason: String) {
+        if let Ok(mut suspended) = self.suspended.lock() {
+            suspended.insert(stage, reason);
+        }
+    }
+
+    /// The stages that take no more work in this process, and why.
+    #[must_use]
+    pub fn suspended(&self) -> BTreeMap<&'static str, String> {
+        self.suspended.lock().map(|suspended| suspended.clone()).unwrap_or_default()
     }
 }
 

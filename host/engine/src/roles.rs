@@ -3,6 +3,7 @@
 //! Does not receive, acknowledge or repeat: `drivers` hands work in and settles it.
 
 pub mod aggregate;
+pub mod breaker;
 pub mod clean;
 pub mod enrich;
 pub mod events;

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::lake::bronze::{self, PluginStamp};
 use crate::lake::keys::Tick;
 use crate::lake::{quarantine, receipts};
+use crate::roles::breaker::Suspension;
 
 /// A pipeline's status.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +32,8 @@ pub struct Status {
     pub gold: BTreeMap<String, GoldStatus>,
     /// Refused records by stage.
     pub quarantine: BTreeMap<&'static str, usize>,
+    /// Stages whose plugin, as configured, is suspended.
+    pub suspended: BTreeMap<&'static str, Suspension>,
     /// The plugins that this configuration loads, by stage.
     pub plugins: BTreeMap<String, PluginStamp>,
 }
@@ -115,6 +118,7 @@ pub async fn status(service: &Service) -> Result<Status, Failure> {
         bronze,
         gold: gold(service).await?,
         quarantine,
+        suspended: suspended(service).await?,
         plugins: plugins(service),
     })
 }
@@ -154,6 +158,14 @@ async fn gold(service: &Service) -> Result<BTreeMap<String, GoldStatus>, Failure
         gold.insert(table.name.clone(), GoldStatus { rows, silver_version });
     }
     Ok(gold)
+}
+
+async fn suspended(service: &Service) -> Result<BTreeMap<&'static str, Suspension>, Failure> {
+    let mut suspended = BTreeMap::new();
+    for (stage, breaker) in [("enrich", &service.enrich.breaker), ("clean", &service.clean.breaker)] {
+        suspended.extend(breaker.suspension().await?.map(|suspension| (stage, suspension)));
+    }
+    Ok(suspended)
 }
 
 fn plugins(service: &Service) -> BTreeMap<String, PluginStamp> {

@@ -1,9 +1,11 @@
 //! Faults around any adapter, on a schedule that its seed reproduces.
 //!
-//! Does not make up behaviour: a call is passed on unchanged, or fails before it took effect, or after it did (the reply is lost).
+//! Does not break a contract: a call is passed on unchanged, or fails before it took effect, or after it did (the reply is lost), or
+//! does something odd that the seam's contract allows, or is the last one that its host makes.
 
 mod http;
 mod queue;
+mod secrets;
 mod store;
 
 use std::collections::VecDeque;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use engine::seams::clock::Clock;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::sync::Notify;
 
 /// What becomes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,24 @@ pub enum Fate {
     FailBefore,
     /// It happens, and the caller is told that it failed.
     FailAfter,
+    /// It does what callers seldom meet and must bear. What that is, is the seam's: see the modules.
+    Odd,
+    /// The host dies over it: it never returns, and [`Faults::death`] does.
+    Die {
+        /// Whether it still takes effect.
+        after: bool,
+    },
+}
+
+/// How often calls fail, each way a probability.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Chances {
+    /// Of a failure before the effect.
+    pub before: f64,
+    /// Of a lost reply.
+    pub after: f64,
+    /// Of something odd.
+    pub odd: f64,
 }
 
 /// When calls fail, and how.
@@ -32,6 +53,10 @@ pub struct Faults {
     script: Mutex<VecDeque<Fate>>,
     random: Option<Random>,
     delay: Option<(Arc<dyn Clock>, Duration)>,
+    /// The longest of the random delays.
+    slow: Option<(Arc<dyn Clock>, Duration)>,
+    last_call: Option<u64>,
+    death: Notify,
     stopped: AtomicBool,
     calls: AtomicU64,
     failed: AtomicU64,
@@ -40,8 +65,13 @@ pub struct Faults {
 #[derive(Debug)]
 struct Random {
     dice: Mutex<StdRng>,
-    before: f64,
-    after: f64,
+    chances: Chances,
+}
+
+impl Random {
+    fn throw(&self) -> f64 {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).random()
+    }
 }
 
 impl Faults {
@@ -50,6 +80,9 @@ impl Faults {
             script: Mutex::new(script),
             random,
             delay: None,
+            slow: None,
+            last_call: None,
+            death: Notify::new(),
             stopped: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -69,12 +102,41 @@ impl Faults {
     /// When the probabilities are no probabilities.
     #[must_use]
     pub fn seeded(seed: u64, before: f64, after: f64) -> Self {
-        assert!(
-            before >= 0.0 && after >= 0.0 && before + after <= 1.0,
-            "`before` and `after` are probabilities with a sum of at most 1"
-        );
         eprintln!("faults: seed {seed}, before {before}, after {after}");
-        Faults::with(VecDeque::new(), Some(Random { dice: Mutex::new(StdRng::seed_from_u64(seed)), before, after }))
+        Faults::drawn(seed, Chances { before, after, odd: 0.0 })
+    }
+
+    /// Every call ends as `chances` say, without a word about it: whoever drew the seed prints it.
+    ///
+    /// # Panics
+    /// When the probabilities are no probabilities.
+    #[must_use]
+    pub fn drawn(seed: u64, chances: Chances) -> Self {
+        let Chances { before, after, odd } = chances;
+        assert!(
+            before >= 0.0 && after >= 0.0 && odd >= 0.0 && before + after + odd <= 1.0,
+            "the chances are probabilities with a sum of at most 1"
+        );
+        Faults::with(VecDeque::new(), Some(Random { dice: Mutex::new(StdRng::seed_from_u64(seed)), chances }))
+    }
+
+    /// Lets every call wait for a random time on `clock` first, at most `longest`. For faults that have a seed.
+    #[must_use]
+    pub fn slow(mut self, clock: Arc<dyn Clock>, longest: Duration) -> Self {
+        self.slow = Some((clock, longest));
+        self
+    }
+
+    /// The host dies over call number `call`, from 1, before or after its effect.
+    #[must_use]
+    pub fn dying_at(mut self, call: u64) -> Self {
+        self.last_call = Some(call);
+        self
+    }
+
+    /// Returns when the host has died: who drives it drops all its futures then.
+    pub async fn death(&self) {
+        self.death.notified().await;
     }
 
     /// Lets every call wait for `span` on `clock` first.
@@ -108,9 +170,16 @@ impl Faults {
 
     /// The fate of the next call, after its delay.
     async fn next(&self) -> Fate {
-        self.calls.fetch_add(1, Ordering::SeqCst);
+        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         if self.stopped.load(Ordering::SeqCst) {
             return Fate::Pass;
+        }
+        if self.last_call.is_some_and(|last| call >= last) {
+            self.failed.fetch_add(1, Ordering::SeqCst);
+            return Fate::Die { after: self.random.as_ref().is_some_and(|random| random.throw() < 0.5) };
+        }
+        if let (Some((clock, longest)), Some(random)) = (&self.slow, &self.random) {
+            clock.sleep(longest.mul_f64(random.throw())).await;
         }
         if let Some((clock, span)) = &self.delay {
             clock.sleep(*span).await;
@@ -128,20 +197,31 @@ impl Faults {
             (Some(fate), _) => fate,
             (None, None) => Fate::Pass,
             (None, Some(random)) => {
-                let throw: f64 = random.dice.lock().unwrap_or_else(PoisonError::into_inner).random();
-                if throw < random.before {
-                    Fate::FailBefore
-                } else if throw < random.before + random.after {
-                    Fate::FailAfter
-                } else {
-                    Fate::Pass
+                let Chances { before, after, odd } = random.chances;
+                match random.throw() {
+                    throw if throw < before => Fate::FailBefore,
+                    throw if throw < before + after => Fate::FailAfter,
+                    throw if throw < before + after + odd => Fate::Odd,
+                    _ => Fate::Pass,
                 }
             }
         }
     }
+
+    /// A number below `bound` from the schedule's dice, 0 without any: how odd something is.
+    fn pick(&self, bound: usize) -> usize {
+        let throw = self.random.as_ref().map_or(0.0, Random::throw);
+        (throw * bound as f64) as usize
+    }
+
+    /// The end of the host that made a call: it never returns.
+    async fn die<R>(&self) -> R {
+        self.death.notify_one();
+        std::future::pending().await
+    }
 }
 
-/// An adapter whose calls fail as [`Faults`] say. Wraps `dyn Queue`, `dyn Http` and `dyn ObjectStore`.
+/// An adapter whose calls fail as [`Faults`] say. Wraps `dyn Queue`, `dyn Http`, `dyn Secrets` and `dyn ObjectStore`.
 #[derive(Debug)]
 pub struct Faulty<T: ?Sized> {
     faults: Arc<Faults>,
@@ -157,12 +237,28 @@ impl<T: ?Sized> Faulty<T> {
 
     /// Makes a call, or a failure of it. An error of the call itself is passed on whatever its fate.
     async fn call<R, E>(&self, call: impl Future<Output = Result<R, E>>, failure: impl Fn(&str) -> E) -> Result<R, E> {
-        match self.faults.next().await {
-            Fate::Pass => call.await,
+        self.end(self.faults.next().await, call, failure).await
+    }
+
+    /// A call of that fate.
+    async fn end<R, E>(
+        &self,
+        fate: Fate,
+        call: impl Future<Output = Result<R, E>>,
+        failure: impl Fn(&str) -> E,
+    ) -> Result<R, E> {
+        match fate {
+            Fate::Pass | Fate::Odd => call.await,
             Fate::FailBefore => Err(failure("injected before the effect")),
             Fate::FailAfter => {
                 call.await?;
                 Err(failure("injected after the effect: the reply is lost"))
+            }
+            Fate::Die { after } => {
+                if after {
+                    let _ = call.await;
+                }
+                self.faults.die().await
             }
         }
     }

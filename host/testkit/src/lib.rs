@@ -14,14 +14,16 @@ pub mod clock;
 pub mod conformance;
 pub mod faulty;
 pub mod http;
+pub mod leap;
 pub mod plugins;
 pub mod queue;
 pub mod rows;
 pub mod secrets;
 
 pub use clock::SimClock;
-pub use faulty::{Fate, Faults, Faulty};
+pub use faulty::{Chances, Fate, Faults, Faulty};
 pub use http::ScriptedHttp;
+pub use leap::LeapClock;
 pub use plugins::{ClosureAggregator, ClosureCleaner, ClosureEnricher, ClosurePlugins};
 pub use queue::{MemoryQueue, MemoryQueueOptions};
 pub use secrets::MapSecrets;

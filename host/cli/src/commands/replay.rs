@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use engine::drivers::service::Service;
-use engine::drivers::sweep::Missing;
+use engine::drivers::service::{Left, Service};
 use engine::lake::keys::{Key, Tick};
 use engine::progress::{Progress, Steps};
 use engine::replay::{self, Planned, Selection, Which};
@@ -16,7 +15,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::run::signals;
-use crate::compose::{Shared, compose};
+use crate::compose::{Shared, compose, compose_anew};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::output::{Tone, counted};
@@ -51,6 +50,11 @@ pub(crate) struct Choice {
     /// Only what another plugin or configuration has made
     #[arg(long, conflicts_with = "quarantined")]
     pub(crate) stale: bool,
+
+    /// Everything, into a Silver table that is emptied first: after a change of columns that is more than new ones that may be null, or
+    /// of the number of buckets. Gold stays as it is until all is there
+    #[arg(long, conflicts_with_all = ["stale", "quarantined", "keys", "run", "dry_run"])]
+    pub(crate) rebuild: bool,
 
     /// Only what is in quarantine
     #[arg(long)]
@@ -97,9 +101,8 @@ struct Replayed {
     gold_changed: u64,
     /// Outgoing requests.
     requests: u64,
-    /// What is not done.
-    missing: Missing,
-    waiting_for: Option<String>,
+    #[serde(flatten)]
+    left: Left,
 }
 
 fn parse_tick(text: &str) -> Result<Tick, String> {
@@ -121,7 +124,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
         run: args.choice.run,
         fetch: args.how.fetch,
     };
-    replay(&args.pipeline, &selection, &args.how, context).await
+    replay(&args.pipeline, &selection, &args.how, args.choice.rebuild, context).await
 }
 
 /// Replays the refusals of these ids, or all.
@@ -132,13 +135,14 @@ pub(crate) async fn quarantined(
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
     let selection = Selection { which: Which::Quarantined(ids), fetch: how.fetch, ..Selection::default() };
-    replay(pipeline, &selection, how, context).await
+    replay(pipeline, &selection, how, false, context).await
 }
 
 async fn replay(
     pipeline: &PipelineArgs,
     selection: &Selection,
     how: &How,
+    anew: bool,
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
     let files = pipelines::read(pipeline)?;
@@ -147,13 +151,16 @@ async fn replay(
     let stop = signals::stop_on_signal(context);
     let mut all = Vec::new();
     for file in &files {
-        let service = compose(file, &shared, context).await?;
+        let service = match anew {
+            true => compose_anew(file, &shared, context).await?,
+            false => compose(file, &shared, context).await?,
+        };
         let one = one(&service, selection, how, &stop, context);
         all.push(one.await.with_context(|| format!("pipeline `{}`", file.plan.name))?);
     }
     let document = serde_json::json!({ "pipelines": all });
     context.output.report(&document, |_| all.iter().map(|one| text(one, context)).collect::<Vec<_>>().join("\n"))?;
-    let done = all.iter().all(|one| one.missing.is_nothing());
+    let done = all.iter().all(|one| one.left.missing.is_nothing() && one.left.suspended.is_empty());
     Ok(match (done, stop.is_cancelled()) {
         (true, _) => ExitCode::Success,
         (false, true) => ExitCode::Interrupted,
@@ -170,11 +177,14 @@ async fn one(
 ) -> anyhow::Result<Replayed> {
     let steps = Steps::default();
     let planned = watch(&steps, context, replay::plan(service, selection, &steps)).await?;
-    let (mut missing, mut waiting_for) = (Missing::default(), None);
+    let mut left = Left::default();
     if !how.dry_run {
         let messages = replay::queue(service, &planned).await?;
         let work = service.work_off(how.patience, stop);
-        (missing, waiting_for) = with_bar(service, messages, context, work).await?;
+        left = with_bar(service, messages, context, work).await?;
+        if left.missing.is_nothing() && left.suspended.is_empty() && service.finish_rebuild().await? {
+            left = service.work_off(how.patience, stop).await?;
+        }
     }
     let progress = &service.progress;
     Ok(Replayed {
@@ -186,8 +196,7 @@ async fn one(
         rows_changed: Progress::get(&progress.rows_written),
         gold_changed: Progress::get(&progress.published),
         requests: Progress::get(&progress.requests),
-        missing,
-        waiting_for,
+        left,
     })
 }
 
@@ -243,9 +252,13 @@ fn text(one: &Replayed, context: &Context) -> String {
         counted(usize::try_from(one.gold_changed).unwrap_or(usize::MAX), "table", "tables"),
         counted(usize::try_from(one.requests).unwrap_or(usize::MAX), "request", "requests"),
     ));
-    if !one.missing.is_nothing() {
-        let why = one.waiting_for.as_deref().unwrap_or("it was stopped");
-        text.push_str(&context.output.tone(Tone::Bad, &format!("not done: {}, because {why}", one.missing)));
+    for reason in one.left.suspended.values() {
+        text.push_str(&format!("{}\n", context.output.tone(Tone::Bad, reason)));
+    }
+    if !one.left.missing.is_nothing() {
+        let stopped = if one.left.suspended.is_empty() { "it was stopped" } else { "a stage is suspended" };
+        let why = one.left.waiting_for.as_deref().unwrap_or(stopped);
+        text.push_str(&context.output.tone(Tone::Bad, &format!("not done: {}, because {why}", one.left.missing)));
         text.push_str("\n  hint: nothing is lost; run the same command again to go on\n");
     }
     text

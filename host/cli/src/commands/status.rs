@@ -42,6 +42,21 @@ fn text(status: &Status, context: &Context) -> String {
     text.push_str(&format!("{}\n\n", queues(status, context)));
     text.push_str(&format!("{}\n\n", layers(status, context)));
     text.push_str(&plugins(status, context));
+    for (stage, suspension) in &status.suspended {
+        let what = format!(
+            "\n\nstage `{stage}` is suspended since {}: `{}` {} failed on {} of {} records, allowed are {}",
+            suspension.at.format("%Y-%m-%dT%H:%M:%SZ"),
+            suspension.plugin.name,
+            suspension.plugin.version,
+            suspension.failed,
+            suspension.records,
+            suspension.suspend_above
+        );
+        text.push_str(&context.output.tone(Tone::Bad, &what));
+        for sample in &suspension.samples {
+            text.push_str(&format!("\n  {}: {} ({})", sample.code, sample.reason, sample.input));
+        }
+    }
     text.push('\n');
     text
 }

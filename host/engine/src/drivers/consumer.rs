@@ -1,15 +1,19 @@
-//! A consumer: receives deliveries, hands them to a role, and settles each by what became of it.
+//! A consumer: receives deliveries, hands them to a role, and settles each by the class of its failure.
 //!
 //! Does not look into a message.
 
-use std::sync::{Arc, Mutex};
+use std::any::Any;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::gate::Gate;
 use crate::backoff;
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -26,6 +30,11 @@ const LONGEST_DELAY: Duration = Duration::from_secs(300);
 /// What a role does with deliveries.
 #[async_trait]
 pub trait Work: Send + Sync {
+    /// Whether the stage may be worked at all: [`Failure::Plugin`] if it was suspended before, perhaps by another process.
+    async fn ready(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Does the work of all `deliveries`; the results stand in their order.
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>>;
 
@@ -67,11 +76,12 @@ impl Consumer {
     /// Consumes until `stop`, then settles what is in hand. Ends early only with a fatal failure.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
         let gate = Arc::new(Gate::default());
+        self.start(&gate, &stop).await?;
         let mut tasks = JoinSet::new();
         for _ in 0..self.workers.max(1) {
             tasks.spawn(self.clone().work(Arc::clone(&gate), stop.clone()));
         }
-        tasks.spawn(self.clone().bury(stop.clone()));
+        tasks.spawn(self.clone().bury(gate, stop.clone()));
         let mut outcome = Ok(());
         while let Some(ended) = tasks.join_next().await {
             let ended = ended
@@ -84,36 +94,111 @@ impl Consumer {
         outcome
     }
 
-    async fn work(self, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
+    /// Finds out whether the stage may be worked, as often as it takes.
+    async fn start(&self, gate: &Gate, stop: &CancellationToken) -> Result<(), Failure> {
         while !stop.is_cancelled() {
-            if let Some(until) = gate.closed_until(self.clock.now()) {
-                tokio::select! {
-                    () = self.clock.sleep_until(until) => {}
-                    () = stop.cancelled() => {}
+            match self.work.ready().await {
+                Ok(()) => break,
+                Err(failure @ Failure::Fatal(_)) => return Err(failure),
+                Err(Failure::Plugin(reason)) => {
+                    self.suspend(gate, reason);
+                    break;
                 }
-                continue;
-            }
-            let deliveries = self.receive(&self.queue.live, self.at_once).await;
-            if deliveries.is_empty() {
-                continue;
-            }
-            let results = self.take(&deliveries).await;
-            for (delivery, result) in deliveries.iter().zip(results) {
-                self.settle(delivery, result, &gate).await?;
+                Err(failure @ (Failure::Transient(_) | Failure::Pause { .. } | Failure::Bug(_))) => {
+                    tracing::warn!(stage = self.stage, error = %failure, "cannot start yet");
+                    self.rest(AFTER_ERROR, stop).await;
+                }
             }
         }
         Ok(())
     }
 
+    async fn work(self, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
+        while let Some(pass) = gate.pass(&stop).await {
+            let deliveries = self.receive(&self.queue.live, self.at_once, &stop).await;
+            drop(pass);
+            if deliveries.is_empty() {
+                continue;
+            }
+            if !gate.is_open() {
+                // Closed while this was on its way: it would meet the same pause.
+                self.give_back(&deliveries, &gate).await;
+                continue;
+            }
+            let results = self.take(&deliveries).await;
+            let mut probe = None;
+            let mut others = Vec::new();
+            for (delivery, result) in deliveries.iter().zip(results) {
+                match result {
+                    Err(Failure::Pause { pause, reason }) if probe.is_none() && gate.pause() => {
+                        probe = Some((delivery, pause, reason));
+                    }
+                    Err(Failure::Pause { .. }) => others.push(delivery.clone()),
+                    result => self.settle(delivery, result, &gate).await?,
+                }
+            }
+            self.give_back(&others, &gate).await;
+            if let Some((delivery, pause, reason)) = probe {
+                self.probe(delivery, (pause, reason), &gate, &stop).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps one delivery in hand through a pause and tries it again at its end, until it meets no pause: then all go on. However long
+    /// that takes, the message is received once.
+    async fn probe(
+        &self,
+        delivery: &Delivery,
+        (mut pause, mut reason): (Duration, String),
+        gate: &Gate,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let hand = std::slice::from_ref(delivery);
+        loop {
+            tracing::warn!(stage = self.stage, reason, ?pause, "paused");
+            self.progress.set_waiting_for(Some(reason));
+            self.holding(hand, self.rest(pause, stop)).await;
+            if stop.is_cancelled() {
+                self.settled(self.queue.live.release(&delivery.receipt, Duration::ZERO).await, delivery);
+                return Ok(());
+            }
+            match self.take(hand).await.pop() {
+                Some(Err(Failure::Pause { pause: again, reason: why })) => (pause, reason) = (again, why),
+                result => {
+                    self.progress.set_waiting_for(None);
+                    let settled = self.settle(delivery, result.unwrap_or(Ok(())), gate).await;
+                    gate.resume();
+                    return settled;
+                }
+            }
+        }
+    }
+
+    /// Gives deliveries back at once that met a pause or a suspension, and not into the hands of a worker that still receives.
+    async fn give_back(&self, deliveries: &[Delivery], gate: &Gate) {
+        if deliveries.is_empty() {
+            return;
+        }
+        self.holding(deliveries, gate.quiet()).await;
+        for delivery in deliveries {
+            self.settled(self.queue.live.release(&delivery.receipt, Duration::ZERO).await, delivery);
+        }
+    }
+
     /// Gives up what the queue itself has given up: the work of processes that died of it.
-    async fn bury(self, stop: CancellationToken) -> Result<(), Failure> {
+    async fn bury(self, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
         while !stop.is_cancelled() {
-            for delivery in self.receive(&self.queue.dead, 1).await {
+            if gate.is_suspended() {
+                stop.cancelled().await;
+                break;
+            }
+            for delivery in self.receive(&self.queue.dead, 1, &stop).await {
                 let reason = format!(
                     "received more than {} times without an end: the host died or was stopped over it",
                     self.max_receives
                 );
-                match self.work.give_up(&delivery, &reason).await {
+                match self.give_up(&delivery, &reason).await {
                     Ok(()) => self.settled(self.queue.dead.ack(&delivery.receipt).await, &delivery),
                     Err(failure @ Failure::Fatal(_)) => return Err(failure),
                     Err(failure) => {
@@ -126,75 +211,99 @@ impl Consumer {
         Ok(())
     }
 
-    async fn receive(&self, queue: &Arc<dyn Queue>, max: usize) -> Vec<Delivery> {
+    async fn receive(&self, queue: &Arc<dyn Queue>, max: usize, stop: &CancellationToken) -> Vec<Delivery> {
         match queue.receive(max, WAIT).await {
             Ok(deliveries) => deliveries,
             Err(error) => {
                 tracing::warn!(stage = self.stage, %error, "receive failed");
-                self.clock.sleep(AFTER_ERROR).await;
+                self.rest(AFTER_ERROR, stop).await;
                 Vec::new()
             }
         }
     }
 
-    /// The work, kept invisible to others for as long as it takes.
+    /// Waits for `span`, or for the stop.
+    async fn rest(&self, span: Duration, stop: &CancellationToken) {
+        tokio::select! {
+            () = self.clock.sleep(span) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// The work. If the host panics over many deliveries each is tried alone, so that the one to blame is found.
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
-        let visibility = self.queue.live.visibility();
-        let heartbeat = async {
-            loop {
-                self.clock.sleep(visibility / 3).await;
-                for delivery in deliveries {
-                    if let Err(error) = self.queue.live.extend(&delivery.receipt, visibility).await {
-                        tracing::warn!(stage = self.stage, message = delivery.id, %error, "heartbeat failed, the work may be done twice");
+        let all = async {
+            match self.guarded(deliveries).await {
+                Ok(results) => results,
+                Err(bug) if deliveries.len() < 2 => vec![Err(bug)],
+                Err(bug) => {
+                    tracing::error!(stage = self.stage, deliveries = deliveries.len(), error = %bug, "trying each alone");
+                    let mut results = Vec::new();
+                    for delivery in deliveries {
+                        let alone = self.guarded(std::slice::from_ref(delivery)).await;
+                        results.push(alone.and_then(|mut results| results.pop().unwrap_or(Ok(()))));
                     }
+                    results
                 }
             }
         };
+        self.holding(deliveries, all).await
+    }
+
+    /// The work, a panic turned into a failure.
+    async fn guarded(&self, deliveries: &[Delivery]) -> Result<Vec<Result<(), Failure>>, Failure> {
+        AssertUnwindSafe(self.work.take(deliveries)).catch_unwind().await.map_err(bug)
+    }
+
+    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
+        let hand = std::slice::from_ref(delivery);
+        let giving_up = AssertUnwindSafe(self.work.give_up(delivery, reason)).catch_unwind();
+        self.holding(hand, giving_up).await.map_err(bug)?
+    }
+
+    /// `work`, its deliveries kept invisible to others for as long as it takes.
+    async fn holding<T>(&self, deliveries: &[Delivery], work: impl Future<Output = T>) -> T {
         tokio::select! {
-            results = self.work.take(deliveries) => results,
-            () = heartbeat => Vec::new(),
+            done = work => done,
+            never = self.heartbeat(deliveries) => match never {},
+        }
+    }
+
+    async fn heartbeat(&self, deliveries: &[Delivery]) -> Infallible {
+        let visibility = self.queue.live.visibility();
+        loop {
+            self.clock.sleep(visibility / 3).await;
+            for delivery in deliveries {
+                if let Err(error) = self.queue.live.extend(&delivery.receipt, visibility).await {
+                    tracing::warn!(stage = self.stage, message = delivery.id, %error, "heartbeat failed, the work may be done twice");
+                }
+            }
         }
     }
 
     async fn settle(&self, delivery: &Delivery, result: Result<(), Failure>, gate: &Gate) -> Result<(), Failure> {
         let queue = &self.queue.live;
         match result {
-            Ok(()) => {
-                if gate.open() {
-                    self.progress.set_waiting_for(None);
-                }
-                self.settled(queue.ack(&delivery.receipt).await, delivery);
-            }
-            Err(Failure::Transient(reason)) if delivery.receives >= self.max_receives => {
-                tracing::error!(stage = self.stage, message = delivery.id, reason, "given up");
-                let reason = format!("tried {} times, the last time: {reason}", delivery.receives);
-                match self.work.give_up(delivery, &reason).await {
+            Ok(()) => self.settled(queue.ack(&delivery.receipt).await, delivery),
+            Err(failure @ (Failure::Transient(_) | Failure::Bug(_))) if delivery.receives >= self.max_receives => {
+                tracing::error!(stage = self.stage, message = delivery.id, error = %failure, "given up");
+                let reason = format!("tried {} times, the last time: {failure}", delivery.receives);
+                match self.give_up(delivery, &reason).await {
                     Ok(()) => self.settled(queue.ack(&delivery.receipt).await, delivery),
                     Err(failure @ Failure::Fatal(_)) => return Err(failure),
                     Err(_) => self.settled(queue.release(&delivery.receipt, LONGEST_DELAY).await, delivery),
                 }
             }
-            Err(Failure::Transient(reason)) => {
-                let delay = delay(delivery);
-                tracing::warn!(
-                    stage = self.stage,
-                    message = delivery.id,
-                    reason,
-                    receives = delivery.receives,
-                    ?delay,
-                    "failed, will be tried again"
-                );
+            Err(failure @ (Failure::Transient(_) | Failure::Bug(_))) => {
+                let (delay, receives) = (delay(delivery), delivery.receives);
+                tracing::warn!(stage = self.stage, message = delivery.id, error = %failure, receives, ?delay, "failed, will be tried again");
                 Progress::add(&self.progress.retried, 1);
                 self.settled(queue.release(&delivery.receipt, delay).await, delivery);
             }
-            Err(Failure::Pause { pause, reason }) => {
-                let until =
-                    self.clock.now() + chrono::TimeDelta::from_std(pause).unwrap_or(chrono::TimeDelta::hours(1));
-                if gate.close(until) {
-                    tracing::warn!(stage = self.stage, reason, ?pause, "paused");
-                    self.progress.set_waiting_for(Some(reason));
-                }
-                self.settled(queue.release(&delivery.receipt, Duration::ZERO).await, delivery);
+            Err(Failure::Pause { .. }) => self.give_back(std::slice::from_ref(delivery), gate).await,
+            Err(Failure::Plugin(reason)) => {
+                self.suspend(gate, reason);
+                self.give_back(std::slice::from_ref(delivery), gate).await;
             }
             Err(failure @ Failure::Fatal(_)) => {
                 self.settled(queue.release(&delivery.receipt, Duration::ZERO).await, delivery);
@@ -202,6 +311,13 @@ impl Consumer {
             }
         }
         Ok(())
+    }
+
+    fn suspend(&self, gate: &Gate, reason: String) {
+        if gate.suspend() {
+            tracing::error!(stage = self.stage, reason, "suspended, its messages stay queued");
+            self.progress.suspend(self.stage, reason);
+        }
     }
 
     /// A settlement that fails is no failure of the work: the message comes again, and its work is found done.
@@ -212,27 +328,13 @@ impl Consumer {
     }
 }
 
+/// A caught panic as a failure, with its message.
+fn bug(panic: Box<dyn Any + Send>) -> Failure {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Failure::Bug(format!("the host panicked: {}", text.unwrap_or("without a message")))
+}
+
 fn delay(delivery: &Delivery) -> Duration {
     let seed: [&[u8]; 2] = [delivery.id.as_bytes(), &delivery.receives.to_be_bytes()];
     backoff::delay(FIRST_DELAY, delivery.receives - 1, LONGEST_DELAY, &seed)
-}
-
-/// Closed while the way is blocked for everybody; shared by a consumer's workers.
-#[derive(Default)]
-struct Gate(Mutex<Option<DateTime<Utc>>>);
-
-impl Gate {
-    fn closed_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.0.lock().ok().and_then(|until| until.filter(|until| *until > now))
-    }
-
-    /// Closes it; whether it was open before.
-    fn close(&self, until: DateTime<Utc>) -> bool {
-        self.0.lock().is_ok_and(|mut closed| closed.replace(until).is_none())
-    }
-
-    /// Opens it; whether it was closed before.
-    fn open(&self) -> bool {
-        self.0.lock().is_ok_and(|mut closed| closed.take().is_some())
-    }
 }

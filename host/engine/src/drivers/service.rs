@@ -2,6 +2,7 @@
 //!
 //! Does not build roles from a plan: a composition root does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,6 +120,19 @@ pub struct Ended {
     pub missing: Missing,
     /// Why it did not wait longer.
     pub waiting_for: Option<String>,
+    /// The stages that are suspended, and why. Their messages stay queued.
+    pub suspended: BTreeMap<&'static str, String>,
+}
+
+/// What is left when work ends.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Left {
+    /// What is still not done.
+    pub missing: Missing,
+    /// Why it did not wait longer.
+    pub waiting_for: Option<String>,
+    /// The stages that are suspended, and why.
+    pub suspended: BTreeMap<&'static str, String>,
 }
 
 impl Service {
@@ -156,19 +170,16 @@ impl Service {
         tokio::try_join!(ticks, sweeps, drained).map(drop)
     }
 
-    /// Fires one tick and works until every record is in its place, or the way has been blocked for `patience`, or `stop`.
+    /// Fires one tick and works until every record is in its place, or the way has been blocked for `patience`, or a stage is suspended,
+    /// or `stop`.
     pub async fn once(&self, tick: Tick, patience: Duration, stop: &CancellationToken) -> Result<Ended, Failure> {
         let fired = self.ingest.fire(tick).await?;
-        let (missing, waiting_for) = self.work_off(patience, stop).await?;
-        Ok(Ended { fired, missing, waiting_for })
+        let Left { missing, waiting_for, suspended } = self.work_off(patience, stop).await?;
+        Ok(Ended { fired, missing, waiting_for, suspended })
     }
 
-    /// Works until every record is in its place, or the way has been blocked for `patience`, or `stop`. Says what is not done, and why.
-    pub async fn work_off(
-        &self,
-        patience: Duration,
-        stop: &CancellationToken,
-    ) -> Result<(Missing, Option<String>), Failure> {
+    /// Works until every record is in its place, or the way has been blocked for `patience`, or a stage is suspended, or `stop`.
+    pub async fn work_off(&self, patience: Duration, stop: &CancellationToken) -> Result<Left, Failure> {
         let inner = stop.child_token();
         let mut tasks = self.consume(&Role::ALL, &inner);
         let waited = tokio::select! {
@@ -179,7 +190,18 @@ impl Service {
         while let Some(ended) = tasks.join_next().await {
             flatten(ended)?;
         }
-        Ok((sweep(self, false).await?, waited?))
+        let (missing, suspended) = (sweep(self, false).await?, self.progress.suspended());
+        Ok(Left { missing, waiting_for: waited?, suspended })
+    }
+
+    /// Says that a Silver that was emptied is whole again, and whether it was one. To be called when all of Bronze was cleaned again; Gold follows.
+    pub async fn finish_rebuild(&self) -> Result<bool, Failure> {
+        let silver = &self.clean.silver;
+        if !silver.snapshot().await?.rebuilding {
+            return Ok(false);
+        }
+        silver.rebuilt().await?;
+        Ok(true)
     }
 
     /// The last tick that has a snapshot in Bronze.
@@ -241,6 +263,10 @@ impl Service {
         let (mut blocked_since, mut repairs) = (None, 0);
         while !stop.is_cancelled() {
             self.clock.sleep(LOOK_EVERY).await;
+            // No waiting helps a suspended stage, and what the stages before it make would only be queued before it.
+            if !self.progress.suspended().is_empty() {
+                return Ok(None);
+            }
             match self.progress.waiting_for() {
                 None => blocked_since = None,
                 Some(reason) => {

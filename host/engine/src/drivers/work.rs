@@ -31,6 +31,10 @@ pub struct EnrichQueue {
 
 #[async_trait]
 impl Work for EnrichQueue {
+    async fn ready(&self) -> Result<(), Failure> {
+        self.role.breaker.ready().await
+    }
+
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
         futures::future::join_all(deliveries.iter().map(|delivery| self.one(delivery))).await
     }
@@ -95,6 +99,10 @@ pub struct CleanQueue {
 
 #[async_trait]
 impl Work for CleanQueue {
+    async fn ready(&self) -> Result<(), Failure> {
+        self.role.breaker.ready().await
+    }
+
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
         let events: Vec<NewObject> = readable("clean", deliveries);
         let result = if events.is_empty() { Ok(()) } else { self.role.objects(&events).await };
@@ -148,10 +156,5 @@ fn abandon(stage: &str, delivery: &Delivery, reason: &str) {
 
 /// What became of the whole became of each.
 fn for_all(count: usize, result: Result<(), Failure>) -> Vec<Result<(), Failure>> {
-    let again = |failure: &Failure| match failure {
-        Failure::Transient(reason) => Failure::Transient(reason.clone()),
-        Failure::Pause { pause, reason } => Failure::Pause { pause: *pause, reason: reason.clone() },
-        Failure::Fatal(reason) => Failure::Fatal(reason.clone()),
-    };
-    (0..count).map(|_| result.as_ref().map_err(again).copied()).collect()
+    vec![result; count]
 }

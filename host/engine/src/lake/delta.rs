@@ -33,7 +33,7 @@ pub(crate) use commit::{Draft, Outcome};
 pub use error::{ColumnChange, TableError};
 pub(crate) use files::{FileReader, Written, damaged, digest, encode, text_of};
 pub use history::Commit;
-pub(crate) use schema::{conform, evolve, metadata_with_schema, normalise};
+pub(crate) use schema::{conform, evolve, metadata_with, metadata_with_schema, normalise};
 pub(crate) use state::{DataFile, TableState};
 pub use tidy::Tidied;
 
@@ -46,6 +46,8 @@ const LOAD_AGAIN_AT_MOST: u32 = 5;
 pub(crate) const MADE_FROM: &str = "sluicebox.silver";
 /// The application id under which a table's `txn` action records the generation of the plugin that made it.
 pub(crate) const GENERATION: &str = "sluicebox.generation";
+/// The application id under which a table's `txn` action records that it was emptied (1), and that it is whole again (0).
+pub(crate) const REBUILDING: &str = "sluicebox.rebuilding";
 
 /// How a table begins; what exists already is kept as it is.
 pub(crate) struct Genesis {
@@ -199,6 +201,8 @@ async fn load_once(name: &str, log: &LogStoreRef, version: Option<u64>) -> Resul
     supported(name, snapshot.protocol())?;
     let mut state = TableState::new(name, snapshot.version(), snapshot.metadata().clone())?;
     state.made_from = made_from;
+    let rebuilding = snapshot.transaction_version(log.as_ref(), REBUILDING).await.map_err(fail)?;
+    state.rebuilding = rebuilding.is_some_and(|version| version != 0);
     state.generation = snapshot.transaction_version(log.as_ref(), GENERATION).await.map_err(fail)?;
     for view in snapshot.log_data().iter() {
         if view.deletion_vector_descriptor().is_some() {

@@ -30,6 +30,7 @@ mod columns;
 mod erase;
 mod history;
 mod merge;
+mod rebuild;
 
 use bucket::Replacement;
 pub use columns::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE, bucket_of};
@@ -120,6 +121,8 @@ pub struct Snapshot {
     pub rows: u64,
     /// The latest generation of the clean plugin that has written.
     pub generation: Option<u32>,
+    /// Whether the table was emptied and is being made anew: what it holds is not all.
+    pub rebuilding: bool,
     state: Arc<TableState>,
 }
 
@@ -140,7 +143,7 @@ impl Snapshot {
             });
         }
         let generation = state.generation.and_then(|number| u32::try_from(number).ok());
-        Ok(Snapshot { version: state.version_i64(), buckets, rows, generation, state })
+        Ok(Snapshot { version: state.version_i64(), buckets, rows, generation, rebuilding: state.rebuilding, state })
     }
 
     /// The columns that [`Silver::read`] gives: the plugin's, then `_key`, `_ord`, `_seq`, `_source` and `_plugin`.
@@ -172,17 +175,27 @@ impl Silver {
         schema: SchemaRef,
         buckets: NonZeroU32,
     ) -> Result<Silver, TableError> {
+        let silver = Silver::any(store, clock, &schema, buckets).await?;
+        silver.grow().await?;
+        Ok(silver)
+    }
+
+    /// The table as it is, whatever its columns and buckets.
+    async fn any(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        schema: &SchemaRef,
+        buckets: NonZeroU32,
+    ) -> Result<Silver, TableError> {
         let name = "silver";
-        let columns = Arc::new(delta::normalise(name, &schema)?);
+        let columns = Arc::new(delta::normalise(name, schema)?);
         let genesis = Genesis {
             schema: Arc::new(Schema::new(with_metadata_columns(columns.fields()))),
             partitioned_by: vec![BUCKET.to_owned()],
             configuration: HashMap::from([(BUCKETS_SETTING.to_owned(), buckets.to_string())]),
         };
         let table = Arc::new(Table::open(name, store, &Path::default(), clock, &genesis).await?);
-        let silver = Silver { table, columns, buckets };
-        silver.grow().await?;
-        Ok(silver)
+        Ok(Silver { table, columns, buckets })
     }
 
     /// Puts in each version that no greater version of its key has beaten, by `ord`, then source.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::plan::{Location, OrderBy, Plan, PluginRef, Template};
+use super::plan::{Location, OrderBy, Percent, Plan, PluginRef, Template};
 
 impl Plan {
     /// The whole plan as indented JSON with a fixed order of keys: equal plans have equal text.
@@ -34,7 +34,7 @@ macro_rules! serialize_as_text {
     };
 }
 
-serialize_as_text!(Location, OrderBy, PluginRef, Template);
+serialize_as_text!(Location, OrderBy, Percent, PluginRef, Template);
 
 pub(super) fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::describe::{as_json, as_millis, as_millis_with_fraction, as_optional_text, as_text, as_texts};
@@ -182,6 +182,47 @@ pub struct Stage {
     pub limits: Limits,
     /// How many units of work the stage has under way at once in one process.
     pub concurrency: NonZeroUsize,
+    /// The share of records above which a plugin that fails on them is suspended; `100%` is never. None for an aggregate, which has no
+    /// records and is suspended by its first fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspend_above: Option<Percent>,
+}
+
+/// A share in whole percent, at most 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(u8);
+
+impl Percent {
+    /// All of it.
+    pub const WHOLE: Percent = Percent(100);
+    /// What a stage is suspended above where its section does not say.
+    pub const SUSPEND_ABOVE: Percent = Percent(20);
+
+    /// `None` if that is more than the whole.
+    #[must_use]
+    pub fn new(percent: u8) -> Option<Self> {
+        (percent <= 100).then_some(Percent(percent))
+    }
+
+    /// The number before the `%`.
+    #[must_use]
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Percent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = text.strip_suffix('%').and_then(|number| number.parse().ok()).and_then(Percent::new);
+        number.ok_or_else(|| serde::de::Error::custom(format!("expected a percentage such as `20%`, got `{text}`")))
+    }
 }
 
 /// An aggregate stage.

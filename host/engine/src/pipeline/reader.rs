@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::authored::{Entry, Node, Table, Value};
 use super::code;
 use super::overlay::one_of;
+use super::plan::Percent;
 use super::problem::{Findings, Place, Wrong, nearest};
 use super::values;
 
@@ -19,8 +20,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("source", &["uri", "format", "key", "order_by", "top_n", "batch_size"]),
     ("queue", &["url", "visibility_timeout", "max_receives"]),
     ("endpoints.*", &["url", "query", "headers", "rate", "burst", "timeout", "attempts", "max_body"]),
-    ("enrich", &["plugin", "sha256", "config", "limits", "concurrency"]),
-    ("clean", &["plugin", "sha256", "config", "limits", "concurrency"]),
+    ("enrich", &["plugin", "sha256", "config", "limits", "concurrency", "suspend_above"]),
+    ("clean", &["plugin", "sha256", "config", "limits", "concurrency", "suspend_above"]),
     ("aggregate", &["name", "plugin", "sha256", "config", "limits", "concurrency"]),
     ("lake", &["bronze", "silver", "gold", "buckets", "retention"]),
     ("limits", &["memory", "deadline", "output", "log", "stack"]),
@@ -187,6 +188,13 @@ impl<'t> Section<'t> {
         let parsed = text_of(entry, out).map(values::size);
         let in_range = |got| values::in_range(key, got, &range, values::size_text);
         parsed.and_then(|parsed| out.take(&entry.node.at, parsed.and_then(in_range))).unwrap_or(default)
+    }
+
+    /// The percentage of `key`.
+    pub(super) fn percent(&self, key: &str, default: Percent, out: &mut Findings) -> Percent {
+        let Some(entry) = self.quantity(key, &default.to_string(), out) else { return default };
+        let parsed = text_of(entry, out).map(values::percent);
+        parsed.and_then(|parsed| out.take(&entry.node.at, parsed)).unwrap_or(default)
     }
 
     /// The whole number of `key`.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::code;
-use super::plan::{OrderBy, SecretRef, Template, TemplatePart};
+use super::plan::{OrderBy, Percent, SecretRef, Template, TemplatePart};
 use super::problem::{Wrong, did_you_mean};
 
 /// `250ms`, `60s`, `5m`, `1h 30m`.
@@ -44,6 +44,17 @@ pub(super) fn size_text(bytes: &u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let exact = units.iter().find(|(unit, _)| *bytes >= *unit && bytes.is_multiple_of(*unit));
     exact.map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{} {name}", bytes / unit))
+}
+
+/// `20%`: a whole number of percent up to 100.
+pub(super) fn percent(text: &str) -> Result<Percent, Wrong> {
+    let number = text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
+    number.and_then(Percent::new).ok_or_else(|| {
+        let unitless = text.trim().parse::<u8>().is_ok_and(|number| number <= 100);
+        let hint = unitless.then(|| format!("add the sign: `\"{}%\"`", text.trim()));
+        let expected = "a whole number from 0 to 100 and `%`, such as `\"20%\"`";
+        Wrong::new(code::NO_QUANTITY, format!("`{text}` is not a percentage")).expected(expected).maybe_hint(hint)
+    })
 }
 
 /// `got`, if it is in `range`.

@@ -84,21 +84,41 @@ pub struct Behind {
 }
 
 impl Aggregate {
-    /// Brings every Gold table to the latest Silver version, which is that of the events or a later one.
+    /// Brings every Gold table to the latest Silver version, which is that of the events or a later one. A table that fails keeps no
+    /// other from being made; the gravest failure decides.
     pub async fn versions(&self, _events: &[NewVersion]) -> Result<(), Failure> {
         let snapshot = self.silver.snapshot().await?;
-        for table in &self.tables {
-            self.table(table, &snapshot).await?;
+        if snapshot.rebuilding {
+            tracing::info!("silver is being made anew: gold stays as it is until then");
+            return Ok(());
         }
-        Ok(())
+        let mut worst = None::<Failure>;
+        for table in &self.tables {
+            let Err(failure) = self.table(table, &snapshot).await else { continue };
+            let failure = match failure {
+                Failure::Plugin(reason) => Failure::Plugin(format!(
+                    "stage `aggregate` is suspended: table `{}`: {reason}\nhint: mend `{}` or its configuration and run again",
+                    table.name,
+                    table.plugin.descriptor().name
+                )),
+                other => other,
+            };
+            tracing::warn!(table = table.name, error = %failure, "table not made");
+            if worst.as_ref().is_none_or(|worst| failure.gravity() > worst.gravity()) {
+                worst = Some(failure);
+            }
+        }
+        worst.map_or(Ok(()), Err)
     }
 
     /// The tables that were made from an older version of Silver than the latest, or by another plugin.
     pub async fn behind(&self) -> Result<Behind, Failure> {
-        let silver_version = self.silver.snapshot().await?.version;
+        let snapshot = self.silver.snapshot().await?;
+        let silver_version = snapshot.version;
         let mut tables = 0;
         for table in &self.tables {
-            tables += usize::from(!table.is_made_from(silver_version).await?);
+            // While Silver is being made anew, Gold is to stay as it is.
+            tables += usize::from(!snapshot.rebuilding && !table.is_made_from(silver_version).await?);
         }
         Ok(Behind { tables, silver_version })
     }

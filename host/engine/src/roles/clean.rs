@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
+use super::breaker::Breaker;
 use super::events::{NewObject, NewVersion, encode};
 use crate::failure::Failure;
 use crate::lake::Lake;
@@ -50,6 +51,8 @@ pub struct Clean {
     pub queue: Arc<dyn Queue>,
     /// Plugin calls under way at once.
     pub concurrency: NonZeroUsize,
+    /// Suspends the stage when its plugin fails on too many records.
+    pub breaker: Breaker,
     /// Counters.
     pub progress: Arc<Progress>,
 }
@@ -87,6 +90,8 @@ impl Clean {
             all.append(one);
         }
         let refused: Vec<Refused> = all.refused.iter().map(|(_, refused)| refused.clone()).collect();
+        let (judged, failed) = all.judged(tasks);
+        let judged = self.breaker.judge(judged, &failed).await?;
         quarantine::put_all(&self.lake, &refused).await?;
         let version = self.commit(tasks, &mut all, generation).await?;
         let receipts = made::receipts(tasks, &all, generation, version);
@@ -94,6 +99,7 @@ impl Clean {
         futures::stream::iter(puts).buffer_unordered(16).try_collect::<()>().await?;
         // Last of all: a refusal that is told no more must have its new fate written down.
         quarantine::resolve(&self.lake, &made::resolved(tasks, &receipts)).await?;
+        self.breaker.passed(judged);
         Progress::add(&self.progress.quarantined, refused.len());
         Progress::add(&self.progress.cleaned, tasks.iter().map(|task| task.chosen.len()).sum());
         tracing::info!(

@@ -2,6 +2,7 @@
 //!
 //! Does not build requests (`roles::gateway`) and knows no service: what to ask and what an answer means is the plugin's.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -9,12 +10,13 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio::sync::OnceCell;
 
+use super::breaker::Breaker;
 use super::events::{NewObject, encode};
 use super::gateway::Gateway;
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Entry, Message, Meta, Outcome, PluginStamp};
 use crate::lake::generations::{Generation, Generations};
-use crate::lake::keys::Tick;
+use crate::lake::keys::{Key, Tick};
 use crate::lake::quarantine::{self, REFUSED_BY_RETRIES, Refused, RefusedAt};
 use crate::lake::{Lake, LakeError};
 use crate::progress::Progress;
@@ -26,6 +28,21 @@ mod again;
 mod record;
 
 use record::{Enriched, From, Verdict};
+
+/// What the plugin is to be judged by.
+#[derive(Default)]
+struct Judged {
+    /// Records that it was given.
+    records: usize,
+    /// Those that were refused before: that they are again says nothing of it.
+    refused_before: BTreeSet<Key>,
+}
+
+impl Judged {
+    fn by(records: usize) -> Self {
+        Judged { records, ..Judged::default() }
+    }
+}
 
 /// The enrich role of one pipeline.
 #[derive(Debug)]
@@ -46,6 +63,8 @@ pub struct Enrich {
     pub queue: Arc<dyn Queue>,
     /// Records of one message under way at once.
     pub concurrency: NonZeroUsize,
+    /// Suspends the stage when its plugin fails on too many records.
+    pub breaker: Breaker,
     /// Counters.
     pub progress: Arc<Progress>,
 }
@@ -59,7 +78,8 @@ impl Enrich {
             let results = futures::stream::iter(records).buffered(self.concurrency.get()).collect().await;
             // Every answer got so far is kept, so giving the message back costs only the calls that failed.
             let results = gravest(results)?;
-            self.store(&message.object(), message.tick, message.entries.iter().zip(results)).await?;
+            let results = message.entries.iter().zip(results);
+            self.store(&message.object(), message.tick, results, Judged::by(message.entries.len())).await?;
         }
         self.tell(message).await
     }
@@ -72,7 +92,8 @@ impl Enrich {
                 let outcome = Verdict::Refused { code, reason, details: Vec::new() };
                 (entry, Enriched { outcome, answers: Vec::new() })
             };
-            self.store(&message.object(), message.tick, message.entries.iter().map(refused)).await?;
+            let results = message.entries.iter().map(refused);
+            self.store(&message.object(), message.tick, results, Judged::by(message.entries.len())).await?;
         }
         self.tell(message).await
     }
@@ -101,6 +122,7 @@ impl Enrich {
         object: &Path,
         tick: Tick,
         results: impl Iterator<Item = (&'a Entry, Enriched)> + Send,
+        by: Judged,
     ) -> Result<(), Failure> {
         let generation = self.generation().await?;
         let stamp = generation.map(|generation| generation.plugin.clone());
@@ -129,9 +151,12 @@ impl Enrich {
             };
             body.extend(bronze::line(document.as_deref(), &meta));
         }
+        let fresh = refused.iter().filter(|one| one.key.as_ref().is_none_or(|key| !by.refused_before.contains(key)));
+        let judged = self.breaker.judge(by.records, &fresh.cloned().collect::<Vec<_>>()).await?;
         quarantine::put_all(&self.lake, &refused).await?;
         Progress::add(&self.progress.quarantined, refused.len());
         create(&*self.lake.bronze, object, Bytes::from(body)).await.map_err(LakeError::from)?;
+        self.breaker.passed(judged);
         Ok(())
     }
 }
@@ -156,18 +181,13 @@ fn refusal(
     Refused { id, stage, code, reason, key, seq, input: input.to_owned(), plugin, record, details }
 }
 
-/// All results, or the failure that says most: a fatal one before a pause before a transient one.
+/// All results, or the gravest failure among them.
 fn gravest<T>(results: Vec<Result<T, Failure>>) -> Result<Vec<T>, Failure> {
-    let weight = |failure: &Failure| match failure {
-        Failure::Transient(_) => 0,
-        Failure::Pause { .. } => 1,
-        Failure::Fatal(_) => 2,
-    };
     let (mut good, mut worst) = (Vec::new(), None::<Failure>);
     for result in results {
         match result {
             Ok(value) => good.push(value),
-            Err(failure) if worst.as_ref().is_none_or(|worst| weight(&failure) > weight(worst)) => {
+            Err(failure) if worst.as_ref().is_none_or(|worst| failure.gravity() > worst.gravity()) => {
                 worst = Some(failure)
             }
             Err(_) => {}

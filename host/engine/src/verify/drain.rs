@@ -27,6 +27,10 @@ impl Checker<'_> {
                 self.report.find(Invariant::V9, "lake", missing.to_string());
             }
         }
+        if self.evidence.snapshot.rebuilding {
+            let message = "it is being made anew and is not whole yet: `sluicebox replay --rebuild` was not finished";
+            self.report.find(Invariant::V9, "silver", message);
+        }
         let underway = self.fates.iter().filter(|fate| **fate == Fate::Underway).count();
         if underway > 0 {
             self.report.find(Invariant::V9, "bronze", format!("{underway} record versions are not cleaned yet"));

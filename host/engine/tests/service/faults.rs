@@ -19,7 +19,7 @@ fn service_answers() -> Arc<ScriptedHttp> {
     ScriptedHttp::new(|request, _| Ok(good(&request.url)))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn batch_sizes_bucket_counts_and_workers_make_no_difference() {
     for (batch_size, buckets, workers) in [(1, 1, 1), (1, 7, 8), (4, 3, 2), (100, 16, 4)] {
         let options = Options { batch_size, buckets, workers, source: orders(25), ..Options::default() };
@@ -30,7 +30,7 @@ async fn batch_sizes_bucket_counts_and_workers_make_no_difference() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn deliveries_five_times_over_and_shuffled_make_no_difference() {
     let options = Options { source: orders(25), ..Options::default() };
     let world = World::new(&options);
@@ -54,7 +54,7 @@ async fn deliveries_five_times_over_and_shuffled_make_no_difference() {
     assert_eq!(http.calls().len(), 25);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn lost_events_and_lost_messages_are_found_by_the_sweep() {
     let options = Options { source: orders(12), ..Options::default() };
     let world = World::new(&options);
@@ -106,7 +106,7 @@ async fn converges(seed: u64) -> BTreeMap<String, i64> {
     world.sums(&calm).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn random_faults_of_stores_and_queues_make_no_difference() {
     for seed in 0..8 {
         assert_eq!(converges(seed).await, expected(12), "seed {seed}");

@@ -35,7 +35,7 @@ async fn holding(store: &Store, word: &str) -> Vec<String> {
     found
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_erased_record_is_nowhere_and_the_lake_still_verifies() {
     let options = Options::default();
     let world = World::new(&options);
@@ -68,7 +68,7 @@ async fn an_erased_record_is_nowhere_and_the_lake_still_verifies() {
     assert_eq!(world.verify(&service).await.findings, []);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_under_way_is_not_erased() {
     let options = Options::default();
     let world = World::new(&options);
@@ -80,7 +80,7 @@ async fn what_is_under_way_is_not_erased() {
     assert_eq!(service.clean.silver.find("o4").await.unwrap().num_rows(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_another_record_was_made_from_stays_and_is_told() {
     let options = Options { source: "id,group,n\no1,g1,1\no2,g2,2\n".into(), ..Options::default() };
     let world = World::new(&options);

@@ -11,9 +11,11 @@
     reason = "tests"
 )]
 
+mod breaker;
 mod faults;
 mod forget;
 mod outcomes;
+mod pauses;
 mod replay;
 mod schedule;
 mod verify;

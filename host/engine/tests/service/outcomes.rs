@@ -21,7 +21,7 @@ fn except(id: &'static str, other: impl Fn() -> HttpAnswer + Send + Sync + 'stat
     ScriptedHttp::new(move |request, _| Ok(if request.url.path().ends_with(id) { other() } else { good(&request.url) }))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_is_well_and_the_same_tick_again_changes_nothing() {
     let options = Options::default();
     let world = World::new(&options);
@@ -39,7 +39,7 @@ async fn all_is_well_and_the_same_tick_again_changes_nothing() {
     assert_eq!(http.calls()[0].url.query(), Some("key=s3cret"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_skip_a_refusal_and_a_trap_cost_their_own_record_only() {
     let options = Options::default();
     let world = World::new(&options);
@@ -66,7 +66,7 @@ async fn a_skip_a_refusal_and_a_trap_cost_their_own_record_only() {
     assert_eq!(world.sums(&service).await["g0"], 6 + 9);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_spent_quota_pauses_without_quarantine_and_its_answer_is_not_kept() {
     let options = Options { workers: 1, ..Options::default() };
     let world = World::new(&options);
@@ -79,7 +79,7 @@ async fn a_spent_quota_pauses_without_quarantine_and_its_answer_is_not_kept() {
     assert_eq!(http.calls().len(), 11, "only the refused call is made again");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_missing_secret_pauses_and_is_found_when_it_is_there() {
     let options = Options::default();
     let world = World::new(&options);
@@ -100,7 +100,7 @@ async fn a_missing_secret_pauses_and_is_found_when_it_is_there() {
     assert_eq!(http.calls().len(), 10);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_rotated_secret_is_read_anew_once_and_a_bad_one_is_a_refusal_that_says_so() {
     let options = Options { source: super::world::orders(3), workers: 1, ..Options::default() };
     let world = World::new(&options);
@@ -116,7 +116,7 @@ async fn a_rotated_secret_is_read_anew_once_and_a_bad_one_is_a_refusal_that_says
     assert_eq!(http.calls().len(), 3, "an unchanged secret is no reason to ask again");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn bursts_of_errors_are_waited_out() {
     let options = Options::default();
     let world = World::new(&options);
@@ -135,7 +135,7 @@ async fn bursts_of_errors_are_waited_out() {
     assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_service_that_stays_broken_for_one_record_costs_its_message_in_the_end() {
     let options = Options { batch_size: 1, max_receives: 3, ..Options::default() };
     let world = World::new(&options);
@@ -147,7 +147,7 @@ async fn a_service_that_stays_broken_for_one_record_costs_its_message_in_the_end
     assert!(refused[0].reason.contains("tried 3 times") && refused[0].reason.contains("500"), "{}", refused[0].reason);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_redirect_is_not_followed() {
     let options = Options::default();
     let world = World::new(&options);
@@ -162,7 +162,7 @@ async fn a_redirect_is_not_followed() {
     assert!(http.calls().iter().all(|call| call.url.host_str() == Some("shop.example")));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_no_message_is_quarantined_and_the_others_flow() {
     let options = Options { max_receives: 3, ..Options::default() };
     let world = World::new(&options);
@@ -178,7 +178,7 @@ async fn what_is_no_message_is_quarantined_and_the_others_flow() {
     assert!(refused.iter().any(|one| one.record["message"] == "not json"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_new_clean_plugin_makes_the_next_versions_and_the_later_generation_counts() {
     let options = Options::default();
     let world = World::new(&options);

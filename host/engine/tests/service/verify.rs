@@ -42,7 +42,7 @@ async fn lake() -> (World, Service) {
     (world, service)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_good_lake_is_clean_and_everything_was_looked_at() {
     let (world, service) = lake().await;
     let report = world.verify(&service).await;
@@ -297,7 +297,7 @@ const DAMAGES: [Damage; 31] = {
     ]
 };
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_damage_is_found_and_told_with_its_place() {
     let mut missed = Vec::new();
     for Damage { name, breaks } in DAMAGES {

@@ -13,14 +13,18 @@ use engine::drivers::keeping::Keeping;
 use engine::drivers::service::{Ended, Queues, Service};
 use engine::failure::Failure;
 use engine::lake::Lake;
+use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
 use engine::lake::keys::Tick;
 use engine::lake::silver::Silver;
-use engine::pipeline::plan::{Endpoint, Limits, Location, SecretRef, Source, SourceFormat, Template, TemplatePart};
+use engine::pipeline::plan::{
+    Endpoint, Limits, Location, Percent, SecretRef, Source, SourceFormat, Template, TemplatePart,
+};
 use engine::progress::{Progress, Steps};
 use engine::remake::Workshop;
 use engine::roles::aggregate::{Aggregate, GoldTable};
+use engine::roles::breaker::Breaker;
 use engine::roles::clean::Clean;
 use engine::roles::enrich::Enrich;
 use engine::roles::gateway::Gateway;
@@ -28,16 +32,18 @@ use engine::roles::ingest::{Ingest, SourcePlace};
 use engine::seams::clock::Clock;
 use engine::seams::http::{Http, HttpAnswer};
 use engine::seams::plugin::{
-    Cleaned, ColumnType, Descriptor, EndpointRequest, Fault, Note, Reject, RejectedBy, ScalarType, Step,
+    Cleaned, ColumnType, Descriptor, EndpointRequest, Fault, FaultKind, Note, Plugin, Reject, RejectedBy, ScalarType,
+    Step,
 };
 use engine::seams::queue::Queue;
+use engine::seams::secrets::Secrets;
 use engine::seams::store::{self, Path, Store};
 use engine::verify::{Report, verify};
 use object_store::memory::InMemory;
 use serde_json::{Value, json};
 use testkit::plugins::{ClosureAggregator, ClosureCleaner, ClosureEnricher, ClosurePlugins, trap};
 use testkit::queue::{MemoryQueue, MemoryQueueOptions};
-use testkit::{MapSecrets, SimClock, rows};
+use testkit::{LeapClock, MapSecrets, rows};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -60,7 +66,20 @@ pub(crate) struct Options {
     pub(crate) clean_version: &'static str,
     /// Receives of a message before it is given up.
     pub(crate) max_receives: u32,
+    /// The share of failures above which a stage is suspended.
+    pub(crate) suspend_above: Percent,
+    /// Whether there is another table, before the good one, whose plugin traps.
+    pub(crate) broken_table: bool,
+    /// How long a delivered message stays invisible.
+    pub(crate) visibility: Duration,
+    /// Whether the service is asked for an order with the source's `n` (`?v=N`): another `n` is another question.
+    pub(crate) asks_for_n: bool,
+    /// Whether a call of the cleaner (of several documents) or of the aggregator runs past its deadline.
+    pub(crate) hiccup: Hiccup,
 }
+
+/// Says of each call whether it is too slow.
+pub(crate) type Hiccup = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -72,6 +91,11 @@ impl Default for Options {
             enrich_version: "1.0.0",
             clean_version: "1.0.0",
             max_receives: 10,
+            suspend_above: Percent::SUSPEND_ABOVE,
+            broken_table: false,
+            visibility: Duration::from_secs(60),
+            asks_for_n: false,
+            hiccup: Arc::new(|| false),
         }
     }
 }
@@ -87,17 +111,19 @@ pub(crate) fn orders(count: usize) -> String {
 
 /// What outlives a host: stores, queues, time.
 pub(crate) struct World {
-    pub(crate) clock: Arc<SimClock>,
+    pub(crate) clock: Arc<LeapClock>,
     pub(crate) lake: Lake,
     pub(crate) queues: Queues,
     pub(crate) secrets: Arc<MapSecrets>,
-    source: Store,
+    /// Where hosts get secrets from, if not from there.
+    pub(crate) shaky_secrets: Option<Arc<dyn Secrets>>,
+    pub(crate) source: Store,
 }
 
 impl World {
     /// An empty lake and empty queues.
     pub(crate) fn new(options: &Options) -> Self {
-        let clock = Arc::new(SimClock::default());
+        let clock = LeapClock::at("2026-01-01T03:00:00Z");
         let lake = Lake {
             bronze: Arc::new(InMemory::new()),
             silver: Arc::new(InMemory::new()),
@@ -105,15 +131,15 @@ impl World {
             buckets: NonZeroU32::new(options.buckets).unwrap(),
         };
         let queue = || {
-            let dead = MemoryQueue::new(clock.clone(), MemoryQueueOptions::default());
+            let base = MemoryQueueOptions { visibility: options.visibility, ..MemoryQueueOptions::default() };
+            let dead = MemoryQueue::new(clock.clone(), base.clone());
             let max_receives = NonZeroU32::new(options.max_receives).unwrap();
-            let with =
-                MemoryQueueOptions { dead_letters: Some(dead.clone()), max_receives, ..MemoryQueueOptions::default() };
+            let with = MemoryQueueOptions { dead_letters: Some(dead.clone()), max_receives, ..base };
             StageQueue { live: MemoryQueue::new(clock.clone(), with), dead }
         };
         let queues = Queues { enrich: queue(), clean: queue(), aggregate: queue() };
         let secrets = MapSecrets::new([(SecretRef::Env("KEY".into()), "s3cret")]);
-        World { clock, lake, queues, secrets, source: Arc::new(InMemory::new()) }
+        World { clock, lake, queues, secrets, shaky_secrets: None, source: Arc::new(InMemory::new()) }
     }
 
     /// A host in this world.
@@ -121,24 +147,24 @@ impl World {
         store::replace(&*self.source, &Path::from("orders.csv"), Bytes::from(options.source.clone())).await.unwrap();
         let progress = Arc::new(Progress::default());
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let cleaner = Arc::new(cleaner(options.clean_version));
-        let aggregator = Arc::new(aggregator());
+        let cleaner = Arc::new(cleaner(options.clean_version, options.hiccup.clone()));
+        let enricher = Arc::new(enricher(options.enrich_version, options.asks_for_n));
+        let breaker = |stage, layer: &Store, plugin: &dyn Plugin| {
+            let plugin = (Some(PluginStamp::of(plugin)), "{}");
+            Breaker::new(stage, layer.clone(), plugin, options.suspend_above, self.clock.clone())
+        };
         let schema = clean_descriptor("1.0.0").output_schema();
         let silver = Silver::open(self.lake.silver.clone(), clock.clone(), schema, self.lake.buckets).await.unwrap();
-        let schema = sums_descriptor().output_schema();
-        let gold = Gold::open(self.lake.gold.clone(), clock.clone(), "sums", schema).await.unwrap();
-        let table = GoldTable {
-            name: "sums".into(),
-            plugin: aggregator,
-            config: "{}".into(),
-            gold,
-            generations: Generations::of_aggregate(&self.lake, "sums"),
-            generation: tokio::sync::OnceCell::new(),
-        };
+        let mut tables = Vec::new();
+        if options.broken_table {
+            let broken = ClosureAggregator::new(sums_descriptor(), |_, _| Err(trap("no")), |_, _| Err(trap("no")));
+            tables.push(self.table("broken", broken).await);
+        }
+        tables.push(self.table("sums", aggregator(options.hiccup.clone())).await);
         let references = BTreeMap::from([("key".to_owned(), SecretRef::Env("KEY".into()))]);
         let endpoints = BTreeMap::from([("api".to_owned(), endpoint())]);
-        let gateway =
-            Gateway::new(&endpoints, &references, self.secrets.clone(), http, clock.clone(), progress.clone());
+        let secrets = self.shaky_secrets.clone().unwrap_or_else(|| self.secrets.clone());
+        let gateway = Gateway::new(&endpoints, &references, secrets, http, clock.clone(), progress.clone());
         Service {
             pipeline: "orders".into(),
             schedule: None,
@@ -155,16 +181,18 @@ impl World {
             enrich: Arc::new(Enrich {
                 pipeline: "orders".into(),
                 lake: self.lake.clone(),
-                plugin: Some(Arc::new(enricher(options.enrich_version))),
                 config: "{}".into(),
                 generation: tokio::sync::OnceCell::new(),
                 gateway,
                 queue: self.queues.clean.live.clone(),
                 concurrency: NonZeroUsize::new(2).unwrap(),
+                breaker: breaker("enrich", &self.lake.bronze, &*enricher),
+                plugin: Some(enricher),
                 progress: progress.clone(),
             }),
             clean: Arc::new(Clean {
                 lake: self.lake.clone(),
+                breaker: breaker("clean", &self.lake.silver, &*cleaner),
                 plugin: cleaner,
                 config: "{}".into(),
                 generation: tokio::sync::OnceCell::new(),
@@ -176,7 +204,7 @@ impl World {
             aggregate: Arc::new(Aggregate {
                 lake: self.lake.clone(),
                 silver,
-                tables: vec![table],
+                tables,
                 concurrency: NonZeroUsize::MIN,
                 progress: progress.clone(),
             }),
@@ -187,9 +215,21 @@ impl World {
         }
     }
 
-    /// Fires a tick and lets simulated time run until it is done.
+    async fn table(&self, name: &str, plugin: ClosureAggregator) -> GoldTable {
+        let schema = sums_descriptor().output_schema();
+        let gold = Gold::open(self.lake.gold.clone(), self.clock.clone(), name, schema).await.unwrap();
+        GoldTable {
+            name: name.into(),
+            plugin: Arc::new(plugin),
+            config: "{}".into(),
+            gold,
+            generations: Generations::of_aggregate(&self.lake, name),
+            generation: tokio::sync::OnceCell::new(),
+        }
+    }
+
+    /// Fires a tick and works until it is done.
     pub(crate) async fn once(&self, service: &Service, tick: &str) -> Result<Ended, Failure> {
-        let _time = self.clock.run_freely(Duration::from_millis(1));
         let tick = Tick::parse(tick).unwrap();
         service.once(tick, Duration::from_secs(7200), &CancellationToken::new()).await
     }
@@ -197,11 +237,12 @@ impl World {
     /// The plugins that make lakes here.
     pub(crate) async fn workshop(&self) -> Workshop {
         let plugins = ClosurePlugins::default();
-        plugins.add_enricher(enricher("1.0.0"));
-        plugins.add_enricher(enricher("2.0.0"));
-        plugins.add_aggregator(aggregator());
+        let calm: Hiccup = Arc::new(|| false);
+        plugins.add_enricher(enricher("1.0.0", false));
+        plugins.add_enricher(enricher("2.0.0", false));
+        plugins.add_aggregator(aggregator(calm.clone()));
         for version in ["1.0.0", "2.0.0", "3.0.0"] {
-            plugins.add_cleaner(cleaner(version));
+            plugins.add_cleaner(cleaner(version, calm.clone()));
         }
         Workshop::open(&self.lake, Arc::new(plugins), Limits::default()).await.unwrap()
     }
@@ -260,12 +301,14 @@ fn endpoint() -> Endpoint {
     }
 }
 
-fn enricher(version: &'static str) -> ClosureEnricher {
+fn enricher(version: &'static str, asks_for_n: bool) -> ClosureEnricher {
     ClosureEnricher::new(rows::descriptor("enrich-orders", version), move |_, entry, answers| {
         let entry: Value = serde_json::from_str(entry).unwrap();
         let id = entry["id"].as_str().unwrap().to_owned();
         let Some(answer) = answers.first() else {
-            let request = EndpointRequest { endpoint: "api".into(), path: id, query: Vec::new(), headers: Vec::new() };
+            let n = entry["n"].as_str().unwrap_or_default().to_owned();
+            let query = if asks_for_n { vec![("v".to_owned(), n)] } else { Vec::new() };
+            let request = EndpointRequest { endpoint: "api".into(), path: id, query, headers: Vec::new() };
             return Ok(Step::Fetch(vec![request]));
         };
         let body = String::from_utf8_lossy(&answer.body).into_owned();
@@ -291,9 +334,15 @@ fn clean_descriptor(version: &str) -> Descriptor {
 }
 
 /// Rows of `group` and `n`; a document with a `do` does that instead. Version 2 forgives `reject`.
-fn cleaner(version: &'static str) -> ClosureCleaner {
+fn cleaner(version: &'static str, hiccup: Hiccup) -> ClosureCleaner {
     let descriptor = clean_descriptor(version);
-    ClosureCleaner::new(descriptor.clone(), move |_, documents| clean(&descriptor, version, documents))
+    ClosureCleaner::new(descriptor.clone(), move |_, documents| {
+        if documents.len() > 1 && hiccup() { Err(too_slow()) } else { clean(&descriptor, version, documents) }
+    })
+}
+
+fn too_slow() -> Fault {
+    Fault { kind: FaultKind::Deadline, code: "P104", ..trap("past its deadline") }
 }
 
 fn clean(descriptor: &Descriptor, version: &str, documents: &[Bytes]) -> Result<Cleaned, Fault> {
@@ -328,9 +377,12 @@ fn sums_descriptor() -> Descriptor {
     }
 }
 
-fn aggregator() -> ClosureAggregator {
+fn aggregator(hiccup: Hiccup) -> ClosureAggregator {
     use arrow::array::AsArray;
-    let fold = |_: &str, batches: &[arrow::array::RecordBatch]| {
+    let fold = move |_: &str, batches: &[arrow::array::RecordBatch]| {
+        if hiccup() {
+            return Err(too_slow());
+        }
         let mut sums: BTreeMap<String, i64> = BTreeMap::new();
         for batch in batches {
             let groups = batch.column_by_name("group").unwrap().as_string::<i32>();

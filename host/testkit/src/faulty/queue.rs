@@ -1,4 +1,7 @@
 //! [`Faulty`] over a queue. A `receive` that fails after its effect has hidden its messages until their visibility ends.
+//!
+//! Odd: what is sent arrives up to five times and shuffled; what is received has its visibility over at once, so that somebody
+//! else receives it too; a heartbeat or settlement is told that its receipt is stale, and it is.
 
 use std::time::Duration;
 
@@ -6,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
 
-use super::Faulty;
+use super::{Fate, Faulty};
 
 fn failure(message: &str) -> QueueError {
     QueueError::Backend(message.into())
@@ -15,23 +18,44 @@ fn failure(message: &str) -> QueueError {
 #[async_trait]
 impl<T: Queue + ?Sized> Queue for Faulty<T> {
     async fn send(&self, bodies: Vec<Bytes>) -> Result<(), QueueError> {
-        self.call(self.inner.send(bodies), failure).await
+        match self.faults.next().await {
+            Fate::Odd => self.inner.send(self.repeated(bodies)).await,
+            fate => self.end(fate, self.inner.send(bodies), failure).await,
+        }
     }
 
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
-        self.call(self.inner.receive(max, wait), failure).await
+        match self.faults.next().await {
+            Fate::Odd => {
+                let deliveries = self.inner.receive(max, wait).await?;
+                for delivery in &deliveries {
+                    self.inner.extend(&delivery.receipt, Duration::ZERO).await?;
+                }
+                Ok(deliveries)
+            }
+            fate => self.end(fate, self.inner.receive(max, wait), failure).await,
+        }
     }
 
     async fn ack(&self, receipt: &Receipt) -> Result<(), QueueError> {
-        self.call(self.inner.ack(receipt), failure).await
+        match self.faults.next().await {
+            Fate::Odd => self.stale(receipt).await,
+            fate => self.end(fate, self.inner.ack(receipt), failure).await,
+        }
     }
 
     async fn release(&self, receipt: &Receipt, after: Duration) -> Result<(), QueueError> {
-        self.call(self.inner.release(receipt, after), failure).await
+        match self.faults.next().await {
+            Fate::Odd => self.stale(receipt).await,
+            fate => self.end(fate, self.inner.release(receipt, after), failure).await,
+        }
     }
 
     async fn extend(&self, receipt: &Receipt, by: Duration) -> Result<(), QueueError> {
-        self.call(self.inner.extend(receipt, by), failure).await
+        match self.faults.next().await {
+            Fate::Odd => self.stale(receipt).await,
+            fate => self.end(fate, self.inner.extend(receipt, by), failure).await,
+        }
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {
@@ -40,5 +64,24 @@ impl<T: Queue + ?Sized> Queue for Faulty<T> {
 
     fn visibility(&self) -> Duration {
         self.inner.visibility()
+    }
+}
+
+impl<T: Queue + ?Sized> Faulty<T> {
+    /// Every message one to five times, in another order.
+    fn repeated(&self, bodies: Vec<Bytes>) -> Vec<Bytes> {
+        let mut sent = Vec::new();
+        for body in bodies {
+            for _ in 0..=self.faults.pick(5) {
+                sent.insert(self.faults.pick(sent.len() + 1), body.clone());
+            }
+        }
+        sent
+    }
+
+    /// The visibility of the delivery ends.
+    async fn stale(&self, receipt: &Receipt) -> Result<(), QueueError> {
+        self.inner.extend(receipt, Duration::ZERO).await?;
+        Err(QueueError::Expired)
     }
 }

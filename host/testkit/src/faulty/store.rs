@@ -1,4 +1,7 @@
 //! [`Faulty`] over an object store. A listing fails as a whole; a multipart upload fails at its start or at its completion.
+//!
+//! Odd: a create is told that the object exists, though it does not (what S3's client makes of a 409); a body is cut off on its way; a
+//! listing does not show its last object yet.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,8 +12,8 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 
 use super::{Fate, Faults, Faulty};
@@ -28,7 +31,13 @@ impl<T: ObjectStore + ?Sized> std::fmt::Display for Faulty<T> {
 #[async_trait]
 impl<T: ObjectStore + ?Sized> ObjectStore for Faulty<T> {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.call(self.inner.put_opts(location, payload, options), failure).await
+        match self.faults.next().await {
+            Fate::Odd if options.mode == PutMode::Create => {
+                let source = "injected: a conflicting operation is in progress".into();
+                Err(Error::AlreadyExists { path: location.to_string(), source })
+            }
+            fate => self.end(fate, self.inner.put_opts(location, payload, options), failure).await,
+        }
     }
 
     async fn put_multipart_opts(
@@ -41,7 +50,10 @@ impl<T: ObjectStore + ?Sized> ObjectStore for Faulty<T> {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.call(self.inner.get_opts(location, options), failure).await
+        match self.faults.next().await {
+            Fate::Odd => Ok(cut_off(self.inner.get_opts(location, options).await?)),
+            fate => self.end(fate, self.inner.get_opts(location, options), failure).await,
+        }
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
@@ -66,7 +78,13 @@ impl<T: ObjectStore + ?Sized> ObjectStore for Faulty<T> {
         let start = async move {
             match faults.next().await {
                 Fate::Pass => Ok(listing),
+                Fate::Odd => {
+                    let mut objects: Vec<_> = listing.try_collect().await?;
+                    objects.pop();
+                    Ok(stream::iter(objects.into_iter().map(Ok)).boxed())
+                }
                 Fate::FailBefore | Fate::FailAfter => Err(failure("injected into the listing")),
+                Fate::Die { .. } => faults.die().await,
             }
         };
         stream::once(start).try_flatten().boxed()
@@ -85,6 +103,20 @@ impl<T: ObjectStore + ?Sized> ObjectStore for Faulty<T> {
     }
 }
 
+/// An answer whose connection breaks in the middle of the body.
+fn cut_off(whole: GetResult) -> GetResult {
+    let GetResult { meta, range, attributes, .. } = &whole;
+    let (meta, range, attributes) = (meta.clone(), range.clone(), attributes.clone());
+    let half = usize::try_from((range.end - range.start) / 2).unwrap_or_default();
+    let body = async move {
+        let bytes = whole.bytes().await?;
+        let parts = [Ok(bytes.slice(..half)), Err(failure("injected: the body ended early"))];
+        Ok::<_, Error>(stream::iter(parts))
+    };
+    let payload = GetResultPayload::Stream(stream::once(body).try_flatten().boxed());
+    GetResult { payload, meta, range, attributes }
+}
+
 #[derive(Debug)]
 struct FaultyUpload {
     faults: Arc<Faults>,
@@ -99,11 +131,17 @@ impl MultipartUpload for FaultyUpload {
 
     async fn complete(&mut self) -> Result<PutResult> {
         match self.faults.next().await {
-            Fate::Pass => self.upload.complete().await,
+            Fate::Pass | Fate::Odd => self.upload.complete().await,
             Fate::FailBefore => Err(failure("injected before the upload was complete")),
             Fate::FailAfter => {
                 self.upload.complete().await?;
                 Err(failure("injected after the upload was complete: the reply is lost"))
+            }
+            Fate::Die { after } => {
+                if after {
+                    let _ = self.upload.complete().await;
+                }
+                self.faults.die().await
             }
         }
     }

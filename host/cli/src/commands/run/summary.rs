@@ -83,17 +83,27 @@ fn one(summary: &Summary, context: &Context) -> String {
     if !summary.ended.missing.is_nothing() {
         text.push_str(&unfinished(&summary.ended, context));
     }
+    for reason in summary.ended.suspended.values() {
+        let (what, hint) = reason.split_once('\n').unwrap_or((reason, ""));
+        text.push_str(&format!("\n{}\n  {hint}", context.output.tone(Tone::Bad, what)));
+    }
     text
 }
 
 fn unfinished(ended: &Ended, context: &Context) -> String {
     let missing = &ended.missing;
-    let why = ended.waiting_for.as_deref().unwrap_or("it was stopped");
+    let suspended = || if ended.suspended.is_empty() { "it was stopped" } else { "a stage is suspended" };
+    let why = ended.waiting_for.as_deref().unwrap_or_else(suspended);
     let text = format!(
         "\nnot done: {} without a Bronze object, {} not cleaned, {} behind Silver, because {why}",
         counted(missing.messages, "message", "messages"),
         counted(missing.objects, "object", "objects"),
         counted(missing.tables, "table", "tables"),
     );
-    format!("{}\n  hint: nothing is lost; run the same command again to go on", context.output.tone(Tone::Bad, &text))
+    let text = context.output.tone(Tone::Bad, &text);
+    if ended.suspended.is_empty() {
+        format!("{text}\n  hint: nothing is lost; run the same command again to go on")
+    } else {
+        text
+    }
 }

@@ -92,7 +92,7 @@ pub enum TableError {
     },
     /// The number of buckets is not the one that the table was made with.
     #[error(
-        "table `{table}` was made with {table_has} buckets, got {wanted}\nhint: set `buckets = {table_has}` in `[lake]`, or empty the silver layer and run `sluicebox replay`"
+        "table `{table}` was made with {table_has} buckets, got {wanted}\nhint: set `buckets = {table_has}` in `[lake]`, or run `sluicebox replay --rebuild`"
     )]
     Buckets {
         /// The table.
@@ -116,7 +116,7 @@ pub enum TableError {
     },
     /// Another engine has changed the table in a way that this one does not know how to keep.
     #[error(
-        "table `{table}` uses {feature}, which sluicebox does not write\nhint: rewrite the table without it, or run `sluicebox replay` into an empty layer"
+        "table `{table}` uses {feature}, which sluicebox does not write\nhint: rewrite the table without it, or empty the layer and run `sluicebox replay`"
     )]
     Unsupported {
         /// The table.

@@ -13,7 +13,7 @@ use deltalake_core::kernel::{Metadata, MetadataExt, StructType};
 use super::error::{ColumnChange, TableError};
 
 /// What to do about rows that do not fit.
-const REPLAY: &str = "`sluicebox replay` builds the layer anew with the new columns; or keep the old columns and add new ones as nullable";
+const REPLAY: &str = "`sluicebox replay --rebuild` builds the layer anew with the new columns; or keep the old columns and add new ones as nullable";
 
 /// Characters that Parquet column names must not have if every engine is to read them.
 const FORBIDDEN: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '=', '.', '`'];
@@ -52,6 +52,17 @@ pub(crate) fn normalise(table: &str, schema: &Schema) -> Result<Schema, TableErr
 pub(crate) fn metadata_with_schema(table: &str, metadata: &Metadata, schema: &Schema) -> Result<Metadata, TableError> {
     let delta = to_delta(table, schema)?;
     metadata.clone().with_schema(&delta).map_err(|error| TableError::corrupt(table, error))
+}
+
+/// `metadata` with another schema and another value in its configuration.
+pub(crate) fn metadata_with(
+    table: &str,
+    metadata: &Metadata,
+    schema: &Schema,
+    (name, value): (&str, String),
+) -> Result<Metadata, TableError> {
+    let metadata = metadata_with_schema(table, metadata, schema)?;
+    metadata.add_config_key(name.to_owned(), value).map_err(|error| TableError::corrupt(table, error))
 }
 
 /// The columns of `wanted`, if rows with `has` are rows of it too: columns may be added as nullable ones, and required ones may become

@@ -12,7 +12,7 @@ use deltalake_core::logstore::get_actions;
 use object_store::path::Path;
 
 use super::error::TableError;
-use super::{GENERATION, MADE_FROM, schema, supported};
+use super::{GENERATION, MADE_FROM, REBUILDING, schema, supported};
 
 /// A Parquet file of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,13 +67,23 @@ pub(crate) struct TableState {
     pub(crate) made_from: Option<i64>,
     /// The generation of the plugin that made the content, or the latest of those that did.
     pub(crate) generation: Option<i64>,
+    /// Whether the table was emptied and is being made anew: what it holds is not all.
+    pub(crate) rebuilding: bool,
 }
 
 impl TableState {
     /// A table without files.
     pub(crate) fn new(name: &str, version: u64, metadata: Metadata) -> Result<Self, TableError> {
         let schema = Arc::new(schema::to_arrow(name, &metadata)?);
-        Ok(TableState { version, metadata, schema, files: BTreeMap::new(), made_from: None, generation: None })
+        Ok(TableState {
+            version,
+            metadata,
+            schema,
+            files: BTreeMap::new(),
+            made_from: None,
+            generation: None,
+            rebuilding: false,
+        })
     }
 
     /// Applies the next commit.
@@ -100,6 +110,7 @@ impl TableState {
             }
             Action::Protocol(protocol) => supported(name, &protocol)?,
             Action::Txn(txn) if txn.app_id == MADE_FROM => self.made_from = Some(txn.version),
+            Action::Txn(txn) if txn.app_id == REBUILDING => self.rebuilding = txn.version != 0,
             Action::Txn(txn) if txn.app_id == GENERATION => self.generation = Some(txn.version),
             Action::Txn(_) | Action::Cdc(_) | Action::CommitInfo(_) | Action::DomainMetadata(_) => {}
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::pipeline::authored::{Node, Table, Value};
 use crate::pipeline::code;
-use crate::pipeline::plan::{Aggregate, Limits, Stage};
+use crate::pipeline::plan::{Aggregate, Limits, Percent, Stage};
 use crate::pipeline::problem::{Findings, Wrong};
 use crate::pipeline::reader::Section;
 use crate::pipeline::uris;
@@ -42,12 +42,12 @@ pub(super) fn limits(parent: &Section<'_>, base: Base, out: &mut Findings) -> Li
 pub(super) fn enrich(top: &Section<'_>, limits: Limits, out: &mut Findings) -> Option<Stage> {
     top.table.get("enrich")?;
     // Enriching waits for answers, so more of it fits at once than there are cores.
-    stage(&top.section("enrich", "enrich", out), limits, 8, out)
+    breakable(&top.section("enrich", "enrich", out), limits, 8, out)
 }
 
 pub(super) fn clean(top: &Section<'_>, limits: Limits, out: &mut Findings) -> Option<Stage> {
     top.table.get("clean")?;
-    stage(&top.section("clean", "clean", out), limits, 2, out)
+    breakable(&top.section("clean", "clean", out), limits, 2, out)
 }
 
 pub(super) fn aggregates(top: &Section<'_>, limits: Limits, out: &mut Findings) -> Vec<Aggregate> {
@@ -71,6 +71,12 @@ pub(super) fn aggregates(top: &Section<'_>, limits: Limits, out: &mut Findings) 
     aggregates
 }
 
+/// A stage that is suspended when its plugin fails on too many records.
+fn breakable(section: &Section<'_>, limits: Limits, concurrency: u32, out: &mut Findings) -> Option<Stage> {
+    let suspend_above = Some(section.percent("suspend_above", Percent::SUSPEND_ABOVE, out));
+    stage(section, limits, concurrency, out).map(|stage| Stage { suspend_above, ..stage })
+}
+
 fn stage(section: &Section<'_>, limits: Limits, concurrency: u32, out: &mut Findings) -> Option<Stage> {
     section.require("plugin", "plugin = \"NAME\"", out);
     let plugin = section.parsed("plugin", uris::plugin, out);
@@ -84,6 +90,7 @@ fn stage(section: &Section<'_>, limits: Limits, concurrency: u32, out: &mut Find
         config: serde_json::Value::Object(config).to_string(),
         limits,
         concurrency: NonZeroUsize::new(usize::try_from(concurrency).ok()?)?,
+        suspend_above: None,
     })
 }
 

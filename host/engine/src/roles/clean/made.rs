@@ -79,6 +79,24 @@ impl Made {
         Made { refused: vec![(document, refused)], ..Made::default() }
     }
 
+    /// How many documents the plugin is to be judged by, and which of them it refused. What it (or another one) refused before says
+    /// nothing of it: a replay of quarantine would be all refusals, or none.
+    pub(super) fn judged(&self, tasks: &[Task]) -> (usize, Vec<Refused>) {
+        let held = |task: &Task, line: usize| {
+            task.before.as_ref().is_some_and(|before| before.quarantined.iter().any(|held| held.line == line))
+        };
+        let fresh = |document: &Document| tasks.get(document.task).is_none_or(|task| !held(task, document.number));
+        let documents: usize = tasks
+            .iter()
+            .map(|task| {
+                let live = task.live().filter(|(_, line)| line.meta.outcome == Outcome::Document);
+                live.filter(|(number, _)| !held(task, *number)).count()
+            })
+            .sum();
+        let failed = self.refused.iter().filter(|(document, _)| fresh(document)).map(|(_, refused)| refused.clone());
+        (documents, failed.collect())
+    }
+
     /// Lines that make no row, of record versions that may have one: what stands of them goes.
     pub(super) fn gone(&self, tasks: &[Task], by: &Generation) -> Vec<RowMeta> {
         let documents = self.skipped.iter().map(|(document, _)| document);

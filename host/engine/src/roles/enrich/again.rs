@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use futures::StreamExt;
 
 use super::record::{Enriched, From, Unended, Verdict};
-use super::{Enrich, gravest};
+use super::{Enrich, Judged, gravest};
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Entry, Line, Outcome};
 use crate::lake::generations::Generation;
-use crate::lake::keys::Tick;
+use crate::lake::keys::{Key, Tick};
 use crate::lake::{quarantine, receipts};
 use crate::progress::Progress;
 use crate::roles::events::{Again, NewObject, encode};
@@ -39,7 +39,10 @@ impl Enrich {
         let looked = gravest(looked)?;
         let changed: Vec<&Looked> = looked.iter().filter(|one| one.is_another()).collect();
         tracing::info!(object = %path, lines = looked.len(), changed = changed.len(), "enriched again");
-        let event = self.bring(&path, tick, generation, &changed).await?;
+        let refused_before: BTreeSet<Key> =
+            looked.iter().filter(|one| one.refusal_before().is_some()).map(|one| one.entry.key.clone()).collect();
+        let judged = Judged { records: looked.len() - refused_before.len(), refused_before };
+        let event = self.bring(&path, tick, generation, &changed, judged).await?;
         self.note(&path, generation, &looked).await?;
         // Only now is the new fate of what was refused before written down.
         let resolved: Vec<String> = changed.iter().filter_map(|one| one.refusal_before()).collect();
@@ -86,6 +89,7 @@ impl Enrich {
         tick: Tick,
         by: &Generation,
         changed: &[&Looked],
+        judged: Judged,
     ) -> Result<Option<NewObject>, Failure> {
         if changed.is_empty() {
             return Ok(None);
@@ -93,7 +97,7 @@ impl Enrich {
         let numbers: Vec<usize> = changed.iter().map(|one| one.number).collect();
         let object = bronze::redo(tick, by.number, path, &numbers);
         let results = changed.iter().filter_map(|one| Some((&one.entry, one.now.clone()?)));
-        self.store(&object, tick, results.collect::<Vec<_>>().into_iter()).await?;
+        self.store(&object, tick, results.collect::<Vec<_>>().into_iter(), judged).await?;
         Ok(Some(NewObject::whole(&object)))
     }
 

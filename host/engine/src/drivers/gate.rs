@@ -1,0 +1,90 @@
+//! The gate before a queue: whether a consumer's workers may receive, and who of them holds the probe of a pause.
+//!
+//! Does not settle deliveries, and does not know why it is closed.
+
+use tokio::sync::{RwLock, RwLockReadGuard, watch};
+use tokio_util::sync::CancellationToken;
+
+/// What the workers of one consumer may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Receive.
+    Open,
+    /// Nothing, until the worker that closed the gate has got its probe through.
+    Paused,
+    /// Nothing more in this process.
+    Suspended,
+}
+
+/// Shared by a consumer's workers.
+#[derive(Debug)]
+pub(super) struct Gate {
+    state: watch::Sender<State>,
+    /// Read by whoever receives, so that who gives a message back can wait until nobody does.
+    receiving: RwLock<()>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Gate { state: watch::Sender::new(State::Open), receiving: RwLock::new(()) }
+    }
+}
+
+impl Gate {
+    /// Waits until messages may be received, and keeps those who give messages back waiting for as long as the pass lives. `None` on
+    /// a stop.
+    pub(super) async fn pass(&self, stop: &CancellationToken) -> Option<RwLockReadGuard<'_, ()>> {
+        loop {
+            let mut state = self.state.subscribe();
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                // The sender lives as long as the gate, so this ends only when the gate is open.
+                _ = state.wait_for(|state| *state == State::Open) => {}
+            }
+            let pass = self.receiving.read().await;
+            if self.is_open() {
+                return Some(pass);
+            }
+        }
+    }
+
+    /// Whether messages may be received.
+    pub(super) fn is_open(&self) -> bool {
+        *self.state.borrow() == State::Open
+    }
+
+    /// Whether nothing will be received any more.
+    pub(super) fn is_suspended(&self) -> bool {
+        *self.state.borrow() == State::Suspended
+    }
+
+    /// Closes the gate for a pause; whether it was open, which makes the caller the holder of the probe.
+    pub(super) fn pause(&self) -> bool {
+        self.change(State::Open, State::Paused)
+    }
+
+    /// Opens the gate after a pause. One that was suspended meanwhile stays so.
+    pub(super) fn resume(&self) {
+        self.change(State::Paused, State::Open);
+    }
+
+    /// Closes the gate for ever; whether it was not so before.
+    pub(super) fn suspend(&self) -> bool {
+        self.state.send_replace(State::Suspended) != State::Suspended
+    }
+
+    /// Waits until no worker receives: what is given back then is not received again while the gate is closed.
+    pub(super) async fn quiet(&self) {
+        drop(self.receiving.write().await);
+    }
+
+    fn change(&self, from: State, to: State) -> bool {
+        self.state.send_if_modified(|state| {
+            let changes = *state == from;
+            if changes {
+                *state = to;
+            }
+            changes
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! Making the table anew: it is emptied and gets other columns or buckets, and is not all there until whoever fills it says so.
+//!
+//! Does not fill it: a replay does. Old versions stay readable within the retention.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use deltalake_core::kernel::{Action, Transaction};
+
+use super::{BUCKETS_SETTING, REDO_AT_MOST, RETRACTED, Silver, TableError, with_metadata_columns};
+use crate::lake::delta::{Draft, Outcome, REBUILDING, TableState, metadata_with};
+use crate::seams::clock::Clock;
+use crate::seams::store::Store;
+
+impl Silver {
+    /// Opens the table, whatever its columns and buckets are, and empties it into these.
+    pub async fn rebuild(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        schema: SchemaRef,
+        buckets: NonZeroU32,
+    ) -> Result<Silver, TableError> {
+        let silver = Silver::any(store, clock, &schema, buckets).await?;
+        silver
+            .change("REBUILD", |state| {
+                let now = silver.table.now();
+                let schema = Schema::new(with_metadata_columns(silver.columns.fields()));
+                let setting = (BUCKETS_SETTING, buckets.to_string());
+                let metadata = metadata_with(silver.table.name(), &state.metadata, &schema, setting)?;
+                let mut actions = vec![Action::Metadata(metadata)];
+                actions.extend(state.files.values().map(|file| Action::Remove(file.remove(now))));
+                actions.push(Action::Txn(Transaction::new_with_last_update(REBUILDING, 1, Some(now))));
+                Ok(actions)
+            })
+            .await?;
+        Ok(silver)
+    }
+
+    /// Says that the table is whole again.
+    pub async fn rebuilt(&self) -> Result<(), TableError> {
+        self.change("REBUILT", |state| {
+            let now = Some(self.table.now());
+            let done = Action::Txn(Transaction::new_with_last_update(REBUILDING, 0, now));
+            Ok(if state.rebuilding { vec![done] } else { Vec::new() })
+        })
+        .await
+    }
+
+    /// Commits what `actions` makes of the newest state, made anew whenever somebody else was faster.
+    async fn change(
+        &self,
+        operation: &'static str,
+        actions: impl Fn(&TableState) -> Result<Vec<Action>, TableError>,
+    ) -> Result<(), TableError> {
+        let mut base = self.table.refresh().await?;
+        for _ in 0..REDO_AT_MOST {
+            let actions = actions(&base)?;
+            if actions.is_empty() {
+                return Ok(());
+            }
+            // All rows go: history must not take it for a loss.
+            let parameters = HashMap::from([(RETRACTED.to_owned(), 1.into())]);
+            let draft = Draft { operation, parameters, actions };
+            match self.table.commit(&base, &draft, |_| false).await? {
+                Outcome::Committed(_) => return Ok(()),
+                Outcome::Overtaken(state) => base = state,
+            }
+        }
+        Err(TableError::Conflict { table: self.table.name().to_owned(), attempts: REDO_AT_MOST })
+    }
+}

@@ -1,0 +1,203 @@
+//! The breaker of a stage: a plugin that fails on too many records is suspended before what it refuses reaches quarantine.
+//!
+//! Does not look at one record: a refusal of few is theirs. Does not stop anything by itself: `drivers::consumer` does, by the class
+//! of the failure that [`Breaker::judge`] returns.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::lake::LakeError;
+use crate::lake::bronze::PluginStamp;
+use crate::lake::keys::fingerprint;
+use crate::lake::quarantine::{REFUSED_BY_RETRIES, Refused};
+use crate::pipeline::plan::Percent;
+use crate::seams::clock::Clock;
+use crate::seams::store::{Path, Store, read_if_there, replace};
+
+/// How many records it takes to judge a plugin: of fewer, a few odd ones are a large share.
+const LEAST: usize = 50;
+/// How many of the latest records count, rounded up to whole batches. Few enough that a plugin which was right all day and is wrong
+/// since its service changed is found out within tens of records; enough that one which rightly refuses every tenth record does not
+/// pass a fifth of them by chance.
+const WINDOW: usize = 200;
+/// Refusals told in full.
+const SAMPLES: usize = 5;
+/// Characters of a sample's reason.
+const SAMPLE_LENGTH: usize = 300;
+/// A failure of the host in a call of a plugin, which is not the plugin's.
+const HOST_FAULT: &str = "P900";
+
+/// Why a stage is suspended: kept beside its layer, so that a restart does not find it out again at the cost of more records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suspension {
+    /// The stage.
+    pub stage: String,
+    /// Its plugin.
+    pub plugin: PluginStamp,
+    /// The share of failures above which it is suspended.
+    pub suspend_above: Percent,
+    /// The latest records that it was given.
+    pub records: usize,
+    /// How many of them it failed on.
+    pub failed: usize,
+    /// When that was found.
+    pub at: DateTime<Utc>,
+    /// A few of the refusals, none of which is in quarantine.
+    pub samples: Vec<Sample>,
+}
+
+/// One refusal that led to a suspension.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Stable code of the reason.
+    pub code: String,
+    /// Why the record was refused.
+    pub reason: String,
+    /// Where its input is, or would have been.
+    pub input: String,
+    /// The record's key.
+    pub key: Option<String>,
+}
+
+impl Suspension {
+    /// Why, for people.
+    fn reason(&self) -> String {
+        let sample = self.samples.first().map(|sample| format!(", for instance {}: {}", sample.code, sample.reason));
+        format!(
+            "stage `{}` is suspended: `{}` {} failed on {} of the last {} records, allowed are {}{}",
+            self.stage,
+            self.plugin.name,
+            self.plugin.version,
+            self.failed,
+            self.records,
+            self.suspend_above,
+            sample.unwrap_or_default()
+        )
+    }
+}
+
+/// Records of one batch, and on how many of them the plugin failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    records: usize,
+    failed: usize,
+}
+
+/// Judges one stage's plugin by its latest records in this process.
+#[derive(Debug)]
+pub struct Breaker {
+    stage: &'static str,
+    layer: Store,
+    plugin: Option<PluginStamp>,
+    config: String,
+    suspend_above: Percent,
+    clock: Arc<dyn Clock>,
+    window: Mutex<VecDeque<Batch>>,
+}
+
+impl Breaker {
+    /// The breaker of `stage`, whose suspensions are kept in `layer`. A stage without a plugin is never suspended.
+    #[must_use]
+    pub fn new(
+        stage: &'static str,
+        layer: Store,
+        (plugin, config): (Option<PluginStamp>, &str),
+        suspend_above: Percent,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Breaker { stage, layer, plugin, config: config.to_owned(), suspend_above, clock, window: Mutex::default() }
+    }
+
+    /// Judges the plugin by `records` of which it refused `refused`, before any of them is committed. [`Failure::Plugin`] if that is
+    /// too many, and nothing of the batch may be kept then. Else the batch is to be [`passed`](Self::passed) once it is committed.
+    pub async fn judge(&self, records: usize, refused: &[Refused]) -> Result<Batch, Failure> {
+        let (by_plugin, by_others): (Vec<_>, Vec<_>) =
+            refused.iter().partition(|one| ![HOST_FAULT, REFUSED_BY_RETRIES].contains(&one.code.as_str()));
+        let batch = Batch { records: records.saturating_sub(by_others.len()), failed: by_plugin.len() };
+        if batch.failed == 0 {
+            return Ok(batch);
+        }
+        // Another process may have found it out.
+        self.ready().await?;
+        let whole = self.with(batch);
+        let Some(plugin) = self.plugin.as_ref().filter(|_| self.is_too_much(whole)) else { return Ok(batch) };
+        let suspension = Suspension {
+            stage: self.stage.to_owned(),
+            plugin: plugin.clone(),
+            suspend_above: self.suspend_above,
+            records: whole.records,
+            failed: whole.failed,
+            at: self.clock.now(),
+            samples: by_plugin.into_iter().take(SAMPLES).map(sample).collect(),
+        };
+        let path = self.path(plugin);
+        let body = serde_json::to_vec_pretty(&suspension).map_err(|error| LakeError::corrupt(&path, error))?;
+        replace(&*self.layer, &path, body.into()).await?;
+        Err(self.failure(&suspension))
+    }
+
+    /// Counts a batch that was committed.
+    pub fn passed(&self, batch: Batch) {
+        let Ok(mut window) = self.window.lock() else { return };
+        window.push_back(batch);
+        let mut records: usize = window.iter().map(|batch| batch.records).sum();
+        while let Some(oldest) = window.front().filter(|oldest| records - oldest.records >= WINDOW) {
+            records -= oldest.records;
+            window.pop_front();
+        }
+    }
+
+    /// Whether the stage may be worked: [`Failure::Plugin`] if its plugin, with this configuration and limit, was suspended.
+    pub async fn ready(&self) -> Result<(), Failure> {
+        self.suspension().await?.map_or(Ok(()), |suspension| Err(self.failure(&suspension)))
+    }
+
+    /// The suspension of the plugin with this configuration and limit, if there is one.
+    pub async fn suspension(&self) -> Result<Option<Suspension>, LakeError> {
+        let Some(plugin) = &self.plugin else { return Ok(None) };
+        let path = self.path(plugin);
+        let Some(body) = read_if_there(&*self.layer, &path).await? else { return Ok(None) };
+        let kept: Suspension = serde_json::from_slice(&body).map_err(|error| LakeError::corrupt(&path, error))?;
+        Ok(Some(kept).filter(|kept| kept.suspend_above == self.suspend_above))
+    }
+
+    fn failure(&self, suspension: &Suspension) -> Failure {
+        let path = self.path(&suspension.plugin);
+        Failure::Plugin(format!(
+            "{}\nhint: nothing of that is in quarantine and its messages stay queued; mend the plugin or its configuration and run \
+             again, or set `suspend_above` in `[{}]`, or delete `{path}` of its layer to try again as it is",
+            suspension.reason(),
+            self.stage
+        ))
+    }
+
+    fn path(&self, plugin: &PluginStamp) -> Path {
+        let id = fingerprint(&[self.stage.as_bytes(), plugin.digest.as_bytes(), self.config.as_bytes()]);
+        Path::from(format!("_suspended/{id}.json"))
+    }
+
+    fn with(&self, batch: Batch) -> Batch {
+        let sum =
+            |sum: Batch, one: &Batch| Batch { records: sum.records + one.records, failed: sum.failed + one.failed };
+        self.window.lock().map(|window| window.iter().fold(batch, sum)).unwrap_or(batch)
+    }
+
+    fn is_too_much(&self, batch: Batch) -> bool {
+        batch.records >= LEAST && batch.failed * 100 > batch.records * usize::from(self.suspend_above.get())
+    }
+}
+
+fn sample(refused: &Refused) -> Sample {
+    Sample {
+        code: refused.code.clone(),
+        reason: refused.reason.chars().take(SAMPLE_LENGTH).collect(),
+        input: refused.input.clone(),
+        key: refused.key.as_ref().map(ToString::to_string),
+    }
+}

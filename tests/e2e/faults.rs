@@ -1,0 +1,295 @@
+//! Faults of real processes: killed at random moments and at each of their calls to the file system, starved of disk and of open files,
+//! many at once on one lake, with plugins that change under them. After each the lake is verified.
+//!
+//! Each test prints a line of the table that `cargo xtask faults` shows. Without more said it is a short form: `SLUICEBOX_FAULTS` is by how
+//! much more there is.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test: it reads files itself, and what goes wrong ends it"
+)]
+
+mod films;
+mod support;
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use films::{Films, TICK};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+use support::run;
+
+/// Whether everything is to be tried, and not only some of it.
+fn whole() -> bool {
+    std::env::var_os("SLUICEBOX_FAULTS").is_some()
+}
+
+/// The seed of all that is drawn: printed, and taken from `SLUICEBOX_FAULTS_SEED` to run the same again.
+fn dice(what: &str) -> StdRng {
+    let given = std::env::var("SLUICEBOX_FAULTS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(rand::random);
+    eprintln!("{what}: SLUICEBOX_FAULTS_SEED={seed}");
+    StdRng::seed_from_u64(seed)
+}
+
+/// A line of the table.
+fn told(fault: &str, rounds: usize, checked: &str) {
+    println!("FAULT\t{fault}\t{rounds}\t{checked}\tholds");
+}
+
+fn gold(films: &Films) -> Vec<Vec<Vec<String>>> {
+    ["genres", "directors", "decades"].map(|table| films.gold(table)).to_vec()
+}
+
+/// The lake holds all that is promised, and nothing is left to do.
+fn verified(films: &Films, what: &str) {
+    let ran = films.sluicebox(&["verify", "--json"]);
+    assert_eq!(ran.code, 0, "{what}\n{}\n{}", ran.stdout, ran.stderr);
+}
+
+/// `run --once` of so many records, with messages that come back soon after the death of their holder.
+fn once_args(top_n: u32, batch_size: u32) -> Vec<String> {
+    let mut args: Vec<String> = ["run", "--once", "--json", "--tick", TICK].map(str::to_owned).to_vec();
+    for set in [
+        format!("source.top_n={top_n}"),
+        format!("source.batch_size={batch_size}"),
+        "queue.visibility_timeout=\"1s\"".to_owned(),
+        // A message is in many hands that die: none of them is its fault.
+        "queue.max_receives=1000".to_owned(),
+    ] {
+        args.extend(["--set".to_owned(), set]);
+    }
+    args
+}
+
+fn command(films: &Films, args: &[String]) -> Command {
+    films.command(&args.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn quiet(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn to_its_end(films: &Films, args: &[String], what: &str) -> Value {
+    let ran = run(&mut command(films, args));
+    assert_eq!(ran.code, 0, "{what}\n{}\n{}", ran.stdout, ran.stderr);
+    ran.json()["pipelines"][0].clone()
+}
+
+/// A pipeline whose plugins are compiled, so that what is killed is the run and not the compiler.
+fn warm(name: &str) -> Films {
+    let films = Films::new(name);
+    films.sluicebox(&["check"]).exits(0);
+    films
+}
+
+/// Takes the lake and the queue away, and leaves the compiled plugins.
+fn clear(films: &Films) {
+    for part in ["lake", ".sluicebox/movies"] {
+        let path = films.path(part);
+        if path.exists() {
+            std::fs::remove_dir_all(path).unwrap();
+        }
+    }
+}
+
+/// F1: killed at random moments.
+#[test]
+fn f1_killed_at_random_moments() {
+    let (rounds, top_n) = if whole() { (200, 1000) } else { (6, 200) };
+    let args = once_args(top_n, 20);
+    let films = warm("faults-killed");
+    let start = Instant::now();
+    to_its_end(&films, &args, "calm");
+    let calm_takes = start.elapsed();
+    verified(&films, "calm");
+    let wanted = gold(&films);
+    let mut dice = dice("F1");
+    let mut killed = 0;
+    for round in 0..rounds {
+        clear(&films);
+        let moment = Duration::from_micros(dice.random_range(0..u64::try_from(calm_takes.as_micros()).unwrap()));
+        let mut child = quiet(command(&films, &args));
+        std::thread::sleep(moment);
+        killed += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let what = format!("round {round}, killed after {moment:?}");
+        to_its_end(&films, &args, &what);
+        verified(&films, &what);
+        assert_eq!(gold(&films), wanted, "{what}");
+    }
+    assert!(killed * 3 > rounds, "only {killed} of {rounds} were alive when they were killed");
+    told("F1 kill -9 at random moments", rounds, &format!("{killed} killed in the middle; verify, equal gold"));
+}
+
+/// The calls by which a process changes what is on disk.
+const CHANGING: &str = "write,pwrite64,writev,pwritev,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,rmdir,ftruncate,fallocate";
+
+fn strace() -> bool {
+    Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// How often each call was made, all threads together.
+fn count_calls(films: &Films, args: &[String], calls: &str) -> BTreeMap<String, usize> {
+    let log = films.path("strace.log");
+    let mut traced = traced(films, args, &["-o", log.to_str().unwrap(), "-e", &format!("trace={calls}")]);
+    assert!(traced.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    let mut counts = BTreeMap::new();
+    for line in std::fs::read_to_string(&log).unwrap().lines() {
+        let call = line.split_whitespace().nth(1).and_then(|rest| rest.split_once('(')).map(|(call, _)| call);
+        if let Some(call) = call.filter(|call| calls.split(',').any(|one| one == *call)) {
+            *counts.entry(call.to_owned()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// The program under strace, on one worker thread, so that its calls come in much the same order each time.
+fn traced(films: &Films, args: &[String], options: &[&str]) -> Command {
+    let plain = command(films, args);
+    let mut traced = Command::new("strace");
+    traced.current_dir(&films.folder).args(["-f", "-qq"]).args(options).arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => traced.env(name, value),
+            None => traced.env_remove(name),
+        };
+    }
+    traced.env("TOKIO_WORKER_THREADS", "1");
+    traced
+}
+
+/// Injects something into the n-th of each call, for every n or for some; after each the run is brought to its end and verified.
+fn sweep(name: &str, fault: &str, calls: &str, inject: &str, most: Option<usize>) {
+    if !strace() {
+        println!("FAULT\t{fault}\t0\tstrace is not installed (`apt-get install strace`)\tnot run");
+        return;
+    }
+    let films = warm(name);
+    let args = once_args(3, 1);
+    to_its_end(&films, &args, "calm");
+    let wanted = gold(&films);
+    clear(&films);
+    let counts = count_calls(&films, &args, calls);
+    assert!(counts.values().sum::<usize>() > 20, "{counts:?}");
+    let mut points: Vec<(String, usize)> =
+        counts.into_iter().flat_map(|(call, count)| (1..=count).map(move |nth| (call.clone(), nth))).collect();
+    if let Some(most) = most.filter(|most| *most < points.len()) {
+        let step = points.len() / most;
+        points = points.into_iter().step_by(step.max(1)).collect();
+    }
+    let mut hit = 0;
+    for (call, nth) in &points {
+        clear(&films);
+        let what = format!("{call} {nth}, {inject}");
+        let injected = format!("inject={call}:{inject}:when={nth}");
+        let mut traced = traced(&films, &args, &["-e", &format!("trace={call}"), "-e", &injected]);
+        let status = traced.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        hit += usize::from(!status.success());
+        to_its_end(&films, &args, &what);
+        verified(&films, &what);
+        assert_eq!(gold(&films), wanted, "{what}");
+    }
+    assert!(hit > 0, "nothing was hit");
+    told(fault, points.len(), &format!("3 records; {hit} runs ended by it; verify, equal gold"));
+}
+
+/// F1: killed at each call to the file system.
+#[test]
+fn f1_killed_at_each_call_to_the_file_system() {
+    sweep("faults-calls", "F1 kill -9 at file-system calls", CHANGING, "signal=KILL", (!whole()).then_some(12));
+}
+
+/// F2: the disk is full at one call, and from there on.
+#[test]
+fn f2_disk_full() {
+    let calls = "write,pwrite64,ftruncate,fallocate,mkdir";
+    sweep("faults-full", "F2 disk full", calls, "error=ENOSPC", Some(if whole() { 60 } else { 4 }));
+}
+
+/// F2: a sync fails: what it was to make durable must not count as done.
+#[test]
+fn f2_sync_fails() {
+    sweep("faults-sync", "F2 fsync fails", "fsync,fdatasync", "error=EIO", Some(if whole() { 60 } else { 4 }));
+}
+
+/// F2: no file can be opened, or the file system is read-only, for one call.
+#[test]
+fn f2_too_many_open_files_and_read_only() {
+    let most = Some(if whole() { 40 } else { 3 });
+    sweep("faults-files", "F2 too many open files", "openat", "error=EMFILE", most);
+    sweep("faults-read-only", "F2 read-only file system", "mkdir,rename,linkat,unlink", "error=EROFS", most);
+}
+
+/// F11: many processes on one lake and one queue.
+#[test]
+fn f11_eight_processes_on_one_lake() {
+    let (processes, top_n) = if whole() { (8, 3201) } else { (4, 240) };
+    let args = once_args(top_n, 10);
+    let alone = warm("faults-alone");
+    to_its_end(&alone, &args, "alone");
+    let films = warm("faults-many");
+    let running: Vec<Child> = (0..processes)
+        .map(|_| command(&films, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .collect();
+    for child in running {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+    }
+    verified(&films, "many");
+    assert_eq!(gold(&films), gold(&alone), "every row of every csv");
+    for table in ["genres", "directors", "decades"] {
+        let bytes = |films: &Films| std::fs::read(films.path(&format!("lake/gold/{table}.parquet"))).unwrap();
+        assert!(bytes(&films) == bytes(&alone), "{table}.parquet");
+    }
+    let asked = films.stub.stats().calls;
+    assert!(asked <= u64::from(top_n) + 10 * processes, "{asked} calls for {top_n} records");
+    told(
+        "F11 processes on one lake",
+        1,
+        &format!("{processes} at once, {top_n} records, {asked} calls; verify, equal gold"),
+    );
+}
+
+/// F10: the plugin's file is another each time, and garbage in between.
+#[test]
+fn f10_plugin_file_swapped() {
+    let rounds = if whole() { 40 } else { 5 };
+    let films = warm("faults-swapped");
+    let path = films.path("plugins/clean-movies/clean-movies.wasm");
+    let good = std::fs::read(&path).unwrap();
+    for round in 0..rounds {
+        std::fs::write(&path, &good[..good.len() / (round % 3 + 2)]).unwrap();
+        let refused = films.sluicebox(&["run", "--once", "--tick", TICK]).exits(2).stderr;
+        assert!(refused.contains("clean") && refused.contains("P01"), "{refused}");
+        std::fs::write(&path, another(&good, round)).unwrap();
+        let mut child = quiet(command(&films, &once_args(60, 3)));
+        std::thread::sleep(Duration::from_millis(200));
+        // Swapped under a run that has loaded it: the run goes on with what it has.
+        std::fs::write(&path, another(&good, round + 1000)).unwrap();
+        assert!(child.wait().unwrap().success());
+        verified(&films, &format!("round {round}"));
+    }
+    std::fs::write(&path, &good).unwrap();
+    films.sluicebox(&["replay", "--stale"]).exits(0);
+    verified(&films, "in the end");
+    told("F10 plugin file swapped", rounds, "garbage refused by name; a batch has one digest; verify");
+}
+
+/// The same component with another digest: a custom section more (WebAssembly core specification, 5.5.3).
+fn another(component: &[u8], number: usize) -> Vec<u8> {
+    let content = format!("\x05round{number:04}");
+    let mut bytes = component.to_vec();
+    bytes.extend([0, u8::try_from(content.len()).unwrap()]);
+    bytes.extend(content.as_bytes());
+    bytes
+}
