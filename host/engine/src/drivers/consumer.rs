@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +40,26 @@ pub trait Work: Send + Sync {
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>>;
 
     /// Brings the work to an end in another way: it was tried as often as is allowed.
-    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure>;
+    async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure>;
+}
+
+/// Why work is given up.
+#[derive(Clone, Debug, Error)]
+pub enum GivenUp {
+    /// It failed each time.
+    #[error("tried {receives} times, the last time: {failure}")]
+    Failed {
+        /// How often it was received.
+        receives: u32,
+        /// How it failed the last time.
+        failure: Failure,
+    },
+    /// It never came to an end: no host that had it in hand has said anything of it.
+    #[error("received more than {most} times without an end: the host died or was stopped over it")]
+    NeverEnded {
+        /// How often it may be received.
+        most: u32,
+    },
 }
 
 /// A queue and where it puts what it could not get rid of.
@@ -194,11 +214,7 @@ impl Consumer {
                 break;
             }
             for delivery in self.receive(&self.queue.dead, 1, &stop).await {
-                let reason = format!(
-                    "received more than {} times without an end: the host died or was stopped over it",
-                    self.max_receives
-                );
-                match self.give_up(&delivery, &reason).await {
+                match self.give_up(&delivery, &GivenUp::NeverEnded { most: self.max_receives }).await {
                     Ok(()) => self.settled(self.queue.dead.ack(&delivery.receipt).await, &delivery),
                     Err(failure @ Failure::Fatal(_)) => return Err(failure),
                     Err(failure) => {
@@ -255,9 +271,9 @@ impl Consumer {
         AssertUnwindSafe(self.work.take(deliveries)).catch_unwind().await.map_err(bug)
     }
 
-    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
+    async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
         let hand = std::slice::from_ref(delivery);
-        let giving_up = AssertUnwindSafe(self.work.give_up(delivery, reason)).catch_unwind();
+        let giving_up = AssertUnwindSafe(self.work.give_up(delivery, why)).catch_unwind();
         self.holding(hand, giving_up).await.map_err(bug)?
     }
 
@@ -287,8 +303,7 @@ impl Consumer {
             Ok(()) => self.settled(queue.ack(&delivery.receipt).await, delivery),
             Err(failure @ (Failure::Transient(_) | Failure::Bug(_))) if delivery.receives >= self.max_receives => {
                 tracing::error!(stage = self.stage, message = delivery.id, error = %failure, "given up");
-                let reason = format!("tried {} times, the last time: {failure}", delivery.receives);
-                match self.give_up(delivery, &reason).await {
+                match self.give_up(delivery, &GivenUp::Failed { receives: delivery.receives, failure }).await {
                     Ok(()) => self.settled(queue.ack(&delivery.receipt).await, delivery),
                     Err(failure @ Failure::Fatal(_)) => return Err(failure),
                     Err(_) => self.settled(queue.release(&delivery.receipt, LONGEST_DELAY).await, delivery),

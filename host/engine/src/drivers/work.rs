@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::consumer::Work;
+use super::consumer::{GivenUp, Work};
 use crate::failure::Failure;
 use crate::lake::keys::{Record, Tick};
 use crate::lake::quarantine::{self, Refused, RefusedAt};
@@ -40,7 +40,8 @@ impl Work for EnrichQueue {
         futures::future::join_all(deliveries.iter().map(|delivery| self.one(delivery))).await
     }
 
-    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
+    async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
+        let reason = &why.to_string();
         match enrich_work(&self.role.lake, &delivery.body).await {
             Ok(message) => self.role.give_up(&message, reason).await,
             // What it points to could not be read as often as is allowed: what there is of it is kept.
@@ -103,8 +104,17 @@ impl Work for CleanQueue {
         for_all(deliveries.len(), result)
     }
 
-    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
-        abandon("clean", delivery, reason);
+    async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
+        match why {
+            // The lake was in trouble, not the object: what is in Bronze waits there for the next sweep.
+            GivenUp::Failed { failure: Failure::Transient(_), .. } => abandon("clean", delivery, why),
+            // Found again it would only do it again.
+            GivenUp::Failed { .. } | GivenUp::NeverEnded { .. } => {
+                for event in readable("clean", std::slice::from_ref(delivery)) {
+                    self.role.give_up(&event, &why.to_string()).await?;
+                }
+            }
+        }
         Ok(())
     }
 }
@@ -123,8 +133,8 @@ impl Work for AggregateQueue {
         for_all(deliveries.len(), result)
     }
 
-    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
-        abandon("aggregate", delivery, reason);
+    async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
+        abandon("aggregate", delivery, why);
         Ok(())
     }
 }
@@ -144,8 +154,8 @@ fn readable<T: for<'de> serde::Deserialize<'de>>(stage: &str, deliveries: &[Deli
 }
 
 /// An event is only news of what is in the lake: the next sweep finds it.
-fn abandon(stage: &str, delivery: &Delivery, reason: &str) {
-    tracing::error!(stage, message = delivery.id, reason, "event given up, the next sweep will find its work");
+fn abandon(stage: &str, delivery: &Delivery, why: &GivenUp) {
+    tracing::error!(stage, message = delivery.id, reason = %why, "event given up, the next sweep will find its work");
 }
 
 /// What became of the whole became of each.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
 use deltalake_core::kernel::{Metadata, Protocol};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, commit_uri_from_version, default_logstore};
 use deltalake_core::{DeltaTable, DeltaTableError};
@@ -45,6 +46,15 @@ pub(crate) struct Genesis {
     pub(crate) partitioned_by: Vec<String>,
     /// The table's configuration.
     pub(crate) configuration: HashMap<String, String>,
+}
+
+/// The newest version of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LastCommit {
+    /// Its number.
+    pub version: i64,
+    /// When it was committed, by the clock of who did it.
+    pub at: Option<DateTime<Utc>>,
 }
 
 /// An open table. The newest state seen is kept, so that following the log costs what is new in it.
@@ -128,6 +138,17 @@ impl Table {
             *newest = Arc::clone(&state);
         }
         state
+    }
+
+    /// When the newest version was committed, if its commit says so and is still in the log.
+    pub(crate) async fn last_commit(&self) -> Result<LastCommit, TableError> {
+        let version = self.refresh().await?.version_i64();
+        let entry = self.read_entry(u64::try_from(version).unwrap_or_default()).await?.unwrap_or_default();
+        let at = entry.split(|byte| *byte == b'\n').find_map(|line| {
+            let action: serde_json::Value = serde_json::from_slice(line).ok()?;
+            DateTime::from_timestamp_millis(action.pointer("/commitInfo/timestamp")?.as_i64()?)
+        });
+        Ok(LastCommit { version, at })
     }
 
     async fn read_entry(&self, version: u64) -> Result<Option<bytes::Bytes>, TableError> {

@@ -16,7 +16,9 @@ use deltalake_core::kernel::{Action, Add, Transaction};
 use object_store::path::Path;
 
 use super::csv;
-use super::delta::{self, Draft, FileReader, Genesis, MADE_FROM, Outcome, Table, TableError, TableState, conform};
+use super::delta::{
+    self, Draft, FileReader, Genesis, LastCommit, MADE_FROM, Outcome, Table, TableError, TableState, conform,
+};
 use crate::seams::clock::Clock;
 use crate::seams::store::{self, Store};
 
@@ -93,6 +95,11 @@ impl Gold {
             }
         }
         Err(TableError::Conflict { table: self.name.clone(), attempts: REDO_AT_MOST })
+    }
+
+    /// The newest version's number and instant.
+    pub async fn last_commit(&self) -> Result<LastCommit, TableError> {
+        self.table.last_commit().await
     }
 
     /// The current content, or `None` if nothing was published yet.

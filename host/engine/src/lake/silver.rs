@@ -19,7 +19,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 
 use super::delta::{
-    self, DataFile, Draft, FileReader, Genesis, Outcome, Table, TableError, TableState, conform, evolve,
+    self, DataFile, Draft, FileReader, Genesis, LastCommit, Outcome, Table, TableError, TableState, conform, evolve,
     metadata_with_schema,
 };
 use crate::seams::clock::Clock;
@@ -183,6 +183,11 @@ impl Silver {
             }
         }
         Err(TableError::Conflict { table: self.table.name().to_owned(), attempts: REDO_AT_MOST })
+    }
+
+    /// The newest version's number and instant.
+    pub async fn last_commit(&self) -> Result<LastCommit, TableError> {
+        self.table.last_commit().await
     }
 
     /// The newest version.

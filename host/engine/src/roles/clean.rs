@@ -18,7 +18,7 @@ use crate::lake::Lake;
 use crate::lake::bronze::{self, Line, Outcome, PluginStamp};
 use crate::lake::generations::{self, Generation};
 use crate::lake::keys::order;
-use crate::lake::quarantine::{self, REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, Refused, RefusedAt};
+use crate::lake::quarantine::{self, REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RETRIES, Refused, RefusedAt};
 use crate::lake::receipts::{self, Receipt, Skip};
 use crate::lake::silver::{RowMeta, Silver, Versions};
 use crate::progress::Progress;
@@ -100,6 +100,27 @@ impl Clean {
             self.take(&objects, generation).await?
         };
         Ok(self.queue.send(vec![encode(&NewVersion { silver: silver_version })]).await?)
+    }
+
+    /// Quarantines the documents of an object that was tried as often as is allowed.
+    pub async fn give_up(&self, event: &NewObject, reason: &str) -> Result<(), Failure> {
+        let generation = self.generation().await?;
+        let path = Path::from(event.bronze.as_str());
+        let Some(object) = self.unseen(path, generation).await? else { return Ok(()) };
+        let objects = [object];
+        let given_up = |document: Document| {
+            let refused = refusal(&document, REFUSED_BY_RETRIES, reason.to_owned(), Vec::new(), &generation.plugin);
+            (document, refused)
+        };
+        let made = Made { refused: documents(&objects).into_iter().map(given_up).collect(), ..Made::default() };
+        let refused: Vec<Refused> = made.refused.iter().map(|(_, refused)| refused.clone()).collect();
+        quarantine::put_all(&self.lake, &refused).await?;
+        Progress::add(&self.progress.quarantined, refused.len());
+        let version = self.silver.snapshot().await?.version;
+        for receipt in receipts_of(&objects, &made, generation, version) {
+            receipts::put(&self.lake, &receipt).await?;
+        }
+        Ok(self.queue.send(vec![encode(&NewVersion { silver: version })]).await?)
     }
 
     /// The plugin's generation, entered if this is the first work.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
+use engine::seams::store::NotDurable;
 use object_store::{Error, PutPayload, PutResult, Result};
 
 /// Tells the staged files of one process apart.
@@ -37,9 +38,16 @@ pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> Er
     }
 }
 
+/// A sync that failed: not an error like others, for the next sync may say that all is well.
+fn unsynced(action: &'static str, path: &Path, source: io::Error) -> Error {
+    let error = FileError { action, path: path.to_path_buf(), source };
+    Error::Generic { store: "DirStore", source: Box::new(NotDurable(Box::new(error))) }
+}
+
 /// Makes the names in `folder` durable.
 fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(|error| failed("sync folder", folder, error))
+    let file = File::open(folder).map_err(|error| failed("open folder", folder, error))?;
+    file.sync_all().map_err(|error| unsynced("sync folder", folder, error))
 }
 
 /// Makes the name of `file` durable.
@@ -146,7 +154,7 @@ impl Folder {
 
     /// Gives a staged file its name, once its bytes are on disk; then the name is put on disk too.
     pub(super) fn publish(&self, staged: Staged, create: bool) -> Result<PutResult> {
-        staged.file.sync_all().map_err(|error| failed("sync", &staged.path, error))?;
+        staged.file.sync_all().map_err(|error| unsynced("sync", &staged.path, error))?;
         let metadata = staged.file.metadata().map_err(|error| failed("look at", &staged.path, error))?;
         let named = if create {
             // A link, unlike a rename, fails when the name is taken, and the kernel lets one of several racers win.
