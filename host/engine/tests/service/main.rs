@@ -12,8 +12,10 @@
 )]
 
 mod breaker;
+mod fault_table;
 mod faults;
 mod outcomes;
 mod pauses;
 mod schedule;
+mod watermarks;
 mod world;
