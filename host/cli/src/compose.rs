@@ -94,6 +94,7 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
             place: source(plan, file, shared)?,
             lake: lake.clone(),
             queue: Arc::clone(&queues.enrich.live),
+            dead_letters: Arc::clone(&queues.enrich.dead),
             progress: Arc::clone(&progress),
         }),
         enrich: Arc::new(Enrich {
