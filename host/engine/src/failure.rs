@@ -3,6 +3,7 @@
 //!
 //! Does not hold refusals of single records: those are results, and go to quarantine.
 
+use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -11,7 +12,7 @@ use crate::lake::{LakeError, TableError};
 use crate::seams::plugin::{Fault, FaultKind};
 use crate::seams::queue::QueueError;
 use crate::seams::secrets::SecretError;
-use crate::seams::store::StoreError;
+use crate::seams::store::{NotDurable, StoreError};
 
 /// Why a unit of work is not done, and so what the queue does with its message. `drivers::consumer` matches it exhaustively.
 ///
@@ -73,9 +74,39 @@ impl From<SecretError> for Failure {
     }
 }
 
+/// How long a consumer rests when the machine below a store has no room, no files or no leave to write.
+const MACHINE_PAUSE: Duration = Duration::from_secs(30);
+
+/// What a store's error says of the machine below it, wherever among its causes that stands.
+fn of_machine(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
+    let mut cause = Some(error);
+    while let Some(now) = cause {
+        if now.is::<NotDurable>() {
+            return Some(Failure::Fatal(format!("store failed: {error}")));
+        }
+        if let Some(io) = now.downcast_ref::<io::Error>()
+            && is_exhausted(io)
+        {
+            return Some(Failure::Pause { pause: MACHINE_PAUSE, reason: format!("store failed: {error}") });
+        }
+        cause = now.source();
+    }
+    None
+}
+
+/// Full, read-only, or out of open files: that is no message's fault, and for a person or for time to mend.
+fn is_exhausted(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
+    ) || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Failure::Transient(format!("store failed: {error}"))
+        of_machine(&error).unwrap_or_else(|| Failure::Transient(format!("store failed: {error}")))
     }
 }
 
@@ -93,6 +124,9 @@ impl From<TableError> for Failure {
     fn from(error: TableError) -> Self {
         if let TableError::Outdated { .. } = error {
             return Failure::Pause { pause: OUTDATED_PAUSE, reason: error.to_string() };
+        }
+        if let Some(failure) = of_machine(&error) {
+            return failure;
         }
         if error.is_transient() { Failure::Transient(error.to_string()) } else { Failure::Fatal(error.to_string()) }
     }

@@ -2,22 +2,31 @@
 //!
 //! Does not change anything, and does not re-compute anything: that is `verify`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::drivers::service::Service;
 use crate::failure::Failure;
-use crate::lake::bronze::{self, PluginStamp};
+use crate::lake::bronze::{self, Message, PluginStamp};
+use crate::lake::delta::LastCommit;
 use crate::lake::keys::Tick;
+use crate::lake::receipts::Receipt;
 use crate::lake::{quarantine, receipts};
 use crate::roles::breaker::Suspension;
+
+mod watermark;
+
+pub use watermark::Watermark;
 
 /// A pipeline's status.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     /// The pipeline.
     pub pipeline: String,
+    /// When this was read.
+    pub at: DateTime<Utc>,
     /// The last tick that took records.
     pub last_tick: Option<Tick>,
     /// The next one.
@@ -49,6 +58,8 @@ pub struct QueueStatus {
     pub in_flight: u64,
     /// Given up by the queue.
     pub dead: u64,
+    /// When the oldest of all these was first sent.
+    pub oldest: Option<DateTime<Utc>>,
 }
 
 /// What came in, in record versions.
@@ -62,6 +73,8 @@ pub struct BronzeStatus {
     pub objects: usize,
     /// Record versions in all messages.
     pub records: usize,
+    /// How far it is: what the ticks took has arrived, what has a line is done.
+    pub watermark: Watermark,
 }
 
 /// What became of the record versions that reached the clean stage. The four counts but `rows` add up to `seen`.
@@ -81,6 +94,10 @@ pub struct SilverStatus {
     pub quarantined: usize,
     /// Bronze objects not seen yet.
     pub unseen_objects: usize,
+    /// How far it is: what has a line of Bronze has arrived, what is in one of the four places for good is done.
+    pub watermark: Watermark,
+    /// The table's last commit.
+    pub last_commit: Option<LastCommit>,
 }
 
 /// One Gold table.
@@ -90,6 +107,10 @@ pub struct GoldStatus {
     pub rows: usize,
     /// The Silver version that it holds for.
     pub silver_version: Option<i64>,
+    /// How far it is: what Silver is done with has arrived, what that version of Silver holds is done.
+    pub watermark: Watermark,
+    /// The table's last commit.
+    pub last_commit: LastCommit,
 }
 
 /// Reads the status of `service`.
@@ -99,11 +120,13 @@ pub async fn status(service: &Service) -> Result<Status, Failure> {
     let messages = bronze::snapshots(lake, &inventory).await?;
     let last_tick = inventory.snapshots.iter().filter_map(bronze::tick_of).max();
     let ticks: std::collections::BTreeSet<_> = inventory.snapshots.iter().filter_map(bronze::tick_of).collect();
+    let seen = Seen::new(&inventory, receipts::all(lake).await?);
     let bronze = BronzeStatus {
         ticks: ticks.len(),
         messages: messages.len(),
         objects: inventory.objects.iter().filter(|object| !bronze::is_redo(object)).count(),
         records: messages.iter().map(|message| message.entries.len()).sum(),
+        watermark: watermark::watermark(&messages, |_| true, |message| seen.has(message)),
     };
     let mut quarantine = BTreeMap::new();
     for refused in quarantine::all(lake).await? {
@@ -111,12 +134,13 @@ pub async fn status(service: &Service) -> Result<Status, Failure> {
     }
     Ok(Status {
         pipeline: service.pipeline.clone(),
+        at: service.clock.now(),
         last_tick,
         next_tick: service.schedule.as_ref().and_then(|schedule| schedule.next_after(service.clock.now())),
         queues: queues(service).await?,
-        silver: silver(service, inventory.objects.len()).await?,
+        silver: silver(service, &messages, &seen).await?,
         bronze,
-        gold: gold(service).await?,
+        gold: gold(service, &messages, &seen).await?,
         quarantine,
         suspended: suspended(service).await?,
         plugins: plugins(service),
@@ -127,21 +151,43 @@ async fn queues(service: &Service) -> Result<BTreeMap<&'static str, QueueStatus>
     let mut queues = BTreeMap::new();
     for (stage, queue) in service.queues.all() {
         let depth = queue.live.depth().await?;
-        let dead = queue.dead.depth().await?.total();
-        queues.insert(
-            stage,
-            QueueStatus { ready: depth.ready, delayed: depth.delayed, in_flight: depth.in_flight, dead },
-        );
+        let dead = queue.dead.depth().await?;
+        let oldest = depth.oldest.into_iter().chain(dead.oldest).min();
+        let (ready, delayed, in_flight, dead) = (depth.ready, depth.delayed, depth.in_flight, dead.total());
+        queues.insert(stage, QueueStatus { ready, delayed, in_flight, dead, oldest });
     }
     Ok(queues)
 }
 
-async fn silver(service: &Service, objects: usize) -> Result<SilverStatus, Failure> {
+/// What is there of each message: its object, and the object's receipt.
+struct Seen {
+    objects: BTreeSet<String>,
+    receipts: BTreeMap<String, Receipt>,
+}
+
+impl Seen {
+    fn new(inventory: &bronze::Inventory, receipts: Vec<Receipt>) -> Self {
+        let objects = inventory.objects.iter().map(ToString::to_string).collect();
+        Seen { objects, receipts: receipts.into_iter().map(|receipt| (receipt.object.clone(), receipt)).collect() }
+    }
+
+    fn has(&self, message: &Message) -> bool {
+        self.objects.contains(message.object().as_ref())
+    }
+
+    fn receipt(&self, message: &Message) -> Option<&Receipt> {
+        self.receipts.get(message.object().as_ref())
+    }
+}
+
+async fn silver(service: &Service, messages: &[Message], seen: &Seen) -> Result<SilverStatus, Failure> {
     let snapshot = service.clean.silver.snapshot().await?;
     let mut status = SilverStatus { version: snapshot.version, rows: snapshot.rows, ..SilverStatus::default() };
-    let receipts = receipts::all(&service.enrich.lake).await?;
-    status.unseen_objects = objects.saturating_sub(receipts.len());
-    for receipt in receipts {
+    status.unseen_objects = seen.objects.len().saturating_sub(seen.receipts.len());
+    status.watermark =
+        watermark::watermark(messages, |message| seen.has(message), |message| seen.receipt(message).is_some());
+    status.last_commit = Some(service.clean.silver.last_commit().await?);
+    for receipt in seen.receipts.values() {
         status.seen += receipt.lines;
         status.cleaned += receipt.cleaned;
         status.skipped += receipt.skipped.len();
@@ -150,12 +196,19 @@ async fn silver(service: &Service, objects: usize) -> Result<SilverStatus, Failu
     Ok(status)
 }
 
-async fn gold(service: &Service) -> Result<BTreeMap<String, GoldStatus>, Failure> {
+async fn gold(service: &Service, messages: &[Message], seen: &Seen) -> Result<BTreeMap<String, GoldStatus>, Failure> {
     let mut gold = BTreeMap::new();
     for table in &service.aggregate.tables {
         let silver_version = table.gold.silver_version().await?;
         let rows = table.gold.current().await?.map_or(0, |rows| rows.num_rows());
-        gold.insert(table.name.clone(), GoldStatus { rows, silver_version });
+        let is_in = |receipt: &Receipt| silver_version.is_some_and(|version| receipt.silver_version <= version);
+        let watermark = watermark::watermark(
+            messages,
+            |message| seen.receipt(message).is_some(),
+            |message| seen.receipt(message).is_some_and(is_in),
+        );
+        let last_commit = table.gold.last_commit().await?;
+        gold.insert(table.name.clone(), GoldStatus { rows, silver_version, watermark, last_commit });
     }
     Ok(gold)
 }

@@ -9,11 +9,13 @@ mod secrets;
 mod store;
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::seams::clock::Clock;
+use engine::seams::store::NotDurable;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::Notify;
@@ -36,6 +38,30 @@ pub enum Fate {
     },
 }
 
+/// What is wrong with the machine below a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// No room on the disk.
+    Full,
+    /// Mounted read-only.
+    ReadOnly,
+    /// Too many open files.
+    TooManyFiles,
+    /// A sync failed: what was written may not be there after a loss of power.
+    NotDurable,
+}
+
+impl Trouble {
+    fn cause(self) -> Box<dyn std::error::Error + Send + Sync> {
+        match self {
+            Trouble::Full => io::Error::from(io::ErrorKind::StorageFull).into(),
+            Trouble::ReadOnly => io::Error::from(io::ErrorKind::ReadOnlyFilesystem).into(),
+            Trouble::TooManyFiles => io::Error::from_raw_os_error(24).into(),
+            Trouble::NotDurable => NotDurable(io::Error::from_raw_os_error(5).into()).into(),
+        }
+    }
+}
+
 /// How often calls fail, each way a probability.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Chances {
@@ -56,6 +82,7 @@ pub struct Faults {
     /// The longest of the random delays.
     slow: Option<(Arc<dyn Clock>, Duration)>,
     last_call: Option<u64>,
+    trouble: Option<Trouble>,
     death: Notify,
     stopped: AtomicBool,
     calls: AtomicU64,
@@ -82,6 +109,7 @@ impl Faults {
             delay: None,
             slow: None,
             last_call: None,
+            trouble: None,
             death: Notify::new(),
             stopped: AtomicBool::new(false),
             calls: AtomicU64::new(0),
@@ -131,6 +159,13 @@ impl Faults {
     #[must_use]
     pub fn dying_at(mut self, call: u64) -> Self {
         self.last_call = Some(call);
+        self
+    }
+
+    /// A store fails with this cause, and only when it is written to.
+    #[must_use]
+    pub fn with_trouble(mut self, trouble: Trouble) -> Self {
+        self.trouble = Some(trouble);
         self
     }
 

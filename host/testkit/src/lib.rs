@@ -21,7 +21,7 @@ pub mod rows;
 pub mod secrets;
 
 pub use clock::SimClock;
-pub use faulty::{Chances, Fate, Faults, Faulty};
+pub use faulty::{Chances, Fate, Faults, Faulty, Trouble};
 pub use http::ScriptedHttp;
 pub use leap::LeapClock;
 pub use plugins::{ClosureAggregator, ClosureCleaner, ClosureEnricher, ClosurePlugins};

@@ -43,6 +43,7 @@ impl Default for MemoryQueueOptions {
 struct Message {
     id: String,
     body: Bytes,
+    sent_at: DateTime<Utc>,
     receives: u32,
     visible_at: DateTime<Utc>,
     receipt: Option<String>,
@@ -145,7 +146,7 @@ impl Queue for MemoryQueue {
         for body in bodies {
             state.sent += 1;
             let id = format!("m{}", state.sent);
-            state.messages.push(Message { id, body, receives: 0, visible_at: now, receipt: None });
+            state.messages.push(Message { id, body, sent_at: now, receives: 0, visible_at: now, receipt: None });
         }
         drop(state);
         self.bell.notify_waiters();
@@ -197,6 +198,7 @@ impl Queue for MemoryQueue {
                 (false, Some(_)) => &mut depth.in_flight,
             };
             *count += 1;
+            depth.oldest = Some(depth.oldest.map_or(message.sent_at, |oldest| oldest.min(message.sent_at)));
         }
         Ok(depth)
     }

@@ -2,13 +2,17 @@
 //!
 //! Does not change what is in the lake, and does not need the pipeline to run.
 
-use engine::status::{Status, status};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use engine::lake::delta::LastCommit;
+use engine::status::{Status, Watermark, status};
 use serde_json::json;
 
 use crate::compose::{Shared, compose};
 use crate::context::Context;
 use crate::exit::ExitCode;
-use crate::output::Tone;
+use crate::output::{Tone, counted};
 use crate::pipelines::{self, PipelineArgs};
 
 /// Show queue depth, counts per layer, plugin digests, the last tick and the quarantine
@@ -62,34 +66,63 @@ fn text(status: &Status, context: &Context) -> String {
 }
 
 fn queues(status: &Status, context: &Context) -> String {
-    let mut table = context.output.table(&["queue", "ready", "delayed", "in flight", "dead"]);
+    let mut table = context.output.table(&["queue", "ready", "delayed", "in flight", "dead", "oldest"]);
     for (stage, queue) in &status.queues {
         let counts = [queue.ready, queue.delayed, queue.in_flight, queue.dead].map(|count| count.to_string());
-        table.add_row(std::iter::once((*stage).to_owned()).chain(counts));
+        let oldest = queue.oldest.map_or("-".to_owned(), |oldest| ago(status.at, oldest));
+        table.add_row(std::iter::once((*stage).to_owned()).chain(counts).chain([oldest]));
     }
     table.trim_fmt()
 }
 
 fn layers(status: &Status, context: &Context) -> String {
     let (bronze, silver) = (&status.bronze, &status.silver);
-    let mut table = context.output.table(&["layer", "rows", ""]);
+    let mut table = context.output.table(&["layer", "rows", "complete up to", "behind", "last commit", ""]);
     let objects = format!("{} objects of {} messages in {} ticks", bronze.objects, bronze.messages, bronze.ticks);
-    table.add_row(vec!["bronze".to_owned(), bronze.records.to_string(), objects]);
+    let [up_to, behind] = far(&bronze.watermark);
+    table.add_row(vec!["bronze".to_owned(), bronze.records.to_string(), up_to, behind, "-".to_owned(), objects]);
     let seen = format!(
-        "version {}; of {} record versions {} cleaned, {} skipped, {} quarantined; {} objects not seen yet",
-        silver.version, silver.seen, silver.cleaned, silver.skipped, silver.quarantined, silver.unseen_objects
+        "of {} record versions {} cleaned, {} skipped, {} quarantined; {} objects not seen yet",
+        silver.seen, silver.cleaned, silver.skipped, silver.quarantined, silver.unseen_objects
     );
-    table.add_row(vec!["silver".to_owned(), silver.rows.to_string(), seen]);
+    let [up_to, behind] = far(&silver.watermark);
+    let commit = commit(status.at, silver.last_commit.as_ref());
+    table.add_row(vec!["silver".to_owned(), silver.rows.to_string(), up_to, behind, commit, seen]);
     for (name, gold) in &status.gold {
         let from =
             gold.silver_version.map_or("not made yet".to_owned(), |version| format!("from silver version {version}"));
-        table.add_row(vec![format!("gold {name}"), gold.rows.to_string(), from]);
+        let [up_to, behind] = far(&gold.watermark);
+        let commit = self::commit(status.at, Some(&gold.last_commit));
+        table.add_row(vec![format!("gold {name}"), gold.rows.to_string(), up_to, behind, commit, from]);
     }
     for (stage, count) in &status.quarantine {
         let cell = context.output.tone(Tone::Notable, "quarantine");
-        table.add_row(vec![cell, count.to_string(), format!("refused at {stage}")]);
+        let none = String::new;
+        table.add_row(vec![cell, count.to_string(), none(), none(), none(), format!("refused at {stage}")]);
     }
     table.trim_fmt()
+}
+
+/// The tick up to which a layer is complete, and what it is behind.
+fn far(watermark: &Watermark) -> [String; 2] {
+    let up_to = watermark.up_to.map_or("-".to_owned(), |tick| tick.to_string());
+    let records = counted(watermark.behind(), "record", "records");
+    let behind = match u64::try_from(watermark.behind_seconds) {
+        Ok(seconds @ 1..) => format!("{records}, {}", humantime::format_duration(Duration::from_secs(seconds))),
+        _ => records,
+    };
+    [up_to, behind]
+}
+
+fn commit(now: DateTime<Utc>, commit: Option<&LastCommit>) -> String {
+    let Some(commit) = commit else { return "-".to_owned() };
+    let at = commit.at.map(|at| format!(", {}", ago(now, at)));
+    format!("version {}{}", commit.version, at.unwrap_or_default())
+}
+
+fn ago(now: DateTime<Utc>, then: DateTime<Utc>) -> String {
+    let seconds = u64::try_from((now - then).num_seconds()).unwrap_or_default();
+    format!("{} ago", humantime::format_duration(Duration::from_secs(seconds)))
 }
 
 fn plugins(status: &Status, context: &Context) -> String {

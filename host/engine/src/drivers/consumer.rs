@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use thiserror::Error;
+use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +24,8 @@ use crate::seams::queue::{Delivery, Queue, QueueError};
 
 /// How long one receive waits: also how long a stop may take when there is nothing to do.
 const WAIT: Duration = Duration::from_millis(500);
+/// How often a consumer looks for dead letters. There is no hurry: they have waited through several visibilities.
+const LOOK_FOR_DEAD: Duration = Duration::from_secs(1);
 /// How long a consumer rests after a receive that failed.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -39,7 +43,28 @@ pub trait Work: Send + Sync {
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>>;
 
     /// Brings the work to an end in another way: it was tried as often as is allowed.
-    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure>;
+    async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure>;
+}
+
+/// Why work is given up.
+#[derive(Clone, Debug, Error)]
+pub enum GivenUp {
+    /// It failed each time.
+    #[error("tried {receives} times, the last time: {failure}")]
+    Failed {
+        /// How often it was received.
+        receives: u32,
+        /// How it failed the last time.
+        failure: Failure,
+    },
+    /// It never came to an end, not even alone: no host that had it in hand has said anything of it.
+    #[error(
+        "received more than {most} times without an end, the last time alone: the host died or was stopped over it"
+    )]
+    NeverEnded {
+        /// How often it may be received in company.
+        most: u32,
+    },
 }
 
 /// A queue and where it puts what it could not get rid of.
@@ -66,6 +91,8 @@ pub struct Consumer {
     pub workers: usize,
     /// After how many receives a delivery that fails is given up.
     pub max_receives: u32,
+    /// Shared by all consumers of a process: who works reads it, who must be the only one at work writes it.
+    pub room: Arc<RwLock<()>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Counters.
@@ -115,7 +142,7 @@ impl Consumer {
 
     async fn work(self, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
         while let Some(pass) = gate.pass(&stop).await {
-            let deliveries = self.receive(&self.queue.live, self.at_once, &stop).await;
+            let deliveries = self.receive(&self.queue.live, self.at_once, WAIT, &stop).await;
             drop(pass);
             if deliveries.is_empty() {
                 continue;
@@ -158,7 +185,7 @@ impl Consumer {
         loop {
             tracing::warn!(stage = self.stage, reason, ?pause, "paused");
             self.progress.set_waiting_for(Some(reason));
-            self.holding(hand, self.rest(pause, stop)).await;
+            self.holding(&self.queue.live, hand, self.rest(pause, stop)).await;
             if stop.is_cancelled() {
                 self.settled(self.queue.live.release(&delivery.receipt, Duration::ZERO).await, delivery);
                 return Ok(());
@@ -180,39 +207,97 @@ impl Consumer {
         if deliveries.is_empty() {
             return;
         }
-        self.holding(deliveries, gate.quiet()).await;
+        self.holding(&self.queue.live, deliveries, gate.quiet()).await;
         for delivery in deliveries {
             self.settled(self.queue.live.release(&delivery.receipt, Duration::ZERO).await, delivery);
         }
     }
 
-    /// Gives up what the queue itself has given up: the work of processes that died of it.
+    /// Sees to what the queue itself has given up: messages that were in hand each time a host died. Most of them only stood beside the
+    /// one that it died of, so each is tried once more, alone; one that comes back from that as well is given up.
     async fn bury(self, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
         while !stop.is_cancelled() {
             if gate.is_suspended() {
                 stop.cancelled().await;
                 break;
             }
-            for delivery in self.receive(&self.queue.dead, 1, &stop).await {
-                let reason = format!(
-                    "received more than {} times without an end: the host died or was stopped over it",
-                    self.max_receives
-                );
-                match self.give_up(&delivery, &reason).await {
-                    Ok(()) => self.settled(self.queue.dead.ack(&delivery.receipt).await, &delivery),
-                    Err(failure @ Failure::Fatal(_)) => return Err(failure),
-                    Err(failure) => {
-                        tracing::warn!(stage = self.stage, message = delivery.id, error = %failure, "cannot give it up now");
-                        self.settled(self.queue.dead.release(&delivery.receipt, LONGEST_DELAY).await, &delivery);
-                    }
+            let ready = self.queue.dead.depth().await.map_or(0, |depth| depth.ready);
+            if ready == 0 {
+                self.rest(LOOK_FOR_DEAD, &stop).await;
+                continue;
+            }
+            // Taken only when nothing else is under way: if the host dies now, it dies of this one.
+            let room = self.room.write().await;
+            for delivery in self.receive(&self.queue.dead, 1, Duration::ZERO, &stop).await {
+                self.last_try(&delivery, &gate).await?;
+            }
+            drop(room);
+        }
+        Ok(())
+    }
+
+    async fn last_try(&self, delivery: &Delivery, gate: &Gate) -> Result<(), Failure> {
+        let dead = &self.queue.dead;
+        let hand = std::slice::from_ref(delivery);
+        let why = if delivery.receives > 1 {
+            GivenUp::NeverEnded { most: self.max_receives }
+        } else {
+            let tried = self.holding(dead, hand, self.guarded(hand)).await;
+            match tried.and_then(|mut results| results.pop().unwrap_or(Ok(()))) {
+                Ok(()) => {
+                    self.settled(dead.ack(&delivery.receipt).await, delivery);
+                    return Ok(());
                 }
+                Err(failure @ (Failure::Transient(_) | Failure::Bug(_))) => {
+                    GivenUp::Failed { receives: self.max_receives.saturating_add(1), failure }
+                }
+                Err(Failure::Pause { pause, reason }) => {
+                    tracing::warn!(
+                        stage = self.stage,
+                        message = delivery.id,
+                        reason,
+                        ?pause,
+                        "its last try has to wait"
+                    );
+                    // It has done no harm: it starts anew.
+                    return self.back_to_life(delivery).await;
+                }
+                Err(Failure::Plugin(reason)) => {
+                    self.suspend(gate, reason);
+                    return self.back_to_life(delivery).await;
+                }
+                Err(failure @ Failure::Fatal(_)) => return Err(failure),
+            }
+        };
+        tracing::error!(stage = self.stage, message = delivery.id, reason = %why, "given up");
+        match self.give_up(dead, delivery, &why).await {
+            Ok(()) => self.settled(dead.ack(&delivery.receipt).await, delivery),
+            Err(failure @ Failure::Fatal(_)) => return Err(failure),
+            Err(failure) => {
+                tracing::warn!(stage = self.stage, message = delivery.id, error = %failure, "cannot give it up now");
+                self.settled(dead.release(&delivery.receipt, LONGEST_DELAY).await, delivery);
             }
         }
         Ok(())
     }
 
-    async fn receive(&self, queue: &Arc<dyn Queue>, max: usize, stop: &CancellationToken) -> Vec<Delivery> {
-        match queue.receive(max, WAIT).await {
+    /// Moves a dead letter back to where it came from, with all its receives before it.
+    async fn back_to_life(&self, delivery: &Delivery) -> Result<(), Failure> {
+        match self.queue.live.send(vec![delivery.body.clone()]).await {
+            Ok(()) => self.settled(self.queue.dead.ack(&delivery.receipt).await, delivery),
+            Err(_) => self.settled(self.queue.dead.release(&delivery.receipt, Duration::ZERO).await, delivery),
+        }
+        Ok(())
+    }
+
+    async fn receive(
+        &self,
+        queue: &Arc<dyn Queue>,
+        max: usize,
+        wait: Duration,
+        stop: &CancellationToken,
+    ) -> Vec<Delivery> {
+        match queue.receive(max, wait).await {
             Ok(deliveries) => deliveries,
             Err(error) => {
                 tracing::warn!(stage = self.stage, %error, "receive failed");
@@ -233,6 +318,7 @@ impl Consumer {
     /// The work. If the host panics over many deliveries each is tried alone, so that the one to blame is found.
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
         let all = async {
+            let _room = self.room.read().await;
             match self.guarded(deliveries).await {
                 Ok(results) => results,
                 Err(bug) if deliveries.len() < 2 => vec![Err(bug)],
@@ -247,7 +333,7 @@ impl Consumer {
                 }
             }
         };
-        self.holding(deliveries, all).await
+        self.holding(&self.queue.live, deliveries, all).await
     }
 
     /// The work, a panic turned into a failure.
@@ -255,26 +341,26 @@ impl Consumer {
         AssertUnwindSafe(self.work.take(deliveries)).catch_unwind().await.map_err(bug)
     }
 
-    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
+    async fn give_up(&self, queue: &Arc<dyn Queue>, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
         let hand = std::slice::from_ref(delivery);
-        let giving_up = AssertUnwindSafe(self.work.give_up(delivery, reason)).catch_unwind();
-        self.holding(hand, giving_up).await.map_err(bug)?
+        let giving_up = AssertUnwindSafe(self.work.give_up(delivery, why)).catch_unwind();
+        self.holding(queue, hand, giving_up).await.map_err(bug)?
     }
 
     /// `work`, its deliveries kept invisible to others for as long as it takes.
-    async fn holding<T>(&self, deliveries: &[Delivery], work: impl Future<Output = T>) -> T {
+    async fn holding<T>(&self, queue: &Arc<dyn Queue>, deliveries: &[Delivery], work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,
-            never = self.heartbeat(deliveries) => match never {},
+            never = self.heartbeat(queue, deliveries) => match never {},
         }
     }
 
-    async fn heartbeat(&self, deliveries: &[Delivery]) -> Infallible {
-        let visibility = self.queue.live.visibility();
+    async fn heartbeat(&self, queue: &Arc<dyn Queue>, deliveries: &[Delivery]) -> Infallible {
+        let visibility = queue.visibility();
         loop {
             self.clock.sleep(visibility / 3).await;
             for delivery in deliveries {
-                if let Err(error) = self.queue.live.extend(&delivery.receipt, visibility).await {
+                if let Err(error) = queue.extend(&delivery.receipt, visibility).await {
                     tracing::warn!(stage = self.stage, message = delivery.id, %error, "heartbeat failed, the work may be done twice");
                 }
             }
@@ -287,8 +373,7 @@ impl Consumer {
             Ok(()) => self.settled(queue.ack(&delivery.receipt).await, delivery),
             Err(failure @ (Failure::Transient(_) | Failure::Bug(_))) if delivery.receives >= self.max_receives => {
                 tracing::error!(stage = self.stage, message = delivery.id, error = %failure, "given up");
-                let reason = format!("tried {} times, the last time: {failure}", delivery.receives);
-                match self.give_up(delivery, &reason).await {
+                match self.give_up(queue, delivery, &GivenUp::Failed { receives: delivery.receives, failure }).await {
                     Ok(()) => self.settled(queue.ack(&delivery.receipt).await, delivery),
                     Err(failure @ Failure::Fatal(_)) => return Err(failure),
                     Err(_) => self.settled(queue.release(&delivery.receipt, LONGEST_DELAY).await, delivery),

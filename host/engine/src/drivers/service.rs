@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -212,10 +213,11 @@ impl Service {
 
     fn consume(&self, roles: &[Role], stop: &CancellationToken) -> JoinSet<Result<(), Failure>> {
         let mut tasks = JoinSet::new();
+        let room = Arc::default();
         for role in roles {
             tasks.spawn({
                 let stop = stop.clone();
-                let consumer = self.consumer(*role);
+                let consumer = self.consumer(*role, &room);
                 async move {
                     match consumer {
                         Some(consumer) => consumer.run(stop).await,
@@ -230,7 +232,7 @@ impl Service {
         tasks
     }
 
-    fn consumer(&self, role: Role) -> Option<Consumer> {
+    fn consumer(&self, role: Role, room: &Arc<RwLock<()>>) -> Option<Consumer> {
         let consumer = |stage, queue: &StageQueue, work, at_once, workers| Consumer {
             stage,
             queue: queue.clone(),
@@ -238,6 +240,7 @@ impl Service {
             at_once,
             workers,
             max_receives: self.max_receives,
+            room: Arc::clone(room),
             clock: Arc::clone(&self.clock),
             progress: Arc::clone(&self.progress),
         };

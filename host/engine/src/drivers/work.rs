@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::consumer::Work;
+use super::consumer::{GivenUp, Work};
 use crate::failure::Failure;
 use crate::lake::bronze::Message;
 use crate::lake::keys::{Record, Tick};
@@ -39,7 +39,8 @@ impl Work for EnrichQueue {
         futures::future::join_all(deliveries.iter().map(|delivery| self.one(delivery))).await
     }
 
-    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
+    async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
+        let reason = &why.to_string();
         match enrich_work(&self.role.lake, &delivery.body).await {
             Ok(ToEnrich::Message(message)) => self.role.give_up(&message, reason).await,
             Ok(ToEnrich::Again(again)) => {
@@ -109,8 +110,17 @@ impl Work for CleanQueue {
         for_all(deliveries.len(), result)
     }
 
-    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
-        abandon("clean", delivery, reason);
+    async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
+        match why {
+            // The lake was in trouble, not the object: what is in Bronze waits there for the next sweep.
+            GivenUp::Failed { failure: Failure::Transient(_), .. } => abandon("clean", delivery, why),
+            // Found again it would only do it again.
+            GivenUp::Failed { .. } | GivenUp::NeverEnded { .. } => {
+                for event in readable("clean", std::slice::from_ref(delivery)) {
+                    self.role.give_up(&event, &why.to_string()).await?;
+                }
+            }
+        }
         Ok(())
     }
 }
@@ -129,8 +139,8 @@ impl Work for AggregateQueue {
         for_all(deliveries.len(), result)
     }
 
-    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
-        abandon("aggregate", delivery, reason);
+    async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
+        abandon("aggregate", delivery, why);
         Ok(())
     }
 }
@@ -150,8 +160,8 @@ fn readable<T: for<'de> serde::Deserialize<'de>>(stage: &str, deliveries: &[Deli
 }
 
 /// An event is only news of what is in the lake: the next sweep finds it.
-fn abandon(stage: &str, delivery: &Delivery, reason: &str) {
-    tracing::error!(stage, message = delivery.id, reason, "event given up, the next sweep will find its work");
+fn abandon(stage: &str, delivery: &Delivery, why: &GivenUp) {
+    tracing::error!(stage, message = delivery.id, reason = %why, "event given up, the next sweep will find its work");
 }
 
 /// What became of the whole became of each.

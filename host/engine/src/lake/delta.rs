@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
 use deltalake_core::kernel::{Metadata, Protocol};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, commit_uri_from_version, default_logstore};
 use deltalake_core::{DeltaTable, DeltaTableError};
@@ -33,7 +34,7 @@ pub(crate) use commit::{Draft, Outcome};
 pub use error::{ColumnChange, TableError};
 pub(crate) use files::{FileReader, Written, damaged, digest, encode, text_of};
 pub use history::Commit;
-pub(crate) use schema::{conform, evolve, metadata_with, metadata_with_schema, normalise};
+pub(crate) use schema::{conform, evolve, metadata_with_schema, metadata_with_setting, normalise};
 pub(crate) use state::{DataFile, TableState};
 pub use tidy::Tidied;
 
@@ -44,9 +45,9 @@ const LOAD_AGAIN_AT_MOST: u32 = 5;
 
 /// The application id under which a table's `txn` action records the Silver version that it was made from.
 pub(crate) const MADE_FROM: &str = "sluicebox.silver";
-/// The application id under which a table's `txn` action records the generation of the plugin that made it.
+/// Where a table's configuration says which generation of its plugin has written last, and `operationParameters` whose commit it is.
 pub(crate) const GENERATION: &str = "sluicebox.generation";
-/// The application id under which a table's `txn` action records that it was emptied (1), and that it is whole again (0).
+/// Where a table's configuration says that it was emptied and is not whole yet.
 pub(crate) const REBUILDING: &str = "sluicebox.rebuilding";
 
 /// How a table begins; what exists already is kept as it is.
@@ -57,6 +58,15 @@ pub(crate) struct Genesis {
     pub(crate) partitioned_by: Vec<String>,
     /// The table's configuration.
     pub(crate) configuration: HashMap<String, String>,
+}
+
+/// The newest version of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LastCommit {
+    /// Its number.
+    pub version: i64,
+    /// When it was committed, by the clock of who did it.
+    pub at: Option<DateTime<Utc>>,
 }
 
 /// An open table. The newest state seen is kept, so that following the log costs what is new in it.
@@ -160,6 +170,17 @@ impl Table {
         state
     }
 
+    /// When the newest version was committed, if its commit says so and is still in the log.
+    pub(crate) async fn last_commit(&self) -> Result<LastCommit, TableError> {
+        let version = self.refresh().await?.version_i64();
+        let entry = self.read_entry(u64::try_from(version).unwrap_or_default()).await?.unwrap_or_default();
+        let at = entry.split(|byte| *byte == b'\n').find_map(|line| {
+            let action: serde_json::Value = serde_json::from_slice(line).ok()?;
+            DateTime::from_timestamp_millis(action.pointer("/commitInfo/timestamp")?.as_i64()?)
+        });
+        Ok(LastCommit { version, at })
+    }
+
     async fn read_entry(&self, version: u64) -> Result<Option<bytes::Bytes>, TableError> {
         let path = commit_uri_from_version(Some(version));
         store::read_if_there(self.store.as_ref(), &path).await.map_err(|error| TableError::store(&self.name, error))
@@ -201,9 +222,6 @@ async fn load_once(name: &str, log: &LogStoreRef, version: Option<u64>) -> Resul
     supported(name, snapshot.protocol())?;
     let mut state = TableState::new(name, snapshot.version(), snapshot.metadata().clone())?;
     state.made_from = made_from;
-    let rebuilding = snapshot.transaction_version(log.as_ref(), REBUILDING).await.map_err(fail)?;
-    state.rebuilding = rebuilding.is_some_and(|version| version != 0);
-    state.generation = snapshot.transaction_version(log.as_ref(), GENERATION).await.map_err(fail)?;
     for view in snapshot.log_data().iter() {
         if view.deletion_vector_descriptor().is_some() {
             return Err(TableError::unsupported(name, "a deletion vector"));

@@ -18,8 +18,8 @@ use object_store::path::Path;
 
 use super::csv;
 use super::delta::{
-    self, Commit, Draft, FileReader, GENERATION, Genesis, MADE_FROM, Outcome, Table, TableError, TableState, Tidied,
-    conform,
+    self, Commit, Draft, FileReader, GENERATION, Genesis, LastCommit, MADE_FROM, Outcome, Table, TableError,
+    TableState, Tidied, conform,
 };
 use crate::seams::clock::Clock;
 use crate::seams::store::{self, Store};
@@ -123,6 +123,11 @@ impl Gold {
         Err(TableError::Conflict { table: self.name.clone(), attempts: REDO_AT_MOST })
     }
 
+    /// The newest version's number and instant.
+    pub async fn last_commit(&self) -> Result<LastCommit, TableError> {
+        self.table.last_commit().await
+    }
+
     /// The current content, or `None` if nothing was published yet.
     pub async fn current(&self) -> Result<Option<RecordBatch>, TableError> {
         let state = self.table.refresh().await?;
@@ -222,23 +227,29 @@ impl Gold {
     ) -> Result<Draft, TableError> {
         let now = self.table.now();
         let mut actions = Vec::new();
+        let mut metadata = base.metadata.clone();
         if !same_content {
-            if !same_columns(&base.schema, &self.columns) {
-                actions.push(delta::metadata_with_schema(&self.name, &base.metadata, &self.columns)?.into());
-            }
+            metadata = delta::metadata_with_schema(&self.name, &metadata, &self.columns)?;
+        }
+        if base.generation != Some(next.generation) {
+            let value = next.generation.to_string();
+            metadata = delta::metadata_with_setting(&self.name, metadata, GENERATION, value)?;
+        }
+        if metadata != base.metadata {
+            actions.push(metadata.into());
+        }
+        if !same_content {
             actions.extend(base.files.values().map(|file| Action::Remove(file.remove(now))));
             if next.rows > 0 {
                 actions.push(Action::Add(self.add(next, written).await?));
             }
         }
-        let txn = |id: &str, version| Action::Txn(Transaction::new_with_last_update(id, version, Some(now)));
-        actions.push(txn(MADE_FROM, next.silver_version));
-        if base.generation != Some(next.generation) {
-            actions.push(txn(GENERATION, next.generation));
-        }
+        let txn = Transaction::new_with_last_update(MADE_FROM, next.silver_version, Some(now));
+        actions.push(Action::Txn(txn));
         let parameters = HashMap::from([
             ("mode".to_owned(), "Overwrite".into()),
             ("silverVersion".to_owned(), next.silver_version.into()),
+            (GENERATION.to_owned(), next.generation.into()),
         ]);
         Ok(Draft { operation: "WRITE", parameters, actions })
     }

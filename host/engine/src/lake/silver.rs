@@ -14,13 +14,13 @@ use arrow::compute::concat_batches;
 use arrow::compute::kernels::cmp::eq;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
-use deltalake_core::kernel::{Action, Transaction};
+use deltalake_core::kernel::Action;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 
 use super::delta::{
-    self, DataFile, Draft, FileReader, GENERATION, Genesis, Outcome, Table, TableError, TableState, conform, evolve,
-    metadata_with_schema,
+    self, DataFile, Draft, FileReader, GENERATION, Genesis, LastCommit, Outcome, Table, TableError, TableState,
+    conform, evolve, metadata_with_schema,
 };
 use crate::seams::clock::Clock;
 use crate::seams::store::Store;
@@ -232,13 +232,18 @@ impl Silver {
                 return Ok(upserted(base.version_i64(), false, done.values()));
             }
             let generation = i64::from(versions.generation);
-            if base.generation != Some(generation) {
-                let now = Some(self.table.now());
-                draft.actions.push(Action::Txn(Transaction::new_with_last_update(GENERATION, generation, now)));
+            draft.parameters.insert(GENERATION.to_owned(), generation.into());
+            let first = base.generation != Some(generation);
+            if first {
+                let (name, value) = (self.table.name(), generation.to_string());
+                let metadata = delta::metadata_with_setting(name, base.metadata.clone(), GENERATION, value)?;
+                draft.actions.push(Action::Metadata(metadata));
             }
+            let before = &base.metadata;
             // Work that changes nothing rests on nothing: whatever comes after only has greater versions.
             let holds = |state: &TableState| {
                 state.generation.is_none_or(|latest| latest <= generation)
+                    && (!first || state.metadata == *before)
                     && done.values().filter(|work| work.changes()).all(|work| work.still_fits(state))
             };
             match self.table.commit(&base, &draft, holds).await? {
@@ -247,6 +252,11 @@ impl Silver {
             }
         }
         Err(TableError::Conflict { table: self.table.name().to_owned(), attempts: REDO_AT_MOST })
+    }
+
+    /// The newest version's number and instant.
+    pub async fn last_commit(&self) -> Result<LastCommit, TableError> {
+        self.table.last_commit().await
     }
 
     /// The newest version.

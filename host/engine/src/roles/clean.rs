@@ -22,12 +22,13 @@ use crate::lake::{receipts, retracted};
 use crate::progress::Progress;
 use crate::seams::plugin::{Cleaned, Cleaner, Fault};
 use crate::seams::queue::Queue;
+use crate::seams::store::Path;
 
 mod made;
 mod tasks;
 
 use made::{Document, Made};
-use tasks::{Task, wanted};
+use tasks::{Task, Wanted, wanted};
 
 /// Documents in one plugin call.
 const MOST_DOCUMENTS: usize = 2048;
@@ -71,6 +72,28 @@ impl Clean {
             self.take(&tasks, generation).await?
         };
         Ok(self.queue.send(vec![encode(&NewVersion { silver: silver_version })]).await?)
+    }
+
+    /// Quarantines the documents of an object that was tried as often as is allowed.
+    pub async fn give_up(&self, event: &NewObject, reason: &str) -> Result<(), Failure> {
+        let generation = self.generation().await?;
+        let path = Path::from(event.bronze.as_str());
+        let Some(task) = Task::of(&self.lake, path, Wanted::default(), generation.number).await? else { return Ok(()) };
+        if task.is_second_look() {
+            // What an earlier generation made of it stands: whoever asked for it to be made again may ask again.
+            tracing::error!(object = %task.path, reason, "cleaning again is given up");
+            return Ok(());
+        }
+        let tasks = [task];
+        let made = Made::given_up(documents(&tasks), reason, &generation.plugin);
+        let refused: Vec<Refused> = made.refused.iter().map(|(_, refused)| refused.clone()).collect();
+        quarantine::put_all(&self.lake, &refused).await?;
+        Progress::add(&self.progress.quarantined, refused.len());
+        let version = self.silver.snapshot().await?.version;
+        for receipt in made::receipts(&tasks, &made, generation, version) {
+            receipts::put(&self.lake, &receipt).await?;
+        }
+        Ok(self.queue.send(vec![encode(&NewVersion { silver: version })]).await?)
     }
 
     /// The plugin's generation, entered if this is the first work.

@@ -48,6 +48,8 @@ pub struct Ingest {
     pub lake: Lake,
     /// Where the messages go.
     pub queue: Arc<dyn Queue>,
+    /// Where those of them go that no host brought to an end: what waits there is not queued again either.
+    pub dead_letters: Arc<dyn Queue>,
     /// Counters.
     pub progress: Arc<Progress>,
 }
@@ -74,7 +76,7 @@ impl Ingest {
         let config = self.config();
         let mut refused = 0;
         let kept = bronze::snapshot(&self.lake, tick, &config).await?;
-        let waits = kept.is_some() && self.queue.depth().await?.total() > 0;
+        let waits = kept.is_some() && self.queue.depth().await?.total() + self.dead_letters.depth().await?.total() > 0;
         let messages = match kept {
             Some(messages) => messages,
             None => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 /// The right to settle one delivery. A later delivery of the same message has another receipt.
@@ -34,6 +35,8 @@ pub struct Depth {
     pub delayed: u64,
     /// Handed out and not settled, their visibility not yet over.
     pub in_flight: u64,
+    /// When the oldest of all these was first sent; `None` if there is none, or if the backend cannot tell.
+    pub oldest: Option<DateTime<Utc>>,
 }
 
 impl Depth {
@@ -71,6 +74,8 @@ pub enum QueueError {
 /// * A delivered message is invisible to others for the queue's visibility timeout, counted from its receipt or the last `extend`;
 ///   then it is delivered again with `receives` one higher.
 /// * A message whose `receives` would pass the queue's `max_receives` is moved to its dead-letter queue, with the body unchanged, instead of being delivered.
+/// * `depth` tells of the oldest message when it was first sent: neither a receive nor a release nor the move to the dead letters makes it
+///   younger.
 /// * `ack`, `release` and `extend` with a receipt whose visibility is over are `QueueError::Expired` and change nothing.
 #[async_trait]
 pub trait Queue: Send + Sync + std::fmt::Debug {

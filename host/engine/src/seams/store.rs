@@ -16,6 +16,12 @@ use object_store::{PutMode, PutOptions, PutPayload};
 /// of power; `PutMode::Create` lets exactly one of several racing writers succeed.
 pub type Store = Arc<dyn ObjectStore>;
 
+/// That bytes which were written may not be on disk. Among the causes of an adapter's error it says that trying again proves nothing:
+/// after a failed sync the next one may succeed without them.
+#[derive(Debug, thiserror::Error)]
+#[error("what was written may not be on disk: {0}")]
+pub struct NotDurable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
 /// What `create` found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {

@@ -21,7 +21,7 @@ impl Checker<'_> {
         let history = silver.history().await?;
         self.report.checked(Invariant::V5, history.len());
         self.steps.begin("reading versions of silver", history.len());
-        self.falls("silver", &history, &[GENERATION]);
+        self.falls("silver", &history, GENERATION, generation);
         let mut files: BTreeMap<String, Ticks> = BTreeMap::new();
         for commit in &history {
             self.steps.step(1);
@@ -39,7 +39,7 @@ impl Checker<'_> {
                 files.insert(path.clone(), ticks);
             }
             let before: Vec<Ticks> = commit.removed.iter().filter_map(|path| files.remove(path)).collect();
-            if may_go_back(commit) || commit.added.is_empty() {
+            if may_go_back(commit) {
                 continue;
             }
             for (key, tick) in before.iter().flatten() {
@@ -56,25 +56,30 @@ impl Checker<'_> {
         for table in &self.service.aggregate.tables {
             let history = table.gold.history().await?;
             self.report.checked(Invariant::V5, history.len());
-            self.falls(&format!("gold {}", table.name), &history, &[GENERATION, MADE_FROM]);
+            let name = format!("gold {}", table.name);
+            self.falls(&name, &history, GENERATION, generation);
+            self.falls(&name, &history, MADE_FROM, |commit| commit.transactions.get(MADE_FROM).copied());
         }
         Ok(())
     }
 
-    /// What a table says of applications must not fall from one commit to the next.
-    fn falls(&mut self, table: &str, history: &[Commit], names: &[&str]) {
-        for name in names {
-            let mut latest = i64::MIN;
-            for commit in history {
-                let Some(now) = commit.transactions.get(*name).copied() else { continue };
-                if now < latest {
-                    let message = format!("version {} has `{name}` {now}, an earlier one has {latest}", commit.version);
-                    self.report.find(Invariant::V5, table, message);
-                }
-                latest = latest.max(now);
+    /// What a table's commits say under a name must not fall from one to the next.
+    fn falls(&mut self, table: &str, history: &[Commit], name: &str, of: impl Fn(&Commit) -> Option<i64>) {
+        let mut latest = i64::MIN;
+        for commit in history {
+            let Some(now) = of(commit) else { continue };
+            if now < latest {
+                let message = format!("version {} has `{name}` {now}, an earlier one has {latest}", commit.version);
+                self.report.find(Invariant::V5, table, message);
             }
+            latest = latest.max(now);
         }
     }
+}
+
+/// The plugin's generation whose commit it is.
+fn generation(commit: &Commit) -> Option<i64> {
+    commit.parameters.get(GENERATION).and_then(count).and_then(|number| i64::try_from(number).ok())
 }
 
 /// Whether a commit says itself that it took versions back.

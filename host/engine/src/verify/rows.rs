@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::lake::bronze::{self, Outcome};
 use crate::lake::delta::conform;
 use crate::lake::keys::{Key, order, ordered};
-use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, Refused};
+use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RETRIES, Refused};
 use crate::lake::receipts::Receipt;
 use crate::lake::silver::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE};
 use crate::remake::{RemakeError, Workshop};
@@ -24,8 +24,8 @@ use crate::seams::store::{Path, Store, read};
 
 /// Objects looked at at once.
 const AT_ONCE: usize = 8;
-/// Codes of faults that depend on the machine's mood: they need not come again.
-const MOODS: [&str; 2] = ["P104", "P105"];
+/// Codes of faults that depend on the machine's mood, or were not the plugin's: they need not come again.
+const MOODS: [&str; 3] = ["P104", "P105", REFUSED_BY_RETRIES];
 /// What the engine says of a row.
 const OWN: [&str; 6] = [BUCKET, KEY, ORD, SEQ, SOURCE, PLUGIN];
 

@@ -100,7 +100,7 @@ async fn another_number_of_buckets_is_refused() {
     assert_eq!(
         error.to_string(),
         "table `silver` was made with 8 buckets, got 16\n\
-         hint: set `buckets = 8` in `[lake]`, or empty the silver layer and run `sluicebox replay`"
+         hint: set `buckets = 8` in `[lake]`, or run `sluicebox replay --rebuild`"
     );
 }
 

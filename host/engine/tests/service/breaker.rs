@@ -22,7 +22,7 @@ fn service(every: usize, bad: &'static str) -> Arc<ScriptedHttp> {
         let id = request.url.path().trim_start_matches("/orders/").to_owned();
         let number: usize = id.trim_start_matches('o').parse().unwrap();
         Ok(match bad {
-            _ if number % every != 0 => good(&request.url),
+            _ if !number.is_multiple_of(every) => good(&request.url),
             "html" => answer(200, "<html>"),
             bad => answer(200, json!({ "do": bad, "group": format!("g{}", number % 3), "n": number }).to_string()),
         })

@@ -12,6 +12,7 @@
 )]
 
 mod breaker;
+mod fault_table;
 mod faults;
 mod forget;
 mod outcomes;
@@ -19,4 +20,5 @@ mod pauses;
 mod replay;
 mod schedule;
 mod verify;
+mod watermarks;
 mod world;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use engine::drivers::consumer::{Consumer, StageQueue, Work};
+use engine::drivers::consumer::{Consumer, GivenUp, StageQueue, Work};
 use engine::failure::Failure;
 use engine::progress::Progress;
 use engine::seams::clock::Clock;
@@ -50,8 +50,8 @@ impl Work for Judged {
         deliveries.iter().map(one).collect()
     }
 
-    async fn give_up(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
-        self.given_up.lock().unwrap().insert(text(delivery), reason.to_owned());
+    async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
+        self.given_up.lock().unwrap().insert(text(delivery), why.to_string());
         Ok(())
     }
 }
@@ -95,6 +95,7 @@ impl Rig {
             at_once,
             workers: 8,
             max_receives: 3,
+            room: Arc::default(),
             clock: clock.clone(),
             progress: progress.clone(),
         };

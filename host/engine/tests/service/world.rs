@@ -176,6 +176,7 @@ impl World {
                 place: SourcePlace::Object(self.source.clone(), Path::from("orders.csv")),
                 lake: self.lake.clone(),
                 queue: self.queues.enrich.live.clone(),
+                dead_letters: self.queues.enrich.dead.clone(),
                 progress: progress.clone(),
             }),
             enrich: Arc::new(Enrich {
@@ -316,7 +317,8 @@ fn enricher(version: &'static str, asks_for_n: bool) -> ClosureEnricher {
             (401, "quota") => Step::BackOff { pause: Duration::from_secs(60), reason: "quota is spent".into() },
             (401, _) => Step::Reject("the key is refused".into()),
             (404, _) => Step::Skip("no such order".into()),
-            (200, text) if text.starts_with('{') => Step::Done(body),
+            // A real plugin's document is validated by the runtime.
+            (200, text) if serde_json::from_str::<serde_json::Map<String, Value>>(text).is_ok() => Step::Done(body),
             (200, text) if version.starts_with('2') => {
                 Step::Done(json!({ "id": id, "group": "g9", "n": text.len() }).to_string())
             }
@@ -351,6 +353,7 @@ fn clean(descriptor: &Descriptor, version: &str, documents: &[Bytes]) -> Result<
         let document: Value = serde_json::from_slice(document).unwrap();
         match document["do"].as_str() {
             Some("trap") => return Err(trap("unreachable")),
+            Some("panic") => panic!("a bug of the host"),
             Some("reject") if version.starts_with('1') => {
                 rejects.push(Reject { index, reason: "cannot read it".into(), by: RejectedBy::Plugin });
             }

@@ -23,6 +23,8 @@ pub(crate) async fn check(scenario: &Scenario, world: &World, service: &Service,
     silver(scenario, service, &lines).await;
     refusals(scenario, world).await;
     assert_eq!(world.sums(service).await, scenario.sums(), "Gold differs\n{scenario:#?}");
+    let report = world.verify(service).await;
+    assert!(report.is_clean(), "{:#?}\n{scenario:#?}", report.findings);
     for (stage, queue) in world.queues.all() {
         let (live, dead) = (queue.live.depth().await.unwrap(), queue.dead.depth().await.unwrap());
         assert_eq!((live.total(), dead.total()), (0, 0), "V9: queue `{stage}` is not empty\n{scenario:#?}");

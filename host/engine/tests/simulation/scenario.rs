@@ -89,7 +89,7 @@ impl Scenario {
             buckets: dice.random_range(1..=4),
             workers: dice.random_range(1..=4),
             hosts: *[1, 1, 2, 3].choose(dice).unwrap(),
-            visibility: Duration::from_secs(dice.random_range(6..=20)),
+            visibility: Duration::from_secs(dice.random_range(3..=9)),
             store: chances(dice, 0.06),
             queue: chances(dice, 0.08),
             http: chances(dice, 0.1),
@@ -101,7 +101,7 @@ impl Scenario {
         };
         let mut orders: BTreeMap<u32, i64> = (0..count).map(|id| (id, i64::from(id))).collect();
         for day in 1..=*[1, 1, 2, 3].choose(dice).unwrap() {
-            let lasts = Duration::from_secs(dice.random_range(3..=20));
+            let lasts = Duration::from_secs(dice.random_range(3..=12));
             scenario.ticks.push(TickPlan { tick: format!("202601{day:02}T030000Z"), orders: orders.clone(), lasts });
             correct(&mut orders, count, dice);
         }

@@ -5,14 +5,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::DateTime;
 use engine::seams::queue::{Delivery, Depth, Receipt};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// Version of the tables, kept in the file's `user_version`.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// One row is one message. It is in flight while `receipt` is set and `visible_at` (µs since 1970) has not come; ready once
-/// `visible_at` has come, whoever held it.
+/// `visible_at` has come, whoever held it. `sent_at` is never changed.
 pub(super) const TABLES: &str = "
     CREATE TABLE messages (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -20,9 +21,16 @@ pub(super) const TABLES: &str = "
         visible_at  INTEGER NOT NULL,
         receives    INTEGER NOT NULL DEFAULT 0,
         receipt     TEXT,
-        body        BLOB    NOT NULL
+        body        BLOB    NOT NULL,
+        sent_at     INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     CREATE INDEX by_visibility ON messages (queue, visible_at, id, receipt);
+";
+
+/// From version 1, which did not know when a message was sent: at the latest when it was last ready.
+pub(super) const FROM_VERSION_1: &str = "
+    ALTER TABLE messages ADD COLUMN sent_at INTEGER NOT NULL DEFAULT 0;
+    UPDATE messages SET sent_at = visible_at;
 ";
 
 /// A delivery that is being settled.
@@ -43,7 +51,8 @@ impl Lease {
 
 /// Adds messages that are ready now.
 pub(super) fn send(db: &Connection, queue: &str, bodies: &[Bytes], now: i64) -> Result<()> {
-    let mut insert = db.prepare_cached("INSERT INTO messages (queue, visible_at, body) VALUES (?1, ?2, ?3)")?;
+    let mut insert =
+        db.prepare_cached("INSERT INTO messages (queue, visible_at, sent_at, body) VALUES (?1, ?2, ?2, ?3)")?;
     bodies.iter().try_for_each(|body| insert.execute(params![queue, now, &body[..]]).map(drop))
 }
 
@@ -131,12 +140,14 @@ pub(super) fn depth(db: &Connection, queue: &str, now: i64) -> Result<Depth> {
     let mut statement = db.prepare_cached(
         "SELECT count(*) FILTER (WHERE visible_at <= ?2),
                 count(*) FILTER (WHERE visible_at > ?2 AND receipt IS NULL),
-                count(*) FILTER (WHERE visible_at > ?2 AND receipt IS NOT NULL)
+                count(*) FILTER (WHERE visible_at > ?2 AND receipt IS NOT NULL),
+                min(sent_at)
          FROM messages WHERE queue = ?1",
     )?;
     let count = |row: &rusqlite::Row<'_>, column| row.get::<_, i64>(column).map(|count| count.unsigned_abs());
     let depth = statement.query_row(params![queue, now], |row| {
-        Ok(Depth { ready: count(row, 0)?, delayed: count(row, 1)?, in_flight: count(row, 2)? })
+        let oldest = row.get::<_, Option<i64>>(3)?.and_then(DateTime::from_timestamp_micros);
+        Ok(Depth { ready: count(row, 0)?, delayed: count(row, 1)?, in_flight: count(row, 2)?, oldest })
     });
     Ok(depth.optional()?.unwrap_or_default())
 }

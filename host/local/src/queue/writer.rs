@@ -138,7 +138,7 @@ fn connect(path: &Path) -> Result<Connection, String> {
     ))
 }
 
-/// Makes the tables if there are none, and returns the version of those that are there.
+/// Makes the tables if there are none or brings those of an older host up to date, and returns the version of those that are there.
 fn prepare(db: &mut Connection) -> Result<i64> {
     db.busy_timeout(BUSY)?;
     // With WAL and less than FULL, an acknowledged message may come back, and a sent one be lost, with the power.
@@ -146,10 +146,11 @@ fn prepare(db: &mut Connection) -> Result<i64> {
     db.pragma_update(None, "synchronous", "full")?;
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version != 0 {
-        return Ok(version);
+    match version {
+        0 => transaction.execute_batch(ledger::TABLES)?,
+        1 => transaction.execute_batch(ledger::FROM_VERSION_1)?,
+        known_or_newer => return Ok(known_or_newer),
     }
-    transaction.execute_batch(ledger::TABLES)?;
     transaction.pragma_update(None, "user_version", ledger::VERSION)?;
     transaction.commit()?;
     Ok(ledger::VERSION)

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use engine::seams::store::NotDurable;
 use object_store::{Error, PutPayload, PutResult, Result};
 
 /// After how long without a write an unfinished file is nobody's.
@@ -40,9 +41,16 @@ pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> Er
     }
 }
 
+/// A sync that failed: not an error like others, for the next sync may say that all is well.
+fn unsynced(action: &'static str, path: &Path, source: io::Error) -> Error {
+    let error = FileError { action, path: path.to_path_buf(), source };
+    Error::Generic { store: "DirStore", source: Box::new(NotDurable(Box::new(error))) }
+}
+
 /// Makes the names in `folder` durable.
 fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(|error| failed("sync folder", folder, error))
+    let file = File::open(folder).map_err(|error| failed("open folder", folder, error))?;
+    file.sync_all().map_err(|error| unsynced("sync folder", folder, error))
 }
 
 /// What a write that has returned survives.
@@ -190,7 +198,7 @@ impl Folder {
     /// Gives a staged file its name, once its bytes are on disk; then the name is put on disk too.
     pub(super) fn publish(&self, staged: Staged, create: bool) -> Result<PutResult> {
         if self.durability == Durability::Synced {
-            staged.file.sync_all().map_err(|error| failed("sync", &staged.path, error))?;
+            staged.file.sync_all().map_err(|error| unsynced("sync", &staged.path, error))?;
         }
         let metadata = staged.file.metadata().map_err(|error| failed("look at", &staged.path, error))?;
         let named = if create {

@@ -55,6 +55,7 @@ macro_rules! queue_conformance {
             a_dead_letter_starts_anew,
             what_is_too_large_is_refused_whole,
             depth_tells_ready_delayed_and_in_flight_apart,
+            depth_tells_when_the_oldest_was_first_sent,
             racing_receivers_share_no_message,
         );
     };
@@ -346,11 +347,41 @@ pub async fn depth_tells_ready_delayed_and_in_flight_apart(rig: QueueRig) {
         taken.extend(rig.queue.receive(3 - taken.len(), NOW).await.unwrap());
     }
     rig.queue.release(&taken[0].receipt, rig.queue.visibility() * 2).await.unwrap();
-    let expected = Depth { ready: 3, delayed: 1, in_flight: 2 };
-    assert_eq!(rig.queue.depth().await.unwrap(), expected);
-    assert_eq!(expected.total(), 6);
+    let counts = async || {
+        let depth = rig.queue.depth().await.unwrap();
+        assert_eq!(depth.total(), 6);
+        (depth.ready, depth.delayed, depth.in_flight)
+    };
+    assert_eq!(counts().await, (3, 1, 2));
     rig.pass_visibility().await;
-    assert_eq!(rig.queue.depth().await.unwrap(), Depth { ready: 5, delayed: 1, in_flight: 0 });
+    assert_eq!(counts().await, (5, 1, 0));
+}
+
+/// Being received, given back or buried makes no message younger; with its end the next one is the oldest.
+pub async fn depth_tells_when_the_oldest_was_first_sent(rig: QueueRig) {
+    let oldest = async || rig.queue.depth().await.unwrap().oldest;
+    assert_eq!(oldest().await, None);
+    rig.send(b"old").await;
+    let first = oldest().await.expect("a backend that tells");
+    (rig.pass)(Duration::from_millis(100)).await;
+    rig.send(b"young").await;
+    assert_eq!(oldest().await, Some(first));
+    let got = rig.ready().await;
+    assert_eq!(oldest().await, Some(first), "in flight");
+    for delivery in got.iter().filter(|delivery| delivery.body == "old") {
+        rig.queue.release(&delivery.receipt, NOW).await.unwrap();
+    }
+    assert_eq!(oldest().await, Some(first), "given back");
+    rig.queue.ack(&rig.only().await.receipt).await.unwrap();
+    let second = oldest().await.expect("the other one is still there");
+    assert!(second - first >= chrono::TimeDelta::milliseconds(100), "{first} {second}");
+    for _ in 1..rig.max_receives {
+        rig.pass_visibility().await;
+        rig.only().await;
+    }
+    rig.pass_visibility().await;
+    assert!(rig.ready().await.is_empty());
+    assert_eq!(rig.dead_letters.depth().await.unwrap().oldest, Some(second), "buried");
 }
 
 /// Eight consumers at once get each of a hundred messages exactly once.

@@ -22,6 +22,31 @@ fn failure(message: &str) -> Error {
     Error::Generic { store: "Faulty", source: message.into() }
 }
 
+impl<T: ObjectStore + ?Sized> Faulty<T> {
+    /// A write, or a failure of it.
+    async fn write<R>(&self, call: impl Future<Output = Result<R>>) -> Result<R> {
+        self.call(call, |message| self.faults.store_failure(message)).await
+    }
+
+    /// The fate of a read: trouble of the machine is with writes alone.
+    async fn fate_of_read(&self) -> Fate {
+        if self.faults.trouble.is_some() { Fate::Pass } else { self.faults.next().await }
+    }
+
+    async fn read<R>(&self, call: impl Future<Output = Result<R>>) -> Result<R> {
+        self.end(self.fate_of_read().await, call, failure).await
+    }
+}
+
+impl Faults {
+    fn store_failure(&self, message: &str) -> Error {
+        match self.trouble {
+            Some(trouble) => Error::Generic { store: "Faulty", source: trouble.cause() },
+            None => failure(message),
+        }
+    }
+}
+
 impl<T: ObjectStore + ?Sized> std::fmt::Display for Faulty<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Faulty({})", self.inner)
@@ -36,7 +61,10 @@ impl<T: ObjectStore + ?Sized> ObjectStore for Faulty<T> {
                 let source = "injected: a conflicting operation is in progress".into();
                 Err(Error::AlreadyExists { path: location.to_string(), source })
             }
-            fate => self.end(fate, self.inner.put_opts(location, payload, options), failure).await,
+            fate => {
+                let failure = |message: &str| self.faults.store_failure(message);
+                self.end(fate, self.inner.put_opts(location, payload, options), failure).await
+            }
         }
     }
 
@@ -45,19 +73,19 @@ impl<T: ObjectStore + ?Sized> ObjectStore for Faulty<T> {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let upload = self.call(self.inner.put_multipart_opts(location, options), failure).await?;
+        let upload = self.write(self.inner.put_multipart_opts(location, options)).await?;
         Ok(Box::new(FaultyUpload { faults: Arc::clone(&self.faults), upload }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        match self.faults.next().await {
+        match self.fate_of_read().await {
             Fate::Odd => Ok(cut_off(self.inner.get_opts(location, options).await?)),
             fate => self.end(fate, self.inner.get_opts(location, options), failure).await,
         }
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.call(self.inner.get_ranges(location, ranges), failure).await
+        self.read(self.inner.get_ranges(location, ranges)).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -67,7 +95,7 @@ impl<T: ObjectStore + ?Sized> ObjectStore for Faulty<T> {
                 let one = Faulty { faults: Arc::clone(&faults), inner: Arc::clone(&inner) };
                 async move {
                     let location = location?;
-                    one.call(one.inner.delete(&location), failure).await.map(|()| location)
+                    one.write(one.inner.delete(&location)).await.map(|()| location)
                 }
             })
             .boxed()
@@ -76,7 +104,8 @@ impl<T: ObjectStore + ?Sized> ObjectStore for Faulty<T> {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (faults, listing) = (Arc::clone(&self.faults), self.inner.list(prefix));
         let start = async move {
-            match faults.next().await {
+            let fate = if faults.trouble.is_some() { Fate::Pass } else { faults.next().await };
+            match fate {
                 Fate::Pass => Ok(listing),
                 Fate::Odd => {
                     let mut objects: Vec<_> = listing.try_collect().await?;
@@ -91,15 +120,15 @@ impl<T: ObjectStore + ?Sized> ObjectStore for Faulty<T> {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.call(self.inner.list_with_delimiter(prefix), failure).await
+        self.read(self.inner.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.call(self.inner.copy_opts(from, to, options), failure).await
+        self.write(self.inner.copy_opts(from, to, options)).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.call(self.inner.rename_opts(from, to, options), failure).await
+        self.write(self.inner.rename_opts(from, to, options)).await
     }
 }
 

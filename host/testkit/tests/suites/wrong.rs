@@ -46,6 +46,8 @@ enum Flaw {
     CountsNothing,
     /// Pretends to extend.
     ExtendsNothing,
+    /// Takes every message for one that was sent just now.
+    EverYoung,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,12 @@ impl Queue for WrongQueue {
     }
 
     async fn depth(&self) -> Result<Depth, QueueError> {
-        if matches!(self.1, Flaw::CountsNothing) { Ok(Depth::default()) } else { self.0.depth().await }
+        let depth = self.0.depth().await?;
+        Ok(match self.1 {
+            Flaw::CountsNothing => Depth::default(),
+            Flaw::EverYoung => Depth { oldest: depth.oldest.map(|_| DateTime::<Utc>::MAX_UTC), ..depth },
+            _ => depth,
+        })
     }
 
     fn visibility(&self) -> Duration {
@@ -124,6 +131,8 @@ async fn the_queue_suite_catches_wrong_queues() {
     caught(queue::a_waiting_receive_sees_a_visibility_end(flawed(Flaw::Impatient))).await;
     caught(queue::what_is_too_large_is_refused_whole(flawed(Flaw::Truncates))).await;
     caught(queue::depth_tells_ready_delayed_and_in_flight_apart(flawed(Flaw::CountsNothing))).await;
+    caught(queue::depth_tells_when_the_oldest_was_first_sent(flawed(Flaw::CountsNothing))).await;
+    caught(queue::depth_tells_when_the_oldest_was_first_sent(flawed(Flaw::EverYoung))).await;
     caught(queue::an_extended_delivery_stays_invisible(flawed(Flaw::ExtendsNothing))).await;
     caught(queue::extend_after_expiry_changes_nothing(flawed(Flaw::ExtendsNothing))).await;
 }

@@ -54,14 +54,13 @@ pub(crate) fn metadata_with_schema(table: &str, metadata: &Metadata, schema: &Sc
     metadata.clone().with_schema(&delta).map_err(|error| TableError::corrupt(table, error))
 }
 
-/// `metadata` with another schema and another value in its configuration.
-pub(crate) fn metadata_with(
+/// `metadata` with another value in its configuration.
+pub(crate) fn metadata_with_setting(
     table: &str,
-    metadata: &Metadata,
-    schema: &Schema,
-    (name, value): (&str, String),
+    metadata: Metadata,
+    name: &str,
+    value: String,
 ) -> Result<Metadata, TableError> {
-    let metadata = metadata_with_schema(table, metadata, schema)?;
     metadata.add_config_key(name.to_owned(), value).map_err(|error| TableError::corrupt(table, error))
 }
 

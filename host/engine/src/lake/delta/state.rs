@@ -75,15 +75,8 @@ impl TableState {
     /// A table without files.
     pub(crate) fn new(name: &str, version: u64, metadata: Metadata) -> Result<Self, TableError> {
         let schema = Arc::new(schema::to_arrow(name, &metadata)?);
-        Ok(TableState {
-            version,
-            metadata,
-            schema,
-            files: BTreeMap::new(),
-            made_from: None,
-            generation: None,
-            rebuilding: false,
-        })
+        let (generation, rebuilding) = settings(&metadata);
+        Ok(TableState { version, metadata, schema, files: BTreeMap::new(), made_from: None, generation, rebuilding })
     }
 
     /// Applies the next commit.
@@ -106,12 +99,11 @@ impl TableState {
             }
             Action::Metadata(metadata) => {
                 self.schema = Arc::new(schema::to_arrow(name, &metadata)?);
+                (self.generation, self.rebuilding) = settings(&metadata);
                 self.metadata = metadata;
             }
             Action::Protocol(protocol) => supported(name, &protocol)?,
             Action::Txn(txn) if txn.app_id == MADE_FROM => self.made_from = Some(txn.version),
-            Action::Txn(txn) if txn.app_id == REBUILDING => self.rebuilding = txn.version != 0,
-            Action::Txn(txn) if txn.app_id == GENERATION => self.generation = Some(txn.version),
             Action::Txn(_) | Action::Cdc(_) | Action::CommitInfo(_) | Action::DomainMetadata(_) => {}
         }
         Ok(())
@@ -134,6 +126,12 @@ fn data_file(name: &str, add: &Add) -> Result<DataFile, TableError> {
         size: u64::try_from(add.size).unwrap_or_default(),
         rows: stats.map(|stats| stats.num_records),
     })
+}
+
+/// What a table's configuration says of its plugin's generation, and of being made anew.
+fn settings(metadata: &Metadata) -> (Option<i64>, bool) {
+    let setting = |name| metadata.configuration().get(name);
+    (setting(GENERATION).and_then(|text| text.parse().ok()), setting(REBUILDING).is_some_and(|text| text == "true"))
 }
 
 /// The part of a file's statistics that the engine reads.

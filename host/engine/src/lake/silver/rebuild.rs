@@ -7,10 +7,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use deltalake_core::kernel::{Action, Transaction};
+use deltalake_core::kernel::Action;
 
 use super::{BUCKETS_SETTING, REDO_AT_MOST, RETRACTED, Silver, TableError, with_metadata_columns};
-use crate::lake::delta::{Draft, Outcome, REBUILDING, TableState, metadata_with};
+use crate::lake::delta::{Draft, Outcome, REBUILDING, TableState, metadata_with_schema, metadata_with_setting};
 use crate::seams::clock::Clock;
 use crate::seams::store::Store;
 
@@ -27,11 +27,12 @@ impl Silver {
             .change("REBUILD", |state| {
                 let now = silver.table.now();
                 let schema = Schema::new(with_metadata_columns(silver.columns.fields()));
-                let setting = (BUCKETS_SETTING, buckets.to_string());
-                let metadata = metadata_with(silver.table.name(), &state.metadata, &schema, setting)?;
+                let name = silver.table.name();
+                let metadata = metadata_with_schema(name, &state.metadata, &schema)?;
+                let metadata = metadata_with_setting(name, metadata, BUCKETS_SETTING, buckets.to_string())?;
+                let metadata = metadata_with_setting(name, metadata, REBUILDING, "true".to_owned())?;
                 let mut actions = vec![Action::Metadata(metadata)];
                 actions.extend(state.files.values().map(|file| Action::Remove(file.remove(now))));
-                actions.push(Action::Txn(Transaction::new_with_last_update(REBUILDING, 1, Some(now))));
                 Ok(actions)
             })
             .await?;
@@ -41,9 +42,12 @@ impl Silver {
     /// Says that the table is whole again.
     pub async fn rebuilt(&self) -> Result<(), TableError> {
         self.change("REBUILT", |state| {
-            let now = Some(self.table.now());
-            let done = Action::Txn(Transaction::new_with_last_update(REBUILDING, 0, now));
-            Ok(if state.rebuilding { vec![done] } else { Vec::new() })
+            if !state.rebuilding {
+                return Ok(Vec::new());
+            }
+            let value = "false".to_owned();
+            let metadata = metadata_with_setting(self.table.name(), state.metadata.clone(), REBUILDING, value)?;
+            Ok(vec![Action::Metadata(metadata)])
         })
         .await
     }

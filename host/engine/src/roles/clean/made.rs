@@ -8,7 +8,7 @@ use super::tasks::Task;
 use crate::lake::bronze::{Line, Outcome, PluginStamp};
 use crate::lake::generations::Generation;
 use crate::lake::keys::{Key, order};
-use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, Refused, RefusedAt};
+use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RETRIES, Refused, RefusedAt};
 use crate::lake::receipts::{FORGOTTEN, Held, Receipt, Skip};
 use crate::lake::silver::{RowMeta, Versions};
 use crate::roles::enrich::fault_details;
@@ -77,6 +77,15 @@ impl Made {
     pub(super) fn broken(document: Document, fault: &Fault, by: &Generation) -> Self {
         let refused = refusal(&document, fault.code, fault.message.clone(), fault_details(fault), &by.plugin);
         Made { refused: vec![(document, refused)], ..Made::default() }
+    }
+
+    /// Documents that were tried as often as is allowed.
+    pub(super) fn given_up(documents: Vec<Document>, reason: &str, by: &PluginStamp) -> Self {
+        let refused = |document: Document| {
+            let refused = refusal(&document, REFUSED_BY_RETRIES, reason.to_owned(), Vec::new(), by);
+            (document, refused)
+        };
+        Made { refused: documents.into_iter().map(refused).collect(), ..Made::default() }
     }
 
     /// How many documents the plugin is to be judged by, and which of them it refused. What it (or another one) refused before says
