@@ -193,6 +193,34 @@ fn a_spent_quota_pauses_the_run_and_quarantines_nothing() {
 }
 
 #[test]
+fn a_key_that_is_refused_suspends_the_stage_and_the_run_says_what_to_do() {
+    let films = Films::new("films-suspended");
+    let size = ["--set", "source.top_n=200", "--set", "source.batch_size=5"];
+    let args = ["run", "--once", "--tick", TICK];
+    let wrong = |args: &[&str]| run(films.command(args).args(size).env("OMDB_API_KEY", "not-the-key"));
+    let said = wrong(&args).exits(1).stdout;
+    assert!(said.contains("stage `enrich` is suspended") && said.contains("allowed are 20%"), "{said}");
+    assert!(said.contains("hint: nothing of that is in quarantine") && said.contains("_suspended/"), "{said}");
+    let asked = films.stub.stats().calls;
+    assert!(asked < 150, "{asked} calls for a key that is refused");
+    let shown = films.sluicebox(&["status"]).exits(0).stdout;
+    assert!(shown.contains("stage `enrich` is suspended since") && shown.contains("R001"), "{shown}");
+    // Another process with the same plugin and configuration does not find it out again.
+    wrong(&args).exits(1);
+    assert_eq!(films.stub.stats().calls, asked);
+
+    let kept = files(&films.path("lake/bronze/_suspended"));
+    assert_eq!(kept.len(), 1);
+    std::fs::remove_file(&kept[0].0).unwrap();
+    let done = run(films.command(&args).args(size).arg("--json")).exits(0).json()["pipelines"][0].clone();
+    assert_eq!((&done["suspended"], &done["lake"]["silver"]["seen"]), (&json!({}), &json!(200)));
+    let status = films.sluicebox(&["status", "--json"]).exits(0).json()["pipelines"][0].clone();
+    assert_eq!(status["silver"]["watermark"]["done"], 200);
+    assert_eq!(status["silver"]["watermark"]["up_to"], "20261124T030000Z");
+    assert_eq!((&status["suspended"], &status["queues"]["enrich"]["oldest"]), (&json!({}), &Value::Null));
+}
+
+#[test]
 fn a_stop_in_the_middle_drains_and_the_next_run_goes_on() {
     let films = Films::new("films-stopped");
     let args = ["run", "--once", "--tick", TICK, "--set", "source.top_n=60", "--set", "source.batch_size=1"];

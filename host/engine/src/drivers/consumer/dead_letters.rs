@@ -1,0 +1,95 @@
+//! Dead letters: what was in hand each time a host died is tried once more, alone, before it is given up.
+//!
+//! Does not decide what giving up means: the stage's work does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Consumer, GivenUp, LONGEST_DELAY};
+use crate::drivers::gate::Gate;
+use crate::failure::Failure;
+use crate::seams::queue::Delivery;
+
+/// How often a consumer looks for dead letters. There is no hurry: they have waited through several visibilities.
+const LOOK_FOR_DEAD: Duration = Duration::from_secs(1);
+
+impl Consumer {
+    /// Sees to what the queue itself has given up: messages that were in hand each time a host died. Most of them only stood beside the
+    /// one that it died of, so each is tried once more, alone; one that comes back from that as well is given up.
+    pub(super) async fn bury(self, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
+        while !stop.is_cancelled() {
+            if gate.is_suspended() {
+                stop.cancelled().await;
+                break;
+            }
+            let ready = self.queue.dead.depth().await.map_or(0, |depth| depth.ready);
+            if ready == 0 {
+                self.rest(LOOK_FOR_DEAD, &stop).await;
+                continue;
+            }
+            // Taken only when nothing else is under way: if the host dies now, it dies of this one.
+            let room = self.room.write().await;
+            for delivery in self.receive(&self.queue.dead, 1, Duration::ZERO, &stop).await {
+                self.last_try(&delivery, &gate).await?;
+            }
+            drop(room);
+        }
+        Ok(())
+    }
+
+    async fn last_try(&self, delivery: &Delivery, gate: &Gate) -> Result<(), Failure> {
+        let dead = &self.queue.dead;
+        let hand = std::slice::from_ref(delivery);
+        let why = if delivery.receives > 1 {
+            GivenUp::NeverEnded { most: self.max_receives }
+        } else {
+            let tried = self.holding(dead, hand, self.guarded(hand)).await;
+            match tried.and_then(|mut results| results.pop().unwrap_or(Ok(()))) {
+                Ok(()) => {
+                    self.settled(dead.ack(&delivery.receipt).await, delivery);
+                    return Ok(());
+                }
+                Err(failure @ (Failure::Transient(_) | Failure::Bug(_))) => {
+                    GivenUp::Failed { receives: self.max_receives.saturating_add(1), failure }
+                }
+                Err(Failure::Pause { pause, reason }) => {
+                    tracing::warn!(
+                        stage = self.stage,
+                        message = delivery.id,
+                        reason,
+                        ?pause,
+                        "its last try has to wait"
+                    );
+                    // It has done no harm: it starts anew.
+                    return self.back_to_life(delivery).await;
+                }
+                Err(Failure::Plugin(reason)) => {
+                    self.suspend(gate, reason);
+                    return self.back_to_life(delivery).await;
+                }
+                Err(failure @ Failure::Fatal(_)) => return Err(failure),
+            }
+        };
+        tracing::error!(stage = self.stage, message = delivery.id, reason = %why, "given up");
+        match self.give_up(dead, delivery, &why).await {
+            Ok(()) => self.settled(dead.ack(&delivery.receipt).await, delivery),
+            Err(failure @ Failure::Fatal(_)) => return Err(failure),
+            Err(failure) => {
+                tracing::warn!(stage = self.stage, message = delivery.id, error = %failure, "cannot give it up now");
+                self.settled(dead.release(&delivery.receipt, LONGEST_DELAY).await, delivery);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a dead letter back to where it came from, with all its receives before it.
+    async fn back_to_life(&self, delivery: &Delivery) -> Result<(), Failure> {
+        match self.queue.live.send(vec![delivery.body.clone()]).await {
+            Ok(()) => self.settled(self.queue.dead.ack(&delivery.receipt).await, delivery),
+            Err(_) => self.settled(self.queue.dead.release(&delivery.receipt, Duration::ZERO).await, delivery),
+        }
+        Ok(())
+    }
+}
