@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt};
 
 use super::events::NewVersion;
@@ -56,10 +57,9 @@ impl Aggregate {
     /// Brings every Gold table to the latest Silver version, which is that of the events or a later one.
     pub async fn versions(&self, _events: &[NewVersion]) -> Result<(), Failure> {
         let snapshot = self.silver.snapshot().await?;
-        for table in &self.tables {
-            self.table(table, &snapshot).await?;
-        }
-        Ok(())
+        // All of them at once and each to its end: one that fails holds up no other.
+        let done = join_all(self.tables.iter().map(|table| self.table(table, &snapshot))).await;
+        done.into_iter().collect()
     }
 
     /// The tables that were made from an older version of Silver than the latest.
