@@ -29,6 +29,12 @@ def columns_of(table):
     return {field.name: str(field.type) for field in table.schema().to_arrow()}
 
 
+def rows_at_first(path):
+    """Rows of version 0, or none if the log does not reach back to it."""
+    first = pathlib.Path(path, "_delta_log", f"{0:020}.json")
+    return DeltaTable(path, version=0).to_pyarrow_table().num_rows if first.exists() else None
+
+
 def silver_facts(path):
     table = DeltaTable(path)
     arrow = table.to_pyarrow_table()
@@ -58,7 +64,7 @@ def silver_facts(path):
             "expected_rows": compute.sum(compute.equal(arrow["_bucket"], one)).as_py(),
         },
         "operations": [entry["operation"] for entry in reversed(table.history())],
-        "first_version_rows": DeltaTable(path, version=0).to_pyarrow_table().num_rows,
+        "first_version_rows": rows_at_first(path),
     }
 
 

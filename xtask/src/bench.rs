@@ -4,8 +4,8 @@
 
 use anyhow::Result;
 
-use crate::plugins;
 use crate::shell::{self, cargo, step};
+use crate::{plugins, test};
 
 /// How much is measured.
 #[derive(clap::Args)]
@@ -13,19 +13,32 @@ pub(crate) struct Options {
     /// Fewer rounds: seconds instead of minutes, and less steady figures
     #[arg(long)]
     quick: bool,
+    /// Also ten million rows: minutes, and gigabytes of memory and disk
+    #[arg(long, conflicts_with = "quick")]
+    large: bool,
 }
 
-/// Benchmarks live with the crate that owns what is measured: the sandbox's cost in the runtime, the queue's in the local adapters.
+/// Benchmarks live with the crate that owns what is measured: the sandbox's cost in the runtime, the queue's in the local adapters, and there
+/// too the lake's, which needs a real directory.
 pub(crate) fn run(options: &Options) -> Result<()> {
     plugins::build().map(drop)?;
     let quick: &[&str] = if options.quick { &["--", "--quick"] } else { &[] };
     shell::run(cargo().args(["bench", "--package", "runtime", "--bench", "boundary"]).args(quick))?;
-    shell::run(cargo().args(["bench", "--package", "local", "--bench", "queue"]))
+    shell::run(cargo().args(["bench", "--package", "local", "--bench", "queue"]))?;
+    let size: &[&str] = match (options.quick, options.large) {
+        (true, _) => &["--", "--quick"],
+        (false, true) => &["--", "--large"],
+        (false, false) => &[],
+    };
+    let mut lake = cargo();
+    lake.args(["bench", "--package", "local", "--bench", "lake"]).args(size);
+    shell::run(lake.env(test::PYTHON, test::python()?))
 }
 
-/// Shows that the benchmark runs, with what the tests have built. The plugins must be built.
+/// Shows that the benchmarks run, with what the tests have built. The plugins must be built.
 pub(crate) fn short_form() -> Result<()> {
-    step("the benchmark's short form (a debug build: its figures say nothing)");
-    let arguments = ["bench", "--workspace", "--profile", "dev", "--bench", "boundary", "--", "--quick"];
-    shell::run(cargo().args(arguments))
+    step("the benchmarks' short form (a debug build: its figures say nothing)");
+    let arguments =
+        ["bench", "--workspace", "--profile", "dev", "--bench", "boundary", "--bench", "lake", "--", "--quick"];
+    shell::run(cargo().args(arguments).env(test::PYTHON, test::python()?))
 }

@@ -13,7 +13,7 @@ use crate::shell::{self, step};
 use crate::{bench, plugins, tidy, wasm_target};
 
 /// Tells the tests which Python has the readers of other people's making.
-const PYTHON: &str = "SLUICEBOX_TEST_PYTHON";
+pub(crate) const PYTHON: &str = "SLUICEBOX_TEST_PYTHON";
 
 /// Format, house rules, lints, doc tests, tests.
 pub(crate) fn run() -> Result<()> {
@@ -45,7 +45,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// A Python with the pinned readers in it, made once for each state of `tests/e2e/requirements.txt`.
-fn python() -> Result<PathBuf> {
+pub(crate) fn python() -> Result<PathBuf> {
     let wanted = shell::workspace_root().join("tests/e2e/requirements.txt");
     let wanted = fs::read_to_string(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
     let folder = shell::target_dir()?.join("test-python");

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -185,12 +185,17 @@ impl ObjectStore for DirStore {
 
     /// In the order of the paths.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        listing::all(Arc::clone(&self.folder), prefix.cloned(), None)
+        listing::all(Arc::clone(&self.folder), prefix.cloned())
     }
 
     /// In the order of the paths. What comes before the offset costs its name, and no look at the file.
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        listing::all(Arc::clone(&self.folder), prefix.cloned(), Some(offset.clone()))
+        let (folder, prefix, offset) = (Arc::clone(&self.folder), prefix.cloned(), offset.clone());
+        let found = async move { blocking(move || listing::after(&folder, prefix.as_ref(), &offset)).await };
+        futures::stream::once(found)
+            .map_ok(|found| futures::stream::iter(found.into_iter().map(Ok)))
+            .try_flatten()
+            .boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

@@ -15,7 +15,7 @@ use std::path::Path as FilePath;
 
 use engine::seams::store::{self, ObjectStoreExt, Path, Store, StoreError};
 use futures::TryStreamExt;
-use local::DirStore;
+use local::{DirStore, Durability};
 use object_store::PutPayload;
 
 fn open(folder: &FilePath) -> Store {
@@ -180,4 +180,64 @@ async fn no_path_climbs_out() {
     put(&store, "/etc/passwd").await.unwrap();
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
     assert_eq!(listed(&store).await.len(), 2);
+}
+
+/// Of a long log, readers want the end: what comes before the offset is not listed, in whatever folder it is.
+#[tokio::test]
+async fn a_listing_begins_after_its_offset() {
+    let place = tempfile::tempdir().unwrap();
+    let store = open(place.path());
+    let paths = ["a", "a!b", "a/b", "a/b/c", "a/c", "a0", "b/1", "b/2/x", "b/2/y", "b/3", "c"];
+    for path in paths.iter().filter(|path| !matches!(**path, "a" | "a/b")) {
+        put(&store, path).await.unwrap();
+    }
+    let all = listed(&store).await;
+    for offset in paths.iter().copied().chain(["", "0", "a/bb", "b", "b/2", "b/2/", "zz"]) {
+        for prefix in [None, Some("a"), Some("b"), Some("b/2"), Some("nothing")] {
+            let prefix = prefix.map(Path::from);
+            let offset = Path::from(offset);
+            let found: Vec<_> = store.list_with_offset(prefix.as_ref(), &offset).try_collect().await.unwrap();
+            let found: Vec<String> = found.into_iter().map(|meta| meta.location.to_string()).collect();
+            let below = |path: &&String| prefix.as_ref().is_none_or(|prefix| path.starts_with(&format!("{prefix}/")));
+            let expected: Vec<&String> =
+                all.iter().filter(below).filter(|path| path.as_str() > offset.as_ref()).collect();
+            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "below {prefix:?} after `{offset}`");
+        }
+    }
+}
+
+/// What a killed writer has left goes after a day, by the next listing or opening; what somebody may still write to stays.
+#[tokio::test]
+async fn unfinished_files_of_dead_writers_go_after_a_day() {
+    let place = tempfile::tempdir().unwrap();
+    let store = open(place.path());
+    put(&store, "folder/object").await.unwrap();
+    let age = |name: &str, hours: u64| {
+        let path = place.path().join(name);
+        let file = fs::File::create(&path).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3600)).unwrap();
+        path
+    };
+    let (old, young) = (age("folder/object#1000001", 25), age("folder/object#1000002", 23));
+    let (old_root, old_object) = (age("object#1000001", 25), age("folder/old", 1000));
+    assert_eq!(listed(&store).await, ["folder/object", "folder/old"]);
+    assert!(!old.exists() && young.exists() && old_object.exists());
+    assert!(!old_root.exists());
+    let old_root = age("object#1000001", 25);
+    open(place.path());
+    assert!(!old_root.exists() && young.exists());
+}
+
+/// Without syncing, all else is as ever.
+#[tokio::test]
+async fn an_unsynced_store_keeps_every_other_promise() {
+    let place = tempfile::tempdir().unwrap();
+    let store = DirStore::open_with(place.path(), Durability::Unsynced).unwrap();
+    put(&store, "a/b").await.unwrap();
+    let second = store::create(&*store, &"a/b".into(), "other".into()).await.unwrap();
+    assert_eq!(second, store::Created::Existing("bytes".into()));
+    store.rename(&"a/b".into(), &"c".into()).await.unwrap();
+    store.copy(&"c".into(), &"d/e".into()).await.unwrap();
+    store.delete(&"c".into()).await.unwrap();
+    assert_eq!(listed(&store).await, ["d/e"]);
 }

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
@@ -59,6 +60,19 @@ impl GoldTable {
         Ok(self.generation.get_or_try_init(enter).await?)
     }
 
+    /// The failure of this table.
+    fn blame(&self, failure: Failure) -> Failure {
+        tracing::warn!(table = self.name, error = %failure, "table not made");
+        match failure {
+            Failure::Plugin(reason) => Failure::Plugin(format!(
+                "stage `aggregate` is suspended: table `{}`: {reason}\nhint: mend `{}` or its configuration and run again",
+                self.name,
+                self.plugin.descriptor().name
+            )),
+            other => other,
+        }
+    }
+
     /// Whether the table was made from that version of Silver by this plugin with this configuration.
     async fn is_made_from(&self, silver_version: i64) -> Result<bool, Failure> {
         if self.gold.silver_version().await?.is_none_or(|made_from| made_from < silver_version) {
@@ -92,23 +106,10 @@ impl Aggregate {
             tracing::info!("silver is being made anew: gold stays as it is until then");
             return Ok(());
         }
-        let mut worst = None::<Failure>;
-        for table in &self.tables {
-            let Err(failure) = self.table(table, &snapshot).await else { continue };
-            let failure = match failure {
-                Failure::Plugin(reason) => Failure::Plugin(format!(
-                    "stage `aggregate` is suspended: table `{}`: {reason}\nhint: mend `{}` or its configuration and run again",
-                    table.name,
-                    table.plugin.descriptor().name
-                )),
-                other => other,
-            };
-            tracing::warn!(table = table.name, error = %failure, "table not made");
-            if worst.as_ref().is_none_or(|worst| failure.gravity() > worst.gravity()) {
-                worst = Some(failure);
-            }
-        }
-        worst.map_or(Ok(()), Err)
+        // All of them at once and each to its end: one that fails holds up no other.
+        let done = join_all(self.tables.iter().map(|table| self.table(table, &snapshot))).await;
+        let failed = self.tables.iter().zip(done).filter_map(|(table, done)| Some(table.blame(done.err()?)));
+        failed.max_by_key(Failure::gravity).map_or(Ok(()), Err)
     }
 
     /// The tables that were made from an older version of Silver than the latest, or by another plugin.

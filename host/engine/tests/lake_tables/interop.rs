@@ -5,15 +5,17 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use engine::lake::gold::Gold;
+use engine::lake::silver::{Silver, bucket_of};
 use engine::seams::store::Store;
 use object_store::local::LocalFileSystem;
 use serde_json::{Value, json};
+use testkit::SimClock;
 
 use super::model::Model;
-use super::support::{Doc, buckets, clock, content, doc, open, parts, versions};
-use engine::lake::silver::bucket_of;
+use super::support::{Doc, buckets, clock, content, doc, open, parts, schema, versions};
 
 /// What the script prints.
 fn python(arguments: &[&str]) -> Value {
@@ -99,4 +101,41 @@ async fn another_engine_s_rewrite_and_vacuum_change_nothing() {
     docs.extend([doc("k01", 3, 0), doc("k02", 3, 0), doc("new", 1, 0), doc("other", 1, 0)]);
     silver.upsert(&versions(&docs)).await.unwrap();
     assert_eq!(content(&silver).await, Model::of(&docs).content(2), "a bucket that is written again is in order again");
+}
+
+/// Makes all data files of the table older than they are.
+fn age(folder: &Path, span: Duration) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            age(&path, span);
+        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(SystemTime::now() - span).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_engines_read_a_table_that_was_tidied_up() {
+    let root = tempfile::tempdir().unwrap();
+    let ((store, path), (_, gold_path)) = (folder(root.path(), "silver"), folder(root.path(), "gold"));
+    let clock = SimClock::at("2026-03-01T04:00:00Z");
+    clock.jump(chrono::Utc::now());
+    let silver = Silver::open(store, clock.clone(), schema(), buckets(2)).await.unwrap();
+    let docs: Vec<Doc> = (1..104).map(|at| doc(&format!("k{}", at % 9), 1, at)).collect();
+    for doc in &docs {
+        silver.upsert(&versions([doc])).await.unwrap();
+    }
+    age(&root.path().join("silver/_bucket=0"), Duration::from_secs(2 * 3600));
+    age(&root.path().join("silver/_bucket=1"), Duration::from_secs(2 * 3600));
+    clock.jump(chrono::Utc::now() + chrono::TimeDelta::days(8));
+    let done = silver.tidy(Duration::from_secs(7 * 24 * 3600)).await.unwrap();
+    assert_eq!((done.files, done.log_entries), (101, 100), "103 files but the two that stand; versions 0 to 99");
+
+    let facts = python(&["facts", &path, &gold_path]);
+    let seen = &facts["silver"];
+    assert_eq!(seen["rows"], json!({ "deltalake": 9, "polars": 9, "duckdb": 9, "statistics": 9 }), "{seen:#}");
+    assert_eq!((&seen["version"], &seen["keys"], &seen["first_version_rows"]), (&json!(103), &json!(9), &json!(null)));
+    assert_eq!(content(&silver).await, Model::of(&docs).content(2));
 }

@@ -85,7 +85,11 @@ pub(super) fn e_tag(metadata: &fs::Metadata) -> String {
 
 /// Whether the name is one that staged files have, here and in `object_store`: it ends in `#` and digits.
 pub(super) fn is_unfinished(location: &object_store::path::Path) -> bool {
-    let suffix = location.filename().and_then(|name| name.rsplit_once('#')).map(|(_, suffix)| suffix);
+    location.filename().is_some_and(is_name_of_unfinished)
+}
+
+fn is_name_of_unfinished(name: &str) -> bool {
+    let suffix = name.rsplit_once('#').map(|(_, suffix)| suffix);
     suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
@@ -125,7 +129,7 @@ impl Folder {
     /// Removes unfinished files right in the folder: a listing of what is below would not come upon them.
     pub(super) fn remove_abandoned(&self) {
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            if entry.file_name().to_str().is_some_and(|name| is_unfinished(&name.into())) {
+            if entry.file_name().to_str().is_some_and(is_name_of_unfinished) {
                 remove_if_abandoned(&entry.path());
             }
         }

@@ -4,7 +4,9 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -20,15 +22,11 @@ use super::files::{Folder, e_tag, failed, is_unfinished, remove_if_abandoned};
 /// Objects read from the file system at once, off the reactor.
 const CHUNK: usize = 1024;
 
-/// All objects below `prefix`, in the order of their paths; with `after` those whose paths come after it.
-pub(super) fn all(
-    folder: Arc<Folder>,
-    prefix: Option<Path>,
-    after: Option<Path>,
-) -> BoxStream<'static, Result<ObjectMeta>> {
+/// All objects below `prefix`, in the order of their paths.
+pub(super) fn all(folder: Arc<Folder>, prefix: Option<Path>) -> BoxStream<'static, Result<ObjectMeta>> {
     let start = async move {
         blocking(move || {
-            let walk = walk(&folder, prefix.as_ref(), usize::MAX, after)?;
+            let walk = walk(&folder, prefix.as_ref(), usize::MAX)?;
             Ok(walk.filter_map(move |entry| entry.and_then(|entry| object(&folder, &entry)).transpose()))
         })
         .await
@@ -53,12 +51,12 @@ pub(super) fn all(
 /// The objects and the folders right below `prefix`. A folder without an object in it is not there, as in any other store.
 pub(super) fn one_level(folder: &Folder, prefix: Option<&Path>) -> Result<ListResult> {
     let mut found = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
-    for entry in walk(folder, prefix, 1, None)? {
+    for entry in walk(folder, prefix, 1)? {
         let entry = entry?;
         if !entry.file_type().is_dir() {
             found.objects.extend(object(folder, &entry)?);
-        } else if let Some(location) = location(folder, &entry) {
-            let mut below = walk(folder, Some(&location), usize::MAX, None)?;
+        } else if let Some(location) = location(folder, entry.path()) {
+            let mut below = walk(folder, Some(&location), usize::MAX)?;
             let holds_one =
                 below.any(|entry| entry.and_then(|entry| object(folder, &entry)).is_ok_and(|object| object.is_some()));
             if holds_one {
@@ -69,22 +67,65 @@ pub(super) fn one_level(folder: &Folder, prefix: Option<&Path>) -> Result<ListRe
     Ok(found)
 }
 
-/// What is below `prefix` and comes after `after`, less what vanished during the walk.
+/// The objects below `prefix` whose paths come after `after`, in the order of their paths.
+///
+/// Of the rest only the names are read, and they are not sorted: the end of a long log is listed as fast as that of a short one.
+pub(super) fn after(folder: &Folder, prefix: Option<&Path>, after: &Path) -> Result<Vec<ObjectMeta>> {
+    let start = start_of(folder, prefix)?;
+    let mut files = Vec::new();
+    let below = prefix.map(|prefix| format!("{prefix}/")).filter(|below| below != "/").unwrap_or_default();
+    names_after(&start, &below, after.as_ref(), &mut files)?;
+    files.sort_unstable();
+    let objects = files.iter().map(|name| {
+        let path = folder.path().join(name);
+        object_at(folder, &path, || fs::symlink_metadata(&path))
+    });
+    objects.filter_map(Result::transpose).collect()
+}
+
+/// Collects the files in `place` and below, which `below` is the path of, as far as they come after `after`.
+fn names_after(place: &FilePath, below: &str, after: &str, files: &mut Vec<String>) -> Result<()> {
+    let entries = match fs::read_dir(place) {
+        Ok(entries) => entries,
+        Err(error) if is_absence(&error) => return Ok(()),
+        Err(error) => return Err(failed("list", place, error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| failed("list", place, error))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let path = format!("{below}{name}");
+        let kind = match entry.file_type() {
+            Ok(kind) => kind,
+            Err(error) if is_absence(&error) => continue,
+            Err(error) => return Err(failed("look at", &entry.path(), error)),
+        };
+        if kind.is_dir() {
+            let path = path + "/";
+            if path.as_str() > after || after.starts_with(&path) {
+                names_after(&entry.path(), &path, after, files)?;
+            }
+        } else if kind.is_file() && path.as_str() > after {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn start_of(folder: &Folder, prefix: Option<&Path>) -> Result<PathBuf> {
+    let start = prefix.map_or_else(|| folder.path().to_path_buf(), |prefix| folder.path().join(prefix.as_ref()));
+    folder.refuse_links(&start)?;
+    Ok(start)
+}
+
+/// What is below `prefix`, less what vanished during the walk.
 fn walk(
     folder: &Folder,
     prefix: Option<&Path>,
     depth: usize,
-    after: Option<Path>,
 ) -> Result<impl Iterator<Item = Result<DirEntry>> + Send + use<>> {
-    let start = prefix.map_or_else(|| folder.path().to_path_buf(), |prefix| folder.path().join(prefix.as_ref()));
-    folder.refuse_links(&start)?;
-    let walk = WalkDir::new(&start).min_depth(1).max_depth(depth).follow_links(false).sort_by(in_order);
-    let root = folder.path().to_path_buf();
-    // Before anything of an entry is looked at: of a long log, readers want the end.
-    let entries = walk.into_iter().filter_entry(move |entry| {
-        let after = after.as_ref().map_or("", |after| after.as_ref());
-        after.is_empty() || entry.depth() == 0 || comes_after(&root, entry, after)
-    });
+    let start = start_of(folder, prefix)?;
+    let entries = WalkDir::new(&start).min_depth(1).max_depth(depth).follow_links(false).sort_by(in_order).into_iter();
     Ok(entries.filter_map(move |entry| match entry {
         Ok(entry) => Some(Ok(entry)),
         Err(error) if is_gone(&error) => None,
@@ -97,7 +138,11 @@ fn walk(
 
 /// Whether nothing is there, or no more.
 fn is_gone(error: &walkdir::Error) -> bool {
-    error.io_error().is_some_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+    error.io_error().is_some_and(is_absence)
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// With the slash that follows a folder's name in every path below it, the walk is in the order of whole paths.
@@ -109,15 +154,9 @@ fn in_order(a: &DirEntry, b: &DirEntry) -> Ordering {
     key(a).cmp(key(b))
 }
 
-/// Whether the entry's path, or one below it, can come after `after`.
-fn comes_after(root: &std::path::Path, entry: &DirEntry, after: &str) -> bool {
-    let Some(path) = entry.path().strip_prefix(root).ok().and_then(|path| path.to_str()) else { return true };
-    path > after || (entry.file_type().is_dir() && after.starts_with(path))
-}
-
-/// The path of an entry, unless no object can have it: it is not UTF-8, say, or holds a control character.
-fn location(folder: &Folder, entry: &DirEntry) -> Option<Path> {
-    let relative = entry.path().strip_prefix(folder.path()).ok()?.to_str()?;
+/// The path of a file or folder, unless no object can have it: it is not UTF-8, say, or holds a control character.
+fn location(folder: &Folder, path: &FilePath) -> Option<Path> {
+    let relative = path.strip_prefix(folder.path()).ok()?.to_str()?;
     Path::parse(relative).ok()
 }
 
@@ -126,18 +165,26 @@ fn object(folder: &Folder, entry: &DirEntry) -> Result<Option<ObjectMeta>> {
     if !entry.file_type().is_file() {
         return Ok(None);
     }
-    let Some(location) = location(folder, entry) else { return Ok(None) };
+    object_at(folder, entry.path(), || entry.metadata().map_err(io::Error::from))
+}
+
+/// The file as an object, if it is finished and still there.
+fn object_at(
+    folder: &Folder,
+    path: &FilePath,
+    metadata: impl FnOnce() -> io::Result<fs::Metadata>,
+) -> Result<Option<ObjectMeta>> {
+    let Some(location) = location(folder, path) else { return Ok(None) };
     if is_unfinished(&location) {
-        remove_if_abandoned(entry.path());
+        remove_if_abandoned(path);
         return Ok(None);
     }
-    let metadata = match entry.metadata() {
+    let metadata = match metadata() {
         Ok(metadata) => metadata,
-        Err(error) if is_gone(&error) => return Ok(None),
-        Err(error) => return Err(failed("look at", entry.path(), error.into())),
+        Err(error) if is_absence(&error) => return Ok(None),
+        Err(error) => return Err(failed("look at", path, error)),
     };
-    let last_modified: DateTime<Utc> =
-        metadata.modified().map_err(|error| failed("look at", entry.path(), error))?.into();
+    let last_modified: DateTime<Utc> = metadata.modified().map_err(|error| failed("look at", path, error))?.into();
     let e_tag = Some(e_tag(&metadata));
     Ok(Some(ObjectMeta { location, last_modified, size: metadata.len(), e_tag, version: None }))
 }
