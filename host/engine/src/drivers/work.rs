@@ -77,7 +77,7 @@ impl EnrichQueue {
         let kept = delivery.body.slice(..delivery.body.len().min(MOST_KEPT));
         let text = String::from_utf8_lossy(&kept).into_owned();
         let refused = Refused {
-            id: Refused::id_of(RefusedAt::Enrich, &input, None),
+            id: Refused::id_of(RefusedAt::Enrich, &input, 0),
             stage: RefusedAt::Enrich,
             code: REFUSED_MESSAGE.to_owned(),
             reason: format!("not a message of this pipeline: {reason}"),
@@ -85,6 +85,7 @@ impl EnrichQueue {
             seq: Tick::at(self.clock.now()),
             input,
             plugin: None,
+            generation: 0,
             record: Record::from_iter([("message".to_owned(), text.into())]),
             details: Vec::new(),
         };

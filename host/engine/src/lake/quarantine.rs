@@ -38,7 +38,7 @@ impl RefusedAt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refused {
-    /// Derived from stage, input and plugin: refusing it again writes the same object.
+    /// Derived from stage, input and generation: refusing it again writes the same object.
     pub id: String,
     /// Where it was refused.
     pub stage: RefusedAt,
@@ -54,6 +54,8 @@ pub struct Refused {
     pub input: String,
     /// The plugin that refused it or broke on it.
     pub plugin: Option<PluginStamp>,
+    /// The plugin's generation: another configuration of it is another one. 0 without a plugin.
+    pub generation: u32,
     /// The source's record.
     pub record: Record,
     /// The plugin's call stack and last log lines, if it broke.
@@ -73,11 +75,10 @@ pub const REFUSED_BY_RETRIES: &str = "R004";
 pub const REFUSED_MESSAGE: &str = "R005";
 
 impl Refused {
-    /// The id of a refusal: the same stage, input and plugin digest always give the same one.
+    /// The id of a refusal: the same stage, input and generation of the plugin always give the same one.
     #[must_use]
-    pub fn id_of(stage: RefusedAt, input: &str, plugin: Option<&PluginStamp>) -> String {
-        let digest = plugin.map_or("", |plugin| plugin.digest.as_str());
-        format!("q-{}", fingerprint(&[stage.name().as_bytes(), input.as_bytes(), digest.as_bytes()]))
+    pub fn id_of(stage: RefusedAt, input: &str, generation: u32) -> String {
+        format!("q-{}", fingerprint(&[stage.name().as_bytes(), input.as_bytes(), &generation.to_be_bytes()]))
     }
 }
 

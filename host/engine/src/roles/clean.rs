@@ -85,7 +85,7 @@ impl Clean {
             return Ok(());
         }
         let tasks = [task];
-        let made = Made::given_up(documents(&tasks), reason, &generation.plugin);
+        let made = Made::given_up(documents(&tasks), reason, generation);
         let refused: Vec<Refused> = made.refused.iter().map(|(_, refused)| refused.clone()).collect();
         quarantine::put_all(&self.lake, &refused).await?;
         Progress::add(&self.progress.quarantined, refused.len());

@@ -14,7 +14,7 @@ use super::breaker::Breaker;
 use super::events::{NewObject, encode};
 use super::gateway::Gateway;
 use crate::failure::Failure;
-use crate::lake::bronze::{self, Entry, Message, Meta, Outcome, PluginStamp};
+use crate::lake::bronze::{self, Entry, Message, Meta, Outcome};
 use crate::lake::generations::{Generation, Generations};
 use crate::lake::keys::{Key, Tick};
 use crate::lake::quarantine::{self, REFUSED_BY_RETRIES, Refused, RefusedAt};
@@ -125,7 +125,6 @@ impl Enrich {
         by: Judged,
     ) -> Result<(), Failure> {
         let generation = self.generation().await?;
-        let stamp = generation.map(|generation| generation.plugin.clone());
         let mut body = Vec::new();
         let mut refused = Vec::new();
         for ((entry, result), number) in results.zip(1_usize..) {
@@ -134,7 +133,7 @@ impl Enrich {
                 Verdict::Document(text) => (Some(text), Outcome::Document),
                 Verdict::Skipped(reason) => (None, Outcome::Skipped { reason }),
                 Verdict::Refused { code, reason, details } => {
-                    let one = refusal(entry, tick, &input, stamp.clone(), code, reason.clone(), details);
+                    let one = refusal(entry, tick, &input, generation, code, reason.clone(), details);
                     let outcome = Outcome::Quarantined { id: one.id.clone(), reason };
                     refused.push(one);
                     (None, outcome)
@@ -146,7 +145,7 @@ impl Enrich {
                 outcome,
                 record: entry.record.clone(),
                 answers: result.answers.iter().map(|id| id.as_str().to_owned()).collect(),
-                plugin: stamp.clone(),
+                plugin: generation.map(|generation| generation.plugin.clone()),
                 generation: generation.map_or(0, |generation| generation.number),
             };
             body.extend(bronze::line(document.as_deref(), &meta));
@@ -170,15 +169,16 @@ fn refusal(
     entry: &Entry,
     seq: Tick,
     input: &str,
-    plugin: Option<PluginStamp>,
+    by: Option<&Generation>,
     code: String,
     reason: String,
     details: Vec<String>,
 ) -> Refused {
     let stage = RefusedAt::Enrich;
-    let id = Refused::id_of(stage, input, plugin.as_ref());
+    let (generation, plugin) = by.map_or((0, None), |by| (by.number, Some(by.plugin.clone())));
+    let id = Refused::id_of(stage, input, generation);
     let (key, record) = (Some(entry.key.clone()), entry.record.clone());
-    Refused { id, stage, code, reason, key, seq, input: input.to_owned(), plugin, record, details }
+    Refused { id, stage, code, reason, key, seq, input: input.to_owned(), plugin, generation, record, details }
 }
 
 /// All results, or the gravest failure among them.

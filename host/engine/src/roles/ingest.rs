@@ -163,7 +163,7 @@ impl Ingest {
         let text = serde_json::to_vec(&record).unwrap_or_default();
         let input = format!("{}@{tick}#{}", self.source.location, fingerprint(&[&text]));
         Refused {
-            id: Refused::id_of(RefusedAt::Ingest, &input, None),
+            id: Refused::id_of(RefusedAt::Ingest, &input, 0),
             stage: RefusedAt::Ingest,
             code: REFUSED_BY_INGEST.to_owned(),
             reason,
@@ -171,6 +171,7 @@ impl Ingest {
             seq: tick,
             input,
             plugin: None,
+            generation: 0,
             record,
             details: Vec::new(),
         }

@@ -41,9 +41,8 @@ impl Checker<'_> {
             records.insert(place.source(), &place.meta.record);
         }
         for (id, refused) in &self.refused {
-            if *id != refused.id || refused.id != Refused::id_of(refused.stage, &refused.input, refused.plugin.as_ref())
-            {
-                self.report.find(Invariant::V6, id, "its id does not belong to its stage, input and plugin");
+            if *id != refused.id || refused.id != Refused::id_of(refused.stage, &refused.input, refused.generation) {
+                self.report.find(Invariant::V6, id, "its id does not belong to its stage, input and generation");
             }
             if refused.stage == RefusedAt::Ingest || bronze::place(&refused.input).is_none() {
                 continue;

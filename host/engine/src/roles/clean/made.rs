@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tasks::Task;
-use crate::lake::bronze::{Line, Outcome, PluginStamp};
+use crate::lake::bronze::{Line, Outcome};
 use crate::lake::generations::Generation;
 use crate::lake::keys::{Key, order};
 use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RETRIES, Refused, RefusedAt};
@@ -62,7 +62,7 @@ impl Made {
                 RejectedBy::Projection => REFUSED_BY_PROJECTION,
             };
             if let Some(document) = take(reject.index) {
-                let refused = refusal(&document, code, reject.reason, Vec::new(), &by.plugin);
+                let refused = refusal(&document, code, reject.reason, Vec::new(), by);
                 made.refused.push((document, refused));
             }
         }
@@ -75,12 +75,12 @@ impl Made {
 
     /// A document on which the plugin broke.
     pub(super) fn broken(document: Document, fault: &Fault, by: &Generation) -> Self {
-        let refused = refusal(&document, fault.code, fault.message.clone(), fault_details(fault), &by.plugin);
+        let refused = refusal(&document, fault.code, fault.message.clone(), fault_details(fault), by);
         Made { refused: vec![(document, refused)], ..Made::default() }
     }
 
     /// Documents that were tried as often as is allowed.
-    pub(super) fn given_up(documents: Vec<Document>, reason: &str, by: &PluginStamp) -> Self {
+    pub(super) fn given_up(documents: Vec<Document>, reason: &str, by: &Generation) -> Self {
         let refused = |document: Document| {
             let refused = refusal(&document, REFUSED_BY_RETRIES, reason.to_owned(), Vec::new(), by);
             (document, refused)
@@ -223,17 +223,18 @@ pub(super) fn resolved(tasks: &[Task], receipts: &[Receipt]) -> Vec<String> {
     resolved
 }
 
-fn refusal(document: &Document, code: &str, reason: String, details: Vec<String>, stamp: &PluginStamp) -> Refused {
+fn refusal(document: &Document, code: &str, reason: String, details: Vec<String>, by: &Generation) -> Refused {
     let meta = &document.line.meta;
     Refused {
-        id: Refused::id_of(RefusedAt::Clean, &document.source, Some(stamp)),
+        id: Refused::id_of(RefusedAt::Clean, &document.source, by.number),
         stage: RefusedAt::Clean,
         code: code.to_owned(),
         reason,
         key: Some(meta.key.clone()),
         seq: meta.seq,
         input: document.source.clone(),
-        plugin: Some(stamp.clone()),
+        plugin: Some(by.plugin.clone()),
+        generation: by.number,
         record: meta.record.clone(),
         details,
     }
