@@ -1,8 +1,8 @@
 //! Faults of real processes: killed at random moments and at each of their calls to the file system, starved of disk and of open files,
 //! many at once on one lake, with plugins that change under them. After each the lake is verified.
 //!
-//! Each test prints a line of the table that `cargo xtask faults` shows. Without more said it is a short form: `SLUICEBOX_FAULTS` is by how
-//! much more there is.
+//! Each test tells a line of the table that `cargo xtask faults` shows. It sets `SLUICEBOX_FAULTS`, the file of these lines; without it
+//! only some of everything is tried.
 
 #![allow(
     clippy::disallowed_methods,
@@ -39,9 +39,17 @@ fn dice(what: &str) -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
+const HOLDS: &str = "holds";
+
 /// A line of the table.
-fn told(fault: &str, rounds: usize, checked: &str) {
-    println!("FAULT\t{fault}\t{rounds}\t{checked}\tholds");
+fn told(fault: &str, rounds: usize, checked: &str, result: &str) {
+    use std::io::Write as _;
+    let line = format!("{fault}\t{rounds}\t{checked}\t{result}\n");
+    print!("{line}");
+    if let Some(path) = std::env::var_os("SLUICEBOX_FAULTS") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
 }
 
 fn gold(films: &Films) -> Vec<Vec<Vec<String>>> {
@@ -127,7 +135,7 @@ fn f1_killed_at_random_moments() {
         assert_eq!(gold(&films), wanted, "{what}");
     }
     assert!(killed * 3 > rounds, "only {killed} of {rounds} were alive when they were killed");
-    told("F1 kill -9 at random moments", rounds, &format!("{killed} killed in the middle; verify, equal gold"));
+    told("F1 kill -9 at random moments", rounds, &format!("{killed} killed in the middle; verify, equal gold"), HOLDS);
 }
 
 /// The calls by which a process changes what is on disk.
@@ -170,7 +178,7 @@ fn traced(films: &Films, args: &[String], options: &[&str]) -> Command {
 /// Injects something into the n-th of each call, for every n or for some; after each the run is brought to its end and verified.
 fn sweep(name: &str, fault: &str, calls: &str, inject: &str, most: Option<usize>) {
     if !strace() {
-        println!("FAULT\t{fault}\t0\tstrace is not installed (`apt-get install strace`)\tnot run");
+        told(fault, 0, "strace is not installed (`apt-get install strace`)", "NOT RUN");
         return;
     }
     let films = warm(name);
@@ -199,7 +207,7 @@ fn sweep(name: &str, fault: &str, calls: &str, inject: &str, most: Option<usize>
         assert_eq!(gold(&films), wanted, "{what}");
     }
     assert!(hit > 0, "nothing was hit");
-    told(fault, points.len(), &format!("3 records; {hit} runs ended by it; verify, equal gold"));
+    told(fault, points.len(), &format!("3 records; {hit} runs ended by it; verify, equal gold"), HOLDS);
 }
 
 /// F1: killed at each call to the file system.
@@ -257,6 +265,7 @@ fn f11_eight_processes_on_one_lake() {
         "F11 processes on one lake",
         1,
         &format!("{processes} at once, {top_n} records, {asked} calls; verify, equal gold"),
+        HOLDS,
     );
 }
 
@@ -282,7 +291,7 @@ fn f10_plugin_file_swapped() {
     std::fs::write(&path, &good).unwrap();
     films.sluicebox(&["replay", "--stale"]).exits(0);
     verified(&films, "in the end");
-    told("F10 plugin file swapped", rounds, "garbage refused by name; a batch has one digest; verify");
+    told("F10 plugin file swapped", rounds, "garbage refused by name; a batch has one digest; verify", HOLDS);
 }
 
 /// The same component with another digest: a custom section more (WebAssembly core specification, 5.5.3).

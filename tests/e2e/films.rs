@@ -48,6 +48,8 @@ impl Films {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = command(&self.folder);
         command.env("OMDB_API_KEY", KEY).args(args);
+        // Compiled once for all tests: what they run is the same few components.
+        command.arg("--cache-dir").arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins"));
         command.arg("--set").arg(format!("endpoints.omdb.url=\"{}\"", self.stub.url()));
         command.args(["--set", "endpoints.omdb.rate=\"5000/s\""]);
         command

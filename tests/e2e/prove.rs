@@ -141,6 +141,11 @@ fn an_erased_title_is_nowhere_in_the_project_but_in_its_source() {
     for tick in [TICK, NEXT_TICK] {
         films.once(tick, 60, 7);
     }
+    let records = films.sluicebox(&["records", "--json"]).exits(0).json()["pipelines"][0].clone();
+    assert_eq!(records["states"], json!({"silver": 60, "superseded": 60}));
+    let listed = films.sluicebox(&["records", "--state", "superseded", "--run", "20261124T030000Z", "--limit", "3"]);
+    let listed = listed.exits(0).stdout;
+    assert!(listed.contains("60 record versions: 60 superseded") && listed.contains("57 more"), "{listed}");
     let title = "Inglourious Basterds";
     let refused = films.sluicebox(&["forget", &format!("{title}/2009")]).exits(2).stderr;
     assert!(refused.contains("--yes"), "{refused}");

@@ -8,6 +8,7 @@
 mod bench;
 mod data;
 mod demo;
+mod faults;
 mod plugins;
 mod programs;
 mod shell;
@@ -40,6 +41,8 @@ enum Verb {
     WasmTarget,
     /// Derive data/movies.csv from data/films.csv
     Data,
+    /// Try every fault and show what held (minutes; `test` has a short form)
+    Faults(faults::Options),
     /// Run the benchmarks
     Bench(bench::Options),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Plugins => plugins::build().map(drop),
         Verb::WasmTarget => wasm_target::ensure(),
         Verb::Data => data::make(),
+        Verb::Faults(options) => faults::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };
     match outcome {

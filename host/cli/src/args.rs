@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, completions, explain, forget, init, plugin, quarantine, replay, run, status, verify};
+use crate::commands::{
+    check, completions, explain, forget, init, plugin, quarantine, records, replay, run, status, verify,
+};
 use crate::logging::LogFormat;
 use crate::output::ColorChoice;
 use crate::{env_vars, exit};
@@ -67,6 +69,7 @@ pub(crate) enum Command {
     Status(status::Args),
     Plugin(plugin::Args),
     Quarantine(quarantine::Args),
+    Records(records::Args),
     Replay(replay::Args),
     Explain(explain::Args),
     Verify(verify::Args),

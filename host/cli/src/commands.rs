@@ -9,6 +9,7 @@ pub(crate) mod forget;
 pub(crate) mod init;
 pub(crate) mod plugin;
 pub(crate) mod quarantine;
+pub(crate) mod records;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod status;

@@ -68,7 +68,7 @@ impl Shared {
 
 /// The service of one pipeline. Makes the lake's folders and tables if they are not there.
 pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<Service> {
-    compose_on(file, shared, context, Silvers::AsItIs).await
+    compose_on(file, shared, context, Silvers::Fitting).await
 }
 
 /// As [`compose`], with Silver emptied first, so that it can have other columns and buckets.
@@ -76,10 +76,23 @@ pub(crate) async fn compose_anew(file: &PipelineFile, shared: &Shared, context: 
     compose_on(file, shared, context, Silvers::Emptied).await
 }
 
+/// As [`compose`], for commands that only look: tables stay as they are, whatever the plugins of the file want.
+pub(crate) async fn compose_to_look(
+    file: &PipelineFile,
+    shared: &Shared,
+    context: &Context,
+) -> anyhow::Result<Service> {
+    compose_on(file, shared, context, Silvers::Viewed).await
+}
+
 /// In what state Silver is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Silvers {
-    AsItIs,
+    /// With the clean plugin's columns, new ones added.
+    Fitting,
+    /// As it is.
+    Viewed,
+    /// Without a row.
     Emptied,
 }
 
@@ -109,7 +122,8 @@ async fn compose_on(
     let schema = loaded.clean.descriptor().output_schema();
     let (store, clock) = (Arc::clone(&lake.silver), Arc::clone(&shared.clock));
     let silver = match silver {
-        Silvers::AsItIs => Silver::open(store, clock, schema, lake.buckets).await?,
+        Silvers::Fitting => Silver::open(store, clock, schema, lake.buckets).await?,
+        Silvers::Viewed => Silver::view(store, clock, schema, lake.buckets).await?,
         Silvers::Emptied => Silver::rebuild(store, clock, schema, lake.buckets).await?,
     };
     let roles = roles(plan, loaded, silver, &lake, &queues, shared, &progress).await?;

@@ -25,7 +25,7 @@ mod top;
 mod watch;
 
 use args::Command;
-use commands::{check, completions, explain, forget, init, plugin, quarantine, replay, run, status, verify};
+use commands::{check, completions, explain, forget, init, plugin, quarantine, records, replay, run, status, verify};
 use context::Context;
 use exit::ExitCode;
 
@@ -49,6 +49,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::Status(args) => status::execute(args, context).await,
         Command::Plugin(args) => plugin::execute(args, context).await,
         Command::Quarantine(args) => quarantine::execute(args, context).await,
+        Command::Records(args) => records::execute(args, context).await,
         Command::Replay(args) => replay::execute(args, context).await,
         Command::Explain(args) => explain::execute(args, context).await,
         Command::Verify(args) => verify::execute(args, context).await,

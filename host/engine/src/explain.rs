@@ -351,7 +351,7 @@ async fn fed_by(
     let snapshot = silver.snapshot().await.map_err(Failure::from)?;
     let mut columns: Vec<&str> = plugin.descriptor().input.iter().map(|field| field.name.as_str()).collect();
     columns.push(KEY);
-    let own = bucket_of(key.as_str(), service.enrich.lake.buckets);
+    let own = bucket_of(key.as_str(), silver.buckets());
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for bucket in snapshot.buckets.keys() {
         let rows = silver.read(&snapshot, *bucket, Some(&columns)).await.map_err(Failure::from)?;

@@ -77,7 +77,8 @@ pub struct BronzeStatus {
     pub watermark: Watermark,
 }
 
-/// What became of the record versions that reached the clean stage. The four counts but `rows` add up to `seen`.
+/// What became of the record versions that reached the clean stage: `standing`, `superseded`, `skipped` and `quarantined` add up to
+/// `seen`.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct SilverStatus {
     /// The table's version.
@@ -86,8 +87,10 @@ pub struct SilverStatus {
     pub rows: u64,
     /// Record versions seen.
     pub seen: usize,
-    /// Record versions that made rows, later superseded ones included.
-    pub cleaned: usize,
+    /// Record versions whose rows stand.
+    pub standing: usize,
+    /// Record versions in whose place another one stands.
+    pub superseded: usize,
     /// Rightly made none.
     pub skipped: usize,
     /// Refused at enrich or clean.
@@ -187,12 +190,16 @@ async fn silver(service: &Service, messages: &[Message], seen: &Seen) -> Result<
     status.watermark =
         watermark::watermark(messages, |message| seen.has(message), |message| seen.receipt(message).is_some());
     status.last_commit = Some(service.clean.silver.last_commit().await?);
+    status.standing = service.clean.silver.standing(&snapshot).await?;
+    let mut cleaned = 0;
     for receipt in seen.receipts.values() {
         status.seen += receipt.lines;
-        status.cleaned += receipt.cleaned;
+        cleaned += receipt.cleaned;
+        status.superseded += receipt.superseded.len();
         status.skipped += receipt.skipped.len();
         status.quarantined += receipt.quarantined.len();
     }
+    status.superseded += cleaned.saturating_sub(status.standing);
     Ok(status)
 }
 

@@ -9,7 +9,7 @@ use engine::forget::{Forgotten, forget};
 use engine::lake::keys::Key;
 use engine::progress::Steps;
 
-use crate::compose::{Shared, compose};
+use crate::compose::{Shared, compose_to_look};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -48,7 +48,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
             .into());
     }
     let shared = Shared::new(&files, context)?;
-    let service = compose(file, &shared, context).await?;
+    let service = compose_to_look(file, &shared, context).await?;
     let (key, steps) = (Key::from_text(&args.key), Steps::default());
     let done = watch(&steps, context, forget(&service, &key, &steps)).await?;
     // Messages are gone from the queue, but a file of the queue keeps what it held until it is written anew.

@@ -105,7 +105,7 @@ struct Replayed {
     left: Left,
 }
 
-fn parse_tick(text: &str) -> Result<Tick, String> {
+pub(crate) fn parse_tick(text: &str) -> Result<Tick, String> {
     let instant = || DateTime::parse_from_rfc3339(text).map(|instant| Tick::at(instant.with_timezone(&Utc)));
     Tick::parse(text)
         .map_or_else(|| instant().map_err(|error| format!("{error}; expected a tick such as `20260131T030000Z`")), Ok)

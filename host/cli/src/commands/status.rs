@@ -9,7 +9,7 @@ use engine::lake::delta::LastCommit;
 use engine::status::{Status, Watermark, status};
 use serde_json::json;
 
-use crate::compose::{Shared, compose};
+use crate::compose::{Shared, compose_to_look};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::output::{Tone, counted};
@@ -28,7 +28,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let shared = Shared::new(&files, context)?;
     let mut statuses = Vec::new();
     for file in &files {
-        let service = compose(file, &shared, context).await?;
+        let service = compose_to_look(file, &shared, context).await?;
         statuses.push(status(&service).await?);
     }
     let document = json!({ "pipelines": statuses });
@@ -82,8 +82,8 @@ fn layers(status: &Status, context: &Context) -> String {
     let [up_to, behind] = far(&bronze.watermark);
     table.add_row(vec!["bronze".to_owned(), bronze.records.to_string(), up_to, behind, "-".to_owned(), objects]);
     let seen = format!(
-        "of {} record versions {} cleaned, {} skipped, {} quarantined; {} objects not seen yet",
-        silver.seen, silver.cleaned, silver.skipped, silver.quarantined, silver.unseen_objects
+        "of {} record versions {} stand, {} superseded, {} skipped, {} quarantined; {} objects not seen yet",
+        silver.seen, silver.standing, silver.superseded, silver.skipped, silver.quarantined, silver.unseen_objects
     );
     let [up_to, behind] = far(&silver.watermark);
     let commit = commit(status.at, silver.last_commit.as_ref());

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, StringArray};
+use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::compute::kernels::cmp::eq;
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -180,6 +180,31 @@ impl Silver {
         Ok(silver)
     }
 
+    /// Opens the table to look at it: as it is, whatever its columns and buckets, which stay so. Rows of other columns than its own cannot be
+    /// put in.
+    pub async fn view(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        schema: SchemaRef,
+        buckets: NonZeroU32,
+    ) -> Result<Silver, TableError> {
+        let mut silver = Silver::any(store, clock, &schema, buckets).await?;
+        silver.buckets = silver.buckets_of(&*silver.table.refresh().await?)?;
+        Ok(silver)
+    }
+
+    /// Into how many buckets the table is divided.
+    #[must_use]
+    pub fn buckets(&self) -> NonZeroU32 {
+        self.buckets
+    }
+
+    fn buckets_of(&self, state: &TableState) -> Result<NonZeroU32, TableError> {
+        let setting = state.metadata.configuration().get(BUCKETS_SETTING).and_then(|text| text.parse().ok());
+        let missing = || format!("its configuration has no `{BUCKETS_SETTING}`");
+        setting.ok_or_else(|| TableError::corrupt(self.table.name(), missing()))
+    }
+
     /// The table as it is, whatever its columns and buckets.
     async fn any(
         store: Store,
@@ -282,6 +307,24 @@ impl Silver {
         bucket::read(&self.table, &snapshot.state, bucket, &schema).await
     }
 
+    /// How many record versions stand: a document may make several rows.
+    pub async fn standing(&self, snapshot: &Snapshot) -> Result<usize, TableError> {
+        let mut count = 0;
+        for bucket in snapshot.buckets.keys() {
+            let mut last = None;
+            for batch in self.read(snapshot, *bucket, Some(&[SOURCE])).await? {
+                // Rows are ordered by key, so those of one document are neighbours.
+                for source in batch.column(0).as_string::<i32>().iter().flatten() {
+                    if last.as_deref() != Some(source) {
+                        count += 1;
+                        last = Some(source.to_owned());
+                    }
+                }
+            }
+        }
+        Ok(count)
+    }
+
     /// The rows of one key in the newest version, with all columns; no row if the key is not there.
     pub async fn find(&self, key: &str) -> Result<RecordBatch, TableError> {
         let state = self.table.refresh().await?;
@@ -317,11 +360,9 @@ impl Silver {
         let name = self.table.name();
         let mut base = self.table.refresh().await?;
         for attempts in 0.. {
-            let setting = base.metadata.configuration().get(BUCKETS_SETTING).and_then(|text| text.parse::<u32>().ok());
-            let table_has = setting
-                .ok_or_else(|| TableError::corrupt(name, format!("its configuration has no `{BUCKETS_SETTING}`")))?;
-            if table_has != self.buckets.get() {
-                return Err(TableError::Buckets { table: name.to_owned(), table_has, wanted: self.buckets.get() });
+            let (table_has, wanted) = (self.buckets_of(&base)?.get(), self.buckets.get());
+            if table_has != wanted {
+                return Err(TableError::Buckets { table: name.to_owned(), table_has, wanted });
             }
             let has: Vec<Arc<Field>> = plugin_fields(&base.schema).cloned().collect();
             let Some(fields) = evolve(name, &has, self.columns.fields())? else { return Ok(()) };

@@ -106,7 +106,6 @@ impl Checker<'_> {
 
     async fn keys(&mut self) -> Result<(), Failure> {
         let silver = &self.service.clean.silver;
-        let lake = &self.service.enrich.lake;
         let mut seen: HashMap<Key, String> = HashMap::new();
         for bucket in self.evidence.snapshot.buckets.keys() {
             let Ok(batches) = silver.read(&self.evidence.snapshot, *bucket, Some(&[KEY, SOURCE])).await else {
@@ -117,7 +116,7 @@ impl Checker<'_> {
                 let (keys, sources) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
                 for row in 0..batch.num_rows() {
                     let (key, source) = (Key::from_text(keys.value(row)), sources.value(row));
-                    if bucket_of(key.as_str(), lake.buckets) != *bucket {
+                    if bucket_of(key.as_str(), silver.buckets()) != *bucket {
                         self.report.find(
                             Invariant::V2,
                             &key,

@@ -3,12 +3,14 @@
 //! Does not test the command: `tests/e2e` does.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::drivers::service::Service;
 use engine::lake::keys::Key;
 use engine::lake::quarantine;
+use engine::lake::silver::Silver;
 use engine::progress::{Progress, Steps};
 use engine::replay::{self, Planned, Selection, Which};
 use serde_json::json;
@@ -209,4 +211,37 @@ async fn a_choice_of_keys_or_of_a_tick_is_kept_to() {
     assert_eq!(plan(Selection { keys, run, ..Selection::default() }).await.records(), 2);
     assert_eq!(plan(Selection { run, ..Selection::default() }).await.records(), 10);
     assert_eq!(plan(stale()).await.records(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_number_of_buckets_comes_by_a_rebuild_and_gold_stays_until_all_is_there() {
+    let options = Options::default();
+    let mut world = World::new(&options);
+    let http = says(&["o4"], "reject");
+    let before = world.host(&options, http.clone()).await;
+    for tick in [TICK, NEXT] {
+        world.once(&before, tick).await.unwrap();
+    }
+    let sums = world.sums(&before).await;
+    let (store, schema) = (world.lake.silver.clone(), before.clean.plugin.descriptor().output_schema());
+    drop(before);
+    world.lake.buckets = NonZeroU32::new(7).unwrap();
+    let refused =
+        Silver::open(store.clone(), world.clock.clone(), schema.clone(), world.lake.buckets).await.unwrap_err();
+    assert!(refused.to_string().contains("sluicebox replay --rebuild"), "{refused}");
+    Silver::rebuild(store, world.clock.clone(), schema, world.lake.buckets).await.unwrap();
+    let service = world.host(&options, http.clone()).await;
+    assert_eq!(service.clean.silver.snapshot().await.unwrap().rows, 0);
+    assert!(world.verify(&service).await.findings.iter().any(|found| found.message.contains("--rebuild")));
+    replay(&service, &Selection::default()).await;
+    assert_eq!(world.sums(&service).await, sums, "gold is as it was");
+    assert!(service.finish_rebuild().await.unwrap());
+    let left = service.work_off(Duration::from_secs(60), &CancellationToken::new()).await.unwrap();
+    assert!(left.missing.is_nothing(), "{left:?}");
+    let snapshot = service.clean.silver.snapshot().await.unwrap();
+    assert_eq!((snapshot.rows, snapshot.rebuilding), (9, false));
+    assert!(snapshot.buckets.keys().any(|bucket| *bucket > 3), "{:?}", snapshot.buckets.keys());
+    assert_eq!(world.sums(&service).await, sums);
+    verified(&world, &service).await;
+    assert!(!service.finish_rebuild().await.unwrap());
 }
