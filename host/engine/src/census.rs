@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Inventory, Meta, Outcome};
-use crate::lake::keys::{Key, Tick, order};
+use crate::lake::keys::{Key, Tick, order, rank};
 use crate::lake::quarantine::RefusedAt;
 use crate::lake::receipts::{self, Receipt};
 use crate::lake::silver::{KEY, ORD, SOURCE, Silver, Snapshot};
@@ -211,9 +211,7 @@ impl Evidence {
         let meta = &place.meta;
         let mine = order(meta.seq, meta.generation, receipt.generation_of(place.line));
         match by_key.get(&meta.key) {
-            Some((ord, by)) if (*ord, *by) > (mine.as_str(), source.as_str()) => {
-                Fate::Superseded { by: (*by).to_owned() }
-            }
+            Some((ord, by)) if rank(ord, by) > rank(&mine, &source) => Fate::Superseded { by: (*by).to_owned() },
             _ => Fate::Lost,
         }
     }

@@ -160,6 +160,15 @@ pub fn order(seq: Tick, enrich: u32, clean: u32) -> String {
     format!("{seq}.{enrich:06}.{clean:06}")
 }
 
+/// By what versions of a key are compared, of which the greatest stands: tick and enrich generation, then the Bronze object and line, and
+/// only then the clean generation. Cleaning a line again makes it no other line: were its generation to count before the place, which of
+/// two lines of a key stood would hang on which of them was cleaned again first.
+#[must_use]
+pub fn rank<'a>(ord: &'a str, source: &'a str) -> (&'a str, &'a str, &'a str) {
+    let (document, clean) = ord.rsplit_once('.').unwrap_or((ord, ""));
+    (document, source, clean)
+}
+
 /// What [`order`] was made from, if `text` is one.
 #[must_use]
 pub fn ordered(text: &str) -> Option<(Tick, u32, u32)> {
@@ -203,6 +212,8 @@ mod tests {
         assert!(order(early, 1, 9) < order(early, 1, 10) && order(early, 2, 1) > order(early, 1, 10));
         assert!(order(early, 9, 10) < order(late, 1, 1));
         assert_eq!(ordered(&order(late, 3, 12)), Some((late, 3, 12)));
+        let (first, second) = (order(early, 1, 1), order(early, 1, 2));
+        assert!(rank(&first, "a") < rank(&second, "a") && rank(&second, "a") < rank(&first, "b"));
         assert_eq!(Tick::parse("2026-11-24"), None);
     }
 

@@ -223,7 +223,7 @@ impl Silver {
         Ok(Silver { table, columns, buckets })
     }
 
-    /// Puts in each version that no greater version of its key has beaten, by `ord`, then source.
+    /// Puts in each version that no greater version of its key has beaten, by [`rank`](crate::lake::keys::rank).
     ///
     /// Commutative, associative and idempotent: any calls with the same versions in any order, at once or twice, lead to equal rows.
     ///

@@ -14,7 +14,7 @@ use crate::difference::{Row, first_difference};
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Outcome};
 use crate::lake::delta::conform;
-use crate::lake::keys::{Key, order, ordered};
+use crate::lake::keys::{Key, order, ordered, rank};
 use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RETRIES, Refused};
 use crate::lake::receipts::Receipt;
 use crate::lake::silver::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE};
@@ -74,9 +74,9 @@ impl Checker<'_> {
             documents += looked.documents;
             found.append(&mut looked.findings);
             for candidate in looked.candidates {
-                let better = expected
-                    .get(&candidate.key)
-                    .is_none_or(|standing| (&standing.ord, &standing.source) < (&candidate.ord, &candidate.source));
+                let better = expected.get(&candidate.key).is_none_or(|standing| {
+                    rank(&standing.ord, &standing.source) < rank(&candidate.ord, &candidate.source)
+                });
                 if better {
                     expected.insert(candidate.key.clone(), candidate);
                 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::lake::keys::rank;
 use engine::lake::silver::bucket_of;
 use proptest::prelude::*;
 
@@ -17,9 +18,9 @@ impl Model {
     pub(crate) fn of<'a>(docs: impl IntoIterator<Item = &'a Doc>) -> Self {
         let mut model = Model::default();
         for doc in docs {
-            let stands =
-                model.0.get(&doc.key).is_some_and(|old| (old.ord(), old.source()) >= (doc.ord(), doc.source()));
-            if !stands {
+            // By tick, then source, and of one source by generation.
+            let stands = |old: &Doc| rank(&old.ord(), &old.source()) >= rank(&doc.ord(), &doc.source());
+            if !model.0.get(&doc.key).is_some_and(stands) {
                 model.0.insert(doc.key.clone(), doc.clone());
             }
         }

@@ -13,6 +13,7 @@ use engine::lake::quarantine;
 use engine::lake::silver::Silver;
 use engine::progress::{Progress, Steps};
 use engine::replay::{self, Planned, Selection, Which};
+use engine::roles::events::NewObject;
 use serde_json::json;
 use testkit::ScriptedHttp;
 use testkit::http::answer;
@@ -244,4 +245,62 @@ async fn another_number_of_buckets_comes_by_a_rebuild_and_gold_stays_until_all_i
     assert_eq!(world.sums(&service).await, sums);
     verified(&world, &service).await;
     assert!(!service.finish_rebuild().await.unwrap());
+}
+
+/// Has these objects cleaned, one commit after the other.
+async fn clean_one_by_one(service: &Service, objects: impl Iterator<Item = &engine::seams::store::Path>) {
+    for object in objects {
+        let event = NewObject { bronze: object.to_string(), lines: Vec::new(), again: false };
+        service.clean.objects(&[event]).await.unwrap();
+    }
+    service.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_makes_no_row_takes_back_none_of_another_message() {
+    let options = Options { batch_size: 1, max_receives: 2, ..Options::default() };
+    let world = World::new(&options);
+    let down = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let state = down.clone();
+    let http = ScriptedHttp::new(move |request, _| {
+        let fails = state.load(std::sync::atomic::Ordering::SeqCst) && request.url.path().ends_with("o7");
+        Ok(if fails { answer(500, "broken") } else { good(&request.url) })
+    });
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    down.store(false, std::sync::atomic::Ordering::SeqCst);
+    // The same tick in other batches: other messages of the same records, and this time all is well.
+    let options = Options { batch_size: 5, ..options };
+    let second = world.host(&options, http.clone()).await;
+    world.once(&second, TICK).await.unwrap();
+    assert_eq!(world.sums(&second).await, expected(10));
+    let states = json!({"silver": 10, "superseded": 9, "quarantined": 1});
+    assert_eq!(json!(world.verify(&second).await.states), states);
+    let other = world.host(&Options { clean_version: "2.0.0", ..options }, http).await;
+    replay(&other, &stale()).await;
+    assert_eq!(world.sums(&other).await, expected(10));
+    replay(&other, &Selection::default()).await;
+    assert_eq!(world.sums(&other).await, expected(10));
+    // The refused one was enriched again meanwhile, from the answer that the second message has brought.
+    let report = world.verify(&other).await;
+    assert_eq!((report.findings, json!(report.states)), (Vec::new(), json!({"silver": 10, "superseded": 11})));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_messages_of_a_tick_the_same_one_stands_whichever_is_cleaned_again_first() {
+    for turned in [false, true] {
+        let options = Options::default();
+        let world = World::new(&options);
+        let http = says(&[], "");
+        for batch_size in [3, 2] {
+            let service = world.host(&Options { batch_size, ..Options::default() }, http.clone()).await;
+            world.once(&service, TICK).await.unwrap();
+        }
+        let other = world.host(&Options { clean_version: "2.0.0", ..options }, http).await;
+        let objects = engine::lake::bronze::inventory(&world.lake, None).await.unwrap().objects;
+        match turned {
+            false => clean_one_by_one(&other, objects.iter()).await,
+            true => clean_one_by_one(&other, objects.iter().rev()).await,
+        }
+        verified(&world, &other).await;
+    }
 }

@@ -16,6 +16,8 @@ use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::{KEY, ORD, PLUGIN, RowMeta, SEQ, SOURCE, TableError, Versions, bucket_of, conform, with_metadata_columns};
+use crate::lake::bronze;
+use crate::lake::keys::rank;
 
 /// The versions of one call, by bucket.
 pub(super) struct Incoming {
@@ -101,7 +103,8 @@ fn with_metadata(table: &str, rows: &RecordBatch, meta: &[RowMeta]) -> Result<Re
 
 /// The version of a key that stands so far.
 struct Standing<'a> {
-    version: (&'a str, &'a str),
+    /// Its [`rank`].
+    version: (&'a str, &'a str, &'a str),
     /// Whether it came with this call.
     new: bool,
     /// Batch and row of each of its rows; batch 0 is what comes in.
@@ -145,7 +148,7 @@ fn standing_in<'a>(table: &str, batches: &'a [RecordBatch]) -> Result<BTreeMap<&
         };
         let (keys, ords, sources) = (text(KEY)?, text(ORD)?, text(SOURCE)?);
         for row in 0..batch.num_rows() {
-            let version = (ords.value(row), sources.value(row));
+            let version = rank(ords.value(row), sources.value(row));
             let here = (batch_index, row);
             let entry =
                 standing.entry(keys.value(row)).or_insert_with(|| Standing { version, new: false, rows: Vec::new() });
@@ -160,7 +163,7 @@ fn standing_in<'a>(table: &str, batches: &'a [RecordBatch]) -> Result<BTreeMap<&
 }
 
 fn offer<'a>(standing: &mut BTreeMap<&'a str, Standing<'a>>, unit: &'a Unit, rows: &Rows<'_>, counts: &mut Counts) {
-    let version = (unit.meta.ord.as_str(), unit.meta.source.as_str());
+    let version = rank(&unit.meta.ord, &unit.meta.source);
     let fresh = || Standing { version, new: true, rows: unit.rows.clone().map(|row| (0, row)).collect() };
     let Some(entry) = standing.get_mut(unit.meta.key.as_str()) else {
         if !unit.rows.is_empty() {
@@ -169,8 +172,9 @@ fn offer<'a>(standing: &mut BTreeMap<&'a str, Standing<'a>>, unit: &'a Unit, row
         return;
     };
     if unit.rows.is_empty() {
-        // Only what was made of this very record version goes: an older or newer one stands in its own right.
-        if entry.version < version && tick_in(entry.version.0) == tick_in(version.0) {
+        // Only what was made of this very line goes, or of the lines in whose place it stands: any other version stands in its own right.
+        let same = entry.version.1 == version.1 || stands_for_others(version.1);
+        if same && entry.version < version && tick_in(entry.version.0) == tick_in(version.0) {
             counts.retracted += usize::from(!entry.new);
             standing.remove(unit.meta.key.as_str());
         }
@@ -182,6 +186,11 @@ fn offer<'a>(standing: &mut BTreeMap<&'a str, Standing<'a>>, unit: &'a Unit, row
     }
     counts.replaced += usize::from(!entry.new);
     *entry = fresh();
+}
+
+/// Whether a line was enriched again: then it stands for every earlier line of its record version.
+fn stands_for_others(source: &str) -> bool {
+    bronze::place(source).is_some_and(|(object, _)| bronze::is_redo(&object))
 }
 
 /// The tick in the text that orders versions.
@@ -221,7 +230,7 @@ fn count(standing: &BTreeMap<&str, Standing<'_>>, units: &[Unit], counts: &mut C
     let versions: BTreeSet<_> = with_rows.map(|unit| version_of(&unit.meta)).collect();
     for (key, ord, source) in versions {
         match standing.get(key) {
-            Some(winner) if winner.version == (ord, source) && winner.new => counts.written += 1,
+            Some(winner) if winner.version == rank(ord, source) && winner.new => counts.written += 1,
             // The same rows stand, perhaps made by an earlier generation.
             Some(winner) if winner.version.1 == source => counts.unchanged += 1,
             _ => counts.superseded += 1,
