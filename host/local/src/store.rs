@@ -136,7 +136,10 @@ impl ObjectStore for DirStore {
         let file = file_of(&self.reads, location)?;
         let folder = Arc::clone(&self.folder);
         blocking(move || {
-            folder.refuse_links(&file)?;
+            // Most losers of a race come late enough to see it: they need not write and sync what nobody will read.
+            if folder.refuse_links(&file)? && create {
+                return folder.refuse_existing(&file);
+            }
             let mut staged = folder.stage(&file)?;
             staged.append(&payload)?;
             folder.publish(staged, create)

@@ -58,6 +58,8 @@ pub(crate) struct Genesis {
     pub(crate) partitioned_by: Vec<String>,
     /// The table's configuration.
     pub(crate) configuration: HashMap<String, String>,
+    /// Whether its commits name the Silver version that they were made from; to look for that costs another walk through the log.
+    pub(crate) derived: bool,
 }
 
 /// The newest version of a table.
@@ -76,6 +78,7 @@ pub(crate) struct Table {
     log: LogStoreRef,
     clock: Arc<dyn Clock>,
     newest: Mutex<Arc<TableState>>,
+    derived: bool,
     /// When the log was last followed to its end, in milliseconds since 1970.
     followed: AtomicI64,
     /// The last version that is known to be summed up in a checkpoint.
@@ -110,10 +113,10 @@ impl Table {
             commit::create(name, &store, clock.as_ref(), genesis).await?;
         }
         let followed = AtomicI64::new(clock.now().timestamp_millis());
-        let newest = Mutex::new(Arc::new(load(name, &log, None).await?));
+        let newest = Mutex::new(Arc::new(load(name, &log, None, genesis.derived).await?));
         let summed_up = AtomicU64::new(hint.unwrap_or_default());
         let (name, removals) = (name.to_owned(), tokio::sync::Mutex::default());
-        Ok(Table { name, store, log, clock, newest, followed, summed_up, removals })
+        Ok(Table { name, store, log, clock, newest, derived: genesis.derived, followed, summed_up, removals })
     }
 
     /// The table's name in errors.
@@ -155,7 +158,7 @@ impl Table {
 
     async fn reload(&self) -> Result<Arc<TableState>, TableError> {
         let begun = self.now();
-        let state = self.remember(Arc::new(load(&self.name, &self.log, None).await?));
+        let state = self.remember(Arc::new(load(&self.name, &self.log, None, self.derived).await?));
         self.followed.store(begun, Ordering::Relaxed);
         Ok(state)
     }
@@ -199,10 +202,10 @@ impl Table {
 ///
 /// A listing of a directory that others write to at the same time may show a commit and not the one before, and a log clean-up may take
 /// a checkpoint between its mention and its use. Both pass, so a log is only called unreadable when it stays so.
-async fn load(name: &str, log: &LogStoreRef, version: Option<u64>) -> Result<TableState, TableError> {
+async fn load(name: &str, log: &LogStoreRef, version: Option<u64>, derived: bool) -> Result<TableState, TableError> {
     let mut tries = 0;
     loop {
-        match load_once(name, log, version).await {
+        match load_once(name, log, version, derived).await {
             Err(TableError::Log { .. }) if tries < LOAD_AGAIN_AT_MOST => tries += 1,
             outcome => return outcome,
         }
@@ -210,7 +213,12 @@ async fn load(name: &str, log: &LogStoreRef, version: Option<u64>) -> Result<Tab
     }
 }
 
-async fn load_once(name: &str, log: &LogStoreRef, version: Option<u64>) -> Result<TableState, TableError> {
+async fn load_once(
+    name: &str,
+    log: &LogStoreRef,
+    version: Option<u64>,
+    derived: bool,
+) -> Result<TableState, TableError> {
     let fail = |error: DeltaTableError| TableError::log(name, error);
     let mut table = DeltaTable::new(Arc::clone(log));
     match version {
@@ -218,7 +226,10 @@ async fn load_once(name: &str, log: &LogStoreRef, version: Option<u64>) -> Resul
         None => table.load().await.map_err(fail)?,
     }
     let snapshot = table.snapshot().map_err(fail)?;
-    let made_from = snapshot.transaction_version(log.as_ref(), MADE_FROM).await.map_err(fail)?;
+    let made_from = match derived {
+        true => snapshot.transaction_version(log.as_ref(), MADE_FROM).await.map_err(fail)?,
+        false => None,
+    };
     supported(name, snapshot.protocol())?;
     let mut state = TableState::new(name, snapshot.version(), snapshot.metadata().clone())?;
     state.made_from = made_from;

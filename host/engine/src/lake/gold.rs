@@ -62,8 +62,8 @@ impl Gold {
     /// [`Gold::publish`]: Gold is derived, so that its columns may change in any way.
     pub async fn open(store: Store, clock: Arc<dyn Clock>, name: &str, schema: SchemaRef) -> Result<Gold, TableError> {
         let columns = Arc::new(delta::normalise(name, &schema)?);
-        let genesis =
-            Genesis { schema: Arc::clone(&columns), partitioned_by: Vec::new(), configuration: HashMap::new() };
+        let (partitioned_by, configuration) = (Vec::new(), HashMap::new());
+        let genesis = Genesis { schema: Arc::clone(&columns), partitioned_by, configuration, derived: true };
         let table = Arc::new(Table::open(name, Arc::clone(&store), &Path::from(name), clock, &genesis).await?);
         Ok(Gold { table, layer: store, name: name.to_owned(), columns, kept: partials::Shared::default() })
     }

@@ -218,6 +218,7 @@ impl Silver {
             schema: Arc::new(Schema::new(with_metadata_columns(columns.fields()))),
             partitioned_by: vec![BUCKET.to_owned()],
             configuration: HashMap::from([(BUCKETS_SETTING.to_owned(), buckets.to_string())]),
+            derived: false,
         };
         let table = Arc::new(Table::open(name, store, &Path::default(), clock, &genesis).await?);
         Ok(Silver { table, columns, buckets })

@@ -217,6 +217,12 @@ impl Folder {
         named.map(|()| PutResult { e_tag: Some(e_tag(&metadata)), version: None })
     }
 
+    /// That `file` is there, after making sure that its name is durable.
+    pub(super) fn refuse_existing(&self, file: &Path) -> Result<PutResult> {
+        self.sync_parent(file)?;
+        Err(failed("create", file, ErrorKind::AlreadyExists.into()))
+    }
+
     /// Removes the file, durably.
     pub(super) fn remove(&self, file: &Path) -> Result<()> {
         self.refuse_links(file)?;

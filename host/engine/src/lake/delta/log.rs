@@ -3,7 +3,6 @@
 //! Does not read commits, and deletes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
@@ -118,6 +117,6 @@ impl Table {
 
 /// The checkpoint of `version` is enough to read the table at that version.
 pub(super) async fn is_readable(table: &Table, version: u64) -> bool {
-    let state = super::load(table.name(), &Arc::clone(&table.log), Some(version)).await;
+    let state = super::load(table.name(), &table.log, Some(version), table.derived).await;
     state.is_ok_and(|state| state.version == version)
 }
