@@ -161,6 +161,11 @@ impl Gold {
         self.table.history().await
     }
 
+    /// Data files that no version in the log names, and that were written longer ago than `grace`.
+    pub async fn strays(&self, grace: Duration) -> Result<Vec<Path>, TableError> {
+        self.table.strays(grace).await
+    }
+
     /// Deletes what only versions older than `retention` need.
     pub async fn tidy(&self, retention: Duration) -> Result<Tidied, TableError> {
         self.table.tidy(retention).await

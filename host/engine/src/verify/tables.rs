@@ -2,6 +2,8 @@
 //!
 //! Uses no partial result.
 
+use std::time::Duration;
+
 use super::{Checker, Invariant};
 use crate::difference::first_different_row;
 use crate::failure::Failure;
@@ -9,6 +11,10 @@ use crate::lake::TableError;
 use crate::lake::delta::conform;
 use crate::remake::{CannotRemake, RemakeError};
 use crate::roles::aggregate::GoldTable;
+use crate::seams::store::Path;
+
+/// A younger file may be about to be committed.
+const GRACE: Duration = Duration::from_secs(3600);
 
 impl Checker<'_> {
     /// V6 of Silver.
@@ -18,7 +24,20 @@ impl Checker<'_> {
         for (path, what) in damaged {
             self.report.find(Invariant::V6, format!("silver/{path}"), what);
         }
+        let strays = self.service.clean.silver.strays(GRACE).await?;
+        self.strays("silver", &strays);
         Ok(())
+    }
+
+    /// Files of nobody: no promise is broken by them.
+    fn strays(&mut self, table: &str, strays: &[Path]) {
+        if let Some(first) = strays.first() {
+            let note = format!(
+                "{table}: {} files that no version names, such as `{first}`: killed writers left them, and they go after the retention",
+                strays.len()
+            );
+            self.report.notes.push(note);
+        }
     }
 
     /// V4 and V6 of Gold.
@@ -33,6 +52,8 @@ impl Checker<'_> {
             for (path, what) in damaged {
                 self.report.find(Invariant::V6, format!("{at}: {path}"), what);
             }
+            let strays = table.gold.strays(GRACE).await?;
+            self.strays(&at, &strays);
             match self.table(table).await {
                 Ok(None) => {}
                 Ok(Some(message)) => self.report.find(Invariant::V4, &at, message),

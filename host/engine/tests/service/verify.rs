@@ -312,3 +312,15 @@ async fn every_damage_is_found_and_told_with_its_place() {
     }
     assert!(missed.is_empty(), "{missed:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn files_of_dead_writers_are_noted_and_break_nothing() {
+    let (world, service) = lake().await;
+    let stray = Path::from("_bucket=0/0123-cafe.parquet");
+    store::replace(&*world.lake.silver, &stray, Bytes::from_static(b"PAR1")).await.unwrap();
+    // The store in memory dates its objects by this machine's clock.
+    world.clock.jump(chrono::TimeDelta::days(100_000));
+    let report = world.verify(&service).await;
+    assert_eq!(report.findings, []);
+    assert!(report.notes.iter().any(|note| note.contains("0123-cafe")), "{:?}", report.notes);
+}

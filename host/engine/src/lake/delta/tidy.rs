@@ -81,6 +81,19 @@ impl Table {
         Ok(done)
     }
 
+    /// Data files that no version in the log names, and that were written longer ago than `grace`: what dead writers have left.
+    pub(crate) async fn strays(&self, grace: Duration) -> Result<Vec<Path>, TableError> {
+        let span = TimeDelta::from_std(grace).unwrap_or(TimeDelta::MAX);
+        let Some(cutoff) = self.clock().now().checked_sub_signed(span) else { return Ok(Vec::new()) };
+        let (listing, old_files) = self.look(cutoff).await?;
+        let newest = self.refresh().await?;
+        let named = self.named_since(listing.oldest(), &newest).await?;
+        let mut strays: Vec<Path> = old_files.into_iter().map(|file| file.location).collect();
+        strays.retain(|file| !named.contains(file));
+        strays.sort();
+        Ok(strays)
+    }
+
     /// The log, and the data files that were written before `cutoff`.
     async fn look(&self, cutoff: DateTime<Utc>) -> Result<(Listing, Vec<ObjectMeta>), TableError> {
         let (mut listing, mut old_files) = (Listing::default(), Vec::new());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Silver, Snapshot, TableError};
 use crate::lake::delta::{Commit, Tidied};
+use crate::seams::store::Path;
 
 impl Silver {
     /// The table at an earlier version. Its files are there as long as a tidy-up's retention says; afterwards
@@ -20,6 +21,11 @@ impl Silver {
     /// The commits that are still in the log, oldest first.
     pub async fn history(&self) -> Result<Vec<Commit>, TableError> {
         self.table.history().await
+    }
+
+    /// Data files that no version in the log names, and that were written longer ago than `grace`.
+    pub async fn strays(&self, grace: Duration) -> Result<Vec<Path>, TableError> {
+        self.table.strays(grace).await
     }
 
     /// Deletes what only versions older than `retention` need.
