@@ -19,13 +19,14 @@ use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_
 use crate::lake::receipts::Receipt;
 use crate::lake::silver::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE};
 use crate::remake::{RemakeError, Workshop};
+use crate::roles::breaker::HOST_FAULT;
 use crate::seams::plugin::{Cleaned, RejectedBy};
 use crate::seams::store::{Path, Store, read};
 
 /// Objects looked at at once.
 const AT_ONCE: usize = 8;
 /// Codes of faults that depend on the machine's mood, or were not the plugin's: they need not come again.
-const MOODS: [&str; 3] = ["P104", "P105", REFUSED_BY_RETRIES];
+const MOODS: [&str; 4] = ["P104", "P105", HOST_FAULT, REFUSED_BY_RETRIES];
 /// What the engine says of a row.
 const OWN: [&str; 6] = [BUCKET, KEY, ORD, SEQ, SOURCE, PLUGIN];
 
@@ -220,6 +221,10 @@ async fn look(
                 looked.findings.push(Finding { invariant: Invariant::V3, at, message });
             }
             if let Again::Rows(rows) = again {
+                // What was refused for a fault of the moment waits in quarantine, whatever it comes to now.
+                if of_the_moment(receipt, *number, refused) {
+                    continue;
+                }
                 let ord = order(line.meta.seq, line.meta.generation, generation);
                 looked.candidates.push(Candidate { key: line.meta.key.clone(), ord, source, rows });
             }
@@ -264,22 +269,28 @@ fn sorted(cleaned: &Cleaned, documents: usize) -> Vec<Again> {
     (0..documents).map(one).collect()
 }
 
+/// Whether a line was refused for a fault that need not come again.
+fn of_the_moment(receipt: &Receipt, line: usize, refused: &BTreeMap<String, Refused>) -> bool {
+    let held = receipt.quarantined.iter().find(|held| held.line == line);
+    held.and_then(|held| refused.get(&held.id)).is_some_and(|refused| MOODS.contains(&refused.code.as_str()))
+}
+
 /// How what the plugin says now contradicts what is recorded of a line, if it does.
-fn contradiction(receipt: &Receipt, line: usize, now: &Again, refused: &BTreeMap<String, Refused>) -> Option<String> {
+fn contradiction(receipt: &Receipt, line: usize, now: &Again, all: &BTreeMap<String, Refused>) -> Option<String> {
     let skipped = receipt.skipped.iter().find(|skip| skip.line == line);
     let held = receipt.quarantined.iter().find(|held| held.line == line);
     let recorded = match (skipped, held) {
         (Some(skip), _) => format!("skipped ({})", skip.reason),
         (None, Some(held)) => {
             // That a refusal is not there is told by V1.
-            let refused = refused.get(&held.id)?;
+            let refused = all.get(&held.id)?;
             let same = |code: &str, reason: &str| {
                 // The words of a fault may name an address or an instant; its code does not.
                 refused.code == code && (!code.starts_with('R') || refused.reason == reason)
             };
             match now {
                 Again::Refused { code, reason } if same(code, reason) => return None,
-                _ if MOODS.contains(&refused.code.as_str()) => return None,
+                _ if of_the_moment(receipt, line, all) => return None,
                 _ => format!("refused ({}: {})", refused.code, refused.reason),
             }
         }

@@ -312,3 +312,22 @@ async fn every_damage_is_found_and_told_with_its_place() {
     }
     assert!(missed.is_empty(), "{missed:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_for_a_fault_of_the_moment_is_no_contradiction_when_it_is_cleaned_well_now() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let service = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
+    world.once(&service, TICK).await.unwrap();
+    let object = objects(&world.lake.bronze, "batch=00000").await.remove(0);
+    // As if it had never been cleaned, and killed its host whenever it was.
+    world.lake.silver.delete(&Path::from(format!("_receipts/{object}.json"))).await.unwrap();
+    for key in ["o0", "o1", "o2"] {
+        service.clean.silver.erase(key).await.unwrap();
+    }
+    let event = engine::roles::events::NewObject::whole(&object);
+    service.clean.give_up(&event, "it never came to an end").await.unwrap();
+    service.work_off(std::time::Duration::from_secs(60), &tokio_util::sync::CancellationToken::new()).await.unwrap();
+    let report = world.verify(&service).await;
+    assert_eq!((report.findings, json!(report.states)), (Vec::new(), json!({"silver": 7, "quarantined": 3})));
+}
