@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::census::Place;
-use crate::drivers::service::Service;
+use crate::drivers::service::{Left, Service};
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Entry, Message, Outcome};
 use crate::lake::generations::Generations;
@@ -36,6 +36,14 @@ pub struct Selection {
     pub run: Option<Tick>,
     /// Whether services may be asked for answers that are not kept.
     pub fetch: bool,
+}
+
+impl Selection {
+    /// Whether it leaves out no record.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.which == Which::All && self.keys.is_empty() && self.run.is_none()
+    }
 }
 
 /// Records of what state.
@@ -236,6 +244,12 @@ pub async fn queue(service: &Service, planned: &Planned) -> Result<usize, Failur
     send_all(&*service.queues.clean.live, &clean).await?;
     let anew = ingest(service, planned).await? + messages(service, planned).await?;
     Ok(enrich.len() + clean.len() + anew)
+}
+
+/// Ends a replay of which that is left: a Silver that was emptied is whole again if all of Bronze was chosen and nothing is left of it.
+/// Whether it is so now and was not before, so that Gold has to follow.
+pub async fn finish(service: &Service, selection: &Selection, left: &Left) -> Result<bool, Failure> {
+    Ok(selection.is_everything() && left.is_nothing() && service.finish_rebuild().await?)
 }
 
 /// Gives records that had no key, or one that another had, a key again; those that now have one become messages of their tick.

@@ -22,13 +22,12 @@ use crate::lake::{receipts, retracted};
 use crate::progress::Progress;
 use crate::seams::plugin::{Cleaned, Cleaner, Fault};
 use crate::seams::queue::Queue;
-use crate::seams::store::Path;
 
 mod made;
 mod tasks;
 
 use made::{Document, Made};
-use tasks::{Task, Wanted, wanted};
+use tasks::{Task, wanted};
 
 /// Documents in one plugin call.
 const MOST_DOCUMENTS: usize = 2048;
@@ -77,9 +76,10 @@ impl Clean {
     /// Quarantines the documents of an object that was tried as often as is allowed.
     pub async fn give_up(&self, event: &NewObject, reason: &str) -> Result<(), Failure> {
         let generation = self.generation().await?;
-        let path = Path::from(event.bronze.as_str());
-        let Some(task) = Task::of(&self.lake, path, Wanted::default(), generation.number).await? else { return Ok(()) };
-        if task.is_second_look() {
+        let Some((path, wanted)) = wanted(std::slice::from_ref(event)).pop_first() else { return Ok(()) };
+        let Some(task) = Task::of(&self.lake, path, wanted, generation.number).await? else { return Ok(()) };
+        let snapshot = self.silver.snapshot().await?;
+        if task.is_second_look() && !snapshot.rebuilding {
             // What an earlier generation made of it stands: whoever asked for it to be made again may ask again.
             tracing::error!(object = %task.path, reason, "cleaning again is given up");
             return Ok(());
@@ -89,10 +89,12 @@ impl Clean {
         let refused: Vec<Refused> = made.refused.iter().map(|(_, refused)| refused.clone()).collect();
         quarantine::put_all(&self.lake, &refused).await?;
         Progress::add(&self.progress.quarantined, refused.len());
-        let version = self.silver.snapshot().await?.version;
-        for receipt in made::receipts(&tasks, &made, generation, version) {
-            receipts::put(&self.lake, &receipt).await?;
+        let version = snapshot.version;
+        let receipts = made::receipts(&tasks, &made, generation, version);
+        for receipt in &receipts {
+            receipts::put(&self.lake, receipt).await?;
         }
+        quarantine::resolve(&self.lake, &made::resolved(&tasks, &receipts)).await?;
         Ok(self.queue.send(vec![encode(&NewVersion { silver: version })]).await?)
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use engine::drivers::service::Service;
 use engine::lake::keys::Key;
 use engine::lake::quarantine;
+use engine::lake::silver::Silver;
 use engine::progress::{Progress, Steps};
 use engine::replay::{self, Planned, Selection, Which};
 use engine::roles::events::NewObject;
@@ -45,6 +46,15 @@ fn stale() -> Selection {
 
 fn quarantined() -> Selection {
     Selection { which: Which::Quarantined(None), ..Selection::default() }
+}
+
+/// Empties Silver, as `replay --rebuild` does at first; a host of the emptied table.
+async fn emptied(world: &World, options: &Options, http: Arc<ScriptedHttp>) -> Service {
+    let service = world.host(options, http.clone()).await;
+    let schema = service.clean.plugin.descriptor().output_schema();
+    let (store, buckets) = (world.lake.silver.clone(), world.lake.buckets);
+    Silver::rebuild(store, world.clock.clone(), schema, buckets).await.unwrap();
+    world.host(options, http).await
 }
 
 async fn verified(world: &World, service: &Service) {
@@ -268,4 +278,66 @@ async fn of_two_messages_of_a_tick_the_same_one_stands_whichever_is_cleaned_agai
         }
         verified(&world, &other).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emptied_silver_is_whole_when_everything_was_made_again_and_not_before() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = says(&[], "");
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    let service = emptied(&world, &options, http).await;
+    let calm = CancellationToken::new();
+    let patience = Duration::from_secs(7200);
+    // A replay of one record, after one of everything that was killed before it had queued anything.
+    let one = Selection { keys: BTreeSet::from([Key::from_text("o3")]), ..Selection::default() };
+    let planned = replay::plan(&service, &one, &Steps::default()).await.unwrap();
+    replay::queue(&service, &planned).await.unwrap();
+    let left = service.work_off(patience, &calm).await.unwrap();
+    assert!(left.is_nothing());
+    assert!(!replay::finish(&service, &one, &left).await.unwrap(), "nine records are not there");
+    // A replay of everything that is stopped.
+    let everything = Selection::default();
+    let planned = replay::plan(&service, &everything, &Steps::default()).await.unwrap();
+    replay::queue(&service, &planned).await.unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let elsewhere = world.queues.clean.live.receive(10, Duration::ZERO).await.unwrap();
+    let left = service.work_off(patience, &stop).await.unwrap();
+    assert_eq!((left.is_nothing(), left.queued), (false, 4));
+    assert!(!replay::finish(&service, &everything, &left).await.unwrap(), "its messages are queued still");
+    assert!(service.clean.silver.snapshot().await.unwrap().rebuilding);
+    assert_eq!(world.sums(&service).await, expected(10), "gold stays as it was");
+    for delivery in elsewhere {
+        world.queues.clean.live.release(&delivery.receipt, Duration::ZERO).await.unwrap();
+    }
+    let left = service.work_off(patience, &calm).await.unwrap();
+    assert!(replay::finish(&service, &everything, &left).await.unwrap());
+    assert!(service.work_off(patience, &calm).await.unwrap().is_nothing());
+    assert_eq!(world.sums(&service).await, expected(10));
+    verified(&world, &service).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_while_silver_is_made_anew_is_refused_and_not_lost() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = says(&[], "");
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    let service = emptied(&world, &options, http).await;
+    let planned = replay::plan(&service, &Selection::default(), &Steps::default()).await.unwrap();
+    let (object, _) = planned.clean.iter().next().unwrap();
+    let event = NewObject { bronze: object.clone(), lines: Vec::new(), again: true };
+    service.clean.give_up(&event, "it kills its host").await.unwrap();
+    let rest: Vec<_> =
+        planned.clean.keys().skip(1).map(|object| engine::seams::store::Path::from(object.as_str())).collect();
+    for object in &rest {
+        let event = NewObject { bronze: object.to_string(), lines: Vec::new(), again: true };
+        service.clean.objects(&[event]).await.unwrap();
+    }
+    let left = service.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    assert!(replay::finish(&service, &Selection::default(), &left).await.unwrap());
+    service.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    let report = world.verify(&service).await;
+    assert_eq!((report.findings, json!(report.states)), (Vec::new(), json!({"silver": 7, "quarantined": 3})));
 }
