@@ -2,6 +2,7 @@
 //!
 //! Does not order versions of a record: `lake::silver` keeps the last writer's.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -139,7 +140,9 @@ impl Clean {
     }
 
     async fn commit(&self, tasks: &[Task], made: &mut Made, by: &Generation) -> Result<i64, Failure> {
-        let gone = made.gone(tasks, by);
+        let unsure = made.unsure(tasks, by);
+        let standing = if unsure.is_empty() { HashSet::new() } else { self.silver.sources_of(&unsure).await? };
+        let gone = made.gone(tasks, by, &standing);
         retracted::note(&self.lake, &made::keys_of(&gone, tasks)).await?;
         let schema = self.plugin.descriptor().output_schema();
         let rows = concat_batches(&schema, made.versions.iter().map(|(rows, _)| rows))

@@ -13,6 +13,8 @@ use engine::lake::silver::Silver;
 use engine::progress::{Progress, Steps};
 use engine::replay::{self, Planned, Selection, Which};
 use engine::roles::events::NewObject;
+use engine::seams::store::ObjectStoreExt;
+use futures::TryStreamExt;
 use serde_json::json;
 use testkit::ScriptedHttp;
 use testkit::http::answer;
@@ -340,4 +342,28 @@ async fn what_is_given_up_while_silver_is_made_anew_is_refused_and_not_lost() {
     service.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
     let report = world.verify(&service).await;
     assert_eq!((report.findings, json!(report.states)), (Vec::new(), json!({"silver": 7, "quarantined": 3})));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_whose_receipt_was_lost_goes_when_the_next_plugin_makes_none() {
+    let options = Options::default();
+    let world = World::new(&options);
+    world.once(&world.host(&options, says(&[], "")).await, TICK).await.unwrap();
+    let http = says(&["o4"], "late");
+    world.once(&world.host(&options, http.clone()).await, NEXT).await.unwrap();
+    // The host died between its commit and the receipts, and the next one has a stricter plugin.
+    let receipts: Vec<_> =
+        world.lake.silver.list(Some(&format!("_receipts/run={NEXT}").into())).try_collect().await.unwrap();
+    for receipt in receipts {
+        world.lake.silver.delete(&receipt.location).await.unwrap();
+    }
+    let strict = world.host(&Options { clean_version: "3.0.0", ..options }, http).await;
+    let left = strict.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    assert!(left.is_nothing(), "{left:?}");
+    let report = world.verify(&strict).await;
+    assert_eq!(
+        (report.findings, json!(report.states)),
+        (Vec::new(), json!({"silver": 10, "superseded": 9, "quarantined": 1}))
+    );
+    assert_eq!(world.sums(&strict).await, expected(10));
 }
