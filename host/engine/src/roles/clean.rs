@@ -62,10 +62,7 @@ impl Clean {
     /// Brings these objects of Bronze into Silver and tells the aggregate stage. Doing so again changes nothing.
     pub async fn objects(&self, events: &[NewObject]) -> Result<(), Failure> {
         let generation = self.generation().await?;
-        let tasks = wanted(events).into_iter();
-        let tasks: Vec<_> = tasks.map(|(path, wanted)| Task::of(&self.lake, path, wanted, generation.number)).collect();
-        let tasks: Vec<Option<Task>> = futures::stream::iter(tasks).buffered(16).try_collect().await?;
-        let tasks: Vec<Task> = tasks.into_iter().flatten().collect();
+        let tasks = tasks::tasks(&self.lake, wanted(events), generation.number).await?;
         let silver_version = if tasks.is_empty() {
             self.silver.snapshot().await?.version
         } else {
@@ -77,15 +74,14 @@ impl Clean {
     /// Quarantines the documents of an object that was tried as often as is allowed.
     pub async fn give_up(&self, event: &NewObject, reason: &str) -> Result<(), Failure> {
         let generation = self.generation().await?;
-        let Some((path, wanted)) = wanted(std::slice::from_ref(event)).pop_first() else { return Ok(()) };
-        let Some(task) = Task::of(&self.lake, path, wanted, generation.number).await? else { return Ok(()) };
+        let tasks = tasks::tasks(&self.lake, wanted(std::slice::from_ref(event)), generation.number).await?;
+        let Some(task) = tasks.first() else { return Ok(()) };
         let snapshot = self.silver.snapshot().await?;
         if task.is_second_look() && !snapshot.rebuilding {
             // What an earlier generation made of it stands: whoever asked for it to be made again may ask again.
             tracing::error!(object = %task.path, reason, "cleaning again is given up");
             return Ok(());
         }
-        let tasks = [task];
         let made = Made::given_up(documents(&tasks), reason, generation);
         let refused: Vec<Refused> = made.refused.iter().map(|(_, refused)| refused.clone()).collect();
         quarantine::put_all(&self.lake, &refused).await?;

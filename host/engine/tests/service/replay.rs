@@ -367,3 +367,71 @@ async fn a_row_whose_receipt_was_lost_goes_when_the_next_plugin_makes_none() {
     );
     assert_eq!(world.sums(&strict).await, expected(10));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_the_cleaner_ends_when_the_enricher_was_mended() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = says(&["o4"], "reject");
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 1);
+    let mended = world.host(&Options { enrich_version: "3.0.0", ..options }, http).await;
+    // The refused document is cleaned once more before the record is enriched again.
+    let mut planned = replay::plan(&mended, &quarantined(), &Steps::default()).await.unwrap();
+    for (object, lines) in std::mem::take(&mut planned.clean) {
+        mended.clean.objects(&[NewObject { bronze: object, lines, again: true }]).await.unwrap();
+    }
+    replay::queue(&mended, &planned).await.unwrap();
+    let left = mended.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    assert!(left.is_nothing(), "{left:?}");
+    let report = world.verify(&mended).await;
+    assert_eq!((report.findings, json!(report.states)), (Vec::new(), json!({"silver": 10, "superseded": 1})));
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_replays_at_once_no_refusal_is_left_behind() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = ScriptedHttp::new(|request, _| {
+        let bad = ["/orders/o0", "/orders/o1"].contains(&request.url.path());
+        Ok(if bad { answer(200, "<html>") } else { good(&request.url) })
+    });
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    // One that refuses in other words.
+    let other = world.host(&Options { enrich_version: "3.0.0", ..Options::default() }, http.clone()).await;
+    let one = Selection { keys: BTreeSet::from([Key::from_text("o0")]), ..quarantined() };
+    let plans = [
+        replay::plan(&other, &one, &Steps::default()).await,
+        replay::plan(&other, &quarantined(), &Steps::default()).await,
+    ];
+    for planned in plans {
+        replay::queue(&other, &planned.unwrap()).await.unwrap();
+    }
+    let left = other.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    assert!(left.is_nothing(), "{left:?}");
+    verified(&world, &other).await;
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 2);
+    let mended = world.host(&Options { enrich_version: "2.0.0", ..options }, http).await;
+    replay(&mended, &quarantined()).await;
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap(), Vec::<String>::new());
+    verified(&world, &mended).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_a_crash_left_behind_goes_with_the_next_replay() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = says(&["o4"], "reject");
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    let refused = quarantine::all(&world.lake).await.unwrap();
+    let mended = world.host(&Options { clean_version: "2.0.0", ..options }, http).await;
+    replay(&mended, &quarantined()).await;
+    // The host died after it had written what became of the line, and before the refusal went.
+    quarantine::put_all(&world.lake, &refused).await.unwrap();
+    let told = world.verify(&mended).await.findings;
+    assert!(told[0].message.contains("still is in quarantine"), "{told:?}");
+    replay(&mended, &quarantined()).await;
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap(), Vec::<String>::new());
+    verified(&world, &mended).await;
+}

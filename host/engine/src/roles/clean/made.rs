@@ -230,6 +230,7 @@ pub(super) fn resolved(tasks: &[Task], receipts: &[Receipt]) -> Vec<String> {
         let before = task.before.iter().flat_map(|before| &before.quarantined);
         let still = |id: &str| receipt.quarantined.iter().any(|held| held.id == id);
         resolved.extend(before.filter(|held| !still(&held.id)).map(|held| held.id.clone()));
+        resolved.extend(task.settled.iter().cloned());
     }
     resolved
 }
