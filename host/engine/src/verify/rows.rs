@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use futures::StreamExt;
 
@@ -96,21 +98,21 @@ impl Checker<'_> {
         for bucket in snapshot.buckets.keys() {
             // A bucket that cannot be read was told before.
             let Ok(batches) = self.service.clean.silver.read(snapshot, *bucket, None).await else { continue };
-            for batch in &batches {
-                let keys = text(batch, KEY);
-                let mut row = 0;
-                while row < batch.num_rows() {
-                    let key = Key::from_text(keys.value(row));
-                    let count = (row..batch.num_rows()).take_while(|next| keys.value(*next) == key.as_str()).count();
-                    let standing = batch.slice(row, count);
-                    row += count;
-                    let message = match expected.remove(&key) {
-                        None => Some("it stands in silver, and bronze comes to no row of it".to_owned()),
-                        Some(wanted) => different(&self.workshop, &standing, &wanted),
-                    };
-                    if let Some(message) = message {
-                        self.report.find(Invariant::V4, &key, message);
-                    }
+            // The rows of a key may lie across two batches, and anywhere in a file that another engine has written.
+            let batch = by_key(&snapshot.schema(), &batches)?;
+            let keys = text(&batch, KEY);
+            let mut row = 0;
+            while row < batch.num_rows() {
+                let key = Key::from_text(keys.value(row));
+                let count = (row..batch.num_rows()).take_while(|next| keys.value(*next) == key.as_str()).count();
+                let standing = batch.slice(row, count);
+                row += count;
+                let message = match expected.remove(&key) {
+                    None => Some("it stands in silver, and bronze comes to no row of it".to_owned()),
+                    Some(wanted) => different(&self.workshop, &standing, &wanted),
+                };
+                if let Some(message) = message {
+                    self.report.find(Invariant::V4, &key, message);
                 }
             }
         }
@@ -120,6 +122,20 @@ impl Checker<'_> {
         }
         Ok(())
     }
+}
+
+/// The rows of a bucket as one batch, in the order of their keys; those of one key stay in theirs.
+fn by_key(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, Failure> {
+    let broken = |error| Failure::Fatal(format!("rows of one bucket do not fit together: {error}"));
+    let all = concat_batches(schema, batches).map_err(broken)?;
+    let keys = text(&all, KEY);
+    let mut order: Vec<u32> = (0..u32::try_from(all.num_rows()).unwrap_or(u32::MAX)).collect();
+    let key = |row: &u32| usize::try_from(*row).map_or("", |row| keys.value(row));
+    if order.is_sorted_by_key(key) {
+        return Ok(all);
+    }
+    order.sort_by(|a, b| key(a).cmp(key(b)));
+    take_record_batch(&all, &UInt32Array::from(order)).map_err(broken)
 }
 
 fn text<'a>(batch: &'a RecordBatch, column: &str) -> std::borrow::Cow<'a, arrow::array::StringArray> {
@@ -169,7 +185,7 @@ fn different(workshop: &Workshop, standing: &RecordBatch, wanted: &Candidate) ->
 }
 
 /// The columns that are the plugin's.
-pub(crate) fn plugin_columns(rows: &RecordBatch) -> arrow::datatypes::SchemaRef {
+pub(crate) fn plugin_columns(rows: &RecordBatch) -> SchemaRef {
     let schema = rows.schema();
     let fields: Vec<_> =
         schema.fields().iter().filter(|field| !OWN.contains(&field.name().as_str())).cloned().collect();

@@ -367,6 +367,10 @@ fn clean(descriptor: &Descriptor, version: &str, documents: &[Bytes]) -> Result<
                 rejects.push(Reject { index, reason: "too late".into(), by: RejectedBy::Plugin });
             }
             Some("skip") => skips.push(Note { index, reason: "not wanted".into() }),
+            Some("twice") => {
+                made.extend([document.clone(), document]);
+                row_of.extend([index, index]);
+            }
             _ => {
                 made.push(document);
                 row_of.push(index);
