@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::census::Place;
-use crate::drivers::service::Service;
+use crate::drivers::service::{Left, Service};
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Entry, Message, Outcome};
 use crate::lake::generations::Generations;
@@ -38,6 +38,14 @@ pub struct Selection {
     pub fetch: bool,
 }
 
+impl Selection {
+    /// Whether it leaves out no record.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.which == Which::All && self.keys.is_empty() && self.run.is_none()
+    }
+}
+
 /// Records of what state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Which {
@@ -63,6 +71,8 @@ pub struct Planned {
     pub messages: Vec<String>,
     /// Record versions that are not cleaned for the first time yet: left to that.
     pub underway: usize,
+    /// Refusals of lines that are refused no more: whoever brought them further died before the refusal was taken away.
+    pub settled: Vec<String>,
     #[serde(skip)]
     refused: Vec<Refused>,
     #[serde(skip)]
@@ -113,7 +123,14 @@ pub async fn plan(service: &Service, selection: &Selection, steps: &Steps) -> Re
             candidates.put(place, selection, &mut planned);
         }
     }
+    let places: BTreeMap<String, &Place> = match &refused {
+        Some(_) => candidates.places.iter().map(|place| (place.source(), place)).collect(),
+        None => BTreeMap::new(),
+    };
     for one in refused.unwrap_or_default() {
+        if places.get(&one.input).is_some_and(|place| candidates.is_settled(place, &one)) {
+            planned.settled.push(one.id.clone());
+        }
         match one.stage {
             RefusedAt::Ingest => planned.ingest.push(one.id.clone()),
             RefusedAt::Enrich | RefusedAt::Clean if bronze::place(&one.input).is_none() => {
@@ -123,6 +140,7 @@ pub async fn plan(service: &Service, selection: &Selection, steps: &Steps) -> Re
         }
         planned.refused.push(one);
     }
+    drop(places);
     planned.taken = candidates.places.into_iter().map(|place| (place.meta.seq, place.meta.key)).collect();
     Ok(planned)
 }
@@ -180,6 +198,22 @@ impl Candidates {
         }
     }
 
+    /// Whether a refusal of a line holds no more. One of a generation that the receipt does not know of yet may be about to be told there.
+    fn is_settled(&self, place: &Place, refused: &Refused) -> bool {
+        if self.beaten.contains(&(place.object.to_string(), place.line)) {
+            return true;
+        }
+        match (refused.stage, &place.meta.outcome) {
+            (RefusedAt::Enrich, Outcome::Quarantined { id, .. }) => *id != refused.id,
+            (RefusedAt::Enrich, _) => true,
+            (RefusedAt::Clean, _) => self.receipts.get(place.object.as_ref()).is_some_and(|receipt| {
+                receipt.generation_of(place.line) >= refused.generation
+                    && !receipt.quarantined.iter().any(|held| held.id == refused.id)
+            }),
+            (RefusedAt::Ingest, _) => false,
+        }
+    }
+
     /// Whether a line is to be enriched again: another plugin has made it, or it was refused, or an answer is wanted now.
     fn enriches(&self, place: &Place, selection: &Selection) -> bool {
         if self.enrich_generation == 0 {
@@ -234,8 +268,15 @@ pub async fn queue(service: &Service, planned: &Planned) -> Result<usize, Failur
         .collect();
     send_all(&*service.queues.enrich.live, &enrich).await?;
     send_all(&*service.queues.clean.live, &clean).await?;
+    quarantine::resolve(&service.enrich.lake, &planned.settled).await?;
     let anew = ingest(service, planned).await? + messages(service, planned).await?;
     Ok(enrich.len() + clean.len() + anew)
+}
+
+/// Ends a replay of which that is left: a Silver that was emptied is whole again if all of Bronze was chosen and nothing is left of it.
+/// Whether it is so now and was not before, so that Gold has to follow.
+pub async fn finish(service: &Service, selection: &Selection, left: &Left) -> Result<bool, Failure> {
+    Ok(selection.is_everything() && left.is_nothing() && service.finish_rebuild().await?)
 }
 
 /// Gives records that had no key, or one that another had, a key again; those that now have one become messages of their tick.

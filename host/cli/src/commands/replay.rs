@@ -160,7 +160,7 @@ async fn replay(
     }
     let document = serde_json::json!({ "pipelines": all });
     context.output.report(&document, |_| all.iter().map(|one| text(one, context)).collect::<Vec<_>>().join("\n"))?;
-    let done = all.iter().all(|one| one.left.missing.is_nothing() && one.left.suspended.is_empty());
+    let done = all.iter().all(|one| one.left.is_nothing());
     Ok(match (done, stop.is_cancelled()) {
         (true, _) => ExitCode::Success,
         (false, true) => ExitCode::Interrupted,
@@ -182,7 +182,7 @@ async fn one(
         let messages = replay::queue(service, &planned).await?;
         let work = service.work_off(how.patience, stop);
         left = with_bar(service, messages, context, work).await?;
-        if left.missing.is_nothing() && left.suspended.is_empty() && service.finish_rebuild().await? {
+        if replay::finish(service, selection, &left).await? {
             left = service.work_off(how.patience, stop).await?;
         }
     }
@@ -255,10 +255,12 @@ fn text(one: &Replayed, context: &Context) -> String {
     for reason in one.left.suspended.values() {
         text.push_str(&format!("{}\n", context.output.tone(Tone::Bad, reason)));
     }
-    if !one.left.missing.is_nothing() {
+    if !one.left.missing.is_nothing() || one.left.queued > 0 {
         let stopped = if one.left.suspended.is_empty() { "it was stopped" } else { "a stage is suspended" };
         let why = one.left.waiting_for.as_deref().unwrap_or(stopped);
-        text.push_str(&context.output.tone(Tone::Bad, &format!("not done: {}, because {why}", one.left.missing)));
+        let queued = counted(usize::try_from(one.left.queued).unwrap_or(usize::MAX), "message", "messages");
+        let what = format!("not done: {}, {queued} still queued, because {why}", one.left.missing);
+        text.push_str(&context.output.tone(Tone::Bad, &what));
         text.push_str("\n  hint: nothing is lost; run the same command again to go on\n");
     }
     text

@@ -130,10 +130,20 @@ pub struct Ended {
 pub struct Left {
     /// What is still not done.
     pub missing: Missing,
+    /// Messages that are still queued, given up or in somebody's hands: of what is to be done again the lake knows nothing.
+    pub queued: u64,
     /// Why it did not wait longer.
     pub waiting_for: Option<String>,
     /// The stages that are suspended, and why.
     pub suspended: BTreeMap<&'static str, String>,
+}
+
+impl Left {
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.missing.is_nothing() && self.queued == 0 && self.suspended.is_empty()
+    }
 }
 
 impl Service {
@@ -175,7 +185,7 @@ impl Service {
     /// or `stop`.
     pub async fn once(&self, tick: Tick, patience: Duration, stop: &CancellationToken) -> Result<Ended, Failure> {
         let fired = self.ingest.fire(tick).await?;
-        let Left { missing, waiting_for, suspended } = self.work_off(patience, stop).await?;
+        let Left { missing, waiting_for, suspended, queued: _ } = self.work_off(patience, stop).await?;
         Ok(Ended { fired, missing, waiting_for, suspended })
     }
 
@@ -192,11 +202,16 @@ impl Service {
             flatten(ended)?;
         }
         let (missing, suspended) = (sweep(self, false).await?, self.progress.suspended());
-        Ok(Left { missing, waiting_for: waited?, suspended })
+        let mut queued = 0;
+        for (_, queue) in self.queues.all() {
+            queued += queue.live.depth().await?.total() + queue.dead.depth().await?.total();
+        }
+        Ok(Left { missing, queued, waiting_for: waited?, suspended })
     }
 
-    /// Says that a Silver that was emptied is whole again, and whether it was one. To be called when all of Bronze was cleaned again; Gold follows.
-    pub async fn finish_rebuild(&self) -> Result<bool, Failure> {
+    /// Says that a Silver that was emptied is whole again, and whether it was one. To be called when all of Bronze was cleaned again, which
+    /// `crate::replay::finish` knows; Gold follows.
+    pub(crate) async fn finish_rebuild(&self) -> Result<bool, Failure> {
         let silver = &self.clean.silver;
         if !silver.snapshot().await?.rebuilding {
             return Ok(false);

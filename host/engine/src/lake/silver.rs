@@ -5,7 +5,7 @@
 //! The table is partitioned by `_bucket`, [`bucket_of`] a row's key, with one Parquet file a bucket, sorted by `_key`. A commit replaces
 //! the files of the buckets that it touches, so writers on different buckets never disturb each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -338,6 +338,21 @@ impl Silver {
             found.push(arrow::compute::filter_record_batch(&batch, &mask).map_err(corrupt)?);
         }
         concat_batches(&schema, &found).map_err(corrupt)
+    }
+
+    /// The Bronze lines from which rows of these keys stand in the newest version.
+    pub async fn sources_of(&self, keys: &BTreeSet<&str>) -> Result<HashSet<String>, TableError> {
+        let snapshot = self.snapshot().await?;
+        let buckets: BTreeSet<u32> = keys.iter().map(|key| bucket_of(key, self.buckets)).collect();
+        let mut sources = HashSet::new();
+        for bucket in buckets {
+            for batch in self.read(&snapshot, bucket, Some(&[KEY, SOURCE])).await? {
+                let (there, from) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+                let found = there.iter().zip(from).filter(|(key, _)| key.is_some_and(|key| keys.contains(key)));
+                sources.extend(found.filter_map(|(_, source)| source).map(str::to_owned));
+            }
+        }
+        Ok(sources)
     }
 
     /// How many files that version has, and which of them are not what the table says, with the reason.

@@ -29,7 +29,7 @@ const SAMPLES: usize = 5;
 /// Characters of a sample's reason.
 const SAMPLE_LENGTH: usize = 300;
 /// A failure of the host in a call of a plugin, which is not the plugin's.
-const HOST_FAULT: &str = "P900";
+pub(crate) const HOST_FAULT: &str = "P900";
 
 /// Why a stage is suspended: kept beside its layer, so that a restart does not find it out again at the cost of more records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

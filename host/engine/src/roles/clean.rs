@@ -2,6 +2,7 @@
 //!
 //! Does not order versions of a record: `lake::silver` keeps the last writer's.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -22,13 +23,12 @@ use crate::lake::{receipts, retracted};
 use crate::progress::Progress;
 use crate::seams::plugin::{Cleaned, Cleaner, Fault};
 use crate::seams::queue::Queue;
-use crate::seams::store::Path;
 
 mod made;
 mod tasks;
 
 use made::{Document, Made};
-use tasks::{Task, Wanted, wanted};
+use tasks::{Task, wanted};
 
 /// Documents in one plugin call.
 const MOST_DOCUMENTS: usize = 2048;
@@ -62,10 +62,7 @@ impl Clean {
     /// Brings these objects of Bronze into Silver and tells the aggregate stage. Doing so again changes nothing.
     pub async fn objects(&self, events: &[NewObject]) -> Result<(), Failure> {
         let generation = self.generation().await?;
-        let tasks = wanted(events).into_iter();
-        let tasks: Vec<_> = tasks.map(|(path, wanted)| Task::of(&self.lake, path, wanted, generation.number)).collect();
-        let tasks: Vec<Option<Task>> = futures::stream::iter(tasks).buffered(16).try_collect().await?;
-        let tasks: Vec<Task> = tasks.into_iter().flatten().collect();
+        let tasks = tasks::tasks(&self.lake, wanted(events), generation.number).await?;
         let silver_version = if tasks.is_empty() {
             self.silver.snapshot().await?.version
         } else {
@@ -77,22 +74,24 @@ impl Clean {
     /// Quarantines the documents of an object that was tried as often as is allowed.
     pub async fn give_up(&self, event: &NewObject, reason: &str) -> Result<(), Failure> {
         let generation = self.generation().await?;
-        let path = Path::from(event.bronze.as_str());
-        let Some(task) = Task::of(&self.lake, path, Wanted::default(), generation.number).await? else { return Ok(()) };
-        if task.is_second_look() {
+        let tasks = tasks::tasks(&self.lake, wanted(std::slice::from_ref(event)), generation.number).await?;
+        let Some(task) = tasks.first() else { return Ok(()) };
+        let snapshot = self.silver.snapshot().await?;
+        if task.is_second_look() && !snapshot.rebuilding {
             // What an earlier generation made of it stands: whoever asked for it to be made again may ask again.
             tracing::error!(object = %task.path, reason, "cleaning again is given up");
             return Ok(());
         }
-        let tasks = [task];
         let made = Made::given_up(documents(&tasks), reason, generation);
         let refused: Vec<Refused> = made.refused.iter().map(|(_, refused)| refused.clone()).collect();
         quarantine::put_all(&self.lake, &refused).await?;
         Progress::add(&self.progress.quarantined, refused.len());
-        let version = self.silver.snapshot().await?.version;
-        for receipt in made::receipts(&tasks, &made, generation, version) {
-            receipts::put(&self.lake, &receipt).await?;
+        let version = snapshot.version;
+        let receipts = made::receipts(&tasks, &made, generation, version);
+        for receipt in &receipts {
+            receipts::put(&self.lake, receipt).await?;
         }
+        quarantine::resolve(&self.lake, &made::resolved(&tasks, &receipts)).await?;
         Ok(self.queue.send(vec![encode(&NewVersion { silver: version })]).await?)
     }
 
@@ -137,7 +136,9 @@ impl Clean {
     }
 
     async fn commit(&self, tasks: &[Task], made: &mut Made, by: &Generation) -> Result<i64, Failure> {
-        let gone = made.gone(tasks, by);
+        let unsure = made.unsure(tasks, by);
+        let standing = if unsure.is_empty() { HashSet::new() } else { self.silver.sources_of(&unsure).await? };
+        let gone = made.gone(tasks, by, &standing);
         retracted::note(&self.lake, &made::keys_of(&gone, tasks)).await?;
         let schema = self.plugin.descriptor().output_schema();
         let rows = concat_batches(&schema, made.versions.iter().map(|(rows, _)| rows))

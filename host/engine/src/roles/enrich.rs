@@ -22,7 +22,7 @@ use crate::lake::{Lake, LakeError};
 use crate::progress::Progress;
 use crate::seams::plugin::{Enricher, Fault};
 use crate::seams::queue::Queue;
-use crate::seams::store::{Path, create, read_if_there};
+use crate::seams::store::{Created, Path, create, read_if_there};
 
 mod again;
 mod record;
@@ -154,9 +154,28 @@ impl Enrich {
         let judged = self.breaker.judge(by.records, &fresh.cloned().collect::<Vec<_>>()).await?;
         quarantine::put_all(&self.lake, &refused).await?;
         Progress::add(&self.progress.quarantined, refused.len());
-        create(&*self.lake.bronze, object, Bytes::from(body)).await.map_err(LakeError::from)?;
+        if let Created::Existing(there) =
+            create(&*self.lake.bronze, object, Bytes::from(body)).await.map_err(LakeError::from)?
+        {
+            self.withdraw(object, &there, &refused).await?;
+        }
         self.breaker.passed(judged);
         Ok(())
+    }
+}
+
+impl Enrich {
+    /// Takes away those refusals of an object that are not in it: another worker was faster, and what it met was another mood of the service.
+    async fn withdraw(&self, object: &Path, there: &Bytes, refused: &[Refused]) -> Result<(), Failure> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let lines = bronze::lines(object, there)?;
+        let holds = |id: &str| {
+            lines.iter().any(|line| matches!(&line.meta.outcome, Outcome::Quarantined { id: held, .. } if held == id))
+        };
+        let withdrawn: Vec<String> = refused.iter().filter(|one| !holds(&one.id)).map(|one| one.id.clone()).collect();
+        Ok(quarantine::resolve(&self.lake, &withdrawn).await?)
     }
 }
 

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, Invariant};
-use crate::lake::bronze::{self, Outcome};
+use crate::census::Fate;
+use crate::lake::bronze;
 use crate::lake::quarantine::{Refused, RefusedAt};
 use crate::lake::receipts::Receipt;
 
@@ -29,15 +30,13 @@ impl Checker<'_> {
 
     fn refusals(&mut self) {
         self.report.checked(Invariant::V6, self.refused.len());
-        let mut held: BTreeSet<&str> = BTreeSet::new();
-        for receipt in self.evidence.receipts.values() {
-            held.extend(receipt.quarantined.iter().map(|held| held.id.as_str()));
-        }
+        let held = |fate: &Fate| match fate {
+            Fate::Quarantined { id } => Some(id.clone()),
+            _ => None,
+        };
+        let held: BTreeSet<String> = self.fates.iter().filter_map(held).collect();
         let mut records = BTreeMap::new();
         for place in &self.evidence.places {
-            if let Outcome::Quarantined { id, .. } = &place.meta.outcome {
-                held.insert(id);
-            }
             records.insert(place.source(), &place.meta.record);
         }
         for (id, refused) in &self.refused {

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use futures::StreamExt;
 
@@ -19,13 +21,14 @@ use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_
 use crate::lake::receipts::Receipt;
 use crate::lake::silver::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE};
 use crate::remake::{RemakeError, Workshop};
+use crate::roles::breaker::HOST_FAULT;
 use crate::seams::plugin::{Cleaned, RejectedBy};
 use crate::seams::store::{Path, Store, read};
 
 /// Objects looked at at once.
 const AT_ONCE: usize = 8;
 /// Codes of faults that depend on the machine's mood, or were not the plugin's: they need not come again.
-const MOODS: [&str; 3] = ["P104", "P105", REFUSED_BY_RETRIES];
+const MOODS: [&str; 4] = ["P104", "P105", HOST_FAULT, REFUSED_BY_RETRIES];
 /// What the engine says of a row.
 const OWN: [&str; 6] = [BUCKET, KEY, ORD, SEQ, SOURCE, PLUGIN];
 
@@ -95,21 +98,21 @@ impl Checker<'_> {
         for bucket in snapshot.buckets.keys() {
             // A bucket that cannot be read was told before.
             let Ok(batches) = self.service.clean.silver.read(snapshot, *bucket, None).await else { continue };
-            for batch in &batches {
-                let keys = text(batch, KEY);
-                let mut row = 0;
-                while row < batch.num_rows() {
-                    let key = Key::from_text(keys.value(row));
-                    let count = (row..batch.num_rows()).take_while(|next| keys.value(*next) == key.as_str()).count();
-                    let standing = batch.slice(row, count);
-                    row += count;
-                    let message = match expected.remove(&key) {
-                        None => Some("it stands in silver, and bronze comes to no row of it".to_owned()),
-                        Some(wanted) => different(&self.workshop, &standing, &wanted),
-                    };
-                    if let Some(message) = message {
-                        self.report.find(Invariant::V4, &key, message);
-                    }
+            // The rows of a key may lie across two batches, and anywhere in a file that another engine has written.
+            let batch = by_key(&snapshot.schema(), &batches)?;
+            let keys = text(&batch, KEY);
+            let mut row = 0;
+            while row < batch.num_rows() {
+                let key = Key::from_text(keys.value(row));
+                let count = (row..batch.num_rows()).take_while(|next| keys.value(*next) == key.as_str()).count();
+                let standing = batch.slice(row, count);
+                row += count;
+                let message = match expected.remove(&key) {
+                    None => Some("it stands in silver, and bronze comes to no row of it".to_owned()),
+                    Some(wanted) => different(&self.workshop, &standing, &wanted),
+                };
+                if let Some(message) = message {
+                    self.report.find(Invariant::V4, &key, message);
                 }
             }
         }
@@ -119,6 +122,20 @@ impl Checker<'_> {
         }
         Ok(())
     }
+}
+
+/// The rows of a bucket as one batch, in the order of their keys; those of one key stay in theirs.
+fn by_key(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, Failure> {
+    let broken = |error| Failure::Fatal(format!("rows of one bucket do not fit together: {error}"));
+    let all = concat_batches(schema, batches).map_err(broken)?;
+    let keys = text(&all, KEY);
+    let mut order: Vec<u32> = (0..u32::try_from(all.num_rows()).unwrap_or(u32::MAX)).collect();
+    let key = |row: &u32| usize::try_from(*row).map_or("", |row| keys.value(row));
+    if order.is_sorted_by_key(key) {
+        return Ok(all);
+    }
+    order.sort_by(|a, b| key(a).cmp(key(b)));
+    take_record_batch(&all, &UInt32Array::from(order)).map_err(broken)
 }
 
 fn text<'a>(batch: &'a RecordBatch, column: &str) -> std::borrow::Cow<'a, arrow::array::StringArray> {
@@ -168,7 +185,7 @@ fn different(workshop: &Workshop, standing: &RecordBatch, wanted: &Candidate) ->
 }
 
 /// The columns that are the plugin's.
-pub(crate) fn plugin_columns(rows: &RecordBatch) -> arrow::datatypes::SchemaRef {
+pub(crate) fn plugin_columns(rows: &RecordBatch) -> SchemaRef {
     let schema = rows.schema();
     let fields: Vec<_> =
         schema.fields().iter().filter(|field| !OWN.contains(&field.name().as_str())).cloned().collect();
@@ -220,6 +237,10 @@ async fn look(
                 looked.findings.push(Finding { invariant: Invariant::V3, at, message });
             }
             if let Again::Rows(rows) = again {
+                // What was refused for a fault of the moment waits in quarantine, whatever it comes to now.
+                if of_the_moment(receipt, *number, refused) {
+                    continue;
+                }
                 let ord = order(line.meta.seq, line.meta.generation, generation);
                 looked.candidates.push(Candidate { key: line.meta.key.clone(), ord, source, rows });
             }
@@ -264,22 +285,28 @@ fn sorted(cleaned: &Cleaned, documents: usize) -> Vec<Again> {
     (0..documents).map(one).collect()
 }
 
+/// Whether a line was refused for a fault that need not come again.
+fn of_the_moment(receipt: &Receipt, line: usize, refused: &BTreeMap<String, Refused>) -> bool {
+    let held = receipt.quarantined.iter().find(|held| held.line == line);
+    held.and_then(|held| refused.get(&held.id)).is_some_and(|refused| MOODS.contains(&refused.code.as_str()))
+}
+
 /// How what the plugin says now contradicts what is recorded of a line, if it does.
-fn contradiction(receipt: &Receipt, line: usize, now: &Again, refused: &BTreeMap<String, Refused>) -> Option<String> {
+fn contradiction(receipt: &Receipt, line: usize, now: &Again, all: &BTreeMap<String, Refused>) -> Option<String> {
     let skipped = receipt.skipped.iter().find(|skip| skip.line == line);
     let held = receipt.quarantined.iter().find(|held| held.line == line);
     let recorded = match (skipped, held) {
         (Some(skip), _) => format!("skipped ({})", skip.reason),
         (None, Some(held)) => {
             // That a refusal is not there is told by V1.
-            let refused = refused.get(&held.id)?;
+            let refused = all.get(&held.id)?;
             let same = |code: &str, reason: &str| {
                 // The words of a fault may name an address or an instant; its code does not.
                 refused.code == code && (!code.starts_with('R') || refused.reason == reason)
             };
             match now {
                 Again::Refused { code, reason } if same(code, reason) => return None,
-                _ if MOODS.contains(&refused.code.as_str()) => return None,
+                _ if of_the_moment(receipt, line, all) => return None,
                 _ => format!("refused ({}: {})", refused.code, refused.reason),
             }
         }

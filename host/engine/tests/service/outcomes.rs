@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use engine::lake::{quarantine, receipts};
 use engine::roles::events::NewObject;
@@ -14,7 +15,9 @@ use serde_json::json;
 use testkit::ScriptedHttp;
 use testkit::http::answer;
 
-use super::world::{Options, TICK, World, expected, good, inject};
+use tokio_util::sync::CancellationToken;
+
+use super::world::{Options, TICK, World, expected, good, inject, orders};
 
 /// A service whose answer for one order is another one.
 fn except(id: &'static str, other: impl Fn() -> HttpAnswer + Send + Sync + 'static) -> Arc<ScriptedHttp> {
@@ -209,4 +212,49 @@ async fn a_new_clean_plugin_makes_the_next_versions_and_the_later_generation_cou
     // The old host comes back with its older generation: what it does again cannot win.
     old.clean.objects(&events).await.unwrap();
     assert_eq!(new.clean.silver.snapshot().await.unwrap().rows, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_workers_at_one_message_the_slower_leaves_no_refusal() {
+    let options = Options { batch_size: 1, source: orders(1), ..Options::default() };
+    let world = World::new(&options);
+    let fast = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
+    // The first worker's key is refused, and before it has said so the second one has brought the message to its end.
+    let tick = engine::lake::keys::Tick::parse(TICK).unwrap();
+    fast.ingest.fire(tick).await.unwrap();
+    let inventory = engine::lake::bronze::inventory(&world.lake, None).await.unwrap();
+    let message = engine::lake::bronze::snapshots(&world.lake, &inventory).await.unwrap().remove(0);
+    let (again, other) = (message.clone(), fast.enrich.clone());
+    let http =
+        Arc::new(Meanwhile(tokio::sync::Mutex::new(Some(Box::pin(
+            async move { other.message(&again).await.unwrap() },
+        )))));
+    let slow = world.host(&options, http).await;
+    slow.enrich.message(&message).await.unwrap();
+    fast.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    let report = world.verify(&fast).await;
+    assert_eq!((report.findings, json!(report.states)), (Vec::new(), json!({"silver": 1})));
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap(), Vec::<String>::new());
+}
+
+/// A service that refuses the key, after something else was done.
+struct Meanwhile(tokio::sync::Mutex<Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
+#[async_trait::async_trait]
+impl engine::seams::http::Http for Meanwhile {
+    async fn send(
+        &self,
+        _: engine::seams::http::HttpRequest,
+    ) -> Result<engine::seams::http::HttpAnswer, engine::seams::http::HttpError> {
+        if let Some(other) = self.0.lock().await.take() {
+            other.await;
+        }
+        Ok(answer(401, "who are you"))
+    }
 }

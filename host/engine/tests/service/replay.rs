@@ -14,6 +14,8 @@ use engine::lake::silver::Silver;
 use engine::progress::{Progress, Steps};
 use engine::replay::{self, Planned, Selection, Which};
 use engine::roles::events::NewObject;
+use engine::seams::store::ObjectStoreExt;
+use futures::TryStreamExt;
 use serde_json::json;
 use testkit::ScriptedHttp;
 use testkit::http::answer;
@@ -47,6 +49,15 @@ fn stale() -> Selection {
 
 fn quarantined() -> Selection {
     Selection { which: Which::Quarantined(None), ..Selection::default() }
+}
+
+/// Empties Silver, as `replay --rebuild` does at first; a host of the emptied table.
+async fn emptied(world: &World, options: &Options, http: Arc<ScriptedHttp>) -> Service {
+    let service = world.host(options, http.clone()).await;
+    let schema = service.clean.plugin.descriptor().output_schema();
+    let (store, buckets) = (world.lake.silver.clone(), world.lake.buckets);
+    Silver::rebuild(store, world.clock.clone(), schema, buckets).await.unwrap();
+    world.host(options, http).await
 }
 
 async fn verified(world: &World, service: &Service) {
@@ -234,17 +245,21 @@ async fn another_number_of_buckets_comes_by_a_rebuild_and_gold_stays_until_all_i
     let service = world.host(&options, http.clone()).await;
     assert_eq!(service.clean.silver.snapshot().await.unwrap().rows, 0);
     assert!(world.verify(&service).await.findings.iter().any(|found| found.message.contains("--rebuild")));
-    replay(&service, &Selection::default()).await;
+    let everything = Selection::default();
+    let planned = replay::plan(&service, &everything, &Steps::default()).await.unwrap();
+    replay::queue(&service, &planned).await.unwrap();
+    let stop = CancellationToken::new();
+    let left = service.work_off(Duration::from_secs(60), &stop).await.unwrap();
     assert_eq!(world.sums(&service).await, sums, "gold is as it was");
-    assert!(service.finish_rebuild().await.unwrap());
-    let left = service.work_off(Duration::from_secs(60), &CancellationToken::new()).await.unwrap();
-    assert!(left.missing.is_nothing(), "{left:?}");
+    assert!(replay::finish(&service, &everything, &left).await.unwrap());
+    let left = service.work_off(Duration::from_secs(60), &stop).await.unwrap();
+    assert!(left.is_nothing(), "{left:?}");
     let snapshot = service.clean.silver.snapshot().await.unwrap();
     assert_eq!((snapshot.rows, snapshot.rebuilding), (9, false));
     assert!(snapshot.buckets.keys().any(|bucket| *bucket > 3), "{:?}", snapshot.buckets.keys());
     assert_eq!(world.sums(&service).await, sums);
     verified(&world, &service).await;
-    assert!(!service.finish_rebuild().await.unwrap());
+    assert!(!replay::finish(&service, &everything, &left).await.unwrap());
 }
 
 /// Has these objects cleaned, one commit after the other.
@@ -303,4 +318,158 @@ async fn of_two_messages_of_a_tick_the_same_one_stands_whichever_is_cleaned_agai
         }
         verified(&world, &other).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emptied_silver_is_whole_when_everything_was_made_again_and_not_before() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = says(&[], "");
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    let service = emptied(&world, &options, http).await;
+    let calm = CancellationToken::new();
+    let patience = Duration::from_secs(7200);
+    // A replay of one record, after one of everything that was killed before it had queued anything.
+    let one = Selection { keys: BTreeSet::from([Key::from_text("o3")]), ..Selection::default() };
+    let planned = replay::plan(&service, &one, &Steps::default()).await.unwrap();
+    replay::queue(&service, &planned).await.unwrap();
+    let left = service.work_off(patience, &calm).await.unwrap();
+    assert!(left.is_nothing());
+    assert!(!replay::finish(&service, &one, &left).await.unwrap(), "nine records are not there");
+    // A replay of everything that is stopped.
+    let everything = Selection::default();
+    let planned = replay::plan(&service, &everything, &Steps::default()).await.unwrap();
+    replay::queue(&service, &planned).await.unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let elsewhere = world.queues.clean.live.receive(10, Duration::ZERO).await.unwrap();
+    let left = service.work_off(patience, &stop).await.unwrap();
+    assert_eq!((left.is_nothing(), left.queued), (false, 4));
+    assert!(!replay::finish(&service, &everything, &left).await.unwrap(), "its messages are queued still");
+    assert!(service.clean.silver.snapshot().await.unwrap().rebuilding);
+    assert_eq!(world.sums(&service).await, expected(10), "gold stays as it was");
+    for delivery in elsewhere {
+        world.queues.clean.live.release(&delivery.receipt, Duration::ZERO).await.unwrap();
+    }
+    let left = service.work_off(patience, &calm).await.unwrap();
+    assert!(replay::finish(&service, &everything, &left).await.unwrap());
+    assert!(service.work_off(patience, &calm).await.unwrap().is_nothing());
+    assert_eq!(world.sums(&service).await, expected(10));
+    verified(&world, &service).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_while_silver_is_made_anew_is_refused_and_not_lost() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = says(&[], "");
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    let service = emptied(&world, &options, http).await;
+    let planned = replay::plan(&service, &Selection::default(), &Steps::default()).await.unwrap();
+    let (object, _) = planned.clean.iter().next().unwrap();
+    let event = NewObject { bronze: object.clone(), lines: Vec::new(), again: true };
+    service.clean.give_up(&event, "it kills its host").await.unwrap();
+    let rest: Vec<_> =
+        planned.clean.keys().skip(1).map(|object| engine::seams::store::Path::from(object.as_str())).collect();
+    for object in &rest {
+        let event = NewObject { bronze: object.to_string(), lines: Vec::new(), again: true };
+        service.clean.objects(&[event]).await.unwrap();
+    }
+    let left = service.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    assert!(replay::finish(&service, &Selection::default(), &left).await.unwrap());
+    service.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    let report = world.verify(&service).await;
+    assert_eq!((report.findings, json!(report.states)), (Vec::new(), json!({"silver": 7, "quarantined": 3})));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_whose_receipt_was_lost_goes_when_the_next_plugin_makes_none() {
+    let options = Options::default();
+    let world = World::new(&options);
+    world.once(&world.host(&options, says(&[], "")).await, TICK).await.unwrap();
+    let http = says(&["o4"], "late");
+    world.once(&world.host(&options, http.clone()).await, NEXT).await.unwrap();
+    // The host died between its commit and the receipts, and the next one has a stricter plugin.
+    let receipts: Vec<_> =
+        world.lake.silver.list(Some(&format!("_receipts/run={NEXT}").into())).try_collect().await.unwrap();
+    for receipt in receipts {
+        world.lake.silver.delete(&receipt.location).await.unwrap();
+    }
+    let strict = world.host(&Options { clean_version: "3.0.0", ..options }, http).await;
+    let left = strict.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    assert!(left.is_nothing(), "{left:?}");
+    let report = world.verify(&strict).await;
+    assert_eq!(
+        (report.findings, json!(report.states)),
+        (Vec::new(), json!({"silver": 10, "superseded": 9, "quarantined": 1}))
+    );
+    assert_eq!(world.sums(&strict).await, expected(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_the_cleaner_ends_when_the_enricher_was_mended() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = says(&["o4"], "reject");
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 1);
+    let mended = world.host(&Options { enrich_version: "3.0.0", ..options }, http).await;
+    // The refused document is cleaned once more before the record is enriched again.
+    let mut planned = replay::plan(&mended, &quarantined(), &Steps::default()).await.unwrap();
+    for (object, lines) in std::mem::take(&mut planned.clean) {
+        mended.clean.objects(&[NewObject { bronze: object, lines, again: true }]).await.unwrap();
+    }
+    replay::queue(&mended, &planned).await.unwrap();
+    let left = mended.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    assert!(left.is_nothing(), "{left:?}");
+    let report = world.verify(&mended).await;
+    assert_eq!((report.findings, json!(report.states)), (Vec::new(), json!({"silver": 10, "superseded": 1})));
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_replays_at_once_no_refusal_is_left_behind() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = ScriptedHttp::new(|request, _| {
+        let bad = ["/orders/o0", "/orders/o1"].contains(&request.url.path());
+        Ok(if bad { answer(200, "<html>") } else { good(&request.url) })
+    });
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    // One that refuses in other words.
+    let other = world.host(&Options { enrich_version: "3.0.0", ..Options::default() }, http.clone()).await;
+    let one = Selection { keys: BTreeSet::from([Key::from_text("o0")]), ..quarantined() };
+    let plans = [
+        replay::plan(&other, &one, &Steps::default()).await,
+        replay::plan(&other, &quarantined(), &Steps::default()).await,
+    ];
+    for planned in plans {
+        replay::queue(&other, &planned.unwrap()).await.unwrap();
+    }
+    let left = other.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    assert!(left.is_nothing(), "{left:?}");
+    verified(&world, &other).await;
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 2);
+    let mended = world.host(&Options { enrich_version: "2.0.0", ..options }, http).await;
+    replay(&mended, &quarantined()).await;
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap(), Vec::<String>::new());
+    verified(&world, &mended).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_a_crash_left_behind_goes_with_the_next_replay() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = says(&["o4"], "reject");
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    let refused = quarantine::all(&world.lake).await.unwrap();
+    let mended = world.host(&Options { clean_version: "2.0.0", ..options }, http).await;
+    replay(&mended, &quarantined()).await;
+    // The host died after it had written what became of the line, and before the refusal went.
+    quarantine::put_all(&world.lake, &refused).await.unwrap();
+    let told = world.verify(&mended).await.findings;
+    assert!(told[0].message.contains("still is in quarantine"), "{told:?}");
+    replay(&mended, &quarantined()).await;
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap(), Vec::<String>::new());
+    verified(&world, &mended).await;
 }

@@ -60,7 +60,8 @@ pub(crate) struct Options {
     pub(crate) buckets: u32,
     /// Messages under way at once.
     pub(crate) workers: usize,
-    /// Version of the enrich plugin: another one has another digest. Version 2 makes a document of what is none.
+    /// Version of the enrich plugin: another one has another digest. Version 2 makes a document of what is none,
+    /// version 3 tames what a document asks the cleaner to do and refuses in other words.
     pub(crate) enrich_version: &'static str,
     /// Version of the clean plugin: another one has another digest. Version 2 forgives `reject`, version 3 also refuses `late`.
     pub(crate) clean_version: &'static str,
@@ -241,6 +242,7 @@ impl World {
         let calm: Hiccup = Arc::new(|| false);
         plugins.add_enricher(enricher("1.0.0", false));
         plugins.add_enricher(enricher("2.0.0", false));
+        plugins.add_enricher(enricher("3.0.0", false));
         plugins.add_aggregator(aggregator(calm.clone()));
         for version in ["1.0.0", "2.0.0", "3.0.0"] {
             plugins.add_cleaner(cleaner(version, calm.clone()));
@@ -318,10 +320,14 @@ fn enricher(version: &'static str, asks_for_n: bool) -> ClosureEnricher {
             (401, _) => Step::Reject("the key is refused".into()),
             (404, _) => Step::Skip("no such order".into()),
             // A real plugin's document is validated by the runtime.
-            (200, text) if serde_json::from_str::<serde_json::Map<String, Value>>(text).is_ok() => Step::Done(body),
+            (200, text) if serde_json::from_str::<serde_json::Map<String, Value>>(text).is_ok() => {
+                let tame = if version.starts_with('3') { "asked" } else { "do" };
+                Step::Done(body.replace("\"do\":", &format!("\"{tame}\":")))
+            }
             (200, text) if version.starts_with('2') => {
                 Step::Done(json!({ "id": id, "group": "g9", "n": text.len() }).to_string())
             }
+            _ if version.starts_with('3') => Step::Reject(format!("no document at all: {body}")),
             _ => Step::Reject(format!("not a document: {body}")),
         })
     })
@@ -361,6 +367,10 @@ fn clean(descriptor: &Descriptor, version: &str, documents: &[Bytes]) -> Result<
                 rejects.push(Reject { index, reason: "too late".into(), by: RejectedBy::Plugin });
             }
             Some("skip") => skips.push(Note { index, reason: "not wanted".into() }),
+            Some("twice") => {
+                made.extend([document.clone(), document]);
+                row_of.extend([index, index]);
+            }
             _ => {
                 made.push(document);
                 row_of.push(index);

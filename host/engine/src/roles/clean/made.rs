@@ -2,7 +2,7 @@
 //!
 //! Does not call the plugin and does not write anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::tasks::Task;
 use crate::lake::bronze::{Line, Outcome};
@@ -106,11 +106,22 @@ impl Made {
         (documents, failed.collect())
     }
 
-    /// Lines that make no row, of record versions that may have one: what stands of them goes.
-    pub(super) fn gone(&self, tasks: &[Task], by: &Generation) -> Vec<RowMeta> {
+    /// Keys of documents that make no row though nothing says that they were looked at before. An earlier look may have brought their row
+    /// and come to no receipt; one of the same generation has skipped what is skipped now, but need not have met the fault that is met now.
+    pub(super) fn unsure<'a>(&'a self, tasks: &[Task], by: &Generation) -> BTreeSet<&'a str> {
+        let skipped = self.skipped.iter().map(|(document, _)| document).filter(|_| by.number > 1);
+        let documents = skipped.chain(self.refused.iter().map(|(document, _)| document));
+        let first = |document: &&Document| tasks.get(document.task).is_some_and(|task| !task.is_second_look());
+        documents.filter(first).map(|document| document.line.meta.key.as_str()).collect()
+    }
+
+    /// Lines that make no row, of record versions that may have one, or whose row is among `standing`: what stands of them goes.
+    pub(super) fn gone(&self, tasks: &[Task], by: &Generation, standing: &HashSet<String>) -> Vec<RowMeta> {
         let documents = self.skipped.iter().map(|(document, _)| document);
         let documents = documents.chain(self.refused.iter().map(|(document, _)| document));
-        let second = |document: &&Document| tasks.get(document.task).is_some_and(Task::is_second_look);
+        let second = |document: &&Document| {
+            standing.contains(&document.source) || tasks.get(document.task).is_some_and(Task::is_second_look)
+        };
         let mut gone: Vec<RowMeta> =
             documents.filter(second).map(|document| row_meta(&document.line, &document.source, by)).collect();
         for task in tasks.iter().filter(|task| task.is_second_look()) {
@@ -219,6 +230,7 @@ pub(super) fn resolved(tasks: &[Task], receipts: &[Receipt]) -> Vec<String> {
         let before = task.before.iter().flat_map(|before| &before.quarantined);
         let still = |id: &str| receipt.quarantined.iter().any(|held| held.id == id);
         resolved.extend(before.filter(|held| !still(&held.id)).map(|held| held.id.clone()));
+        resolved.extend(task.settled.iter().cloned());
     }
     resolved
 }

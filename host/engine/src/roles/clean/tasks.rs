@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lake::bronze::{self, Line};
+use futures::{StreamExt, TryStreamExt};
+
+use crate::lake::bronze::{self, Line, Outcome};
 use crate::lake::keys::{Key, Tick};
 use crate::lake::receipts::{self, Receipt};
 use crate::lake::{Lake, LakeError};
@@ -50,18 +52,39 @@ pub(super) struct Task {
     pub(super) chosen: BTreeSet<usize>,
     /// Those of them that are of no account: their record version was enriched again.
     pub(super) superseded: BTreeSet<usize>,
+    /// Refusals of those, and of other lines in whose place a chosen one stands.
+    pub(super) settled: Vec<String>,
     /// What an earlier generation made of the object.
     pub(super) before: Option<Receipt>,
 }
 
+/// What is to be done of all that is wanted.
+pub(super) async fn tasks(
+    lake: &Lake,
+    wanted: BTreeMap<Path, Wanted>,
+    generation: u32,
+) -> Result<Vec<Task>, LakeError> {
+    let tasks: Vec<_> = wanted.into_iter().map(|(path, wanted)| Task::of(lake, path, wanted, generation)).collect();
+    let tasks: Vec<Option<Task>> = futures::stream::iter(tasks).buffered(16).try_collect().await?;
+    let mut tasks: Vec<Task> = tasks.into_iter().flatten().collect();
+    // Once a tick, not once an object: after a large replay there are as many of the one as of the other.
+    let second: Vec<&mut Task> = tasks.iter_mut().filter(|task| task.is_second_look()).collect();
+    let ticks: BTreeSet<Tick> = second.iter().filter_map(|task| bronze::tick_of(&task.path)).collect();
+    let mut redone = BTreeMap::new();
+    for tick in ticks {
+        redone.insert(tick, redone_in(lake, tick).await?);
+    }
+    for task in second {
+        if let Some(redone) = bronze::tick_of(&task.path).and_then(|tick| redone.get(&tick)) {
+            task.supersede(redone);
+        }
+    }
+    Ok(tasks)
+}
+
 impl Task {
     /// What is to be done of `path`, if anything.
-    pub(super) async fn of(
-        lake: &Lake,
-        path: Path,
-        wanted: Wanted,
-        generation: u32,
-    ) -> Result<Option<Self>, LakeError> {
+    async fn of(lake: &Lake, path: Path, wanted: Wanted, generation: u32) -> Result<Option<Self>, LakeError> {
         let before = receipts::get(lake, &path).await?;
         if let Some(receipt) = &before {
             let latest = receipt.redone.values().copied().max().unwrap_or(0).max(receipt.generation);
@@ -78,11 +101,8 @@ impl Task {
         if let (Some(_), Some(some)) = (&before, &wanted.lines) {
             chosen.retain(|line| some.contains(line));
         }
-        let mut task = Task { path, lines, chosen, superseded: BTreeSet::new(), before };
-        if task.is_second_look() {
-            task.superseded = task.superseded_in(lake).await?;
-        }
-        Ok((!task.chosen.is_empty()).then_some(task))
+        let (superseded, settled) = (BTreeSet::new(), Vec::new());
+        Ok((!chosen.is_empty()).then_some(Task { path, lines, chosen, superseded, settled, before }))
     }
 
     /// Whether rows of these very record versions may stand already.
@@ -101,32 +121,54 @@ impl Task {
         (1..).zip(&self.lines).filter(live)
     }
 
-    async fn superseded_in(&self, lake: &Lake) -> Result<BTreeSet<usize>, LakeError> {
-        let Some(tick) = bronze::tick_of(&self.path) else { return Ok(BTreeSet::new()) };
-        let newest = newest_redo(lake, tick).await?;
-        let beaten = |(number, line): (usize, &Line)| {
-            let standing = newest.get(&line.meta.key)?;
-            (*standing > (line.meta.generation, self.source(number))).then_some(number)
-        };
-        Ok((1..).zip(&self.lines).filter_map(beaten).filter(|number| self.chosen.contains(number)).collect())
+    /// Finds the lines that are of no account, and refusals that hold no more.
+    fn supersede(&mut self, redone: &Redone) {
+        for (number, line) in (1..).zip(&self.lines).filter(|(number, _)| self.chosen.contains(number)) {
+            let Some(all) = redone.get(&line.meta.key) else { continue };
+            let here = (line.meta.generation, self.source(number));
+            let newest = all.iter().map(|one| &one.rank).max().filter(|newest| **newest > here);
+            if newest.is_some() {
+                self.superseded.insert(number);
+                self.settled.extend(refusal_of(&line.meta.outcome));
+            }
+            let newest = newest.unwrap_or(&here);
+            self.settled.extend(all.iter().filter(|one| one.rank < *newest).filter_map(|one| one.refusal.clone()));
+        }
     }
 }
 
-/// Of each record of a tick that was enriched again the greatest generation, and where its line is.
-async fn newest_redo(lake: &Lake, tick: Tick) -> Result<BTreeMap<Key, (u32, String)>, LakeError> {
-    let mut newest: BTreeMap<Key, (u32, String)> = BTreeMap::new();
+/// A line of a record that was enriched again.
+#[derive(Debug)]
+struct Redo {
+    /// Its generation, and where it is.
+    rank: (u32, String),
+    /// Id of its refusal, if it is one.
+    refusal: Option<String>,
+}
+
+type Redone = BTreeMap<Key, Vec<Redo>>;
+
+/// The records of a tick that were enriched again, and every line of that.
+async fn redone_in(lake: &Lake, tick: Tick) -> Result<Redone, LakeError> {
+    let mut redone = Redone::new();
     let objects = bronze::inventory(lake, Some(tick)).await?.objects;
-    for path in objects.iter().filter(|path| bronze::is_redo(path)) {
-        let object = read(&*lake.bronze, path).await?;
-        for (number, line) in (1..).zip(bronze::lines(path, &object)?) {
-            let here = (line.meta.generation, format!("{path}:{number}"));
-            let standing = newest.entry(line.meta.key).or_default();
-            if *standing < here {
-                *standing = here;
-            }
+    let objects: Vec<Path> = objects.into_iter().filter(bronze::is_redo).collect();
+    let reads = objects.iter().map(|path| async move { bronze::lines(path, &read(&*lake.bronze, path).await?) });
+    let all: Vec<Vec<Line>> = futures::stream::iter(reads.collect::<Vec<_>>()).buffered(16).try_collect().await?;
+    for (path, lines) in objects.iter().zip(all) {
+        for (number, Line { meta, .. }) in (1_usize..).zip(lines) {
+            let rank = (meta.generation, format!("{path}:{number}"));
+            redone.entry(meta.key).or_default().push(Redo { rank, refusal: refusal_of(&meta.outcome) });
         }
     }
-    Ok(newest)
+    Ok(redone)
+}
+
+fn refusal_of(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Quarantined { id, .. } => Some(id.clone()),
+        Outcome::Document | Outcome::Skipped { .. } | Outcome::Forgotten => None,
+    }
 }
 
 #[cfg(test)]

@@ -42,16 +42,14 @@ impl Enrich {
         let refused_before: BTreeSet<Key> =
             looked.iter().filter(|one| one.refusal_before().is_some()).map(|one| one.entry.key.clone()).collect();
         let judged = Judged { records: looked.len() - refused_before.len(), refused_before };
-        let event = self.bring(&path, tick, generation, &changed, judged).await?;
+        self.bring(&path, tick, generation, &changed, judged).await?;
+        // Behind the news: what is noted is not looked at again, and the news would never come.
         self.note(&path, generation, &looked).await?;
         // Only now is the new fate of what was refused before written down.
         let resolved: Vec<String> = changed.iter().filter_map(|one| one.refusal_before()).collect();
         quarantine::resolve(&self.lake, &resolved).await?;
         Progress::add(&self.progress.enriched, looked.len());
-        match event {
-            Some(event) => Ok(self.queue.send(vec![encode(&event)]).await?),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// The lines of the work that this generation has not seen, or could not decide.
@@ -82,7 +80,8 @@ impl Enrich {
         Ok(Looked { number, entry, before, now })
     }
 
-    /// Writes what has changed; the news of it, if there is any.
+    /// Writes what has changed, and tells the clean stage of it, also that the earlier lines are of no account any more: they may be
+    /// refused there.
     async fn bring(
         &self,
         path: &Path,
@@ -90,15 +89,16 @@ impl Enrich {
         by: &Generation,
         changed: &[&Looked],
         judged: Judged,
-    ) -> Result<Option<NewObject>, Failure> {
+    ) -> Result<(), Failure> {
         if changed.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let numbers: Vec<usize> = changed.iter().map(|one| one.number).collect();
         let object = bronze::redo(tick, by.number, path, &numbers);
         let results = changed.iter().filter_map(|one| Some((&one.entry, one.now.clone()?)));
         self.store(&object, tick, results.collect::<Vec<_>>().into_iter(), judged).await?;
-        Ok(Some(NewObject::whole(&object)))
+        let earlier = NewObject { bronze: path.to_string(), lines: numbers, again: true };
+        Ok(self.queue.send(vec![encode(&NewObject::whole(&object)), encode(&earlier)]).await?)
     }
 
     async fn note(&self, path: &Path, by: &Generation, looked: &[Looked]) -> Result<(), Failure> {
