@@ -3,7 +3,7 @@
 //! Counted from a listing of Bronze, the clean stage's receipts and Silver's rows, never from events. Does not re-compute anything:
 //! that is `verify`'s.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use arrow::array::AsArray;
 use futures::StreamExt;
@@ -149,7 +149,7 @@ impl Evidence {
     /// Where every line's record version is, in the order of the lines.
     #[must_use]
     pub fn fates(&self) -> Vec<Fate> {
-        let current = self.current();
+        let current = newest(&self.places);
         let mut by_key: HashMap<&Key, (&str, &str)> = HashMap::new();
         for (source, standing) in &self.standing {
             by_key.insert(&standing.key, (&standing.ord, source));
@@ -162,28 +162,6 @@ impl Evidence {
             }
         };
         self.places.iter().map(fate).collect()
-    }
-
-    /// Of each record version the line that counts: the one that was enriched last.
-    #[must_use]
-    pub fn current(&self) -> HashMap<(&Key, Tick), (u32, String)> {
-        let mut again: BTreeSet<(&Key, Tick)> = BTreeSet::new();
-        for place in self.places.iter().filter(|place| bronze::is_redo(&place.object)) {
-            again.insert((&place.meta.key, place.meta.seq));
-        }
-        let mut current: HashMap<(&Key, Tick), (u32, String)> = HashMap::new();
-        for place in &self.places {
-            let version = (&place.meta.key, place.meta.seq);
-            // Nearly no record version was enriched twice: only those need to be told apart.
-            if again.contains(&version) {
-                let here = (place.meta.generation, place.source());
-                let newest = current.entry(version).or_default();
-                if *newest < here {
-                    *newest = here;
-                }
-            }
-        }
-        current
     }
 
     fn fate(&self, place: &Place, by_key: &HashMap<&Key, (&str, &str)>) -> Fate {
@@ -215,6 +193,35 @@ impl Evidence {
             _ => Fate::Lost,
         }
     }
+}
+
+/// Of each record version that was enriched again the line that counts: the one that was enriched last. Nearly none was: only those are told
+/// apart.
+pub(crate) fn newest(places: &[Place]) -> HashMap<(&Key, Tick), (u32, String)> {
+    let redone = places.iter().filter(|place| bronze::is_redo(&place.object));
+    let redone: BTreeSet<(&Key, Tick)> = redone.map(|place| (&place.meta.key, place.meta.seq)).collect();
+    let mut newest: HashMap<(&Key, Tick), (u32, String)> = HashMap::new();
+    for place in places {
+        let version = (&place.meta.key, place.meta.seq);
+        if redone.contains(&version) {
+            let here = (place.meta.generation, place.source());
+            let standing = newest.entry(version).or_default();
+            if *standing < here {
+                *standing = here;
+            }
+        }
+    }
+    newest
+}
+
+/// The lines in whose place another line of the same record version stands.
+pub(crate) fn beaten(places: &[Place]) -> HashSet<String> {
+    let newest = newest(places);
+    let lost = |place: &&Place| {
+        let standing = newest.get(&(&place.meta.key, place.meta.seq));
+        standing.is_some_and(|(_, source)| *source != place.source())
+    };
+    places.iter().filter(lost).map(Place::source).collect()
 }
 
 /// Every record version of the lake and where it is, ordered by tick, then place.

@@ -3,12 +3,12 @@
 //! Does not make anything: the roles do, from Bronze and kept answers. What comes out equal ends there, so that a replay costs what
 //! has changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use crate::census::Place;
+use crate::census::{self, Place};
 use crate::drivers::service::{Left, Service};
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Entry, Message, Outcome};
@@ -100,7 +100,7 @@ struct Candidates {
     receipts: BTreeMap<String, Receipt>,
     enriched: BTreeMap<String, receipts::Enriched>,
     /// Lines in whose place another line stands.
-    beaten: BTreeSet<(String, usize)>,
+    beaten: HashSet<String>,
     enrich_generation: u32,
     clean_generation: u32,
 }
@@ -164,7 +164,7 @@ impl Candidates {
         let lake = &service.enrich.lake;
         let objects = bronze::inventory(lake, run).await?.objects;
         steps.begin("reading bronze", objects.len());
-        let reads: Vec<_> = objects.iter().map(|object| crate::census::places(lake, object, steps)).collect();
+        let reads: Vec<_> = objects.iter().map(|object| census::places(lake, object, steps)).collect();
         let places: Vec<Vec<Place>> = futures::stream::iter(reads).buffered(16).try_collect().await?;
         let places: Vec<Place> = places.into_iter().flatten().collect();
         let receipts = receipts::all(lake).await?.into_iter().map(|one| (one.object.clone(), one)).collect();
@@ -175,14 +175,14 @@ impl Candidates {
         };
         let clean = &service.clean;
         let clean_generation = Generations::of_clean(lake).number_of(&*clean.plugin, &clean.config).await?;
-        let beaten = beaten(&places);
+        let beaten = census::beaten(&places);
         Ok(Candidates { places, receipts, enriched, beaten, enrich_generation, clean_generation })
     }
 
     /// Puts a line where it belongs, if anywhere.
     fn put(&self, place: &Place, selection: &Selection, planned: &mut Planned) {
         let object = place.object.as_ref();
-        if self.beaten.contains(&(object.to_owned(), place.line)) || place.meta.outcome == Outcome::Forgotten {
+        if self.beaten.contains(&place.source()) || place.meta.outcome == Outcome::Forgotten {
             return;
         }
         let Some(receipt) = self.receipts.get(object) else {
@@ -200,7 +200,7 @@ impl Candidates {
 
     /// Whether a refusal of a line holds no more. One of a generation that the receipt does not know of yet may be about to be told there.
     fn is_settled(&self, place: &Place, refused: &Refused) -> bool {
-        if self.beaten.contains(&(place.object.to_string(), place.line)) {
+        if self.beaten.contains(&place.source()) {
             return true;
         }
         match (refused.stage, &place.meta.outcome) {
@@ -227,23 +227,6 @@ impl Candidates {
             || (selection.fetch && unanswered)
             || (refused && selection.which != Which::Stale)
     }
-}
-
-/// Lines of whose record version another line was enriched later.
-fn beaten(places: &[Place]) -> BTreeSet<(String, usize)> {
-    let mut newest: BTreeMap<(&Key, Tick), (u32, String)> = BTreeMap::new();
-    for place in places.iter().filter(|place| bronze::is_redo(&place.object)) {
-        let here = (place.meta.generation, place.source());
-        let standing = newest.entry((&place.meta.key, place.meta.seq)).or_default();
-        if *standing < here {
-            *standing = here;
-        }
-    }
-    let lost = |place: &&Place| {
-        let standing = newest.get(&(&place.meta.key, place.meta.seq));
-        standing.is_some_and(|standing| *standing > (place.meta.generation, place.source()))
-    };
-    places.iter().filter(lost).map(|place| (place.object.to_string(), place.line)).collect()
 }
 
 /// Queues the work. Returns how many messages that are.

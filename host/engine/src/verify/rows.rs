@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 
 use super::{Checker, Finding, Invariant};
+use crate::census;
 use crate::difference::{Row, first_difference};
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Outcome};
@@ -50,17 +51,7 @@ enum Again {
 impl Checker<'_> {
     /// V3 of the clean stage, V4 of Silver.
     pub(super) async fn rows(&mut self) -> Result<(), Failure> {
-        let current = self.evidence.current();
-        let beaten: HashSet<String> = self
-            .evidence
-            .places
-            .iter()
-            .filter(|place| {
-                let newest = current.get(&(&place.meta.key, place.meta.seq));
-                newest.is_some_and(|(_, source)| *source != place.source())
-            })
-            .map(|place| place.source())
-            .collect();
+        let beaten = census::beaten(&self.evidence.places);
         let objects = &self.evidence.inventory.objects;
         self.steps.begin("cleaning again", objects.len());
         let store = &self.service.enrich.lake.bronze;
