@@ -5,7 +5,7 @@
 use anyhow::Result;
 
 use crate::shell::{self, cargo, step};
-use crate::{plugins, test};
+use crate::{plugins, python};
 
 /// How much is measured.
 #[derive(clap::Args)]
@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     let mut lake = cargo();
     lake.args(["bench", "--package", "local", "--bench", "lake"]).args(size);
-    shell::run(lake.env(test::PYTHON, test::python()?))
+    shell::run(lake.env(python::NAME, python::with_readers()?))
 }
 
 /// Shows that the benchmarks run, with what the tests have built. The plugins must be built.
@@ -40,5 +40,5 @@ pub(crate) fn short_form() -> Result<()> {
     step("the benchmarks' short form (a debug build: its figures say nothing)");
     let arguments =
         ["bench", "--workspace", "--profile", "dev", "--bench", "boundary", "--bench", "lake", "--", "--quick"];
-    shell::run(cargo().args(arguments).env(test::PYTHON, test::python()?))
+    shell::run(cargo().args(arguments).env(python::NAME, python::with_readers()?))
 }

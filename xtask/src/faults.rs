@@ -13,7 +13,7 @@ use comfy_table::{Table, presets};
 
 use crate::programs::Programs;
 use crate::shell::{self, step};
-use crate::{plugins, test, wasm_target};
+use crate::{plugins, python, wasm_target};
 
 /// How much is tried.
 #[derive(clap::Args)]
@@ -48,7 +48,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut suite = shell::cargo();
     suite.args(selection).args(tests);
     suite.args(["--profile", "faults", "--no-fail-fast", "-E", "test(/(^|::)f[0-9]+_/) + binary(simulation)"]);
-    suite.env(LINES, &lines).env("SIMULATION_SEEDS", options.seeds.to_string()).env(test::PYTHON, test::python()?);
+    suite
+        .env(LINES, &lines)
+        .env("SIMULATION_SEEDS", options.seeds.to_string())
+        .env(python::NAME, python::with_readers()?);
     if let Some(seed) = options.seed {
         suite.env("SLUICEBOX_FAULTS_SEED", seed.to_string());
     }

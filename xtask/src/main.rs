@@ -11,6 +11,7 @@ mod demo;
 mod faults;
 mod plugins;
 mod programs;
+mod python;
 mod shell;
 mod test;
 mod tidy;
