@@ -130,6 +130,22 @@ async fn damage(world: &World, service: &Service, name: &str) {
             })
             .await;
         }
+        "the tick of a skipped line is edited" => {
+            edit(bronze, &format!("run={NEXT}/batch=00000"), |text| {
+                let line = |line: &str| match line.contains("\"outcome\":\"skipped\"") {
+                    true => format!("{}\n", line.replace(NEXT, "20260103T030000Z")),
+                    false => format!("{line}\n"),
+                };
+                text.lines().map(line).collect()
+            })
+            .await;
+        }
+        "the plugin of a line is edited" => {
+            edit(bronze, &format!("run={NEXT}/batch=00002"), |text| {
+                first_document(&text, |line| line.replacen("\"version\":\"1.0.0\"", "\"version\":\"1.0.1\"", 1))
+            })
+            .await;
+        }
         "the record of a line is edited" => {
             edit(bronze, &format!("run={NEXT}/batch=00002"), |text| {
                 first_document(&text, |line| line.replacen("\"record\":{\"id\":\"o", "\"record\":{\"id\":\"x", 1))
@@ -257,7 +273,7 @@ async fn double(service: &Service) {
     .await;
 }
 
-const DAMAGES: [Damage; 31] = {
+const DAMAGES: [Damage; 33] = {
     use Invariant::{V1, V2, V3, V4, V6, V7, V8, V9};
     const fn damage(name: &'static str, breaks: Invariant) -> Damage {
         Damage { name, breaks }
@@ -268,6 +284,8 @@ const DAMAGES: [Damage; 31] = {
         damage("an object of bronze is deleted", V9),
         damage("an object of bronze is copied under another name", V2),
         damage("one figure of a document is edited", V3),
+        damage("the tick of a skipped line is edited", V3),
+        damage("the plugin of a line is edited", V3),
         damage("the record of a line is edited", V2),
         damage("an object of bronze is cut", V6),
         damage("the snapshot of a tick is deleted", V1),
