@@ -71,6 +71,15 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
     compose_on(file, shared, context, Silvers::AsItIs).await
 }
 
+/// As [`compose`], for who only looks: Silver gets no columns that a new plugin would add.
+pub(crate) async fn compose_to_look(
+    file: &PipelineFile,
+    shared: &Shared,
+    context: &Context,
+) -> anyhow::Result<Service> {
+    compose_on(file, shared, context, Silvers::Looked).await
+}
+
 /// As [`compose`], with Silver emptied first, so that it can have other columns and buckets.
 pub(crate) async fn compose_anew(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<Service> {
     compose_on(file, shared, context, Silvers::Emptied).await
@@ -80,6 +89,7 @@ pub(crate) async fn compose_anew(file: &PipelineFile, shared: &Shared, context: 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Silvers {
     AsItIs,
+    Looked,
     Emptied,
 }
 
@@ -110,6 +120,7 @@ async fn compose_on(
     let (store, clock) = (Arc::clone(&lake.silver), Arc::clone(&shared.clock));
     let silver = match silver {
         Silvers::AsItIs => Silver::open(store, clock, schema, lake.buckets).await?,
+        Silvers::Looked => Silver::look(store, clock, schema, lake.buckets).await?,
         Silvers::Emptied => Silver::rebuild(store, clock, schema, lake.buckets).await?,
     };
     let roles = roles(plan, loaded, silver, &lake, &queues, shared, &progress).await?;

@@ -7,7 +7,7 @@ use engine::explain::{Explanation, Proof, Provenance, explain, similar};
 use engine::lake::keys::Key;
 use engine::progress::Steps;
 
-use crate::compose::{Shared, compose, workshop};
+use crate::compose::{Shared, compose_to_look, workshop};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -35,7 +35,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let files = pipelines::read(&args.pipeline)?;
     let file = files.first().context("no pipeline file")?;
     let shared = Shared::new(&files, context)?;
-    let service = compose(file, &shared, context).await?;
+    let service = compose_to_look(file, &shared, context).await?;
     let workshop = workshop(file, &service, &shared).await?;
     let (key, steps) = (Key::from_text(&args.key), Steps::default());
     let found = watch(&steps, context, explain(&service, &workshop, &key, &steps)).await?;

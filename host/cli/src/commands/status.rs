@@ -9,7 +9,7 @@ use engine::lake::delta::LastCommit;
 use engine::status::{Status, Watermark, status};
 use serde_json::json;
 
-use crate::compose::{Shared, compose};
+use crate::compose::{Shared, compose_to_look};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::output::{Tone, counted};
@@ -28,7 +28,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let shared = Shared::new(&files, context)?;
     let mut statuses = Vec::new();
     for file in &files {
-        let service = compose(file, &shared, context).await?;
+        let service = compose_to_look(file, &shared, context).await?;
         statuses.push(status(&service).await?);
     }
     let document = json!({ "pipelines": statuses });

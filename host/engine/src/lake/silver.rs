@@ -180,6 +180,21 @@ impl Silver {
         Ok(silver)
     }
 
+    /// Opens the table as it is, to be read: columns that `schema` adds are not added, and any other difference is none.
+    ///
+    /// # Errors
+    /// [`TableError::Buckets`] if the table was made with another number of buckets.
+    pub async fn look(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        schema: SchemaRef,
+        buckets: NonZeroU32,
+    ) -> Result<Silver, TableError> {
+        let silver = Silver::any(store, clock, &schema, buckets).await?;
+        silver.has_buckets(&*silver.table.refresh().await?)?;
+        Ok(silver)
+    }
+
     /// The table as it is, whatever its columns and buckets.
     async fn any(
         store: Store,
@@ -327,17 +342,24 @@ impl Silver {
         }
     }
 
+    fn has_buckets(&self, state: &TableState) -> Result<(), TableError> {
+        let (name, wanted) = (self.table.name(), self.buckets.get());
+        let setting = state.metadata.configuration().get(BUCKETS_SETTING).and_then(|text| text.parse::<u32>().ok());
+        let table_has = setting
+            .ok_or_else(|| TableError::corrupt(name, format!("its configuration has no `{BUCKETS_SETTING}`")))?;
+        if table_has == wanted {
+            Ok(())
+        } else {
+            Err(TableError::Buckets { table: name.to_owned(), table_has, wanted })
+        }
+    }
+
     /// Holds the table against this plugin's columns and adds those that are new.
     async fn grow(&self) -> Result<(), TableError> {
         let name = self.table.name();
         let mut base = self.table.refresh().await?;
         for attempts in 0.. {
-            let setting = base.metadata.configuration().get(BUCKETS_SETTING).and_then(|text| text.parse::<u32>().ok());
-            let table_has = setting
-                .ok_or_else(|| TableError::corrupt(name, format!("its configuration has no `{BUCKETS_SETTING}`")))?;
-            if table_has != self.buckets.get() {
-                return Err(TableError::Buckets { table: name.to_owned(), table_has, wanted: self.buckets.get() });
-            }
+            self.has_buckets(&base)?;
             let has: Vec<Arc<Field>> = plugin_fields(&base.schema).cloned().collect();
             let Some(fields) = evolve(name, &has, self.columns.fields())? else { return Ok(()) };
             let schema = Schema::new(with_metadata_columns(&fields));
