@@ -25,7 +25,7 @@ async fn each_commit_says_what_it_did() {
     assert_eq!((history[1].added.len(), history[1].removed.len()), (1, 0));
     assert_eq!(history[2].removed, history[1].added, "the second replaces the first one's file");
     let current = &silver.snapshot().await.unwrap().buckets[&0][0].path;
-    assert_eq!(history[2].added, [current.clone()]);
+    assert_eq!(history[2].added, std::slice::from_ref(current));
 }
 
 #[tokio::test(flavor = "multi_thread")]
