@@ -365,3 +365,18 @@ async fn documents_of_several_rows_are_found_whole_in_a_large_bucket() {
     assert_eq!(service.clean.silver.snapshot().await.unwrap().rows, 1199);
     assert_eq!(world.verify(&service).await.findings, []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_old_version_s_file_that_is_gone_is_no_fall() {
+    let options = Options { buckets: 1, ..Options::default() };
+    let world = World::new(&options);
+    let service = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
+    for tick in [TICK, NEXT, "20260103T030000Z"] {
+        world.once(&service, tick).await.unwrap();
+    }
+    // A clean-up that died after it had taken a later one of the old files, and not the one before it.
+    let history = service.clean.silver.history().await.unwrap();
+    let old = history.iter().rev().nth(1).unwrap().added.first().unwrap().clone();
+    world.lake.silver.delete(&Path::from(old)).await.unwrap();
+    assert_eq!(world.verify(&service).await.findings, []);
+}
