@@ -15,11 +15,12 @@ use crate::drivers::sweep::{is_empty, sweep};
 use crate::explain::lines_of;
 use crate::failure::Failure;
 use crate::lake::answers::{self, AnswerId};
-use crate::lake::bronze::{self, Message, Meta, Outcome};
+use crate::lake::bronze::{self, Inventory, Message, Meta, Outcome};
 use crate::lake::keys::{Key, Record};
 use crate::lake::receipts::{self, FORGOTTEN, Skip};
 use crate::lake::{Lake, quarantine};
 use crate::progress::Steps;
+use crate::roles::breaker;
 use crate::seams::store::{ObjectStoreExt, Path, StoreError, read, replace};
 
 /// What was removed, and what could not be.
@@ -55,7 +56,7 @@ impl Forgotten {
     }
 }
 
-/// Erases a record. Interrupted, it is to be called again.
+/// Erases a record. Interrupted, it is to be called again: what tells that there was something to erase goes last.
 ///
 /// # Errors
 /// [`Failure::Fatal`] while records are under way: what a queue carries cannot be erased.
@@ -66,14 +67,21 @@ pub async fn forget(service: &Service, key: &Key, steps: &Steps) -> Result<Forgo
     let mut done = Forgotten { key: key.clone(), ..Forgotten::default() };
     refusals(lake, key, &mut done).await?;
     kept_answers(lake, key, &places, steps, &mut done).await?;
-    done.rows = service.clean.silver.erase(key.as_str()).await?;
-    if done.rows > 0 {
-        done.tables = gold(service).await?;
+    for layer in [&lake.bronze, &lake.silver] {
+        breaker::forget(layer, key).await?;
     }
+    done.rows = service.clean.silver.erase(key.as_str()).await?;
+    let inventory = bronze::inventory(lake, None).await?;
+    let taken = snapshots_with(lake, key, &inventory, &mut done).await?;
+    if places.is_empty() && done.is_nothing() {
+        return Ok(done);
+    }
+    done.tables = gold(service).await?;
+    past(service, &mut done).await?;
+    message_bodies(lake, key, &inventory).await?;
     lines(lake, &places, &mut done).await?;
-    snapshots(lake, key, &mut done).await?;
-    if !done.is_nothing() {
-        past(service, &mut done).await?;
+    for (path, messages) in taken {
+        replace(&*lake.bronze, &path, bronze::snapshot_body(&messages)).await?;
     }
     Ok(done)
 }
@@ -196,18 +204,27 @@ fn emptied(meta: &Meta) -> Meta {
     }
 }
 
-/// Takes the record out of what ticks have taken, and out of messages that went through the store.
-async fn snapshots(lake: &Lake, key: &Key, done: &mut Forgotten) -> Result<(), Failure> {
-    let inventory = bronze::inventory(lake, None).await?;
+/// What ticks took, as far as the record is in it, as it shall be without.
+async fn snapshots_with(
+    lake: &Lake,
+    key: &Key,
+    inventory: &Inventory,
+    done: &mut Forgotten,
+) -> Result<Vec<(Path, Vec<Message>)>, Failure> {
+    let mut taken = Vec::new();
     for path in &inventory.snapshots {
         let mut messages = bronze::read_snapshot(lake, path).await?;
         let found = messages.iter_mut().map(|message| empty_entries(message, key)).sum::<usize>();
         if found > 0 {
-            replace(&*lake.bronze, path, bronze::snapshot_body(&messages)).await?;
             done.snapshots += found;
+            taken.push((path.clone(), messages));
         }
     }
-    // All messages are done, so their bodies are of no use any more.
+    Ok(taken)
+}
+
+/// Messages that went through the store. All of them are done, so their bodies are of no use any more.
+async fn message_bodies(lake: &Lake, key: &Key, inventory: &Inventory) -> Result<(), Failure> {
     let needle = serde_json::to_vec(key).unwrap_or_default();
     let runs: BTreeSet<String> =
         inventory.snapshots.iter().filter_map(|path| path.parts().next()).map(|run| run.as_ref().to_owned()).collect();

@@ -123,14 +123,8 @@ pub async fn plan(service: &Service, selection: &Selection, steps: &Steps) -> Re
             candidates.put(place, selection, &mut planned);
         }
     }
-    let places: BTreeMap<String, &Place> = match &refused {
-        Some(_) => candidates.places.iter().map(|place| (place.source(), place)).collect(),
-        None => BTreeMap::new(),
-    };
+    planned.settled = candidates.settled(&quarantine::all(&service.enrich.lake).await?);
     for one in refused.unwrap_or_default() {
-        if places.get(&one.input).is_some_and(|place| candidates.is_settled(place, &one)) {
-            planned.settled.push(one.id.clone());
-        }
         match one.stage {
             RefusedAt::Ingest => planned.ingest.push(one.id.clone()),
             RefusedAt::Enrich | RefusedAt::Clean if bronze::place(&one.input).is_none() => {
@@ -140,7 +134,6 @@ pub async fn plan(service: &Service, selection: &Selection, steps: &Steps) -> Re
         }
         planned.refused.push(one);
     }
-    drop(places);
     planned.taken = candidates.places.into_iter().map(|place| (place.meta.seq, place.meta.key)).collect();
     Ok(planned)
 }
@@ -196,6 +189,15 @@ impl Candidates {
         if stale || (selection.which != Which::Stale && place.meta.outcome == Outcome::Document) {
             planned.clean.entry(object.to_owned()).or_default().push(place.line);
         }
+    }
+
+    /// Ids of those refusals that hold no more.
+    fn settled(&self, refused: &[Refused]) -> Vec<String> {
+        let inputs: BTreeSet<&str> = refused.iter().map(|one| one.input.as_str()).collect();
+        let places = self.places.iter().map(|place| (place.source(), place));
+        let places: BTreeMap<String, &Place> = places.filter(|(source, _)| inputs.contains(source.as_str())).collect();
+        let settled = |one: &&Refused| places.get(&one.input).is_some_and(|place| self.is_settled(place, one));
+        refused.iter().filter(settled).map(|one| one.id.clone()).collect()
     }
 
     /// Whether a refusal of a line holds no more. One of a generation that the receipt does not know of yet may be about to be told there.

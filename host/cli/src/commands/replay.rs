@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::run::signals;
-use crate::compose::{Shared, compose, compose_anew};
+use crate::compose::{Shared, compose, compose_anew, compose_to_look};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::output::{Tone, counted};
@@ -151,9 +151,10 @@ async fn replay(
     let stop = signals::stop_on_signal(context);
     let mut all = Vec::new();
     for file in &files {
-        let service = match anew {
-            true => compose_anew(file, &shared, context).await?,
-            false => compose(file, &shared, context).await?,
+        let service = match (anew, how.dry_run) {
+            (true, _) => compose_anew(file, &shared, context).await?,
+            (false, true) => compose_to_look(file, &shared, context).await?,
+            (false, false) => compose(file, &shared, context).await?,
         };
         let one = one(&service, selection, how, &stop, context);
         all.push(one.await.with_context(|| format!("pipeline `{}`", file.plan.name))?);

@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::lake::LakeError;
 use crate::lake::bronze::PluginStamp;
-use crate::lake::keys::fingerprint;
+use crate::lake::keys::{Key, fingerprint};
 use crate::lake::quarantine::{REFUSED_BY_RETRIES, Refused};
 use crate::pipeline::plan::Percent;
 use crate::seams::clock::Clock;
@@ -24,6 +25,8 @@ const LEAST: usize = 50;
 /// since its service changed is found out within tens of records; enough that one which rightly refuses every tenth record does not
 /// pass a fifth of them by chance.
 const WINDOW: usize = 200;
+/// Where suspensions are, below their layer.
+const FOLDER: &str = "_suspended";
 /// Refusals told in full.
 const SAMPLES: usize = 5;
 /// Characters of a sample's reason.
@@ -179,7 +182,7 @@ impl Breaker {
 
     fn path(&self, plugin: &PluginStamp) -> Path {
         let id = fingerprint(&[self.stage.as_bytes(), plugin.digest.as_bytes(), self.config.as_bytes()]);
-        Path::from(format!("_suspended/{id}.json"))
+        Path::from(format!("{FOLDER}/{id}.json"))
     }
 
     fn with(&self, batch: Batch) -> Batch {
@@ -191,6 +194,23 @@ impl Breaker {
     fn is_too_much(&self, batch: Batch) -> bool {
         batch.records >= LEAST && batch.failed * 100 > batch.records * usize::from(self.suspend_above.get())
     }
+}
+
+/// Takes the samples of a record out of the suspensions that are kept in `layer`.
+pub(crate) async fn forget(layer: &Store, key: &Key) -> Result<(), LakeError> {
+    let kept: Vec<_> = layer.list(Some(&Path::from(FOLDER))).try_collect().await?;
+    for path in kept.into_iter().map(|object| object.location) {
+        let Some(body) = read_if_there(&**layer, &path).await? else { continue };
+        let mut suspension: Suspension =
+            serde_json::from_slice(&body).map_err(|error| LakeError::corrupt(&path, error))?;
+        let before = suspension.samples.len();
+        suspension.samples.retain(|sample| sample.key.as_deref() != Some(key.as_str()));
+        if suspension.samples.len() < before {
+            let body = serde_json::to_vec_pretty(&suspension).map_err(|error| LakeError::corrupt(&path, error))?;
+            replace(&**layer, &path, body.into()).await?;
+        }
+    }
+    Ok(())
 }
 
 fn sample(refused: &Refused) -> Sample {

@@ -52,7 +52,10 @@ impl Checker<'_> {
                     self.report.find(Invariant::V6, id, format!("its record is not that of `{}`", refused.input));
                 }
                 Some(_) if !held.contains(id.as_str()) => {
-                    let message = format!("`{}` is not refused any more, and still is in quarantine", refused.input);
+                    let message = format!(
+                        "`{}` is not refused any more, and still is in quarantine: any replay takes it away",
+                        refused.input
+                    );
                     self.report.find(Invariant::V1, id, message);
                 }
                 Some(_) => {}

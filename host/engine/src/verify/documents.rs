@@ -6,7 +6,7 @@ use futures::StreamExt;
 
 use super::{Checker, Finding, Invariant};
 use crate::failure::Failure;
-use crate::lake::bronze::{self, Line, Outcome};
+use crate::lake::bronze::{self, Line, Meta, Outcome};
 use crate::lake::quarantine::REFUSED_BY_PLUGIN;
 use crate::remake::{Remade, RemakeError, Workshop};
 use crate::seams::store::{Path, Store, read};
@@ -50,12 +50,29 @@ async fn one(workshop: &Workshop, store: &Store, object: &Path) -> Result<(usize
     let Ok(lines) = bronze::lines(object, &bytes) else { return Ok((0, Vec::new())) };
     let mut found = Vec::new();
     for (line, number) in lines.iter().zip(1_usize..) {
+        if let Some(message) = misstated(workshop, object, line) {
+            let at = format!("{} ({object}:{number})", line.meta.key);
+            found.push((None, Finding { invariant: Invariant::V3, at, message }));
+        }
         if let Some((invariant, refusal, message)) = line_again(workshop, line).await? {
             let at = format!("{} ({object}:{number})", line.meta.key);
             found.push((refusal, Finding { invariant, at, message }));
         }
     }
     Ok((lines.len(), found))
+}
+
+/// What a line says wrongly of itself, if anything: its tick, and who has made it.
+fn misstated(workshop: &Workshop, object: &Path, line: &Line) -> Option<String> {
+    let Meta { seq, plugin, generation, .. } = &line.meta;
+    if bronze::tick_of(object) != Some(*seq) {
+        return Some(format!("its `seq` is {seq}, which is not the tick of its object"));
+    }
+    let maker = workshop.enrich_generation(*generation).ok().map(|maker| &maker.plugin);
+    // A generation that is not recorded is told where the document is made again.
+    let wrong = if *generation == 0 { plugin.is_some() } else { maker.is_some() && maker != plugin.as_ref() };
+    let named = || plugin.as_ref().map_or("none".to_owned(), ToString::to_string);
+    wrong.then(|| format!("its `plugin` is {}, which is not that of generation {generation}", named()))
 }
 
 async fn line_again(workshop: &Workshop, line: &Line) -> Result<Option<(Invariant, Option<String>, String)>, Failure> {

@@ -25,21 +25,24 @@ impl Checker<'_> {
         let mut files: BTreeMap<String, Ticks> = BTreeMap::new();
         for commit in &history {
             self.steps.step(1);
-            let mut after = Ticks::new();
+            let (mut after, mut whole) = (Ticks::new(), true);
             for path in &commit.added {
                 // Only what is still there can be looked at: a vacuum may have taken it.
                 let ticks = match silver.ticks_in(path).await {
                     Ok(Some(ticks)) => ticks,
-                    Ok(None) => continue,
                     Err(error) if error.is_transient() => return Err(error.into()),
                     // One that is damaged was told, if any version still needs it.
-                    Err(_) => continue,
+                    Ok(None) | Err(_) => {
+                        whole = false;
+                        continue;
+                    }
                 };
                 after.extend(ticks.clone());
                 files.insert(path.clone(), ticks);
             }
             let before: Vec<Ticks> = commit.removed.iter().filter_map(|path| files.remove(path)).collect();
-            if may_go_back(commit) {
+            // What is missing may have held what seems to be lost: a clean-up that was interrupted takes files in any order.
+            if !whole || may_go_back(commit) {
                 continue;
             }
             for (key, tick) in before.iter().flatten() {

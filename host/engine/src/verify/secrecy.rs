@@ -26,6 +26,10 @@ impl Checker<'_> {
         for name in absent {
             self.report.notes.push(format!("secret `{name}` cannot be had here: the lake was not searched for it"));
         }
+        for (name, _) in secrets.iter().filter(|(_, secret)| secret.expose_secret().len() < SHORTEST) {
+            let message = format!("secret `{name}` is shorter than {SHORTEST} bytes: the lake was not searched for it");
+            self.report.notes.push(message);
+        }
         if needles.is_empty() {
             return Ok(());
         }
@@ -69,6 +73,8 @@ fn forms(value: &str) -> Vec<String> {
         utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
         url::form_urlencoded::byte_serialize(value.as_bytes()).collect(),
         base64::engine::general_purpose::STANDARD.encode(value),
+        // As a kept answer has a body that is no text.
+        hex::encode(value),
     ];
     forms.sort();
     forms.dedup();
@@ -86,7 +92,7 @@ mod tests {
     #[test]
     fn a_value_is_looked_for_as_it_travels() {
         let forms = forms("a/b c\"d");
-        for form in ["a/b c\"d", "a/b c\\\"d", "a%2Fb%20c%22d", "a%2Fb+c%22d", "YS9iIGMiZA=="] {
+        for form in ["a/b c\"d", "a/b c\\\"d", "a%2Fb%20c%22d", "a%2Fb+c%22d", "YS9iIGMiZA==", "612f6220632264"] {
             assert!(forms.iter().any(|one| one == form), "{form} is not in {forms:?}");
         }
     }

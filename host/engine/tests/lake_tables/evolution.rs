@@ -50,6 +50,17 @@ async fn opening_again_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_adds_no_column() {
+    let store = memory();
+    open(&store, 2).await.upsert(&versions(&[doc("a", 1, 0)])).await.unwrap();
+    let looked = Silver::view(Arc::clone(&store), clock(), wider().output_schema(), buckets(2)).await.unwrap();
+    assert_eq!(looked.snapshot().await.unwrap().version, 1);
+    assert!(lines(&looked.find("a").await.unwrap())[0].starts_with("a t1 g0 r0 · 100"));
+    let others = Silver::view(store, clock(), parts().output_schema(), buckets(4)).await.unwrap();
+    assert_eq!((others.buckets(), others.find("a").await.unwrap().num_rows()), (buckets(2), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_required_column_may_become_nullable_and_not_the_reverse() {
     let store = memory();
     let mut strict = parts();

@@ -40,7 +40,7 @@ fn sound() -> Arc<ScriptedHttp> {
     ScriptedHttp::new(|request, _| Ok(good(&request.url)))
 }
 
-fn shaken(world: &World, faults: &Arc<Faults>) -> World {
+pub(crate) fn shaken(world: &World, faults: &Arc<Faults>) -> World {
     let store = |inner: &Arc<dyn ObjectStore>| -> Arc<dyn ObjectStore> { Faulty::new(inner.clone(), faults.clone()) };
     let mut lake = world.lake.clone();
     (lake.bronze, lake.silver, lake.gold) = (store(&lake.bronze), store(&lake.silver), store(&lake.gold));

@@ -3,8 +3,11 @@
 //! Does not test the queue's file: `tests/e2e` does.
 
 use engine::forget::forget;
+use engine::lake::bronze::PluginStamp;
 use engine::lake::keys::Key;
+use engine::pipeline::plan::Percent;
 use engine::progress::Steps;
+use engine::roles::breaker::{Sample, Suspension};
 use engine::seams::store::{self, Store};
 use futures::TryStreamExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -17,7 +20,7 @@ use super::world::{Options, TICK, World, good, inject};
 const NEXT: &str = "20260102T030000Z";
 
 /// Objects in which a word occurs, also those whose content is compressed.
-async fn holding(store: &Store, word: &str) -> Vec<String> {
+pub(crate) async fn holding(store: &Store, word: &str) -> Vec<String> {
     let all: Vec<_> = store.list(None).try_collect().await.unwrap();
     let mut found = Vec::new();
     for object in all {
@@ -35,6 +38,28 @@ async fn holding(store: &Store, word: &str) -> Vec<String> {
     found
 }
 
+/// Leaves a suspension behind whose sample is that record.
+async fn suspended_over(layer: &Store, key: &str) {
+    let plugin = PluginStamp { name: "clean-orders".into(), version: "0.1.0".into(), digest: "sha256:00".into() };
+    let sample = |key: &str| Sample {
+        code: "R001".into(),
+        reason: format!("{key} cannot be read"),
+        input: "run=x/batch=1.jsonl:1".into(),
+        key: Some(key.into()),
+    };
+    let suspension = Suspension {
+        stage: "clean".into(),
+        plugin,
+        suspend_above: Percent::SUSPEND_ABOVE,
+        records: 50,
+        failed: 49,
+        at: chrono::DateTime::UNIX_EPOCH,
+        samples: vec![sample(key), sample("o5")],
+    };
+    let body = serde_json::to_vec(&suspension).unwrap();
+    store::replace(&**layer, &store::Path::from("_suspended/x.json"), body.into()).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_erased_record_is_nowhere_and_the_lake_still_verifies() {
     let options = Options::default();
@@ -49,6 +74,7 @@ async fn an_erased_record_is_nowhere_and_the_lake_still_verifies() {
         world.once(&service, tick).await.unwrap();
     }
     assert!(world.sums(&service).await.contains_key("own"));
+    suspended_over(&world.lake.silver, "o4").await;
     let key = Key::from_text("o4");
     let done = forget(&service, &key, &Steps::default()).await.unwrap();
     assert_eq!((done.lines.len(), done.snapshots, done.answers, done.rows, done.tables), (2, 2, 2, 1, 1));

@@ -12,6 +12,7 @@
 )]
 
 mod breaker;
+mod deaths;
 mod fault_table;
 mod faults;
 mod forget;

@@ -130,6 +130,22 @@ async fn damage(world: &World, service: &Service, name: &str) {
             })
             .await;
         }
+        "the tick of a skipped line is edited" => {
+            edit(bronze, &format!("run={NEXT}/batch=00000"), |text| {
+                let line = |line: &str| match line.contains("\"outcome\":\"skipped\"") {
+                    true => format!("{}\n", line.replace(NEXT, "20260103T030000Z")),
+                    false => format!("{line}\n"),
+                };
+                text.lines().map(line).collect()
+            })
+            .await;
+        }
+        "the plugin of a line is edited" => {
+            edit(bronze, &format!("run={NEXT}/batch=00002"), |text| {
+                first_document(&text, |line| line.replacen("\"version\":\"1.0.0\"", "\"version\":\"1.0.1\"", 1))
+            })
+            .await;
+        }
         "the record of a line is edited" => {
             edit(bronze, &format!("run={NEXT}/batch=00002"), |text| {
                 first_document(&text, |line| line.replacen("\"record\":{\"id\":\"o", "\"record\":{\"id\":\"x", 1))
@@ -257,7 +273,7 @@ async fn double(service: &Service) {
     .await;
 }
 
-const DAMAGES: [Damage; 31] = {
+const DAMAGES: [Damage; 33] = {
     use Invariant::{V1, V2, V3, V4, V6, V7, V8, V9};
     const fn damage(name: &'static str, breaks: Invariant) -> Damage {
         Damage { name, breaks }
@@ -268,6 +284,8 @@ const DAMAGES: [Damage; 31] = {
         damage("an object of bronze is deleted", V9),
         damage("an object of bronze is copied under another name", V2),
         damage("one figure of a document is edited", V3),
+        damage("the tick of a skipped line is edited", V3),
+        damage("the plugin of a line is edited", V3),
         damage("the record of a line is edited", V2),
         damage("an object of bronze is cut", V6),
         damage("the snapshot of a tick is deleted", V1),
@@ -357,5 +375,20 @@ async fn documents_of_several_rows_are_found_whole_in_a_large_bucket() {
     let service = world.host(&options, http).await;
     world.once(&service, TICK).await.unwrap();
     assert_eq!(service.clean.silver.snapshot().await.unwrap().rows, 1199);
+    assert_eq!(world.verify(&service).await.findings, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_version_s_file_that_is_gone_is_no_fall() {
+    let options = Options { buckets: 1, ..Options::default() };
+    let world = World::new(&options);
+    let service = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
+    for tick in [TICK, NEXT, "20260103T030000Z"] {
+        world.once(&service, tick).await.unwrap();
+    }
+    // A clean-up that died after it had taken a later one of the old files, and not the one before it.
+    let history = service.clean.silver.history().await.unwrap();
+    let old = history.iter().rev().nth(1).unwrap().added.first().unwrap().clone();
+    world.lake.silver.delete(&Path::from(old)).await.unwrap();
     assert_eq!(world.verify(&service).await.findings, []);
 }
