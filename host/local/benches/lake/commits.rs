@@ -70,7 +70,8 @@ async fn rebasing(each: u32) -> f64 {
         let part = parts_of(bucket).next().unwrap();
         writers.push(async move {
             for generation in 1..=each {
-                let done = silver.upsert(&versions([(part, 0)].into_iter(), generation)).await.unwrap();
+                let done =
+                    silver.upsert(&versions([(part, -i64::from(generation))].into_iter(), generation)).await.unwrap();
                 assert!(done.committed);
             }
         });

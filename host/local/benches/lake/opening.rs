@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use local::{DirStore, Durability};
 
-use super::rows::{amount, open, versions};
+use super::rows::{open, versions};
 use super::{Size, median, millis, timed};
 
 const BUCKETS: u32 = 16;
@@ -28,7 +28,7 @@ pub(crate) async fn measure(size: Size) {
     );
     age(&long_log);
     let silver = open(&DirStore::open(&long_log).unwrap(), BUCKETS).await;
-    silver.upsert(&versions([(0, amount(0))].into_iter(), 1_000_000 - 1)).await.unwrap();
+    silver.upsert(&versions([(0, -1)].into_iter(), 1_000_000 - 1)).await.unwrap();
     let (took, done) = timed(silver.tidy(Duration::from_secs(7 * 24 * 3600))).await;
     let done = done.unwrap();
     println!(
@@ -54,7 +54,7 @@ async fn fill(folder: &Path, commits: u32) {
     let silver = open(&DirStore::open_with(folder, Durability::Unsynced).unwrap(), BUCKETS).await;
     for at in 0..commits {
         let part = at % 1000;
-        silver.upsert(&versions([(part, amount(part))].into_iter(), at)).await.unwrap();
+        silver.upsert(&versions([(part, i64::from(at))].into_iter(), at)).await.unwrap();
     }
 }
 
