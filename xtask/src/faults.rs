@@ -33,12 +33,11 @@ const LINES: &str = "SLUICEBOX_FAULTS";
 pub(crate) fn run(options: &Options) -> Result<()> {
     wasm_target::ensure()?;
     step("building the tests");
-    // With all of the workspace, as the tests are: another choice of packages would compile half of their dependencies again.
-    shell::run(shell::cargo().args(["build", "--workspace", "--bins"]))?;
-    plugins::build_with(&Programs::locate()?)?;
-    let selection = ["nextest", "run", "--workspace", "--release", "--cargo-quiet"];
+    let selection = ["nextest", "run", "--workspace", "--release"];
+    // With the tests comes the program that they start: by itself it would be given other features, and half of its dependencies compiled again.
     let tests = ["--test", "faults", "--test", "service", "--test", "simulation"];
     shell::run(shell::cargo().args(selection).arg("--no-run").args(tests))?;
+    plugins::build_with(&Programs::locate_in("release")?)?;
     step("trying every fault");
     let lines = shell::target_dir()?.join("faults.txt");
     if lines.exists() {

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::shell;
 
-/// Where the programs are after a build in the dev profile.
+/// Where the programs are after a build.
 pub(crate) struct Programs {
     /// The host.
     pub(crate) sluicebox: PathBuf,
@@ -25,9 +25,14 @@ impl Programs {
         Self::locate()
     }
 
-    /// Where both are, when something else has built them.
+    /// Where both are, when something else has built them in the dev profile.
     pub(crate) fn locate() -> Result<Self> {
-        let folder = shell::target_dir()?.join("debug");
+        Self::locate_in("debug")
+    }
+
+    /// Where both are, when something else has built them into that folder of the target folder.
+    pub(crate) fn locate_in(profile: &str) -> Result<Self> {
+        let folder = shell::target_dir()?.join(profile);
         let program = |name: &str| folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
         Ok(Self { sluicebox: program("sluicebox"), omdb_stub: program("omdb-stub") })
     }
