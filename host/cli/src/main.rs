@@ -21,6 +21,8 @@ mod pipelines;
 mod plugins;
 mod project;
 mod redact;
+mod signature;
+mod swap;
 mod top;
 mod watch;
 

@@ -13,6 +13,7 @@ pub mod forget;
 pub mod lake;
 pub mod pipeline;
 pub mod progress;
+pub mod rehearsal;
 pub mod remake;
 pub mod replay;
 pub mod roles;

@@ -38,6 +38,59 @@ pub struct Plan {
     pub aggregates: Vec<Aggregate>,
     /// Where the layers are.
     pub lake: LakePlaces,
+    /// How another plugin takes over while the pipeline runs.
+    pub swap: Swap,
+    /// Whose signature a component must have, one of these; none need one if this is empty.
+    pub trusted_keys: Vec<TrustedKey>,
+}
+
+/// How another plugin takes over while the pipeline runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Swap {
+    /// Whether files are watched at all.
+    pub watch: bool,
+    /// How many of the latest inputs a plugin is tried on before it serves.
+    pub rehearse: usize,
+    /// Comparing it with the one that serves, on inputs that come in, before it takes over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Compare>,
+}
+
+/// A comparison on inputs that come in. Only what the plugin that serves makes of them is kept: two generations that write to one table
+/// at the same time would have to agree on whose row stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Compare {
+    /// The share of inputs.
+    #[serde(serialize_with = "as_text")]
+    pub share: Percent,
+    /// After how many inputs it is decided.
+    pub inputs: usize,
+}
+
+/// An ed25519 public key (RFC 8032): `ed25519:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrustedKey(pub [u8; 32]);
+
+impl TrustedKey {
+    /// A key from its text; none if that is no such text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut key = [0; 32];
+        hex::decode_to_slice(text.strip_prefix("ed25519:")?, &mut key).ok()?;
+        Some(TrustedKey(key))
+    }
+}
+
+impl std::fmt::Display for TrustedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ed25519:{}", hex::encode(self.0))
+    }
+}
+
+impl Serialize for TrustedKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// A source of records.

@@ -24,6 +24,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("clean", &["plugin", "sha256", "config", "limits", "concurrency", "suspend_above"]),
     ("aggregate", &["name", "plugin", "sha256", "config", "limits", "concurrency"]),
     ("lake", &["bronze", "silver", "gold", "buckets", "retention"]),
+    ("swap", &["watch", "rehearse", "canary", "shadow", "compare"]),
+    ("signatures", &["trusted_keys"]),
     ("limits", &["memory", "deadline", "output", "log", "stack"]),
 ];
 
@@ -40,6 +42,8 @@ const TOP: &[&str] = &[
     "aggregate",
     "lake",
     "limits",
+    "swap",
+    "signatures",
     "target",
 ];
 
@@ -195,6 +199,18 @@ impl<'t> Section<'t> {
         let Some(entry) = self.quantity(key, &default.to_string(), out) else { return default };
         let parsed = text_of(entry, out).map(values::percent);
         parsed.and_then(|parsed| out.take(&entry.node.at, parsed)).unwrap_or(default)
+    }
+
+    /// Whether `key` is true.
+    pub(super) fn flag(&self, key: &str, default: bool, out: &mut Findings) -> bool {
+        match self.table.get(key).map(|entry| &entry.node) {
+            None => default,
+            Some(Node { value: Value::Boolean(flag), .. }) => *flag,
+            Some(node) => {
+                out.error(&node.at, wrong_type(key, "true or false", node));
+                default
+            }
+        }
     }
 
     /// The whole number of `key`.

@@ -54,6 +54,13 @@ pub struct GoldTable {
 }
 
 impl GoldTable {
+    /// The same table with another plugin, whose columns `gold` has.
+    #[must_use]
+    pub fn with(&self, plugin: Arc<dyn Aggregator>, config: String, gold: Gold) -> Self {
+        let (name, generations) = (self.name.clone(), self.generations.clone());
+        GoldTable { name, plugin, config, gold, generations, generation: OnceCell::new() }
+    }
+
     /// The plugin's generation, entered if this is the first work.
     pub async fn generation(&self, lake: &Lake) -> Result<&Generation, Failure> {
         let enter = || self.generations.enter(lake, &*self.plugin, &self.config);
@@ -98,6 +105,20 @@ pub struct Behind {
 }
 
 impl Aggregate {
+    /// The same plugins at the beginning of new generations.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let again = |table: &GoldTable| table.with(Arc::clone(&table.plugin), table.config.clone(), table.gold.clone());
+        self.with(self.silver.clone(), self.tables.iter().map(again).collect())
+    }
+
+    /// The same role with other tables, made from `silver`.
+    #[must_use]
+    pub fn with(&self, silver: Silver, tables: Vec<GoldTable>) -> Self {
+        let (lake, progress) = (self.lake.clone(), Arc::clone(&self.progress));
+        Aggregate { lake, silver, tables, concurrency: self.concurrency, progress }
+    }
+
     /// Brings every Gold table to the latest Silver version, which is that of the events or a later one. A table that fails keeps no
     /// other from being made; the gravest failure decides.
     pub async fn versions(&self, _events: &[NewVersion]) -> Result<(), Failure> {

@@ -166,6 +166,7 @@ impl World {
         let endpoints = BTreeMap::from([("api".to_owned(), endpoint())]);
         let secrets = self.shaky_secrets.clone().unwrap_or_else(|| self.secrets.clone());
         let gateway = Gateway::new(&endpoints, &references, secrets, http, clock.clone(), progress.clone());
+        let gateway = Arc::new(gateway);
         Service {
             pipeline: "orders".into(),
             schedule: None,
@@ -211,7 +212,7 @@ impl World {
                 progress: progress.clone(),
             }),
             queues: self.queues.clone(),
-            keeping: Keeping::new(Duration::from_secs(7 * 24 * 3600)),
+            keeping: Arc::new(Keeping::new(Duration::from_secs(7 * 24 * 3600))),
             clock,
             progress,
         }
@@ -342,7 +343,7 @@ fn clean_descriptor(version: &str) -> Descriptor {
 }
 
 /// Rows of `group` and `n`; a document with a `do` does that instead. Version 2 forgives `reject`.
-fn cleaner(version: &'static str, hiccup: Hiccup) -> ClosureCleaner {
+pub(crate) fn cleaner(version: &'static str, hiccup: Hiccup) -> ClosureCleaner {
     let descriptor = clean_descriptor(version);
     ClosureCleaner::new(descriptor.clone(), move |_, documents| {
         if documents.len() > 1 && hiccup() { Err(too_slow()) } else { clean(&descriptor, version, documents) }
