@@ -105,8 +105,15 @@ async fn compose_on(
 ) -> anyhow::Result<Service> {
     let plan = &file.plan;
     let lake = lake(file)?;
-    let loaded =
-        load(Loading { plan, folder: &file.folder, plugins: &shared.plugins, lake: Some(&lake), serves: None }).await?;
+    let loaded = load(Loading {
+        plan,
+        folder: &file.folder,
+        plugins: &shared.plugins,
+        lake: Some(&lake),
+        serves: None,
+        else_last: silver == Silvers::Viewed,
+    })
+    .await?;
     let progress = Arc::new(Progress::default());
     let queues = queues(plan, &file.folder, shared).await?;
     let secrets: Arc<dyn Secrets> =

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use engine::contract::{Breach, silver_breaches, source_breaches};
 use engine::drivers::service::Service;
 use engine::lake::bronze::PluginStamp;
+use engine::lake::generations::Generations;
 use engine::lake::swaps::{self, Version};
 use engine::lake::{Lake, LakeError, components};
 use engine::pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, Stage};
@@ -103,6 +104,9 @@ pub(crate) struct Loading<'a> {
     pub(crate) lake: Option<&'a Lake>,
     /// What serves: plugins that it has already are not loaded again.
     pub(crate) serves: Option<(&'a Plan, &'a Service)>,
+    /// Whether the plugin that has worked last is taken where the one that is named cannot be: for those who only look, and want to see
+    /// what has become of that.
+    pub(crate) else_last: bool,
 }
 
 /// A stage and what it is called.
@@ -130,14 +134,14 @@ pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
             let role = &service.enrich;
             Some(Before { stage: plan.enrich.as_ref()?, config: &role.config, plugin: role.plugin.clone()? })
         });
-        let load = async |component, grants: &Grants| plugins.enricher(component, grants).await;
+        let load = async |component: Bytes, grants: &Grants| plugins.enricher(component, grants).await;
         enrich = keep(one(loading, &StagePlace::plain("enrich", stage), before, load).await, &mut troubles);
     }
     let before = serves.map(|(plan, service)| {
         let role = &service.clean;
         Before { stage: &plan.clean, config: &role.config, plugin: Arc::clone(&role.plugin) }
     });
-    let load = async |component, grants: &Grants| plugins.cleaner(component, grants).await;
+    let load = async |component: Bytes, grants: &Grants| plugins.cleaner(component, grants).await;
     let clean = keep(one(loading, &StagePlace::plain("clean", &plan.clean), before, load).await, &mut troubles);
     let mut aggregates = Vec::new();
     for aggregate in &plan.aggregates {
@@ -149,7 +153,7 @@ pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
             let stage = &plan.aggregates.iter().find(|before| before.name == *name)?.stage;
             Some(Before { stage, config: &table.config, plugin: Arc::clone(&table.plugin) })
         });
-        let load = async |component, grants: &Grants| plugins.aggregator(component, grants).await;
+        let load = async |component: Bytes, grants: &Grants| plugins.aggregator(component, grants).await;
         let loaded = keep(one(loading, &place, before, load).await, &mut troubles);
         if let (Some((clean, _)), Some((plugin, _))) = (&clean, &loaded) {
             let breaches = silver_breaches(clean.descriptor(), name, plugin.descriptor());
@@ -178,7 +182,26 @@ async fn one<P: Plugin + ?Sized>(
     loading: Loading<'_>,
     place: &StagePlace<'_>,
     before: Option<Before<'_, P>>,
-    load: impl AsyncFnOnce(Bytes, &Grants) -> Result<Arc<P>, LoadError>,
+    load: impl AsyncFn(Bytes, &Grants) -> Result<Arc<P>, LoadError>,
+) -> Result<(Arc<P>, String), Trouble> {
+    let trouble = match try_one(loading, place, before, &load).await {
+        Err(trouble) if loading.else_last => trouble,
+        result => return result,
+    };
+    let Some(last) = last(loading, place).await else { return Err(trouble) };
+    tracing::warn!(
+        stage = place.name,
+        reason = trouble.message,
+        "cannot be loaded, looking with the plugin that has worked last"
+    );
+    load(last.component, &last.grants).await.map(|plugin| (plugin, last.version.config)).map_err(|_| trouble)
+}
+
+async fn try_one<P: Plugin + ?Sized>(
+    loading: Loading<'_>,
+    place: &StagePlace<'_>,
+    before: Option<Before<'_, P>>,
+    load: &impl AsyncFn(Bytes, &Grants) -> Result<Arc<P>, LoadError>,
 ) -> Result<(Arc<P>, String), Trouble> {
     let found = found(loading.plan, loading.folder, loading.lake, place).await?;
     let serves = before.filter(|before| {
@@ -275,6 +298,15 @@ fn read(stage: &Stage, folder: &Path, place: &StagePlace<'_>) -> Result<Bytes, T
         }
         _ => Ok(bytes.into()),
     }
+}
+
+/// The plugin that has worked last at a stage, if the lake has it.
+async fn last(loading: Loading<'_>, place: &StagePlace<'_>) -> Option<Found> {
+    let lake = loading.lake?;
+    let last = Generations::of(lake, &place.name).all().await.ok()?.pop()?;
+    let component = components::get(lake, &last.plugin.digest).await.ok()??;
+    let grants = Grants { config: last.config.clone(), limits: place.stage.limits };
+    Some(Found { component, grants, version: Version { plugin: last.plugin, config: last.config } })
 }
 
 /// Where a plugin's component is, if that is on this machine.

@@ -170,19 +170,26 @@ pub struct Input {
     pub line: Line,
 }
 
-/// The latest lines of Bronze, at most `most`, of objects that are not in `but`, which they are put into.
+/// The latest lines of Bronze, at most `most`, of objects that are not in `but`, which they are put into. Ticks are looked at from the
+/// newest on, until one has brought nothing new.
 pub async fn latest(lake: &Lake, most: usize, but: &mut BTreeSet<Path>) -> Result<Vec<Input>, LakeError> {
     let mut inputs = Vec::new();
-    for object in bronze::inventory(lake, None).await?.objects.into_iter().rev() {
-        if inputs.len() >= most {
+    for tick in bronze::ticks(lake).await?.into_iter().rev() {
+        let mut objects = bronze::inventory(lake, Some(tick)).await?.objects;
+        let there = objects.len();
+        objects.retain(|object| !but.contains(object));
+        if inputs.len() >= most || (objects.is_empty() && there > 0) {
             break;
         }
-        if !but.insert(object.clone()) {
-            continue;
+        for object in objects.into_iter().rev() {
+            if inputs.len() >= most {
+                break;
+            }
+            let lines = bronze::lines(&object, &read(&*lake.bronze, &object).await?)?;
+            let numbered = (1..).zip(lines).filter(|(_, line)| line.meta.outcome != Outcome::Forgotten);
+            inputs.extend(numbered.map(|(number, line): (usize, _)| Input { source: format!("{object}:{number}"), line }));
+            but.insert(object);
         }
-        let lines = bronze::lines(&object, &read(&*lake.bronze, &object).await?)?;
-        let numbered = (1..).zip(lines).filter(|(_, line)| line.meta.outcome != Outcome::Forgotten);
-        inputs.extend(numbered.map(|(number, line): (usize, _)| Input { source: format!("{object}:{number}"), line }));
     }
     inputs.truncate(most);
     Ok(inputs)

@@ -32,6 +32,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
             plugins: &shared.plugins,
             lake: None,
             serves: None,
+            else_last: false,
         })
         .await?;
         let plugins: Vec<Value> =

@@ -57,6 +57,7 @@ impl Candidate {
                 plugins: &shared.plugins,
                 lake: Some(&serves.enrich.lake),
                 serves: Some((&file.plan, &serves)),
+                else_last: false,
             });
             restaged(&serves, &file.plan, &next.plan, loaded.await.map_err(|error| cannot(&error))?, shared)
         };

@@ -185,8 +185,10 @@ impl Consumer {
                 self.give_back(&deliveries, &gate).await;
                 continue;
             }
-            let version = self.work.version();
+            let (version, begun) = (self.work.version(), self.clock.now());
             let results = self.take(&deliveries).await;
+            let took_ms = (self.clock.now() - begun).num_microseconds().unwrap_or_default() as f64 / 1000.0;
+            tracing::debug!(stage = self.stage, version, deliveries = deliveries.len(), took_ms, "batch done");
             let mut probe = None;
             let mut others = Vec::new();
             for (delivery, result) in deliveries.iter().zip(results) {

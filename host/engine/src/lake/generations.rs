@@ -50,6 +50,16 @@ impl Generations {
         Generations { store: lake.gold.clone(), folder: Path::from_iter(["_generations", name]) }
     }
 
+    /// Of the stage of that name: `enrich`, `clean`, or `aggregate NAME`.
+    #[must_use]
+    pub fn of(lake: &Lake, stage: &str) -> Self {
+        match stage {
+            "enrich" => Generations::of_enrich(lake),
+            "clean" => Generations::of_clean(lake),
+            other => Generations::of_aggregate(lake, other.trim_start_matches("aggregate ")),
+        }
+    }
+
     fn path(&self, number: u32) -> Path {
         self.folder.clone().join(format!("{number:08}.json"))
     }

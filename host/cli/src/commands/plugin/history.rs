@@ -3,8 +3,6 @@
 //!
 //! Does not switch anything itself: it notes a decision in the lake, and every host that serves the pipeline follows it.
 
-use std::path::PathBuf;
-
 use chrono::{DateTime, Utc};
 use engine::lake::generations::{Generation, Generations};
 use engine::lake::swaps::{self, Event, Happened, Held, Initiator, Version};
@@ -20,7 +18,7 @@ use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::load::{Found, found_for};
 use crate::output::Tone;
-use crate::pipelines::{self, PipelineArgs, PipelineFile};
+use crate::pipelines::{self, PipelineArgs, PipelineFile, PipelineOption};
 
 /// Show which plugins have served each stage, and what became of those that were published
 #[derive(Debug, clap::Args)]
@@ -49,12 +47,8 @@ pub(crate) struct RollbackArgs {
     /// Let the plugin that pipeline.toml names serve again
     #[arg(long)]
     undo: bool,
-    /// Pipeline file
-    #[arg(long = "pipeline", value_name = "PIPELINE.toml", default_value = "pipeline.toml")]
-    file: PathBuf,
-    /// Lay the `[target.NAME]` section over the file
-    #[arg(long, value_name = "NAME")]
-    target: Option<String>,
+    #[command(flatten)]
+    pipeline: PipelineOption,
 }
 
 /// A stage's history.
@@ -92,8 +86,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
 
 /// Takes a plugin back, or lets it serve again.
 pub(crate) async fn rollback(args: RollbackArgs, context: &Context) -> anyhow::Result<ExitCode> {
-    let pipeline = PipelineArgs { files: vec![args.file.clone()], target: args.target.clone(), set: Vec::new() };
-    let Some(file) = pipelines::read(&pipeline)?.pop() else { return Ok(ExitCode::Usage) };
+    let Some(file) = pipelines::read(&args.pipeline.args())?.pop() else { return Ok(ExitCode::Usage) };
     let lake = lake(&file)?;
     let stage = stage_of(&file, &args.stage)?;
     let at = SystemClock.now();
@@ -108,7 +101,7 @@ pub(crate) async fn rollback(args: RollbackArgs, context: &Context) -> anyhow::R
         return Ok(ExitCode::Success);
     }
     let Found { version: serves, .. } = found_for(&file, &stage, Some(&lake)).await?;
-    let generations = generations(&lake, &stage).all().await?;
+    let generations = Generations::of(&lake, &stage).all().await?;
     let back = earlier(&generations, &serves, args.to, &stage)?;
     if components::get(&lake, &back.plugin.digest).await?.is_none() {
         anyhow::bail!("the component {} is not in the lake any more", back.plugin.digest);
@@ -150,7 +143,7 @@ fn earlier<'a>(
 }
 
 async fn history(file: &PipelineFile, lake: &Lake, stage: String) -> anyhow::Result<StageHistory> {
-    let history = generations(lake, &stage);
+    let history = Generations::of(lake, &stage);
     let mut dated = Vec::new();
     for generation in history.all().await? {
         let since = history.since(generation.number).await?;
@@ -159,14 +152,6 @@ async fn history(file: &PipelineFile, lake: &Lake, stage: String) -> anyhow::Res
     let serves = found_for(file, &stage, Some(lake)).await.ok().map(|found| found.version.plugin.digest);
     let events = swaps::events(lake, &stage).await?;
     Ok(StageHistory { pipeline: file.plan.name.clone(), stage, serves, generations: dated, events })
-}
-
-fn generations(lake: &Lake, stage: &str) -> Generations {
-    match stage {
-        "enrich" => Generations::of_enrich(lake),
-        "clean" => Generations::of_clean(lake),
-        other => Generations::of_aggregate(lake, other.trim_start_matches("aggregate ")),
-    }
 }
 
 /// The stages of a pipeline that have a plugin, as events call them.

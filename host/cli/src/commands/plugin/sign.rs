@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
-use crate::pipelines::{self, PipelineArgs};
+use crate::pipelines::{self, PipelineOption};
 use crate::plugins::component;
 use crate::signature;
 
@@ -39,9 +39,8 @@ pub(crate) struct VerifyArgs {
     /// A public key to trust, as in ed25519:0123…; may be repeated [default: those of pipeline.toml]
     #[arg(long = "key", value_name = "KEY", value_parser = public_key)]
     keys: Vec<TrustedKey>,
-    /// Pipeline file
-    #[arg(long = "pipeline", value_name = "PIPELINE.toml", default_value = "pipeline.toml")]
-    pipeline: PathBuf,
+    #[command(flatten)]
+    pipeline: PipelineOption,
 }
 
 fn public_key(text: &str) -> Result<TrustedKey, String> {
@@ -92,13 +91,11 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<Exi
 }
 
 fn of_pipeline(args: &VerifyArgs) -> anyhow::Result<Vec<TrustedKey>> {
-    let pipeline = PipelineArgs { files: vec![args.pipeline.clone()], target: None, set: Vec::new() };
-    let keys: Vec<TrustedKey> =
-        pipelines::read(&pipeline)?.into_iter().flat_map(|file| file.plan.trusted_keys).collect();
+    let files = pipelines::read(&args.pipeline.args())?;
+    let keys: Vec<TrustedKey> = files.iter().flat_map(|file| file.plan.trusted_keys.clone()).collect();
     if keys.is_empty() {
-        let message = format!("`{}` trusts no key", args.pipeline.display());
-        let hint = "add it under `[signatures] trusted_keys`, or name one with `--key`";
-        return Err(Failure::new(ExitCode::Usage, message).hint(hint).into());
+        let hint = "name a key under `[signatures] trusted_keys`, or with `--key`";
+        return Err(Failure::new(ExitCode::Usage, "the pipeline file trusts no key").hint(hint).into());
     }
     Ok(keys)
 }
