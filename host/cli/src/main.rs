@@ -27,7 +27,9 @@ mod top;
 mod watch;
 
 use args::Command;
-use commands::{check, completions, explain, forget, init, plugin, quarantine, records, replay, run, status, verify};
+use commands::{
+    check, completions, explain, explain_error, forget, init, plugin, quarantine, records, replay, run, status, verify,
+};
 use context::Context;
 use exit::ExitCode;
 
@@ -54,6 +56,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::Records(args) => records::execute(args, context).await,
         Command::Replay(args) => replay::execute(args, context).await,
         Command::Explain(args) => explain::execute(args, context).await,
+        Command::ExplainError(args) => explain_error::execute(&args, context),
         Command::Verify(args) => verify::execute(args, context).await,
         Command::Forget(args) => forget::execute(args, context).await,
         Command::Completions(args) => completions::execute(args, context).await,

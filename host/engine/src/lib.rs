@@ -4,6 +4,7 @@
 
 pub mod backoff;
 pub mod census;
+pub mod codes;
 pub mod contract;
 pub mod difference;
 pub mod drivers;

@@ -187,7 +187,9 @@ pub async fn latest(lake: &Lake, most: usize, but: &mut BTreeSet<Path>) -> Resul
             }
             let lines = bronze::lines(&object, &read(&*lake.bronze, &object).await?)?;
             let numbered = (1..).zip(lines).filter(|(_, line)| line.meta.outcome != Outcome::Forgotten);
-            inputs.extend(numbered.map(|(number, line): (usize, _)| Input { source: format!("{object}:{number}"), line }));
+            inputs.extend(
+                numbered.map(|(number, line): (usize, _)| Input { source: format!("{object}:{number}"), line }),
+            );
             but.insert(object);
         }
     }
