@@ -1,4 +1,4 @@
-//! Role aggregate: a version of Silver becomes a version of each Gold table, one partial result a bucket.
+//! Role aggregate: a version of Silver becomes a version of each Gold table, one partial result a bucket, merged in a tree.
 //!
 //! Does not decide which of two versions counts: `lake::gold` refuses the older.
 
@@ -20,6 +20,13 @@ use crate::lake::silver::{BucketFile, Silver, Snapshot};
 use crate::lake::{Lake, TableError};
 use crate::progress::Progress;
 use crate::seams::plugin::Aggregator;
+
+mod associative;
+mod tree;
+
+pub use associative::Tried;
+pub use tree::FAN_OUT;
+use tree::{Node, Tree};
 
 /// The aggregate role of one pipeline.
 #[derive(Debug)]
@@ -51,6 +58,8 @@ pub struct GoldTable {
     pub generations: Generations,
     /// The plugin's place in it, entered with the first work: whoever only looks starts no generation.
     pub generation: OnceCell<Generation>,
+    /// How far the plugin's `merge` has been tried.
+    pub tried: Tried,
 }
 
 impl GoldTable {
@@ -126,18 +135,17 @@ impl Aggregate {
 
     /// Equal content is not committed again, so doing this for a version that is there already costs no more than finding that out.
     async fn table(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<(), Failure> {
-        let ids: Vec<(u32, String)> =
+        let buckets: Vec<(u32, String)> =
             snapshot.buckets.iter().map(|(bucket, files)| (*bucket, partial_id(table, files))).collect();
-        let kept = table.gold.partials(ids.iter().map(|(_, id)| id.as_str())).await?;
-        let missing = ids.iter().filter(|(_, id)| !kept.contains_key(id));
-        let folds = missing.map(|(bucket, id)| async {
-            self.fold(table, snapshot, *bucket).await.map(|partial| (id.clone(), partial))
-        });
-        let folds = futures::stream::iter(folds.collect::<Vec<_>>()).buffer_unordered(self.concurrency.get());
-        let folded: Partials = folds.try_collect::<Partials>().await?;
-        let in_order = ids.iter().filter_map(|(_, id)| folded.get(id).or_else(|| kept.get(id)).cloned());
-        let in_order: Vec<Bytes> = in_order.collect();
-        let rows = table.plugin.finish(&in_order).await?;
+        let tree = Tree::over(buckets.iter().map(|(bucket, id)| Node::of_bucket(*bucket, id.clone())).collect());
+        let ids = || buckets.iter().map(|(_, id)| id.as_str()).chain(tree.groups());
+        let kept = table.gold.partials(ids()).await?;
+        let mut partials: Partials = ids().filter_map(|id| kept.get_key_value(id)).map(owned).collect();
+        let folded = self.fold_missing(table, snapshot, &buckets, &mut partials).await?;
+        let merged = tree.grow(&*table.plugin, &mut partials, self.concurrency).await?;
+        let in_order: Vec<Bytes> = buckets.iter().filter_map(|(_, id)| partials.get(id).cloned()).collect();
+        table.tried.on(&*table.plugin, &in_order).await?;
+        let rows = table.plugin.finish(&tree.top(&partials)).await?;
         let generation = table.generation(&self.lake).await?.number;
         let published = table.gold.publish(&rows, snapshot.version, generation).await?;
         if matches!(published, Published::Committed { .. }) {
@@ -147,14 +155,33 @@ impl Aggregate {
             table = table.name,
             rows = rows.num_rows(),
             silver_version = snapshot.version,
-            folded = folded.len(),
+            folded,
+            merged,
             ?published,
             "aggregated"
         );
         table.gold.export().await?;
-        let partials = ids.into_iter().map(|(_, id)| id).zip(in_order).collect();
-        table.gold.keep_partials(snapshot.version, partials, folded.len()).await;
+        table.gold.keep_partials(snapshot.version, partials, folded).await;
         Ok(())
+    }
+
+    /// Folds the buckets whose partial results are not among `partials`, and puts them there. Returns how many those were.
+    async fn fold_missing(
+        &self,
+        table: &GoldTable,
+        snapshot: &Snapshot,
+        buckets: &[(u32, String)],
+        partials: &mut Partials,
+    ) -> Result<usize, Failure> {
+        let missing = buckets.iter().filter(|(_, id)| !partials.contains_key(id));
+        let folds = missing.map(|(bucket, id)| async {
+            self.fold(table, snapshot, *bucket).await.map(|partial| (id.clone(), partial))
+        });
+        let folds = futures::stream::iter(folds.collect::<Vec<_>>()).buffer_unordered(self.concurrency.get());
+        let folded: Vec<(String, Bytes)> = folds.try_collect().await?;
+        let count = folded.len();
+        partials.extend(folded);
+        Ok(count)
     }
 
     async fn fold(&self, table: &GoldTable, snapshot: &Snapshot, bucket: u32) -> Result<Bytes, Failure> {
@@ -168,6 +195,10 @@ impl Aggregate {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn owned((id, partial): (&String, &Bytes)) -> (String, Bytes) {
+    (id.clone(), partial.clone())
 }
 
 /// Names all that the partial result of a bucket depends on.

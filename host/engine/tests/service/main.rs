@@ -20,6 +20,7 @@ mod outcomes;
 mod pauses;
 mod replay;
 mod schedule;
+mod tree;
 mod verify;
 mod watermarks;
 mod world;

@@ -17,7 +17,7 @@ use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
 use engine::lake::silver::{Silver, bucket_of};
 use engine::progress::Progress;
-use engine::roles::aggregate::{Aggregate, GoldTable};
+use engine::roles::aggregate::{Aggregate, GoldTable, Tried};
 use local::{DirStore, Durability, SystemClock};
 
 use super::rows::{aggregator, amount, key, open, sums, versions};
@@ -135,6 +135,7 @@ async fn world(folder: &Path, buckets: u32, durability: Durability) -> Aggregate
         gold,
         generations: Generations::of_aggregate(&lake, "sums"),
         generation: tokio::sync::OnceCell::new(),
+        tried: Tried::default(),
     };
     let (concurrency, progress) = (NonZeroUsize::new(2).unwrap(), Arc::new(Progress::default()));
     Aggregate { lake, silver, tables: vec![table], concurrency, progress }
