@@ -14,8 +14,7 @@ use super::events::NewVersion;
 use crate::failure::Failure;
 use crate::lake::bronze::PluginStamp;
 use crate::lake::generations::{Generation, Generations};
-use crate::lake::gold::{Gold, Partials, Published};
-use crate::lake::keys::fingerprint;
+use crate::lake::gold::{Gold, PartialId, Partials, Published};
 use crate::lake::silver::{BucketFile, Silver, Snapshot};
 use crate::lake::{Lake, TableError};
 use crate::progress::Progress;
@@ -135,22 +134,15 @@ impl Aggregate {
 
     /// Equal content is not committed again, so doing this for a version that is there already costs no more than finding that out.
     async fn table(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<(), Failure> {
-        let buckets: Vec<(u32, String)> =
-            snapshot.buckets.iter().map(|(bucket, files)| (*bucket, partial_id(table, files))).collect();
-        let tree = Tree::over(buckets.iter().map(|(bucket, id)| Node::of_bucket(*bucket, id.clone())).collect());
-        let ids = || buckets.iter().map(|(_, id)| id.as_str()).chain(tree.groups());
-        let kept = table.gold.partials(ids()).await?;
-        let mut partials: Partials = ids().filter_map(|id| kept.get_key_value(id)).map(owned).collect();
-        let folded = self.fold_missing(table, snapshot, &buckets, &mut partials).await?;
-        let merged = tree.grow(&*table.plugin, &mut partials, self.concurrency).await?;
-        let in_order: Vec<Bytes> = buckets.iter().filter_map(|(_, id)| partials.get(id).cloned()).collect();
-        table.tried.on(&*table.plugin, &in_order).await?;
-        let rows = table.plugin.finish(&tree.top(&partials)).await?;
+        let made = self.partials(table, snapshot).await?;
+        table.tried.on(&*table.plugin, &made.of_buckets).await?;
+        let rows = table.plugin.finish(&made.top).await?;
         let generation = table.generation(&self.lake).await?.number;
         let published = table.gold.publish(&rows, snapshot.version, generation).await?;
         if matches!(published, Published::Committed { .. }) {
             Progress::add(&self.progress.published, 1);
         }
+        let (folded, merged) = (made.folded, made.merged);
         tracing::info!(
             table = table.name,
             rows = rows.num_rows(),
@@ -161,27 +153,37 @@ impl Aggregate {
             "aggregated"
         );
         table.gold.export().await?;
-        table.gold.keep_partials(snapshot.version, partials, folded).await;
+        table.gold.keep_partials(snapshot.version, made.all, folded).await;
         Ok(())
     }
 
-    /// Folds the buckets whose partial results are not among `partials`, and puts them there. Returns how many those were.
-    async fn fold_missing(
-        &self,
-        table: &GoldTable,
-        snapshot: &Snapshot,
-        buckets: &[(u32, String)],
-        partials: &mut Partials,
-    ) -> Result<usize, Failure> {
-        let missing = buckets.iter().filter(|(_, id)| !partials.contains_key(id));
-        let folds = missing.map(|(bucket, id)| async {
-            self.fold(table, snapshot, *bucket).await.map(|partial| (id.clone(), partial))
-        });
+    /// The partial results of a version's buckets and of their groups: those that are kept, and the others made.
+    async fn partials(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<Made, Failure> {
+        let namer = Namer::of(table);
+        let buckets: Vec<Node> =
+            snapshot.buckets.iter().map(|(bucket, files)| Node { place: *bucket, id: namer.name(files) }).collect();
+        let tree = Tree::over(&buckets);
+        let ids: Vec<PartialId> = buckets.iter().map(|bucket| bucket.id).chain(tree.groups()).collect();
+        let mut kept = table.gold.partials(&ids).await?;
+        let kept_groups = kept.split_off(buckets.len());
+        let missing: Vec<(usize, u32)> = buckets
+            .iter()
+            .zip(&kept)
+            .enumerate()
+            .filter_map(|(at, (bucket, kept))| kept.is_none().then_some((at, bucket.place)))
+            .collect();
+        let folds = missing
+            .iter()
+            .map(|(at, bucket)| async { self.fold(table, snapshot, *bucket).await.map(|partial| (*at, partial)) });
         let folds = futures::stream::iter(folds.collect::<Vec<_>>()).buffer_unordered(self.concurrency.get());
-        let folded: Vec<(String, Bytes)> = folds.try_collect().await?;
-        let count = folded.len();
-        partials.extend(folded);
-        Ok(count)
+        let folded: Vec<(usize, Bytes)> = folds.try_collect().await?;
+        for (at, partial) in folded {
+            kept.get_mut(at).map(|place| place.replace(partial));
+        }
+        let of_buckets: Vec<Bytes> = kept.into_iter().flatten().collect();
+        let grown = tree.grow(&*table.plugin, &of_buckets, kept_groups, self.concurrency).await?;
+        let all = ids.into_iter().zip(of_buckets.iter().chain(&grown.groups).cloned()).collect();
+        Ok(Made { folded: missing.len(), merged: grown.merged, top: grown.top, of_buckets, all })
     }
 
     async fn fold(&self, table: &GoldTable, snapshot: &Snapshot, bucket: u32) -> Result<Bytes, Failure> {
@@ -197,12 +199,31 @@ impl Aggregate {
     }
 }
 
-fn owned((id, partial): (&String, &Bytes)) -> (String, Bytes) {
-    (id.clone(), partial.clone())
+/// The partial results that a table is made of.
+struct Made {
+    /// One a bucket, in their order.
+    of_buckets: Vec<Bytes>,
+    /// What is finished.
+    top: Vec<Bytes>,
+    /// All of them, and those of the groups between.
+    all: Partials,
+    /// How many buckets were folded for it.
+    folded: usize,
+    /// How many groups were merged for it.
+    merged: usize,
 }
 
-/// Names all that the partial result of a bucket depends on.
-fn partial_id(table: &GoldTable, files: &[BucketFile]) -> String {
-    let files = files.iter().map(|file| file.content.as_str()).collect::<Vec<_>>().join("\n");
-    fingerprint(&[table.plugin.digest().as_str().as_bytes(), table.config.as_bytes(), files.as_bytes()])
+/// Names the partial results of a plugin with a configuration.
+struct Namer(PartialId);
+
+impl Namer {
+    fn of(table: &GoldTable) -> Self {
+        Namer(PartialId::of(&[table.plugin.digest().as_str().as_bytes(), table.config.as_bytes()]))
+    }
+
+    /// Names all that the partial result of a bucket depends on.
+    fn name(&self, files: &[BucketFile]) -> PartialId {
+        let contents = files.iter().map(|file| file.content().as_bytes());
+        PartialId::of(&std::iter::once(self.0.as_bytes()).chain(contents).collect::<Vec<_>>())
+    }
 }

@@ -462,7 +462,7 @@ pub(crate) async fn tamper(service: &Service, change: impl Fn(&mut Vec<Value>)) 
     let partition = json!({ "_bucket": bucket.to_string() });
     let stats = json!({ "numRecords": rows.len() }).to_string();
     let add = json!({ "add": { "path": path, "partitionValues": partition, "size": bytes.len(), "modificationTime": 0, "dataChange": true, "stats": stats } });
-    let remove = json!({ "remove": { "path": files[0].path, "dataChange": true, "deletionTimestamp": 0, "partitionValues": partition } });
+    let remove = json!({ "remove": { "path": files[0].path(), "dataChange": true, "deletionTimestamp": 0, "partitionValues": partition } });
     replace(&**store, &Path::from(path.as_str()), bytes.into()).await.unwrap();
     let log = format!("_delta_log/{:020}.json", snapshot.version + 1);
     replace(&**store, &Path::from(log), format!("{remove}\n{add}\n").into()).await.unwrap();

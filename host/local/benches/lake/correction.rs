@@ -188,7 +188,7 @@ impl Duck {
     async fn query(&mut self, silver: &Silver, folder: &Path) -> (f64, i64) {
         let snapshot = silver.snapshot().await.unwrap();
         let silver = folder.join("silver");
-        let files: Vec<_> = snapshot.buckets.values().flatten().map(|file| silver.join(&file.path)).collect();
+        let files: Vec<_> = snapshot.buckets.values().flatten().map(|file| silver.join(file.path())).collect();
         writeln!(self.to, "{}", serde_json::to_string(&files).unwrap()).unwrap();
         let mut line = String::new();
         self.from.read_line(&mut line).unwrap();
