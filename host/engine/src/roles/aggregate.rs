@@ -224,6 +224,6 @@ impl Namer {
     /// Names all that the partial result of a bucket depends on.
     fn name(&self, files: &[BucketFile]) -> PartialId {
         let contents = files.iter().map(|file| file.content().as_bytes());
-        PartialId::of(&std::iter::once(self.0.as_bytes()).chain(contents).collect::<Vec<_>>())
+        PartialId::of(&std::iter::once(self.0.bytes().as_slice()).chain(contents).collect::<Vec<_>>())
     }
 }

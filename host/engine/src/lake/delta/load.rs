@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{is_not_null, or};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use deltalake_core::kernel::Action;
 use deltalake_core::logstore::{LogStoreRef, commit_uri_from_version, get_actions};
 use deltalake_core::{DeltaTable, DeltaTableError};
 use futures::TryStreamExt;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parquet::arrow::ProjectionMask;
@@ -65,14 +67,18 @@ pub(super) enum Found {
 /// # Errors
 /// Only those of the store: of anything else that is wrong with the log, the listing finds out and tells.
 pub(super) async fn by_name(name: &str, store: &Store, hint: Option<u64>) -> Result<Found, TableError> {
-    let start = match hint {
-        Some(version) => summed_up(name, store, version).await,
-        None => first(name, store).await,
-    };
-    let found = match start {
-        Ok(Some(state)) => walk(name, store, state).await,
-        Ok(None) => Ok(Found::Unclear),
-        Err(error) => Err(error),
+    let found = match hint {
+        // Both at once: the checkpoint is the only thing here whose size depends on the table's.
+        Some(version) => match join(summed_up(name, store, version), ahead(name, store, version + 1)).await {
+            (Ok(Some(state)), Ok(next)) => walk(name, store, state, next).await,
+            (Ok(None), Ok(_)) => Ok(Found::Unclear),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        },
+        None => match first(name, store).await {
+            Ok(Some(state)) => walk(name, store, state, ahead(name, store, 1).await?).await,
+            Ok(None) => Ok(Found::Unclear),
+            Err(error) => Err(error),
+        },
     };
     match found {
         Err(error @ TableError::Store { .. }) => Err(error),
@@ -145,8 +151,8 @@ fn told(
     schema: &SchemaDescriptor,
 ) -> ArrowPredicateFn<impl FnMut(RecordBatch) -> Result<BooleanArray, ArrowError> + use<>> {
     ArrowPredicateFn::new(ProjectionMask::columns(schema, TELLING), |batch: RecordBatch| {
-        let told = |row| batch.columns().iter().any(|action| action.is_valid(row));
-        Ok((0..batch.num_rows()).map(|row| Some(told(row))).collect())
+        let none: BooleanArray = BooleanArray::new(BooleanBuffer::new_unset(batch.num_rows()), None);
+        batch.columns().iter().try_fold(none, |told, action| or(&told, &is_not_null(action)?))
     })
 }
 
@@ -158,13 +164,21 @@ fn lines(rows: &[RecordBatch]) -> Result<Bytes, ArrowError> {
     Ok(lines.into())
 }
 
-/// `state`, and every commit after it.
-async fn walk(name: &str, store: &Store, mut state: TableState) -> Result<Found, TableError> {
+/// The next commits, as far as they are there.
+async fn ahead(name: &str, store: &Store, next: u64) -> Result<Vec<Option<Bytes>>, TableError> {
+    let read = join_all((next..next + AHEAD).map(|version| read_entry(name, store, version))).await;
+    read.into_iter().collect()
+}
+
+/// `state`, and every commit after it, of which `read` are the next.
+async fn walk(
+    name: &str,
+    store: &Store,
+    mut state: TableState,
+    mut read: Vec<Option<Bytes>>,
+) -> Result<Found, TableError> {
     let start = state.version;
     while state.version < start + WALK_AT_MOST {
-        let next = state.version + 1;
-        let read = join_all((next..next + AHEAD).map(|version| read_entry(name, store, version))).await;
-        let read = read.into_iter().collect::<Result<Vec<_>, _>>()?;
         let found = read.iter().flatten().count();
         let entries: Vec<Bytes> = read.into_iter().map_while(|entry| entry).collect();
         for entry in &entries {
@@ -183,6 +197,7 @@ async fn walk(name: &str, store: &Store, mut state: TableState) -> Result<Found,
             let certain = state.version > start || has_entry(name, store, start).await?;
             return Ok(if certain { Found::Newest(state) } else { Found::Unclear });
         }
+        read = ahead(name, store, state.version + 1).await?;
     }
     Ok(Found::Unclear)
 }
@@ -256,7 +271,7 @@ async fn listed_once(
             u64::try_from(view.size()).unwrap_or_default(),
             view.num_records().and_then(|rows| u64::try_from(rows).ok()),
         );
-        state.files.insert(file.path.clone(), Arc::new(file));
+        state.insert(file);
     }
     Ok(state)
 }

@@ -78,8 +78,8 @@ pub(crate) struct TableState {
     pub(crate) metadata: Metadata,
     /// The schema in Arrow's terms, partition columns included.
     pub(crate) schema: SchemaRef,
-    /// The current files by path. Shared, since each commit makes a state of its own and changes few of them.
-    pub(crate) files: BTreeMap<Path, Arc<DataFile>>,
+    /// The current files by path. Paths and files are shared, since each commit makes a state of its own and changes few of them.
+    pub(crate) files: BTreeMap<Arc<Path>, Arc<DataFile>>,
     /// The Silver version that the content was made from.
     pub(crate) made_from: Option<i64>,
     /// The generation of the plugin that made the content, or the latest of those that did.
@@ -125,8 +125,7 @@ impl TableState {
     fn apply(&mut self, name: &str, action: Action) -> Result<(), TableError> {
         match action {
             Action::Add(add) => {
-                let file = data_file(name, &add)?;
-                self.files.insert(file.path.clone(), Arc::new(file));
+                self.insert(data_file(name, &add)?);
             }
             Action::Remove(remove) => {
                 self.files.remove(&store_path(&remove.path));
@@ -141,6 +140,11 @@ impl TableState {
             Action::Txn(_) | Action::Cdc(_) | Action::CommitInfo(_) | Action::DomainMetadata(_) => {}
         }
         Ok(())
+    }
+
+    /// Puts a file in.
+    pub(super) fn insert(&mut self, file: DataFile) {
+        self.files.insert(Arc::new(file.path.clone()), Arc::new(file));
     }
 
     /// The version as the API has it.

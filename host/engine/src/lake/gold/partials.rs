@@ -31,7 +31,7 @@ pub type Partials = BTreeMap<PartialId, Bytes>;
 /// Names all that a partial result was made from. Small, since each making of a table looks for as many as there are buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct PartialId([u8; 16]);
+pub struct PartialId(u128);
 
 impl PartialId {
     /// The first half of the SHA-256 of `parts`, each preceded by its length so that no two lists of parts are alike.
@@ -42,21 +42,19 @@ impl PartialId {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        let mut id = [0; 16];
-        id.iter_mut().zip(hash.finalize()).for_each(|(byte, of_hash)| *byte = of_hash);
-        PartialId(id)
+        PartialId(hash.finalize().iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte)))
     }
 
     /// As bytes, to make another id of it.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+    pub fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
     }
 }
 
 impl std::fmt::Display for PartialId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        write!(f, "{:032x}", self.0)
     }
 }
 
@@ -67,11 +65,10 @@ impl From<PartialId> for String {
 }
 
 impl TryFrom<String> for PartialId {
-    type Error = hex::FromHexError;
+    type Error = std::num::ParseIntError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let mut id = [0; 16];
-        hex::decode_to_slice(text, &mut id).map(|()| PartialId(id))
+        u128::from_str_radix(&text, 16).map(PartialId)
     }
 }
 

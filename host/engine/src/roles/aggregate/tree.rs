@@ -106,8 +106,8 @@ impl Tree {
 impl Group {
     fn of(members: &[Node]) -> Self {
         // Whatever a member was made from, the plugin and its configuration too, is in its id, and so in the group's.
-        let parts = std::iter::once(b"merged".as_slice()).chain(members.iter().map(|member| member.id.as_bytes()));
-        Group { id: PartialId::of(&parts.collect::<Vec<_>>()), size: members.len() }
+        let ids: Vec<u8> = members.iter().flat_map(|member| member.id.bytes()).collect();
+        Group { id: PartialId::of(&[b"merged", &ids]), size: members.len() }
     }
 }
 
