@@ -116,7 +116,7 @@ impl Table {
                 load::newest(name, &store, &log, genesis.derived).await?
             }
         };
-        let newest = Mutex::new(Arc::new(newest));
+        let newest = Mutex::new(newest);
         let summed_up = AtomicU64::new(hint.unwrap_or_default());
         let (name, removals) = (name.to_owned(), tokio::sync::Mutex::default());
         Ok(Table { name, store, log, clock, newest, derived: genesis.derived, followed, summed_up, removals })
@@ -161,7 +161,7 @@ impl Table {
 
     async fn reload(&self) -> Result<Arc<TableState>, TableError> {
         let begun = self.now();
-        let state = self.remember(Arc::new(load::newest(&self.name, &self.store, &self.log, self.derived).await?));
+        let state = self.remember(load::newest(&self.name, &self.store, &self.log, self.derived).await?);
         self.followed.store(begun, Ordering::Relaxed);
         Ok(state)
     }

@@ -55,7 +55,7 @@ const TELLING: [&str; 4] = ["add.path", "metaData.id", "protocol.minReaderVersio
 /// What a log says to who does not list it.
 pub(super) enum Found {
     /// The newest state.
-    Newest(TableState),
+    Newest(Arc<TableState>),
     /// That it lacks this version and has a later one: it was damaged, or is being cleaned up.
     Gap(u64),
     /// Nothing that is certain: there is no table, or a log that must be listed.
@@ -99,12 +99,12 @@ pub(super) async fn newest(
     store: &Store,
     log: &LogStoreRef,
     derived: bool,
-) -> Result<TableState, TableError> {
+) -> Result<Arc<TableState>, TableError> {
     let mut tries = 0;
     loop {
         match by_name(name, store, log::hint(name, store).await?).await? {
             Found::Newest(state) => return Ok(state),
-            Found::Unclear => return listed(name, log, None, derived).await,
+            Found::Unclear => return listed(name, log, None, derived).await.map(Arc::new),
             // A clean-up takes the oldest first; then there is a later checkpoint.
             Found::Gap(_) if tries < LOAD_AGAIN_AT_MOST => tries += 1,
             Found::Gap(version) => {
@@ -195,7 +195,7 @@ async fn walk(
             // No next commit means that this is the newest only while its own is there: who slept since the hint was read may have
             // missed a clean-up of both.
             let certain = state.version > start || has_entry(name, store, start).await?;
-            return Ok(if certain { Found::Newest(state) } else { Found::Unclear });
+            return Ok(if certain { Found::Newest(Arc::new(state)) } else { Found::Unclear });
         }
         read = ahead(name, store, state.version + 1).await?;
     }
