@@ -18,7 +18,7 @@ use engine::lake::silver::Silver;
 use engine::pipeline::plan::{Limits, Location, Percent, Plan, QueueSettings};
 use engine::progress::Progress;
 use engine::remake::Workshop;
-use engine::roles::aggregate::{Aggregate, GoldTable};
+use engine::roles::aggregate::{Aggregate, GoldTable, Tried};
 use engine::roles::breaker::Breaker;
 use engine::roles::clean::Clean;
 use engine::roles::enrich::Enrich;
@@ -214,6 +214,7 @@ async fn roles(
             gold,
             generations: Generations::of_aggregate(lake, &aggregate.name),
             generation: OnceCell::new(),
+            tried: Tried::default(),
         });
     }
     let folds = plan.aggregates.iter().map(|aggregate| aggregate.stage.concurrency).max().unwrap_or(NonZeroUsize::MIN);

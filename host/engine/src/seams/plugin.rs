@@ -328,6 +328,10 @@ pub trait Aggregator: Plugin {
     /// The partial result of these rows. Each batch has (at least) the columns of the descriptor's input, found by name.
     async fn fold(&self, rows: &[RecordBatch]) -> Result<Bytes, Fault>;
 
+    /// One partial result that stands for these, merged in order: whatever they are merged or finished with, it does as well. The engine
+    /// checks that on real data (`roles::aggregate`), an adapter does not.
+    async fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault>;
+
     /// The table of these partial results, merged in order, with the schema of [`Descriptor::output_schema`].
     async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault>;
 }

@@ -21,6 +21,7 @@ mod pauses;
 mod replay;
 mod schedule;
 mod swap;
+mod tree;
 mod verify;
 mod watermarks;
 mod world;
