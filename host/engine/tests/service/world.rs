@@ -177,7 +177,6 @@ impl World {
                 place: SourcePlace::Object(self.source.clone(), Path::from("orders.csv")),
                 lake: self.lake.clone(),
                 queue: self.queues.enrich.live.clone(),
-                dead_letters: self.queues.enrich.dead.clone(),
                 progress: progress.clone(),
             }),
             enrich: Arc::new(Enrich {
