@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use api_stub::{Options, Stub};
 use serde_json::Value;
@@ -20,13 +21,24 @@ pub(crate) const NEXT_TICK: &str = "2026-11-25T03:00:00Z";
 /// A copy of the repository's pipeline in a folder of its own, and the API that it calls.
 pub(crate) struct Films {
     pub(crate) folder: PathBuf,
-    pub(crate) stub: Stub,
+    pub(crate) stub: Arc<Stub>,
     /// The stand-in's server runs on it.
-    _runtime: tokio::runtime::Runtime,
+    runtime: Arc<tokio::runtime::Runtime>,
 }
 
 impl Films {
     pub(crate) fn new(name: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let stub = runtime.block_on(Stub::start(Options::new(repository().join("data/films.csv"), KEY))).unwrap();
+        Films { folder: Films::folder(name), stub: Arc::new(stub), runtime: Arc::new(runtime) }
+    }
+
+    /// Another folder, with the same API.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        Films { folder: Films::folder(name), stub: Arc::clone(&self.stub), runtime: Arc::clone(&self.runtime) }
+    }
+
+    fn folder(name: &str) -> PathBuf {
         let folder = fresh_folder(name);
         let root = repository();
         std::fs::create_dir_all(folder.join("data")).unwrap();
@@ -39,9 +51,7 @@ impl Films {
             assert!(Path::new(component).is_file(), "`{component}` has not been built\n  run: cargo xtask plugins");
             std::fs::copy(component, to.join(format!("{plugin}.wasm"))).unwrap();
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let stub = runtime.block_on(Stub::start(Options::new(root.join("data/films.csv"), KEY))).unwrap();
-        Films { folder, stub, _runtime: runtime }
+        folder
     }
 
     /// `sluicebox ARGS`, calling the stand-in as fast as it can.

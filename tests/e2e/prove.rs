@@ -136,6 +136,28 @@ fn a_stricter_plugin_takes_its_rows_back() {
 }
 
 #[test]
+fn a_run_that_leaves_a_replay_queued_is_not_done() {
+    let films = Films::new("films-left");
+    films.once(TICK, 12, 3);
+    // Another component of the enrich stage, and no answers: a replay has to ask, and nobody answers.
+    let plugin = films.path("plugins/enrich-omdb/enrich-omdb.wasm");
+    let mut component = std::fs::read(&plugin).unwrap();
+    component.extend([0, 2, 1, b'x']);
+    std::fs::write(&plugin, component).unwrap();
+    std::fs::remove_dir_all(films.path("lake/bronze/_answers")).unwrap();
+    films.stub.set_quota(Some(0));
+    let patience = ["--patience", "0s"];
+    run(films.command(&["replay", "--stale", "--fetch"]).args(patience)).exits(1);
+    let size = ["--set", "source.top_n=12", "--set", "source.batch_size=3"];
+    let left = run(films.command(&["run", "--once", "--tick", TICK]).args(size).args(patience)).exits(1).stdout;
+    assert!(left.contains("not done") && left.contains("4 messages still queued"), "{left}");
+    films.stub.set_quota(None);
+    let done = films.once(TICK, 12, 3);
+    assert_eq!((&done["queued"], &done["waiting_for"]), (&json!(0), &Value::Null));
+    assert_eq!(verify(&films, 0)["states"], json!({"silver": 12}));
+}
+
+#[test]
 fn an_erased_title_is_nowhere_in_the_project_but_in_its_source() {
     let films = Films::new("films-forgotten");
     for tick in [TICK, NEXT_TICK] {

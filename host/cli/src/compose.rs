@@ -146,7 +146,6 @@ async fn compose_on(
             place: source(plan, file, shared)?,
             lake: lake.clone(),
             queue: Arc::clone(&queues.enrich.live),
-            dead_letters: Arc::clone(&queues.enrich.dead),
             progress: Arc::clone(&progress),
         }),
         enrich: Arc::new(Enrich {

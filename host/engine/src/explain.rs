@@ -20,7 +20,7 @@ use crate::lake::receipts;
 use crate::lake::silver::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE, bucket_of};
 use crate::lake::{Lake, LakeError};
 use crate::progress::Steps;
-use crate::remake::{Remade, RemakeError, Workshop};
+use crate::remake::{CannotRemake, Remade, RemakeError, Workshop};
 use crate::roles::aggregate::GoldTable;
 use crate::seams::plugin::EndpointRequest;
 use crate::seams::store::read;
@@ -41,7 +41,7 @@ impl Explanation {
     /// Whether all that could be made again came out the same.
     #[must_use]
     pub fn is_proved(&self) -> bool {
-        self.row.as_ref().is_none_or(|row| row.document.agrees && row.cleaned.agrees)
+        self.row.as_ref().is_none_or(|row| row.document.agrees != Some(false) && row.cleaned.agrees != Some(false))
     }
 }
 
@@ -88,15 +88,19 @@ pub struct Answer {
 /// Whether something came out the same when it was made again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Proof {
-    /// Whether every byte agrees.
-    pub agrees: bool,
+    /// Whether every byte agrees; `None` if it was never to be made again, because an answer of a service was not kept.
+    pub agrees: Option<bool>,
     /// What differs, or why it could not be made again.
     pub because: Option<String>,
 }
 
 impl Proof {
     fn of(difference: Option<String>) -> Self {
-        Proof { agrees: difference.is_none(), because: difference }
+        Proof { agrees: Some(difference.is_none()), because: difference }
+    }
+
+    fn is_none(reason: &CannotRemake) -> Self {
+        Proof { agrees: None, because: Some(format!("it cannot be made again: {reason}")) }
     }
 }
 
@@ -227,7 +231,7 @@ async fn provenance(
             provenance.record = line.meta.record.clone();
             provenance.document_text = String::from_utf8_lossy(&line.text).into_owned();
             provenance.answers = kept(lake, &line).await?;
-            provenance.document = Proof::of(document_again(workshop, &line).await?);
+            provenance.document = document_again(workshop, &line).await?;
             provenance.cleaned = Proof::of(rows_again(workshop, &line, rows, ord).await?);
         }
         Err(reason) => {
@@ -277,17 +281,18 @@ async fn kept(lake: &Lake, line: &Line) -> Result<Vec<Answer>, Failure> {
     Ok(all)
 }
 
-async fn document_again(workshop: &Workshop, line: &Line) -> Result<Option<String>, Failure> {
-    match workshop.document(&line.meta).await {
+async fn document_again(workshop: &Workshop, line: &Line) -> Result<Proof, Failure> {
+    Ok(Proof::of(match workshop.document(&line.meta).await {
         Ok(Remade::Document(text)) if line.meta.outcome == Outcome::Document => {
             let again = bronze::line(Some(&text), &line.meta);
             let same = again.strip_suffix(b"\n") == Some(&line.text[..]);
-            Ok((!same).then(|| different_bytes(&line.text, &again)))
+            (!same).then(|| different_bytes(&line.text, &again))
         }
-        Ok(other) => Ok(Some(format!("made again it is no document: {other:?}"))),
-        Err(RemakeError::Cannot(reason)) => Ok(Some(format!("it cannot be made again: {reason}"))),
-        Err(RemakeError::Failed(failure)) => Err(failure),
-    }
+        Ok(other) => Some(format!("made again it is no document: {other:?}")),
+        Err(RemakeError::Cannot(reason @ CannotRemake::NotKept(_))) => return Ok(Proof::is_none(&reason)),
+        Err(RemakeError::Cannot(reason)) => Some(format!("it cannot be made again: {reason}")),
+        Err(RemakeError::Failed(failure)) => return Err(failure),
+    }))
 }
 
 async fn rows_again(

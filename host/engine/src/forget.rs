@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::lake::answers::{self, AnswerId};
 use crate::lake::bronze::{self, Inventory, Message, Meta, Outcome};
 use crate::lake::keys::{Key, Record};
-use crate::lake::receipts::{self, FORGOTTEN, Skip};
+use crate::lake::receipts::{self, FORGOTTEN, Receipt, Skip};
 use crate::lake::{Lake, quarantine};
 use crate::progress::Steps;
 use crate::roles::breaker;
@@ -176,16 +176,13 @@ async fn lines(lake: &Lake, places: &[Place], done: &mut Forgotten) -> Result<()
         }
         // The receipt first: it may tell a reason in the record's words, and it says nothing of a line that is still there but that it
         // made no row, which is true by now.
-        if let Some(mut receipt) = receipts::get(lake, object).await? {
+        let emptied = |receipt: &mut Receipt| {
             receipt.skipped.retain(|skip| !numbers.contains(&skip.line));
             receipt.quarantined.retain(|held| !numbers.contains(&held.line));
             receipt.superseded.retain(|line| !numbers.contains(line));
             receipt.skipped.extend(numbers.iter().map(|line| Skip { line: *line, reason: FORGOTTEN.to_owned() }));
-            receipt.skipped.sort_by_key(|skip| skip.line);
-            let rest = receipt.skipped.len() + receipt.quarantined.len() + receipt.superseded.len();
-            receipt.cleaned = receipt.lines.saturating_sub(rest);
-            receipts::put(lake, &receipt).await?;
-        }
+        };
+        receipts::change(lake, object, emptied).await?;
         replace(&*lake.bronze, object, Bytes::from(body)).await?;
     }
     Ok(())
@@ -199,6 +196,7 @@ fn emptied(meta: &Meta) -> Meta {
         outcome: Outcome::Forgotten,
         record: Record::new(),
         answers: Vec::new(),
+        unkept: Vec::new(),
         plugin: meta.plugin.clone(),
         generation: meta.generation,
     }

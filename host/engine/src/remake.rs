@@ -43,6 +43,9 @@ pub enum CannotRemake {
     /// An answer that the document was made from is not kept.
     #[error("the kept answer `{0}` is missing")]
     NoAnswer(String),
+    /// An answer that the document was made from was not worth keeping: it says nothing of what was asked for.
+    #[error("an answer of the service was not kept (status {0})")]
+    NotKept(u16),
     /// The plugin asks for something else than is recorded: it is not the plugin that made the document, or not pure.
     #[error("the plugin asks for {asked}, recorded is {recorded}")]
     AsksOtherwise {
@@ -135,6 +138,9 @@ impl Workshop {
         let text = serde_json::to_string(&meta.record).unwrap_or_default();
         if meta.generation == 0 {
             return Ok(Remade::Document(text));
+        }
+        if let Some(status) = meta.unkept.first() {
+            return Err(CannotRemake::NotKept(*status).into());
         }
         let generation = self.enrich_generation(meta.generation)?;
         let plugin = self.enricher(generation).await?;

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::seams::clock::Clock;
 use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use self::ledger::Lease;
@@ -129,6 +130,15 @@ impl SqliteQueue {
         self.now().saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX))
     }
 
+    /// Refuses a message over the limit.
+    fn fits(&self, bodies: &[Bytes]) -> Result<(), QueueError> {
+        let limit = self.options.max_message;
+        match bodies.iter().find(|body| body.len() > limit) {
+            Some(body) => Err(QueueError::TooLarge { size: body.len(), limit }),
+            None => Ok(()),
+        }
+    }
+
     fn lease(&self, receipt: &Receipt) -> Result<Lease, QueueError> {
         Lease::parse(&self.name, receipt, self.now()).ok_or(QueueError::Expired)
     }
@@ -166,14 +176,21 @@ fn held(changed: bool) -> Result<(), QueueError> {
 #[async_trait]
 impl Queue for SqliteQueue {
     async fn send(&self, bodies: Vec<Bytes>) -> Result<(), QueueError> {
-        let limit = self.options.max_message;
-        if let Some(body) = bodies.iter().find(|body| body.len() > limit) {
-            return Err(QueueError::TooLarge { size: body.len(), limit });
-        }
+        self.fits(&bodies)?;
         let (name, now) = (Arc::clone(&self.name), self.now());
         self.writer.run(move |db| ledger::send(db, &name, &bodies, now)).await?;
         self.bell.notify_waiters();
         Ok(())
+    }
+
+    async fn send_missing(&self, bodies: Vec<Bytes>) -> Result<usize, QueueError> {
+        self.fits(&bodies)?;
+        let (name, now) = (Arc::clone(&self.name), self.now());
+        let dead = self.options.dead_letters.clone();
+        let send = move |db: &Connection| ledger::send_missing(db, &name, dead.as_deref(), &bodies, now);
+        let sent = self.writer.run(send).await?;
+        self.bell.notify_waiters();
+        Ok(sent)
     }
 
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {

@@ -1,7 +1,7 @@
 //! Objects as files below one folder, with the engine's promises about them: whole or absent, durable when a `put` returns,
 //! created by exactly one writer, and never outside the folder.
 //!
-//! Does not know layers or keys, and does no compare-and-swap (`PutMode::Update`): a file system has none.
+//! Does not know layers or keys.
 //!
 //! Reads are `object_store`'s own [`LocalFileSystem`]. Its writes do not sync and its paths follow links, so those are done here.
 
@@ -36,6 +36,8 @@ const DELETES_AT_ONCE: usize = 10;
 ///
 /// * `put`, `copy`, `rename` and a completed multipart upload have synced the file and its folder when they return, and so has a
 ///   refusal because the object exists: what a loser of a race reads back is as durable as if it had won.
+/// * `PutMode::Update` locks the object's folder (`flock`) while it compares the tag and renames, against other updates: a `put` of
+///   another mode does not wait for it. The lock ends with its process.
 /// * A symbolic link below the folder is no object: it is never listed, and a path through one is `PermissionDenied`. (The folder
 ///   itself may be reached through links.) The check is made before each call; it does not defend against somebody who plants
 ///   links while the call runs, since whoever can do that can write the objects as well.
@@ -125,24 +127,17 @@ fn refuse_attributes(empty: bool, operation: &str) -> Result<()> {
 impl ObjectStore for DirStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         refuse_attributes(options.attributes.is_empty(), "put_opts")?;
-        let create = match options.mode {
-            PutMode::Overwrite => false,
-            PutMode::Create => true,
-            PutMode::Update(_) => {
-                let operation = "`put_opts` with `PutMode::Update`".into();
-                return Err(Error::NotImplemented { operation, implementer: "DirStore".into() });
-            }
-        };
+        let mode = options.mode;
         let file = file_of(&self.reads, location)?;
         let folder = Arc::clone(&self.folder);
         blocking(move || {
             // Most losers of a race come late enough to see it: they need not write and sync what nobody will read.
-            if folder.refuse_links(&file)? && create {
+            if folder.refuse_links(&file)? && mode == PutMode::Create {
                 return folder.refuse_existing(&file);
             }
             let mut staged = folder.stage(&file)?;
             staged.append(&payload)?;
-            folder.publish(staged, create)
+            folder.publish(staged, &mode)
         })
         .await
     }

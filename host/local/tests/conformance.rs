@@ -36,6 +36,7 @@ async fn queue_rig(clock: Arc<dyn Clock>, pass: PassTime, visibility: Duration) 
         dead_letters: Arc::new(dead_letters),
         max_receives: 3,
         max_message: 4096,
+        finds_equals: true,
         pass,
         keep: Box::new(folder),
     }

@@ -117,9 +117,34 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
         assert_eq!((depth.total(), depth.oldest.unwrap().timestamp()), (2, 1_700_000_000));
     }
     let queue = open(&file).await;
-    queue.send(vec![Bytes::from_static(b"c")]).await.unwrap();
+    assert_eq!(queue.send_missing(["a", "b", "c"].map(Bytes::from).into()).await.unwrap(), 1);
     let bodies: Vec<_> = queue.receive(9, Duration::ZERO).await.unwrap().into_iter().map(|one| one.body).collect();
     assert_eq!(bodies, ["a", "b", "c"]);
+}
+
+/// The tables as the second version made them: what it had sent is found by its body.
+#[tokio::test]
+async fn a_file_of_the_second_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("queue.db");
+    let old = rusqlite::Connection::open(&file).unwrap();
+    old.execute_batch(
+        "CREATE TABLE messages (
+             id INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, visible_at INTEGER NOT NULL,
+             receives INTEGER NOT NULL DEFAULT 0, receipt TEXT, body BLOB NOT NULL, sent_at INTEGER NOT NULL DEFAULT 0
+         ) STRICT;
+         CREATE INDEX by_visibility ON messages (queue, visible_at, id, receipt);
+         INSERT INTO messages (queue, visible_at, sent_at, body) VALUES ('work', 1700000000000000, 1700000000000000, x'61');
+         PRAGMA user_version = 2;",
+    )
+    .unwrap();
+    drop(old);
+    for expected in [1, 0] {
+        let queue = open(&file).await;
+        let sent = queue.send_missing(["a", "b"].map(Bytes::from).into()).await.unwrap();
+        let depth = queue.depth().await.unwrap();
+        assert_eq!((sent, depth.total(), depth.oldest.unwrap().timestamp()), (expected, 2, 1_700_000_000));
+    }
 }
 
 #[tokio::test]

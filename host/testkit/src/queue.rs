@@ -56,6 +56,18 @@ struct State {
     deliveries: u64,
 }
 
+impl State {
+    fn add(&mut self, body: Bytes, now: DateTime<Utc>) {
+        self.sent += 1;
+        let id = format!("m{}", self.sent);
+        self.messages.push(Message { id, body, sent_at: now, receives: 0, visible_at: now, receipt: None });
+    }
+
+    fn holds(&self, body: &Bytes) -> bool {
+        self.messages.iter().any(|message| message.body == *body)
+    }
+}
+
 /// [`Queue`] in memory.
 #[derive(Debug)]
 pub struct MemoryQueue {
@@ -79,6 +91,14 @@ impl MemoryQueue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fits(&self, bodies: &[Bytes]) -> Result<(), QueueError> {
+        let limit = self.options.max_message;
+        match bodies.iter().find(|body| body.len() > limit) {
+            Some(body) => Err(QueueError::TooLarge { size: body.len(), limit }),
+            None => Ok(()),
+        }
     }
 
     fn take(&self, max: usize) -> Vec<Delivery> {
@@ -108,7 +128,9 @@ impl MemoryQueue {
     fn bury(&self, now: DateTime<Utc>) {
         let Some(dead_letters) = &self.options.dead_letters else { return };
         let max = self.options.max_receives.get();
-        let dead: Vec<_> = self.state().messages.extract_if(.., |m| m.visible_at <= now && m.receives >= max).collect();
+        // Locked until they are there: nobody sees them nowhere.
+        let mut state = self.state();
+        let dead: Vec<_> = state.messages.extract_if(.., |m| m.visible_at <= now && m.receives >= max).collect();
         if dead.is_empty() {
             return;
         }
@@ -137,20 +159,34 @@ impl MemoryQueue {
 #[async_trait]
 impl Queue for MemoryQueue {
     async fn send(&self, bodies: Vec<Bytes>) -> Result<(), QueueError> {
-        let limit = self.options.max_message;
-        if let Some(body) = bodies.iter().find(|body| body.len() > limit) {
-            return Err(QueueError::TooLarge { size: body.len(), limit });
-        }
+        self.fits(&bodies)?;
         let now = self.clock.now();
         let mut state = self.state();
         for body in bodies {
-            state.sent += 1;
-            let id = format!("m{}", state.sent);
-            state.messages.push(Message { id, body, sent_at: now, receives: 0, visible_at: now, receipt: None });
+            state.add(body, now);
         }
         drop(state);
         self.bell.notify_waiters();
         Ok(())
+    }
+
+    async fn send_missing(&self, bodies: Vec<Bytes>) -> Result<usize, QueueError> {
+        self.fits(&bodies)?;
+        let now = self.clock.now();
+        let mut state = self.state();
+        // Locked in the order of `bury`.
+        let dead = self.options.dead_letters.as_ref().map(|dead| dead.state());
+        let before = state.messages.len();
+        for body in bodies {
+            let is_dead = dead.as_ref().is_some_and(|dead| dead.holds(&body));
+            if !is_dead && !state.holds(&body) {
+                state.add(body, now);
+            }
+        }
+        let sent = state.messages.len() - before;
+        drop((state, dead));
+        self.bell.notify_waiters();
+        Ok(sent)
     }
 
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {

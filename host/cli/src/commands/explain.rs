@@ -127,10 +127,13 @@ fn told(answer: &engine::explain::Answer) -> String {
 }
 
 fn verdict(proof: &Proof, context: &Context) -> String {
-    match &proof.because {
-        None => context.output.tone(Tone::Good, "every byte agrees"),
-        Some(because) => context.output.tone(Tone::Bad, because),
-    }
+    let because = proof.because.as_deref().unwrap_or("every byte agrees");
+    let tone = match proof.agrees {
+        Some(true) => Tone::Good,
+        Some(false) => Tone::Bad,
+        None => Tone::Notable,
+    };
+    context.output.tone(tone, because)
 }
 
 fn indented(text: &str) -> String {

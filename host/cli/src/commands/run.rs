@@ -173,7 +173,7 @@ async fn once(
     let mut code = ExitCode::Success;
     for ((file, service), ended) in services.iter().zip(futures::future::join_all(runs).await) {
         let ended = ended?;
-        if !ended.missing.is_nothing() || !ended.suspended.is_empty() {
+        if !ended.left.is_nothing() {
             code = if stop.is_cancelled() { ExitCode::Interrupted } else { ExitCode::Wrong };
         }
         summaries.push(Summary::of(file, service, ended).await?);

@@ -117,11 +117,8 @@ pub struct Ended {
     /// What the tick did.
     pub fired: Fired,
     /// What is still not done: nothing, unless the run was stopped or had to wait too long.
-    pub missing: Missing,
-    /// Why it did not wait longer.
-    pub waiting_for: Option<String>,
-    /// The stages that are suspended, and why. Their messages stay queued.
-    pub suspended: BTreeMap<&'static str, String>,
+    #[serde(flatten)]
+    pub left: Left,
 }
 
 /// What is left when work ends.
@@ -133,7 +130,7 @@ pub struct Left {
     pub queued: u64,
     /// Why it did not wait longer.
     pub waiting_for: Option<String>,
-    /// The stages that are suspended, and why.
+    /// The stages that are suspended, and why. Their messages stay queued.
     pub suspended: BTreeMap<&'static str, String>,
 }
 
@@ -143,6 +140,14 @@ impl Left {
     pub fn is_nothing(&self) -> bool {
         self.missing.is_nothing() && self.queued == 0 && self.suspended.is_empty()
     }
+}
+
+/// How a wait for the end of all work ended.
+enum Waited {
+    /// Nothing was queued and nothing missing.
+    Done,
+    /// Before that, with what it waited for in vain, if anything.
+    Ended(Option<String>),
 }
 
 impl Service {
@@ -166,8 +171,8 @@ impl Service {
     /// or `stop`.
     pub async fn once(&self, tick: Tick, patience: Duration, stop: &CancellationToken) -> Result<Ended, Failure> {
         let fired = self.ingest.fire(tick).await?;
-        let Left { missing, waiting_for, suspended, queued: _ } = self.work_off(patience, stop).await?;
-        Ok(Ended { fired, missing, waiting_for, suspended })
+        let left = self.work_off(patience, stop).await?;
+        Ok(Ended { fired, left })
     }
 
     /// Works until every record is in its place, or the way has been blocked for `patience`, or a stage is suspended, or `stop`.
@@ -176,18 +181,24 @@ impl Service {
         let mut tasks = self.consume(&Serving::new(self.clone()), &Role::ALL, &inner);
         let waited = tokio::select! {
             waited = self.until_done(patience, &inner) => waited,
-            ended = tasks.join_next() => ended.map_or(Ok(()), flatten).map(|()| None),
+            ended = tasks.join_next() => ended.map_or(Ok(()), flatten).map(|()| Waited::Ended(None)),
         };
         inner.cancel();
         while let Some(ended) = tasks.join_next().await {
             flatten(ended)?;
         }
-        let (missing, suspended) = (sweep(self, false).await?, self.progress.suspended());
+        let suspended = self.progress.suspended();
+        let waiting_for = match waited? {
+            // What has come since is another host's, or another tick's.
+            Waited::Done => return Ok(Left { suspended, ..Left::default() }),
+            Waited::Ended(waiting_for) => waiting_for,
+        };
+        let missing = sweep(self, false).await?;
         let mut queued = 0;
         for (_, queue) in self.queues.all() {
             queued += queue.live.depth().await?.total() + queue.dead.depth().await?.total();
         }
-        Ok(Left { missing, queued, waiting_for: waited?, suspended })
+        Ok(Left { missing, queued, waiting_for, suspended })
     }
 
     /// Says that a Silver that was emptied is whole again, and whether it was one. To be called when all of Bronze was cleaned again, which
@@ -263,36 +274,37 @@ impl Service {
         }
     }
 
-    /// Returns when nothing is left to do, with what it waited for in vain, if anything.
-    async fn until_done(&self, patience: Duration, stop: &CancellationToken) -> Result<Option<String>, Failure> {
+    /// Returns when nothing is left to do, or nothing more will be done.
+    async fn until_done(&self, patience: Duration, stop: &CancellationToken) -> Result<Waited, Failure> {
         let (mut blocked_since, mut repairs) = (None, 0);
         while !stop.is_cancelled() {
             self.clock.sleep(LOOK_EVERY).await;
             // No waiting helps a suspended stage, and what the stages before it make would only be queued before it.
             if !self.progress.suspended().is_empty() {
-                return Ok(None);
+                return Ok(Waited::Ended(None));
             }
             match self.progress.waiting_for() {
                 None => blocked_since = None,
                 Some(reason) => {
                     let since = *blocked_since.get_or_insert_with(|| self.clock.now());
                     if (self.clock.now() - since).to_std().is_ok_and(|span| span >= patience) {
-                        return Ok(Some(reason));
+                        return Ok(Waited::Ended(Some(reason)));
                     }
                 }
             }
             if self.is_idle().await? {
                 let missing = sweep(self, true).await?;
                 if missing.is_nothing() {
-                    return Ok(None);
+                    return Ok(Waited::Done);
                 }
                 repairs += 1;
                 if repairs > MOST_REPAIRS {
-                    return Ok(Some(format!("work that was given up {MOST_REPAIRS} times, see the log: {missing:?}")));
+                    let reason = format!("work that was given up {MOST_REPAIRS} times, see the log: {missing:?}");
+                    return Ok(Waited::Ended(Some(reason)));
                 }
             }
         }
-        Ok(None)
+        Ok(Waited::Ended(None))
     }
 
     async fn is_idle(&self) -> Result<bool, Failure> {

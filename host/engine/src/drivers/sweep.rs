@@ -9,7 +9,7 @@ use super::service::Service;
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Inventory};
 use crate::lake::{receipts, retracted};
-use crate::roles::events::{NewObject, NewVersion, encode, send_all};
+use crate::roles::events::{NewObject, NewVersion, encode, send_all, send_missing};
 use crate::roles::ingest::send;
 use crate::seams::store::{Path, read};
 
@@ -63,19 +63,16 @@ pub async fn sweep(service: &Service, repair: bool) -> Result<Missing, Failure> 
     if repair && !missing.is_nothing() {
         tracing::info!(?missing, "sweep found work");
         let queues = &service.queues;
-        // What is still queued may be the very work: two of each would do it twice.
-        if is_empty(&queues.enrich).await? {
-            send(lake, &*queues.enrich.live, messages).await?;
+        // What is still queued is not queued again: two of each would do it twice.
+        send(lake, &*queues.enrich.live, messages).await?;
+        let events: Vec<_> = unseen.iter().map(|object| encode(&NewObject::whole(object))).collect();
+        send_missing(&*queues.clean.live, &events).await?;
+        if unseen.is_empty() && is_empty(&queues.clean).await? {
+            offer_again(service, &inventory, &notes).await?;
         }
-        if is_empty(&queues.clean).await? {
-            let events: Vec<_> = unseen.iter().map(|object| encode(&NewObject::whole(object))).collect();
-            send_all(&*queues.clean.live, &events).await?;
-            if unseen.is_empty() {
-                offer_again(service, &inventory, &notes).await?;
-            }
-        }
-        if behind.tables > 0 && is_empty(&queues.aggregate).await? {
-            queues.aggregate.live.send(vec![encode(&NewVersion { silver: behind.silver_version })]).await?;
+        if behind.tables > 0 {
+            let event = encode(&NewVersion { silver: behind.silver_version });
+            queues.aggregate.live.send_missing(vec![event]).await?;
         }
     }
     Ok(missing)
@@ -98,6 +95,7 @@ async fn offer_again(service: &Service, inventory: &Inventory, notes: &[Path]) -
             events.push(encode(&NewObject { bronze: object.to_string(), lines, again: true }));
         }
     }
+    // Also what an equal event is under way for: that one may have looked before the row went.
     send_all(&*service.queues.clean.live, &events).await?;
     Ok(retracted::settle(lake, notes).await?)
 }

@@ -122,6 +122,10 @@ pub struct Meta {
     pub record: Record,
     /// Ids of the kept answers that the document was made from, in the order asked for.
     pub answers: Vec<String>,
+    /// Statuses of the answers that it was made from as well and that are not kept, because they say nothing of what was asked for: the
+    /// document cannot be made again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unkept: Vec<u16>,
     /// The enrich plugin; none in a pipeline without an enrich stage.
     pub plugin: Option<PluginStamp>,
     /// The enrich plugin's generation; 0 in a pipeline without an enrich stage.
@@ -324,6 +328,7 @@ mod tests {
             outcome: Outcome::Document,
             record: Record::new(),
             answers: vec!["abc".into()],
+            unkept: Vec::new(),
             plugin: None,
             generation: 0,
         }

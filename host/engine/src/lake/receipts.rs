@@ -1,6 +1,7 @@
 //! Receipts: what a stage made of each Bronze object, so that a sweep knows what it has seen and every record can be counted.
 //!
 //! A receipt is written when everything it speaks of is durable. Its absence is harmless: the object is worked on again, to the same end.
+//! Hosts that worked on different lines of one object at once have both their lines in it. Does not know how a line is worked on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Lake, LakeError};
-use crate::seams::store::{Path, Store, read_if_there, replace};
+use crate::seams::store::{Path, Store, read_if_there, update};
 
 /// A line that made no row, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +75,37 @@ impl Receipt {
         (1..=self.lines).filter(move |line| self.generation_of(*line) < generation)
     }
 
+    /// This receipt with what `fresh` says of `lines`, but of those that a later generation has seen.
+    #[must_use]
+    pub fn with(&self, fresh: &Receipt, lines: &BTreeSet<usize>) -> Receipt {
+        let lines: BTreeSet<usize> =
+            lines.iter().copied().filter(|line| self.generation_of(*line) <= fresh.generation).collect();
+        let mut merged = self.clone();
+        merged.silver_version = merged.silver_version.max(fresh.silver_version);
+        if lines.len() == merged.lines {
+            merged.generation = fresh.generation;
+            merged.redone.clear();
+        } else {
+            merged.redone.extend(lines.iter().map(|line| (*line, fresh.generation)));
+        }
+        merged.skipped.retain(|skip| !lines.contains(&skip.line));
+        merged.quarantined.retain(|held| !lines.contains(&held.line));
+        merged.superseded.retain(|line| !lines.contains(line));
+        merged.skipped.extend(fresh.skipped.iter().filter(|skip| lines.contains(&skip.line)).cloned());
+        merged.quarantined.extend(fresh.quarantined.iter().filter(|held| lines.contains(&held.line)).cloned());
+        merged.superseded.extend(fresh.superseded.intersection(&lines));
+        merged.count();
+        merged
+    }
+
+    /// Sorts the lists, and counts the lines that are in none.
+    pub fn count(&mut self) {
+        self.skipped.sort_by_key(|skip| skip.line);
+        self.quarantined.sort_by_key(|held| held.line);
+        let rest = self.skipped.len() + self.quarantined.len() + self.superseded.len();
+        self.cleaned = self.lines.saturating_sub(rest);
+    }
+
     /// Whether the line made rows.
     #[must_use]
     pub fn made_rows(&self, line: usize) -> bool {
@@ -97,6 +129,12 @@ pub struct Enriched {
     pub unanswered: BTreeSet<usize>,
 }
 
+impl Enriched {
+    fn of(object: &Path) -> Self {
+        Enriched { object: object.to_string(), seen: BTreeMap::new(), unanswered: BTreeSet::new() }
+    }
+}
+
 /// The reason of a line whose record was erased.
 pub const FORGOTTEN: &str = "forgotten";
 
@@ -106,10 +144,19 @@ fn path(object: &str) -> Path {
     Path::from(format!("{FOLDER}/{object}.json"))
 }
 
-async fn put_in<T: Serialize>(store: &Store, object: &str, receipt: &T) -> Result<(), LakeError> {
+/// Puts what `change` makes of a receipt in its place; nothing if that is nothing.
+async fn change_in<T: Serialize + DeserializeOwned>(
+    store: &Store,
+    object: &str,
+    mut change: impl FnMut(Option<T>) -> Option<T> + Send,
+) -> Result<(), LakeError> {
     let path = path(object);
-    let body = serde_json::to_vec(receipt).map_err(|error| LakeError::corrupt(&path, error))?;
-    Ok(replace(&**store, &path, body.into()).await?)
+    let corrupt = |error| LakeError::corrupt(&path, error);
+    let bytes = |there: Option<bytes::Bytes>| -> Result<_, LakeError> {
+        let there = there.map(|bytes| serde_json::from_slice(&bytes)).transpose().map_err(corrupt)?;
+        Ok(change(there).map(|receipt| serde_json::to_vec(&receipt)).transpose().map_err(corrupt)?.map(Into::into))
+    };
+    update(&**store, &path, bytes).await
 }
 
 async fn get_from<T: DeserializeOwned>(store: &Store, object: &str) -> Result<Option<T>, LakeError> {
@@ -137,9 +184,41 @@ async fn all_in<T: DeserializeOwned>(store: &Store) -> Result<Vec<T>, LakeError>
     Ok(found.into_iter().flatten().collect())
 }
 
-/// Writes a receipt of the clean stage, in place of an older one.
-pub async fn put(lake: &Lake, receipt: &Receipt) -> Result<(), LakeError> {
-    put_in(&lake.silver, &receipt.object, receipt).await
+/// A receipt that was put in the place of another.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// What was there.
+    pub before: Option<Receipt>,
+    /// What is there now.
+    pub now: Receipt,
+}
+
+/// Writes what `fresh` says of `lines` into the clean stage's receipt of its object, `known` if there is none.
+pub async fn put(
+    lake: &Lake,
+    fresh: &Receipt,
+    lines: &BTreeSet<usize>,
+    known: Option<&Receipt>,
+) -> Result<Put, LakeError> {
+    let mut put = Put { before: None, now: fresh.clone() };
+    let merge = |there: Option<Receipt>| {
+        put.before = there;
+        put.now = put.before.as_ref().or(known).map_or_else(|| fresh.clone(), |there| there.with(fresh, lines));
+        Some(put.now.clone())
+    };
+    change_in(&lake.silver, &fresh.object, merge).await?;
+    Ok(put)
+}
+
+/// Changes the clean stage's receipt of a Bronze object, if it has one.
+pub async fn change(lake: &Lake, object: &Path, mut change: impl FnMut(&mut Receipt) + Send) -> Result<(), LakeError> {
+    let changed = |there: Option<Receipt>| {
+        let mut receipt = there?;
+        change(&mut receipt);
+        receipt.count();
+        Some(receipt)
+    };
+    change_in(&lake.silver, object.as_ref(), changed).await
 }
 
 /// The clean stage's receipt of a Bronze object, if it has one.
@@ -157,9 +236,29 @@ pub async fn all(lake: &Lake) -> Result<Vec<Receipt>, LakeError> {
     all_in(&lake.silver).await
 }
 
-/// Writes a receipt of a second enrichment, in place of an older one.
-pub async fn put_enriched(lake: &Lake, receipt: &Enriched) -> Result<(), LakeError> {
-    put_in(&lake.bronze, &receipt.object, receipt).await
+/// Notes of lines of a Bronze object that this generation of the enrich plugin has seen, and whether the answers to them are kept.
+pub async fn note_enriched(
+    lake: &Lake,
+    object: &Path,
+    generation: u32,
+    lines: &BTreeMap<usize, bool>,
+) -> Result<(), LakeError> {
+    let noted = |there: Option<Enriched>| {
+        let mut receipt = there.unwrap_or_else(|| Enriched::of(object));
+        for (line, answered) in lines {
+            if receipt.seen.get(line).is_some_and(|seen| *seen > generation) {
+                continue;
+            }
+            receipt.seen.insert(*line, generation);
+            if *answered {
+                receipt.unanswered.remove(line);
+            } else {
+                receipt.unanswered.insert(*line);
+            }
+        }
+        Some(receipt)
+    };
+    change_in(&lake.bronze, object.as_ref(), noted).await
 }
 
 /// The receipt of a second enrichment of a Bronze object, if there was one.

@@ -18,8 +18,9 @@ use crate::lake::Lake;
 use crate::lake::bronze::Outcome;
 use crate::lake::generations::{Generation, Generations};
 use crate::lake::quarantine::{self, Refused};
+use crate::lake::receipts::{self, Put};
+use crate::lake::retracted;
 use crate::lake::silver::Silver;
-use crate::lake::{receipts, retracted};
 use crate::progress::Progress;
 use crate::seams::plugin::{Cleaned, Cleaner, Fault};
 use crate::seams::queue::Queue;
@@ -109,11 +110,7 @@ impl Clean {
         quarantine::put_all(&self.lake, &refused).await?;
         Progress::add(&self.progress.quarantined, refused.len());
         let version = snapshot.version;
-        let receipts = made::receipts(&tasks, &made, generation, version);
-        for receipt in &receipts {
-            receipts::put(&self.lake, receipt).await?;
-        }
-        quarantine::resolve(&self.lake, &made::resolved(&tasks, &receipts)).await?;
+        self.settle(&tasks, &made, generation, version).await?;
         Ok(self.queue.send(vec![encode(&NewVersion { silver: version })]).await?)
     }
 
@@ -138,11 +135,7 @@ impl Clean {
         let judged = self.breaker.judge(judged, &failed).await?;
         quarantine::put_all(&self.lake, &refused).await?;
         let version = self.commit(tasks, &mut all, generation).await?;
-        let receipts = made::receipts(tasks, &all, generation, version);
-        let puts: Vec<_> = receipts.iter().map(|receipt| receipts::put(&self.lake, receipt)).collect();
-        futures::stream::iter(puts).buffer_unordered(16).try_collect::<()>().await?;
-        // Last of all: a refusal that is told no more must have its new fate written down.
-        quarantine::resolve(&self.lake, &made::resolved(tasks, &receipts)).await?;
+        self.settle(tasks, &all, generation, version).await?;
         self.breaker.passed(judged);
         Progress::add(&self.progress.quarantined, refused.len());
         Progress::add(&self.progress.cleaned, tasks.iter().map(|task| task.chosen.len()).sum());
@@ -155,6 +148,19 @@ impl Clean {
             "cleaned"
         );
         Ok(version)
+    }
+
+    /// Writes the receipts, and takes refusals away that hold no more.
+    async fn settle(&self, tasks: &[Task], made: &Made, by: &Generation, version: i64) -> Result<(), Failure> {
+        let fresh = made::receipts(tasks, made, by, version);
+        let put = |(task, fresh)| {
+            let Task { chosen, before, .. }: &Task = task;
+            receipts::put(&self.lake, fresh, chosen, before.as_ref())
+        };
+        let puts: Vec<_> = tasks.iter().zip(&fresh).map(put).collect();
+        let puts: Vec<Put> = futures::stream::iter(puts).buffered(16).try_collect().await?;
+        // Last of all: a refusal that is told no more must have its new fate written down.
+        Ok(quarantine::resolve(&self.lake, &made::resolved(tasks, &puts)).await?)
     }
 
     async fn commit(&self, tasks: &[Task], made: &mut Made, by: &Generation) -> Result<i64, Failure> {

@@ -27,7 +27,7 @@ use crate::seams::store::{Created, Path, create, read_if_there};
 mod again;
 mod record;
 
-use record::{Enriched, From, Verdict};
+use record::{Answers, Enriched, From, Verdict};
 
 /// What the plugin is to be judged by.
 #[derive(Default)]
@@ -113,7 +113,7 @@ impl Enrich {
             let refused = |entry| {
                 let (code, reason) = (REFUSED_BY_RETRIES.to_owned(), reason.to_owned());
                 let outcome = Verdict::Refused { code, reason, details: Vec::new() };
-                (entry, Enriched { outcome, answers: Vec::new() })
+                (entry, Enriched { outcome, answers: Answers::default() })
             };
             let results = message.entries.iter().map(refused);
             self.store(&message.object(), message.tick, results, Judged::by(message.entries.len())).await?;
@@ -167,7 +167,8 @@ impl Enrich {
                 seq: tick,
                 outcome,
                 record: entry.record.clone(),
-                answers: result.answers.iter().map(|id| id.as_str().to_owned()).collect(),
+                answers: result.answers.kept.iter().map(|id| id.as_str().to_owned()).collect(),
+                unkept: result.answers.unkept,
                 plugin: generation.map(|generation| generation.plugin.clone()),
                 generation: generation.map_or(0, |generation| generation.number),
             };

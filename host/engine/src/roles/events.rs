@@ -136,6 +136,15 @@ pub async fn send_all(queue: &dyn Queue, bodies: &[Bytes]) -> Result<(), QueueEr
     Ok(())
 }
 
+/// As [`send_all`], but only what no equal message is there for; returns how many were sent.
+pub async fn send_missing(queue: &dyn Queue, bodies: &[Bytes]) -> Result<usize, QueueError> {
+    let mut sent = 0;
+    for some in bodies.chunks(SEND_AT_ONCE) {
+        sent += queue.send_missing(some.to_vec()).await?;
+    }
+    Ok(sent)
+}
+
 /// The JSON of an event.
 pub fn encode<T: Serialize>(event: &T) -> Bytes {
     serde_json::to_vec(event).unwrap_or_default().into()

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use url::Url;
 
-use super::events::{enrich_body, send_all};
+use super::events::{enrich_body, send_missing};
 use super::source;
 use crate::failure::Failure;
 use crate::lake::Lake;
@@ -48,8 +48,6 @@ pub struct Ingest {
     pub lake: Lake,
     /// Where the messages go.
     pub queue: Arc<dyn Queue>,
-    /// Where those of them go that no host brought to an end: what waits there is not queued again either.
-    pub dead_letters: Arc<dyn Queue>,
     /// Counters.
     pub progress: Arc<Progress>,
 }
@@ -63,20 +61,19 @@ pub struct Fired {
     pub records: usize,
     /// Messages of the tick.
     pub messages: usize,
-    /// Messages that were queued now: those whose Bronze object is not there.
+    /// Messages that were queued now: those whose Bronze object is not there, and that did not wait already.
     pub queued: usize,
     /// Records refused because they have no key, or one that stands before them.
     pub refused: usize,
 }
 
 impl Ingest {
-    /// Fires `tick`. Doing so again queues only what has not reached Bronze, and that only when nothing is queued: what waits there may
-    /// be the very messages, and two of each would ask the service twice.
+    /// Fires `tick`. Doing so again, or elsewhere at the same moment, queues only what has not reached Bronze and is not queued: two of
+    /// one message would ask the service twice.
     pub async fn fire(&self, tick: Tick) -> Result<Fired, Failure> {
         let config = self.config();
         let mut refused = 0;
         let kept = bronze::snapshot(&self.lake, tick, &config).await?;
-        let waits = kept.is_some() && self.queue.depth().await?.total() + self.dead_letters.depth().await?.total() > 0;
         let messages = match kept {
             Some(messages) => messages,
             None => {
@@ -94,10 +91,7 @@ impl Ingest {
         let (done, missing): (Vec<_>, Vec<_>) =
             messages.into_iter().partition(|message| there.contains(&message.object()));
         Progress::add(&self.progress.enriched, done.iter().map(|message| message.entries.len()).sum());
-        let queued = if waits { 0 } else { missing.len() };
-        if !waits {
-            send(&self.lake, &*self.queue, missing).await?;
-        }
+        let queued = send(&self.lake, &*self.queue, missing).await?;
         tracing::info!(pipeline = %self.pipeline, %tick, records, messages = total, queued, refused, "tick fired");
         Ok(Fired { tick, records, messages: total, queued, refused })
     }
@@ -183,9 +177,9 @@ struct Taken {
     refused: Vec<Refused>,
 }
 
-/// Queues messages, in few calls.
-pub async fn send(lake: &Lake, queue: &dyn Queue, messages: Vec<Message>) -> Result<(), Failure> {
+/// Queues those messages that are not queued yet, in few calls, and returns how many they were.
+pub async fn send(lake: &Lake, queue: &dyn Queue, messages: Vec<Message>) -> Result<usize, Failure> {
     let bodies: Vec<_> = messages.into_iter().map(|message| enrich_body(lake, message)).collect();
     let bodies: Vec<Bytes> = futures::stream::iter(bodies).buffered(16).try_collect().await?;
-    Ok(send_all(queue, &bodies).await?)
+    Ok(send_missing(queue, &bodies).await?)
 }

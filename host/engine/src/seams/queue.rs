@@ -82,6 +82,17 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     /// Adds messages, all of them or an error; after an error some may be there.
     async fn send(&self, bodies: Vec<Bytes>) -> Result<(), QueueError>;
 
+    /// Adds those messages of which no equal one is there, and returns how many they were. Equal is: the same bytes, waiting or in
+    /// flight, here or in the dead-letter queue. Looking and adding are one step, so that of several who send the same at once one adds it.
+    ///
+    /// This only saves work: a queue that cannot look (a standard queue of SQS) may add all of them, as it does unless an adapter says
+    /// otherwise. An equal message that is in flight counts, because it is either acknowledged when its work is durable or delivered again.
+    async fn send_missing(&self, bodies: Vec<Bytes>) -> Result<usize, QueueError> {
+        let count = bodies.len();
+        self.send(bodies).await?;
+        Ok(count)
+    }
+
     /// Takes at most `max` messages; waits up to `wait` for the first one. Empty when none came.
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError>;
 

@@ -1,4 +1,4 @@
-//! Objects: `object_store`'s own trait, plus the two ways in which the engine writes one.
+//! Objects: `object_store`'s own trait, plus the three ways in which the engine writes one.
 //!
 //! Does not know layers or keys: those are `lake`.
 
@@ -7,13 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 pub use object_store::path::Path;
 pub use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
-use object_store::{PutMode, PutOptions, PutPayload};
+use object_store::{GetOptions, PutMode, PutOptions, PutPayload, UpdateVersion};
 
 /// A place for objects, rooted at one layer.
 ///
 /// # Contract
 /// That of `object_store::ObjectStore`, and: an object is visible whole or not at all; when `put` returns, the object survives a loss
-/// of power; `PutMode::Create` lets exactly one of several racing writers succeed.
+/// of power; `PutMode::Create` lets exactly one of several racing writers succeed; so does `PutMode::Update` with the tag that a read
+/// told, as long as the object is still the one that was read, else it is `Precondition` or `NotFound`.
 pub type Store = Arc<dyn ObjectStore>;
 
 /// That bytes which were written may not be on disk. Among the causes of an adapter's error it says that trying again proves nothing:
@@ -47,6 +48,40 @@ pub async fn create(store: &dyn ObjectStore, path: &Path, bytes: Bytes) -> Resul
 /// Writes an object, in place of the one that may be there.
 pub async fn replace(store: &dyn ObjectStore, path: &Path, bytes: Bytes) -> Result<(), StoreError> {
     store.put_opts(path, PutPayload::from_bytes(bytes), PutOptions::default()).await.map(drop)
+}
+
+/// How often [`update`] tries. Of those that race one succeeds each time, so nobody needs as many.
+const MOST_UPDATES: usize = 100;
+
+/// Writes an object that is made from what is there (`None` if nothing is), so that of several who do so at once nobody's change is
+/// lost: who comes too late makes his from what the other wrote. If `change` makes `None` of it, it stays as it is.
+///
+/// # Errors
+/// What the store or `change` says.
+pub async fn update<E: From<StoreError>>(
+    store: &dyn ObjectStore,
+    path: &Path,
+    mut change: impl FnMut(Option<Bytes>) -> Result<Option<Bytes>, E> + Send,
+) -> Result<(), E> {
+    for _ in 0..MOST_UPDATES {
+        let (mode, there) = match store.get_opts(path, GetOptions::default()).await {
+            Ok(found) => {
+                let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+                (PutMode::Update(version), Some(found.bytes().await?))
+            }
+            Err(StoreError::NotFound { .. }) => (PutMode::Create, None),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(bytes) = change(there)? else { return Ok(()) };
+        let options = PutOptions { mode, ..PutOptions::default() };
+        match store.put_opts(path, PutPayload::from_bytes(bytes), options).await {
+            Ok(_) => return Ok(()),
+            Err(StoreError::Precondition { .. } | StoreError::AlreadyExists { .. } | StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let source = format!("`{path}` was another one at each of {MOST_UPDATES} updates").into();
+    Err(StoreError::Generic { store: "update", source }.into())
 }
 
 /// The whole object.

@@ -2,13 +2,15 @@
 //!
 //! Asks no service: the answers are those that are kept.
 
+use std::collections::BTreeMap;
+
 use futures::StreamExt;
 
 use super::{Checker, Finding, Invariant};
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Line, Meta, Outcome};
 use crate::lake::quarantine::REFUSED_BY_PLUGIN;
-use crate::remake::{Remade, RemakeError, Workshop};
+use crate::remake::{CannotRemake, Remade, RemakeError, Workshop};
 use crate::seams::store::{Path, Store, read};
 
 /// Objects looked at at once.
@@ -22,14 +24,18 @@ impl Checker<'_> {
         let store = &self.service.enrich.lake.bronze;
         let checks: Vec<_> = objects.iter().map(|object| one(&self.workshop, store, object)).collect();
         let mut checks = futures::stream::iter(checks).buffered(AT_ONCE);
-        let (mut lines, mut found) = (0, Vec::new());
+        let (mut lines, mut found, mut unprovable) = (0, Vec::new(), BTreeMap::<u16, usize>::new());
         while let Some(checked) = checks.next().await {
-            let (count, mut findings) = checked?;
+            let (unkept, count, mut findings) = checked?;
             self.steps.step(1);
             lines += count;
             found.append(&mut findings);
+            unkept.into_iter().for_each(|status| *unprovable.entry(status).or_default() += 1);
         }
         drop(checks);
+        self.report.notes.extend(unprovable.iter().map(|(status, count)| {
+            format!("{count} record versions cannot be made again: {}", CannotRemake::NotKept(*status))
+        }));
         // Who refused it tells why; a fault of the moment, such as a deadline, need not come again.
         found.retain(|(id, _)| {
             let code = id.as_ref().and_then(|id| self.refused.get(id)).map(|refused| refused.code.as_str());
@@ -44,22 +50,31 @@ impl Checker<'_> {
 /// A finding, and the refusal that it is about, if it is about one.
 type About = (Option<String>, Finding);
 
-async fn one(workshop: &Workshop, store: &Store, object: &Path) -> Result<(usize, Vec<About>), Failure> {
+/// The statuses of answers that were not kept, of the lines that cannot be made again for it; how many others there are; what is wrong.
+type Looked = (Vec<u16>, usize, Vec<About>);
+
+async fn one(workshop: &Workshop, store: &Store, object: &Path) -> Result<Looked, Failure> {
     let bytes = read(&**store, object).await?;
     // What is damaged was told before.
-    let Ok(lines) = bronze::lines(object, &bytes) else { return Ok((0, Vec::new())) };
-    let mut found = Vec::new();
+    let Ok(lines) = bronze::lines(object, &bytes) else { return Ok(Looked::default()) };
+    let (mut unkept, mut found) = (Vec::new(), Vec::new());
     for (line, number) in lines.iter().zip(1_usize..) {
         if let Some(message) = misstated(workshop, object, line) {
             let at = format!("{} ({object}:{number})", line.meta.key);
             found.push((None, Finding { invariant: Invariant::V3, at, message }));
+        }
+        let made = matches!(line.meta.outcome, Outcome::Document | Outcome::Skipped { .. });
+        if let Some(status) = line.meta.unkept.first().filter(|_| made) {
+            unkept.push(*status);
+            continue;
         }
         if let Some((invariant, refusal, message)) = line_again(workshop, line).await? {
             let at = format!("{} ({object}:{number})", line.meta.key);
             found.push((refusal, Finding { invariant, at, message }));
         }
     }
-    Ok((lines.len(), found))
+    let count = lines.len() - unkept.len();
+    Ok((unkept, count, found))
 }
 
 /// What a line says wrongly of itself, if anything: its tick, and who has made it.

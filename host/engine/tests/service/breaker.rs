@@ -40,7 +40,7 @@ async fn suspensions(store: &Arc<dyn ObjectStore>) -> Vec<serde_json::Value> {
 }
 
 fn is_suspended(ended: &Ended, stage: &str) -> bool {
-    ended.suspended.len() == 1 && ended.suspended.contains_key(stage)
+    ended.left.suspended.len() == 1 && ended.left.suspended.contains_key(stage)
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,8 +50,8 @@ async fn a_cleaner_that_refuses_too_much_is_suspended_until_it_is_another_one() 
     let http = service(3, "reject");
     let ended = world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
     assert!(is_suspended(&ended, "clean"), "{ended:?}");
-    assert!(ended.waiting_for.is_none() && !ended.missing.is_nothing());
-    let told = &ended.suspended["clean"];
+    assert!(ended.left.waiting_for.is_none() && !ended.left.missing.is_nothing());
+    let told = &ended.left.suspended["clean"];
     assert!(
         told.contains("allowed are 20%") && told.contains("R001: cannot read it") && told.contains("hint: "),
         "{told}"
@@ -77,7 +77,7 @@ async fn a_cleaner_that_refuses_too_much_is_suspended_until_it_is_another_one() 
     let mended = world.host(&mended, http.clone()).await;
     assert!(status(&mended).await.unwrap().suspended.is_empty());
     let ended = world.once(&mended, TICK).await.unwrap();
-    assert!(ended.suspended.is_empty() && ended.missing.is_nothing(), "{ended:?}");
+    assert!(ended.left.suspended.is_empty() && ended.left.missing.is_nothing(), "{ended:?}");
     assert_eq!(http.calls().len(), 200, "nobody is asked again");
     // What the old one had refused before it was judged stays refused until it is replayed.
     let rows = mended.clean.silver.snapshot().await.unwrap().rows;
@@ -102,7 +102,10 @@ async fn an_enricher_that_refuses_too_much_stops_asking() {
     let other_limit = Options { suspend_above: Percent::new(60).unwrap(), ..options };
     let service = world.host(&other_limit, http.clone()).await;
     let ended = world.once(&service, TICK).await.unwrap();
-    assert!(ended.suspended.is_empty() && ended.missing.is_nothing(), "another limit starts clean: {ended:?}");
+    assert!(
+        ended.left.suspended.is_empty() && ended.left.missing.is_nothing(),
+        "another limit starts clean: {ended:?}"
+    );
     assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 100);
 }
 
@@ -116,7 +119,10 @@ async fn few_failures_and_few_records_suspend_nothing() {
         let world = World::new(&options);
         let service = world.host(&options, service(every, bad)).await;
         let ended = world.once(&service, TICK).await.unwrap();
-        assert!(ended.suspended.is_empty() && ended.missing.is_nothing(), "{records} {every} {bad}: {ended:?}");
+        assert!(
+            ended.left.suspended.is_empty() && ended.left.missing.is_nothing(),
+            "{records} {every} {bad}: {ended:?}"
+        );
         assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), records.div_ceil(every));
     }
 }
@@ -127,7 +133,7 @@ async fn traps_count_as_refusals_do() {
     let world = World::new(&options);
     let service = world.host(&options, service(3, "trap")).await;
     let ended = world.once(&service, TICK).await.unwrap();
-    assert!(is_suspended(&ended, "clean") && ended.suspended["clean"].contains("P101"), "{ended:?}");
+    assert!(is_suspended(&ended, "clean") && ended.left.suspended["clean"].contains("P101"), "{ended:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,12 +143,12 @@ async fn an_aggregate_that_breaks_is_suspended_and_the_other_tables_are_made() {
     let service = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
     let ended = world.once(&service, TICK).await.unwrap();
     assert!(is_suspended(&ended, "aggregate"), "{ended:?}");
-    let told = &ended.suspended["aggregate"];
+    let told = &ended.left.suspended["aggregate"];
     assert!(told.contains("table `broken`") && told.contains("P101") && told.contains("hint: mend"), "{told}");
     assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
     let sums = &service.aggregate.tables[1].gold;
     assert!(sums.silver_version().await.unwrap().is_some());
     let whole = world.host(&Options::default(), ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
-    assert!(world.once(&whole, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&whole, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(world.sums(&whole).await, expected(10));
 }

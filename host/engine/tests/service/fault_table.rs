@@ -102,7 +102,7 @@ async fn f2_a_failed_sync_is_fatal_and_acknowledges_nothing() {
     assert!(matches!(&ended, Err(Failure::Fatal(why)) if why.contains("may not be on disk")), "{ended:?}");
     assert_eq!(world.queues.enrich.live.depth().await.unwrap().total(), 4);
     let next = world.host(&options, sound()).await;
-    assert!(world.once(&next, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&next, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(world.sums(&next).await, expected(10));
 }
 
@@ -121,7 +121,7 @@ async fn f3_a_store_that_is_odd_makes_no_difference() {
         let _ = world.once(&service, TICK).await;
         injected += faults.failed();
         faults.stop();
-        assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing(), "seed {seed}");
+        assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing(), "seed {seed}");
         assert_eq!(world.sums(&service).await, expected(10), "seed {seed}");
         assert_eq!(service.clean.silver.snapshot().await.unwrap().rows, 10, "seed {seed}");
         assert!(quarantine::ids(&world.lake).await.unwrap().is_empty(), "seed {seed}");
@@ -158,7 +158,7 @@ async fn f4_an_odd_queue_and_slow_work_make_no_difference() {
             clock.sleep(Duration::from_secs(400)).await;
             calm.stop();
         });
-        assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing(), "seed {seed}");
+        assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing(), "seed {seed}");
         assert!(faults.failed() > 20, "seed {seed}: {}", faults.failed());
         assert_eq!(world.sums(&service).await, expected(10), "seed {seed}");
         assert_eq!(service.clean.silver.snapshot().await.unwrap().rows, 10, "seed {seed}");
@@ -188,7 +188,7 @@ async fn f7_secrets_that_are_down_or_denied_pause_and_quarantine_nothing() {
             secrets.set(key(), "found");
             progress.waiting_for()
         });
-        assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+        assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
         let told = mended.await.unwrap().unwrap();
         assert!(told.contains("env:KEY"), "{told}");
         assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
@@ -222,7 +222,7 @@ async fn f8_each_bad_answer_has_its_typed_outcome() {
             move |request, _| if request.url.path().ends_with("/o7") { bad() } else { Ok(good(&request.url)) },
         );
         let service = world.host(&options, http).await;
-        assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing(), "{name}");
+        assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing(), "{name}");
         let refused = quarantine::all(&world.lake).await.unwrap();
         let told: Vec<_> = refused.iter().map(|one| (one.key.as_ref().unwrap().as_str(), one.code.as_str())).collect();
         assert_eq!(told, code.map(|code| ("o7", code)).into_iter().collect::<Vec<_>>(), "{name}: {refused:?}");
@@ -248,7 +248,7 @@ async fn f8_a_failed_handshake_pauses_and_quarantines_nothing() {
         bad.store(false, Ordering::SeqCst);
         progress.waiting_for()
     });
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert!(mended.await.unwrap().unwrap().contains("not trusted"));
     assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
     assert_eq!(world.sums(&service).await, expected(10));
@@ -280,7 +280,7 @@ async fn deaths(world: &World, options: &Options) -> usize {
         let (tick, stop) = (Tick::parse(TICK).unwrap(), CancellationToken::new());
         tokio::select! {
             ended = service.once(tick, Duration::from_secs(7200), &stop) => {
-                assert!(ended.unwrap().missing.is_nothing());
+                assert!(ended.unwrap().left.missing.is_nothing());
                 return died;
             }
             () = deadly.death.notified() => {}
@@ -321,7 +321,7 @@ async fn f9_an_object_that_breaks_the_host_is_quarantined_at_the_clean_stage() {
         Ok(if bug { answer(200, json!({ "do": "panic" }).to_string()) } else { good(&request.url) })
     });
     let service = world.host(&options, http).await;
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     let refused = quarantine::all(&world.lake).await.unwrap();
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert_eq!((refused[0].key.as_ref().unwrap().as_str(), refused[0].stage.name()), ("o7", "clean"));
@@ -354,7 +354,7 @@ async fn f12_an_event_that_comes_again_after_a_newer_version_changes_nothing() {
     }
     let events = objects.iter().map(|object| encode(&NewObject::whole(object))).collect();
     world.queues.clean.live.send(events).await.unwrap();
-    assert!(world.once(&second, "20260102T030000Z").await.unwrap().missing.is_nothing());
+    assert!(world.once(&second, "20260102T030000Z").await.unwrap().left.missing.is_nothing());
     assert_eq!(world.sums(&second).await, corrected);
 }
 
@@ -368,7 +368,7 @@ async fn f12_keys_of_any_letters_are_decoded_once() {
     let world = World::new(&options);
     let http = ScriptedHttp::new(|_, _| Ok(answer(200, json!({ "group": "g0", "n": 1 }).to_string())));
     let service = world.host(&options, http.clone()).await;
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(quarantine::all(&world.lake).await.unwrap(), []);
     let inventory = bronze::inventory(&world.lake, None).await.unwrap();
     for message in bronze::snapshots(&world.lake, &inventory).await.unwrap() {
@@ -402,7 +402,7 @@ async fn f13_an_empty_object_stops_with_its_name() {
             world.queues.clean.live.ack(&event.receipt).await.unwrap();
         }
     }
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(world.sums(&service).await, expected(10));
 }
 
@@ -426,6 +426,7 @@ async fn f13_a_very_long_line_and_very_many_lines_are_cleaned() {
             outcome: bronze::Outcome::Document,
             record: entry.record.clone(),
             answers: Vec::new(),
+            unkept: Vec::new(),
             plugin: None,
             generation: 0,
         };
@@ -434,7 +435,7 @@ async fn f13_a_very_long_line_and_very_many_lines_are_cleaned() {
     replace(&*world.lake.bronze, &message.object(), object.into()).await.unwrap();
     assert!(read(&*world.lake.bronze, &message.object()).await.unwrap().len() > 4 << 20);
     world.queues.clean.live.send(vec![encode(&NewObject::whole(&message.object()))]).await.unwrap();
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(service.clean.silver.snapshot().await.unwrap().rows, 5_000);
     assert_eq!(world.sums(&service).await, expected(5_000));
 }

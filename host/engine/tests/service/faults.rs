@@ -25,7 +25,7 @@ async fn batch_sizes_bucket_counts_and_workers_make_no_difference() {
         let options = Options { batch_size, buckets, workers, source: orders(25), ..Options::default() };
         let world = World::new(&options);
         let service = world.host(&options, service_answers()).await;
-        assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+        assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
         assert_eq!(world.sums(&service).await, expected(25), "{batch_size} {buckets} {workers}");
     }
 }
@@ -43,12 +43,12 @@ async fn deliveries_five_times_over_and_shuffled_make_no_difference() {
     let mut bodies: Vec<_> = deliveries.iter().flat_map(|one| std::iter::repeat_n(one.body.clone(), 5)).collect();
     bodies.shuffle(&mut rand::rngs::StdRng::seed_from_u64(7));
     queue.send(bodies).await.unwrap();
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     let objects = engine::lake::bronze::inventory(&world.lake, None).await.unwrap().objects;
     let mut again: Vec<_> = objects.iter().map(|object| encode(&NewObject::whole(object))).collect();
     again.reverse();
     world.queues.clean.live.send(again).await.unwrap();
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(world.sums(&service).await, expected(25));
     assert_eq!(service.clean.silver.snapshot().await.unwrap().rows, 25);
     assert_eq!(http.calls().len(), 25);
@@ -74,7 +74,7 @@ async fn lost_events_and_lost_messages_are_found_by_the_sweep() {
     }
     let missing = engine::drivers::sweep::sweep(&service, false).await.unwrap();
     assert_eq!((missing.messages, missing.objects), (3, 1));
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(world.sums(&service).await, expected(12));
 }
 
@@ -101,7 +101,7 @@ async fn converges(seed: u64) -> BTreeMap<String, i64> {
     assert!(faults.failed() > 0, "seed {seed} injected nothing");
     drop(shaky);
     (world.lake, world.queues) = sound;
-    assert!(world.once(&calm, TICK).await.unwrap().missing.is_nothing(), "seed {seed}");
+    assert!(world.once(&calm, TICK).await.unwrap().left.missing.is_nothing(), "seed {seed}");
     assert_eq!(calm.clean.silver.snapshot().await.unwrap().rows, 12, "seed {seed}");
     world.sums(&calm).await
 }

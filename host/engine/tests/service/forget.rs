@@ -90,7 +90,7 @@ async fn an_erased_record_is_nowhere_and_the_lake_still_verifies() {
     assert_eq!(json!(report.states), json!({"silver": 9, "superseded": 9, "skipped": 2}));
     // Nothing is left of it, and a host that starts now does nothing.
     assert!(forget(&service, &key, &Steps::default()).await.unwrap().is_nothing());
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(world.verify(&service).await.findings, []);
 }
 

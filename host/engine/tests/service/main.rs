@@ -16,6 +16,7 @@ mod deaths;
 mod fault_table;
 mod faults;
 mod forget;
+mod in_step;
 mod outcomes;
 mod pauses;
 mod replay;

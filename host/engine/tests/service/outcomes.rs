@@ -31,7 +31,7 @@ async fn all_is_well_and_the_same_tick_again_changes_nothing() {
     let http = ScriptedHttp::new(|request, _| Ok(good(&request.url)));
     let service = world.host(&options, http.clone()).await;
     let ended = world.once(&service, TICK).await.unwrap();
-    assert!(ended.missing.is_nothing(), "{ended:?}");
+    assert!(ended.left.missing.is_nothing(), "{ended:?}");
     assert_eq!((ended.fired.records, ended.fired.messages), (10, 4));
     assert_eq!(world.sums(&service).await, expected(10));
     let before = service.clean.silver.snapshot().await.unwrap().version;
@@ -57,7 +57,7 @@ async fn a_skip_a_refusal_and_a_trap_cost_their_own_record_only() {
         })
     });
     let service = world.host(&options, http).await;
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     let status = status(&service).await.unwrap();
     assert_eq!((status.silver.rows, status.silver.skipped, status.silver.quarantined), (5, 2, 3));
     let silver = status.silver;
@@ -77,7 +77,7 @@ async fn a_spent_quota_pauses_without_quarantine_and_its_answer_is_not_kept() {
     let http =
         ScriptedHttp::new(|request, calls| Ok(if calls == 4 { answer(401, "quota") } else { good(&request.url) }));
     let service = world.host(&options, http.clone()).await;
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(world.sums(&service).await, expected(10));
     assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
     assert_eq!(http.calls().len(), 11, "only the refused call is made again");
@@ -98,7 +98,7 @@ async fn a_missing_secret_pauses_and_is_found_when_it_is_there() {
         }
         secrets.set(key, "found");
     });
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(world.sums(&service).await, expected(10));
     assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
     assert_eq!(http.calls().len(), 10);
@@ -113,7 +113,7 @@ async fn a_rotated_secret_is_read_anew_once_and_a_bad_one_is_a_refusal_that_says
     });
     world.secrets.set(engine::seams::secrets::SecretRef::Env("KEY".into()), "old");
     let service = world.host(&options, http.clone()).await;
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     let refused = quarantine::all(&world.lake).await.unwrap();
     assert_eq!(refused.len(), 3);
     assert!(refused.iter().all(|one| one.reason == "the key is refused"), "{refused:?}");
@@ -134,7 +134,7 @@ async fn bursts_of_errors_are_waited_out() {
         })
     });
     let service = world.host(&options, http).await;
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(world.sums(&service).await, expected(10));
     assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
 }
@@ -144,7 +144,7 @@ async fn a_service_that_stays_broken_for_one_record_costs_its_message_in_the_end
     let options = Options { batch_size: 1, max_receives: 3, ..Options::default() };
     let world = World::new(&options);
     let service = world.host(&options, except("o7", || answer(500, "broken"))).await;
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     let refused = quarantine::all(&world.lake).await.unwrap();
     assert_eq!(refused.len(), 1);
     assert_eq!((refused[0].code.as_str(), refused[0].key.as_ref().unwrap().as_str()), ("R004", "o7"));
@@ -159,7 +159,7 @@ async fn a_redirect_is_not_followed() {
         || HttpAnswer { headers: vec![("location".into(), "http://169.254.169.254/latest".into())], ..answer(302, "") };
     let http = except("o7", to_metadata);
     let service = world.host(&options, http.clone()).await;
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     let refused = quarantine::all(&world.lake).await.unwrap();
     assert_eq!(refused[0].code, "P161");
     assert!(refused[0].reason.contains("169.254.169.254"), "{}", refused[0].reason);
@@ -175,7 +175,7 @@ async fn what_is_no_message_is_quarantined_and_the_others_flow() {
     }
     inject(&world.queues.clean.live, "[]").await;
     let service = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(world.sums(&service).await, expected(10));
     let refused = quarantine::all(&world.lake).await.unwrap();
     assert!(refused.iter().filter(|one| one.code == "R005").count() >= 3, "{refused:?}");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::drivers::service::Service;
-use engine::lake::keys::Key;
+use engine::lake::keys::{Key, Tick};
 use engine::lake::quarantine;
 use engine::lake::silver::Silver;
 use engine::progress::{Progress, Steps};
@@ -26,7 +26,7 @@ use super::world::{Options, TICK, World, expected, good, orders};
 const NEXT: &str = "20260102T030000Z";
 
 /// A service that says `what` of some orders, and is well otherwise.
-fn says(ids: &'static [&'static str], what: &'static str) -> Arc<ScriptedHttp> {
+pub(super) fn says(ids: &'static [&'static str], what: &'static str) -> Arc<ScriptedHttp> {
     ScriptedHttp::new(move |request, _| {
         let id = request.url.path().trim_start_matches("/orders/").to_owned();
         let n: i64 = id.trim_start_matches('o').parse().unwrap_or(0);
@@ -318,6 +318,25 @@ async fn of_two_messages_of_a_tick_the_same_one_stands_whichever_is_cleaned_agai
         }
         verified(&world, &other).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_stopped_before_a_replay_says_that_it_is_queued() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let service = world.host(&options, says(&[], "")).await;
+    assert!(world.once(&service, TICK).await.unwrap().left.is_nothing());
+    let again = Options { enrich_version: "2.0.0", ..options };
+    let service = world.host(&again, says(&[], "")).await;
+    let planned = replay::plan(&service, &Selection::default(), &Steps::default()).await.unwrap();
+    replay::queue(&service, &planned).await.unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let tick = Tick::parse(TICK).unwrap();
+    let left = service.once(tick, Duration::from_secs(60), &stop).await.unwrap().left;
+    assert!(left.missing.is_nothing(), "the lake knows nothing of it");
+    assert!(!left.is_nothing() && left.queued > 0, "{left:?}");
+    assert!(world.once(&service, TICK).await.unwrap().left.is_nothing());
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::drivers::service::Role;
+use engine::drivers::sweep::sweep;
 use engine::lake::bronze;
 use engine::lake::keys::Tick;
 use engine::pipeline::schedule::{Missed, Schedule};
 use testkit::ScriptedHttp;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{Options, TICK, World, expected, good};
+use super::world::{Options, TICK, World, expected, good, orders};
 
 /// Serves for a while of simulated time; the ticks that fired.
 async fn serve(world: &World, hosts: usize, cron: &str, missed: Missed, span: Duration) -> Vec<String> {
@@ -47,6 +48,48 @@ async fn two_hosts_fire_each_tick_once() {
     let world = World::new(&Options::default());
     let ticks = serve(&world, 2, "* * * * *", Missed::Once, TWO_MINUTES).await;
     assert_eq!(ticks, ["20260101T030100Z", "20260101T030200Z"]);
+}
+
+/// None of them finds the tick fired: each takes it, and each sends what is not there.
+#[tokio::test(start_paused = true)]
+async fn hosts_that_fire_one_tick_at_one_moment_queue_it_once() {
+    let options = Options { source: orders(40), batch_size: 2, ..Options::default() };
+    let world = World::new(&options);
+    let http = ScriptedHttp::new(|request, _| Ok(good(&request.url)));
+    let mut services = Vec::new();
+    for _ in 0..4 {
+        services.push(Arc::new(world.host(&options, http.clone()).await));
+    }
+    let tick = Tick::parse(TICK).unwrap();
+    let fired = futures::future::join_all(services.iter().map(|service| service.ingest.fire(tick))).await;
+    let queued: usize = fired.into_iter().map(|fired| fired.unwrap().queued).sum();
+    assert_eq!((queued, world.queues.enrich.live.depth().await.unwrap().total()), (20, 20));
+    // Some are in flight, and the tick is fired once more.
+    let held = world.queues.enrich.live.receive(5, Duration::ZERO).await.unwrap();
+    assert_eq!(services[0].ingest.fire(tick).await.unwrap().queued, 0);
+    assert_eq!(sweep(&services[1], true).await.unwrap().messages, 20);
+    assert_eq!(world.queues.enrich.live.depth().await.unwrap().total(), 20);
+    // Whoever held them has died: they come again.
+    assert_eq!(held.len(), 5);
+    assert!(world.once(&services[2], TICK).await.unwrap().left.missing.is_nothing());
+    assert_eq!((world.sums(&services[2]).await, http.calls().len()), (expected(40), 40));
+}
+
+/// What is lost is found although other work of the stage waits.
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_never_empty_is_swept_too() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let service = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
+    service.ingest.fire(Tick::parse(TICK).unwrap()).await.unwrap();
+    let queue = &world.queues.enrich.live;
+    let lost = queue.receive(3, Duration::ZERO).await.unwrap();
+    for delivery in &lost {
+        queue.ack(&delivery.receipt).await.unwrap();
+    }
+    assert_eq!(queue.depth().await.unwrap().total(), 1);
+    sweep(&service, true).await.unwrap();
+    assert_eq!(queue.depth().await.unwrap().total(), 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,12 +6,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::drivers::service::Service;
+use engine::explain::explain;
+use engine::lake::keys::Key;
+use engine::progress::Steps;
+use engine::replay::{self, Selection, Which};
 use engine::seams::store::{self, ObjectStoreExt, Path, Store};
 use engine::verify::{Invariant, Report};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use testkit::ScriptedHttp;
 use testkit::http::answer;
+use tokio_util::sync::CancellationToken;
 
 use super::world::{Options, TICK, World, good, orders};
 
@@ -37,7 +42,7 @@ async fn lake() -> (World, Service) {
     let world = World::new(&options);
     let service = world.host(&options, mixed()).await;
     for tick in [TICK, NEXT] {
-        assert!(world.once(&service, tick).await.unwrap().missing.is_nothing());
+        assert!(world.once(&service, tick).await.unwrap().left.missing.is_nothing());
     }
     (world, service)
 }
@@ -357,7 +362,7 @@ async fn what_was_refused_for_a_fault_of_the_moment_is_no_contradiction_when_it_
     }
     let event = engine::roles::events::NewObject::whole(&object);
     service.clean.give_up(&event, "it never came to an end").await.unwrap();
-    service.work_off(std::time::Duration::from_secs(60), &tokio_util::sync::CancellationToken::new()).await.unwrap();
+    service.work_off(std::time::Duration::from_secs(60), &CancellationToken::new()).await.unwrap();
     let report = world.verify(&service).await;
     assert_eq!((report.findings, json!(report.states)), (Vec::new(), json!({"silver": 7, "quarantined": 3})));
 }
@@ -391,4 +396,42 @@ async fn an_old_version_s_file_that_is_gone_is_no_fall() {
     let old = history.iter().rev().nth(1).unwrap().added.first().unwrap().clone();
     world.lake.silver.delete(&Path::from(old)).await.unwrap();
     assert_eq!(world.verify(&service).await.findings, []);
+}
+
+/// A service that forbids to see one order, of which the plugin makes a document: what it said is not kept, as it may say otherwise
+/// tomorrow, so the document cannot be made again. That is told, and is no damage.
+#[tokio::test(start_paused = true)]
+async fn what_was_made_from_an_answer_that_is_not_kept_is_no_damage() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = ScriptedHttp::new(|request, _| {
+        let sealed = request.url.path() == "/orders/o4";
+        Ok(if sealed { answer(403, "no") } else { good(&request.url) })
+    });
+    let service = world.host(&options, http.clone()).await;
+    assert!(world.once(&service, TICK).await.unwrap().left.is_nothing());
+    assert_eq!(world.sums(&service).await["sealed"], 0);
+    let report = world.verify(&service).await;
+    assert_eq!(report.findings, []);
+    let told = "1 record versions cannot be made again: an answer of the service was not kept (status 403)";
+    assert_eq!(report.notes, [told]);
+
+    let workshop = world.workshop().await;
+    let explained = explain(&service, &workshop, &Key::from_text("o4"), &Steps::default()).await.unwrap().unwrap();
+    assert!(explained.is_proved(), "nothing differs");
+    let row = explained.row.unwrap();
+    assert_eq!((row.document.agrees, row.cleaned.agrees, row.answers.len()), (None, Some(true), 0));
+    assert!(row.document.because.unwrap().ends_with("an answer of the service was not kept (status 403)"));
+
+    // A replay without the service leaves it as it is, one with it asks.
+    let later = Options { enrich_version: "3.0.0", ..options };
+    let service = world.host(&later, http.clone()).await;
+    for (fetch, asked) in [(false, 10), (true, 11)] {
+        let selection = Selection { which: Which::Stale, fetch, ..Selection::default() };
+        let planned = replay::plan(&service, &selection, &Steps::default()).await.unwrap();
+        replay::queue(&service, &planned).await.unwrap();
+        service.work_off(std::time::Duration::from_secs(60), &CancellationToken::new()).await.unwrap();
+        assert_eq!((http.calls().len(), world.sums(&service).await["sealed"]), (asked, 0));
+        assert_eq!(world.verify(&service).await.findings, []);
+    }
 }

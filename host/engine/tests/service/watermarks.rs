@@ -23,7 +23,7 @@ async fn once_waits_for_what_a_stranger_has_in_hand() {
     queue.extend(&taken[0].receipt, span).await.unwrap();
     let begun = world.clock.now();
     let ended = world.once(&service, TICK).await.unwrap();
-    assert!(ended.missing.is_nothing() && ended.waiting_for.is_none(), "{ended:?}");
+    assert!(ended.left.missing.is_nothing() && ended.left.waiting_for.is_none(), "{ended:?}");
     assert!((world.clock.now() - begun).to_std().unwrap() >= span, "ended while a message was in flight");
     assert_eq!(world.sums(&service).await, expected(10));
 }
@@ -33,13 +33,13 @@ async fn once_waits_for_events_that_come_late() {
     let options = Options::default();
     let world = World::new(&options);
     let service = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     let event = engine::roles::events::encode(&engine::roles::events::NewVersion { silver: 1 });
     world.queues.aggregate.live.send(vec![event]).await.unwrap();
     let taken = world.queues.aggregate.live.receive(1, Duration::ZERO).await.unwrap();
     world.queues.aggregate.live.release(&taken[0].receipt, Duration::from_secs(400)).await.unwrap();
     let begun = world.clock.now();
-    assert!(world.once(&service, TICK).await.unwrap().missing.is_nothing());
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     assert!((world.clock.now() - begun).num_seconds() >= 400, "ended while an event was delayed");
 }
 

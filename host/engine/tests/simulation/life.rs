@@ -70,7 +70,7 @@ pub(crate) async fn live(scenario: Scenario) {
         fire(&service, &plan.tick, &world.clock).await;
     }
     let ended = world.once(&service, &last.tick).await.unwrap();
-    assert!(ended.missing.is_nothing() && ended.waiting_for.is_none(), "{scenario:#?}\n{ended:?}");
+    assert!(ended.left.missing.is_nothing() && ended.left.waiting_for.is_none(), "{scenario:#?}\n{ended:?}");
     if std::env::var("SIMULATION_STORY").is_ok() {
         eprintln!("{tally:?}\n{scenario:?} real {:?} simulated {}", real.elapsed(), world.clock.now());
     }

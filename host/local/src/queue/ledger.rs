@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::DateTime;
+use engine::lake::keys::fingerprint;
 use engine::seams::queue::{Delivery, Depth, Receipt};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// Version of the tables, kept in the file's `user_version`.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// One row is one message. It is in flight while `receipt` is set and `visible_at` (µs since 1970) has not come; ready once
-/// `visible_at` has come, whoever held it. `sent_at` is never changed.
+/// `visible_at` has come, whoever held it. `sent_at` is never changed. `digest` finds equal bodies.
 pub(super) const TABLES: &str = "
     CREATE TABLE messages (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -22,9 +23,11 @@ pub(super) const TABLES: &str = "
         receives    INTEGER NOT NULL DEFAULT 0,
         receipt     TEXT,
         body        BLOB    NOT NULL,
-        sent_at     INTEGER NOT NULL DEFAULT 0
+        sent_at     INTEGER NOT NULL DEFAULT 0,
+        digest      TEXT    NOT NULL DEFAULT ''
     ) STRICT;
     CREATE INDEX by_visibility ON messages (queue, visible_at, id, receipt);
+    CREATE INDEX by_digest ON messages (queue, digest);
 ";
 
 /// From version 1, which did not know when a message was sent: at the latest when it was last ready.
@@ -32,6 +35,27 @@ pub(super) const FROM_VERSION_1: &str = "
     ALTER TABLE messages ADD COLUMN sent_at INTEGER NOT NULL DEFAULT 0;
     UPDATE messages SET sent_at = visible_at;
 ";
+
+/// From version 2, which could not find a message by its body.
+pub(super) fn from_version_2(db: &Connection) -> Result<()> {
+    db.execute_batch(
+        "ALTER TABLE messages ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+         CREATE INDEX by_digest ON messages (queue, digest);",
+    )?;
+    let ids = db.prepare("SELECT id FROM messages")?.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>>>()?;
+    let mut read = db.prepare("SELECT body FROM messages WHERE id = ?1")?;
+    let mut write = db.prepare("UPDATE messages SET digest = ?2 WHERE id = ?1")?;
+    for id in ids {
+        let body: Vec<u8> = read.query_row([id], |row| row.get(0))?;
+        write.execute(params![id, digest(&body)])?;
+    }
+    Ok(())
+}
+
+/// What `digest` holds.
+fn digest(body: &[u8]) -> String {
+    fingerprint(&[body])
+}
 
 /// A delivery that is being settled.
 pub(super) struct Lease {
@@ -51,9 +75,31 @@ impl Lease {
 
 /// Adds messages that are ready now.
 pub(super) fn send(db: &Connection, queue: &str, bodies: &[Bytes], now: i64) -> Result<()> {
-    let mut insert =
-        db.prepare_cached("INSERT INTO messages (queue, visible_at, sent_at, body) VALUES (?1, ?2, ?2, ?3)")?;
-    bodies.iter().try_for_each(|body| insert.execute(params![queue, now, &body[..]]).map(drop))
+    let mut insert = db.prepare_cached(
+        "INSERT INTO messages (queue, visible_at, sent_at, body, digest) VALUES (?1, ?2, ?2, ?3, ?4)",
+    )?;
+    bodies.iter().try_for_each(|body| insert.execute(params![queue, now, &body[..], digest(body)]).map(drop))
+}
+
+/// Adds those messages that are in neither of the two queues, and counts them.
+pub(super) fn send_missing(
+    db: &Connection,
+    queue: &str,
+    dead_letters: Option<&str>,
+    bodies: &[Bytes],
+    now: i64,
+) -> Result<usize> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO messages (queue, visible_at, sent_at, body, digest)
+         SELECT ?1, ?2, ?2, ?3, ?4 WHERE NOT EXISTS (
+             SELECT 1 FROM messages WHERE queue IN (?1, ?5) AND digest = ?4 AND body = ?3
+         )",
+    )?;
+    let mut sent = 0;
+    for body in bodies {
+        sent += insert.execute(params![queue, now, &body[..], digest(body), dead_letters])?;
+    }
+    Ok(sent)
 }
 
 /// Whether a message of the queue is ready.

@@ -148,7 +148,11 @@ fn prepare(db: &mut Connection) -> Result<i64> {
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {
         0 => transaction.execute_batch(ledger::TABLES)?,
-        1 => transaction.execute_batch(ledger::FROM_VERSION_1)?,
+        1 => {
+            transaction.execute_batch(ledger::FROM_VERSION_1)?;
+            ledger::from_version_2(&transaction)?;
+        }
+        2 => ledger::from_version_2(&transaction)?,
         known_or_newer => return Ok(known_or_newer),
     }
     transaction.pragma_update(None, "user_version", ledger::VERSION)?;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use engine::seams::store::NotDurable;
-use object_store::{Error, PutPayload, PutResult, Result};
+use object_store::{Error, PutMode, PutPayload, PutResult, Result};
 
 /// After how long without a write an unfinished file is nobody's.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
@@ -200,16 +200,18 @@ impl Folder {
     }
 
     /// Gives a staged file its name, once its bytes are on disk; then the name is put on disk too.
-    pub(super) fn publish(&self, staged: Staged, create: bool) -> Result<PutResult> {
+    pub(super) fn publish(&self, staged: Staged, mode: &PutMode) -> Result<PutResult> {
         if self.durability == Durability::Synced {
             staged.file.sync_all().map_err(|error| unsynced("sync", &staged.path, error))?;
         }
         let metadata = staged.file.metadata().map_err(|error| failed("look at", &staged.path, error))?;
-        let named = if create {
+        let named = match mode {
             // A link, unlike a rename, fails when the name is taken, and the kernel lets one of several racers win.
-            fs::hard_link(&staged.path, &staged.target).map_err(|error| failed("create", &staged.target, error))
-        } else {
-            fs::rename(&staged.path, &staged.target).map_err(|error| failed("replace", &staged.target, error))
+            PutMode::Create => {
+                fs::hard_link(&staged.path, &staged.target).map_err(|error| failed("create", &staged.target, error))
+            }
+            PutMode::Overwrite => staged.replace(),
+            PutMode::Update(version) => staged.update(version.e_tag.as_deref()),
         };
         if matches!(named, Ok(()) | Err(Error::AlreadyExists { .. })) {
             self.sync_parent(&staged.target)?;
@@ -252,6 +254,29 @@ impl Staged {
             .iter()
             .try_for_each(|bytes| self.file.write_all(bytes))
             .map_err(|error| failed("write", &self.path, error))
+    }
+}
+
+impl Staged {
+    fn replace(&self) -> Result<()> {
+        fs::rename(&self.path, &self.target).map_err(|error| failed("replace", &self.target, error))
+    }
+
+    /// Takes the place of the file of that tag. Everybody who does so holds the lock of the folder, which leaves no file behind.
+    fn update(&self, tag: Option<&str>) -> Result<()> {
+        let lock = self.target.parent().map(File::open).transpose();
+        let lock = lock.map_err(|error| failed("lock the folder of", &self.target, error))?;
+        if let Some(lock) = &lock {
+            lock.lock().map_err(|error| failed("lock the folder of", &self.target, error))?;
+        }
+        let there = fs::symlink_metadata(&self.target).map_err(|error| failed("look at", &self.target, error))?;
+        let there = e_tag(&there);
+        if tag != Some(&there) {
+            let path = self.target.display().to_string();
+            let source = format!("the object's tag is `{there}`, expected `{}`", tag.unwrap_or_default()).into();
+            return Err(Error::Precondition { path, source });
+        }
+        self.replace()
     }
 }
 

@@ -80,7 +80,7 @@ impl MultipartUpload for FileUpload {
         }
         let staged = parts.staged.take().ok_or_else(|| over("the upload has failed or is over"))?;
         let folder = Arc::clone(&self.folder);
-        blocking(move || folder.publish(staged, false)).await
+        blocking(move || folder.publish(staged, &object_store::PutMode::Overwrite)).await
     }
 
     async fn abort(&mut self) -> Result<()> {

@@ -22,6 +22,8 @@ pub struct QueueRig {
     pub max_receives: u32,
     /// The queue's limit in bytes.
     pub max_message: usize,
+    /// Whether `send_missing` finds equal messages, and does not add everything.
+    pub finds_equals: bool,
     /// Lets time pass for the queue.
     pub pass: PassTime,
     /// Kept until the clause is over.
@@ -57,6 +59,10 @@ macro_rules! queue_conformance {
             depth_tells_ready_delayed_and_in_flight_apart,
             depth_tells_when_the_oldest_was_first_sent,
             racing_receivers_share_no_message,
+            what_is_missing_is_sent,
+            what_is_there_is_not_sent_again,
+            what_is_gone_is_missing,
+            of_racing_senders_of_the_same_one_sends_it,
         );
     };
 }
@@ -410,4 +416,59 @@ pub async fn racing_receivers_share_no_message(rig: QueueRig) {
     }
     assert_eq!((times.len(), times.values().max()), (100, Some(&1)));
     assert_eq!(rig.queue.depth().await.unwrap(), Depth::default());
+}
+
+/// Everything that was not there is delivered, whatever the queue can tell, and as many messages are there as it says.
+pub async fn what_is_missing_is_sent(rig: QueueRig) {
+    rig.send(b"message 1").await;
+    let sent = rig.queue.send_missing(bodies(3)).await.unwrap();
+    assert_eq!(rig.queue.depth().await.unwrap().total(), 1 + sent as u64);
+    let got: BTreeSet<Bytes> = rig.ready().await.into_iter().map(|delivery| delivery.body).collect();
+    assert_eq!(got, bodies(3).into_iter().collect());
+}
+
+/// Neither what waits, nor what is in flight, delayed or dead, nor what stands twice in one call. No other body is taken for it.
+pub async fn what_is_there_is_not_sent_again(rig: QueueRig) {
+    if !rig.finds_equals {
+        return;
+    }
+    let sent = async |body: &'static [u8]| rig.queue.send_missing(vec![Bytes::from_static(body)]).await.unwrap();
+    assert_eq!(rig.queue.send_missing(["one", "one"].map(Bytes::from).into()).await.unwrap(), 1, "twice in one call");
+    assert_eq!(sent(b"one").await, 0, "waiting");
+    let delivery = rig.only().await;
+    assert_eq!(sent(b"one").await, 0, "in flight");
+    rig.queue.release(&delivery.receipt, rig.queue.visibility()).await.unwrap();
+    assert_eq!(sent(b"one").await, 0, "delayed");
+    for _ in 1..rig.max_receives {
+        rig.pass_visibility().await;
+        rig.only().await;
+    }
+    rig.pass_visibility().await;
+    assert!(rig.ready().await.is_empty());
+    assert_eq!(sent(b"one").await, 0, "dead");
+    assert_eq!((sent(b"one ").await, sent(b"").await), (1, 1), "other bodies");
+    assert_eq!(rig.dead_letters.send_missing(vec![Bytes::from_static(b"one ")]).await.unwrap(), 1, "another queue");
+}
+
+/// An acknowledged message is there no more.
+pub async fn what_is_gone_is_missing(rig: QueueRig) {
+    let send = async || rig.queue.send_missing(vec![Bytes::from_static(b"one")]).await.unwrap();
+    assert_eq!(send().await, 1);
+    rig.queue.ack(&rig.only().await.receipt).await.unwrap();
+    assert_eq!(send().await, 1);
+    assert_eq!(rig.only().await.receives, 1);
+}
+
+/// Eight senders of the same twenty messages: each message is there once, and each was counted by one of them.
+pub async fn of_racing_senders_of_the_same_one_sends_it(rig: QueueRig) {
+    if !rig.finds_equals {
+        return;
+    }
+    let mut racers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let queue = Arc::clone(&rig.queue);
+        racers.spawn(async move { queue.send_missing(bodies(20)).await.unwrap() });
+    }
+    let sent: usize = racers.join_all().await.into_iter().sum();
+    assert_eq!((sent, rig.queue.depth().await.unwrap().total()), (20, 20));
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::seams::store::{self, Created, ObjectStoreExt, Path, Store, StoreError};
 use futures::TryStreamExt;
-use object_store::{CopyMode, CopyOptions, GetOptions, PutMode, PutOptions, PutPayload};
+use object_store::{CopyMode, CopyOptions, GetOptions, PutMode, PutOptions, PutPayload, UpdateVersion};
 
 /// An empty store under test.
 pub struct StoreRig {
@@ -31,6 +31,8 @@ macro_rules! store_conformance {
             create_refuses_what_is_there,
             one_of_racing_creators_wins,
             the_engines_create_returns_what_counts,
+            an_update_needs_the_tag_of_what_is_there,
+            racing_updates_lose_no_change,
             ranges_are_exact,
             strange_names_stay_as_they_are,
             a_listing_has_every_object_below_its_prefix,
@@ -161,6 +163,50 @@ pub async fn the_engines_create_returns_what_counts(rig: StoreRig) {
     let first = store::create(&*rig.store, &path, Bytes::from_static(b"first")).await.unwrap();
     let second = store::create(&*rig.store, &path, Bytes::from_static(b"second")).await.unwrap();
     assert_eq!((first, second), (Created::New, Created::Existing(Bytes::from_static(b"first"))));
+}
+
+/// An update with the tag that a read told replaces the object; with the tag of an earlier one, or of none, it changes nothing.
+pub async fn an_update_needs_the_tag_of_what_is_there(rig: StoreRig) {
+    let path = Path::from("folder/object");
+    let update = async |tag: UpdateVersion, text: &'static str| {
+        let options = PutOptions { mode: PutMode::Update(tag), ..PutOptions::default() };
+        rig.store.put_opts(&path, text.into(), options).await
+    };
+    let first: UpdateVersion = rig.store.put(&path, "first".into()).await.unwrap().into();
+    let read = rig.store.get(&path).await.unwrap().meta;
+    let read = UpdateVersion { e_tag: read.e_tag, version: read.version };
+    assert_eq!(read.e_tag, first.e_tag);
+    update(read, "second").await.unwrap();
+    assert_eq!(rig.get("folder/object").await.unwrap(), "second");
+    let stale = update(first.clone(), "stale").await;
+    assert!(matches!(stale, Err(StoreError::Precondition { .. })), "{stale:?}");
+    assert_eq!(rig.get("folder/object").await.unwrap(), "second");
+    rig.store.delete(&path).await.unwrap();
+    let gone = update(first, "gone").await;
+    assert!(matches!(gone, Err(StoreError::Precondition { .. } | StoreError::NotFound { .. })), "{gone:?}");
+    assert!(rig.list(None).await.is_empty());
+}
+
+/// Eight writers who each add a line to one object with `engine::seams::store::update`: every line is there.
+pub async fn racing_updates_lose_no_change(rig: StoreRig) {
+    let path = Path::from("race/object");
+    let mut racers = tokio::task::JoinSet::new();
+    for racer in 0..8 {
+        let (store, path) = (Arc::clone(&rig.store), path.clone());
+        racers.spawn(async move {
+            for turn in 0..5 {
+                let add = |there: Option<Bytes>| -> Result<_, StoreError> {
+                    Ok(Some([&there.unwrap_or_default()[..], format!("{racer}/{turn}\n").as_bytes()].concat().into()))
+                };
+                store::update(&*store, &path, add).await.unwrap();
+            }
+        });
+    }
+    racers.join_all().await;
+    let text = String::from_utf8(rig.get("race/object").await.unwrap().to_vec()).unwrap();
+    let lines: BTreeSet<String> = text.lines().map(str::to_owned).collect();
+    let expected = (0..8).flat_map(|racer| (0..5).map(move |turn| format!("{racer}/{turn}")));
+    assert_eq!((text.lines().count(), lines), (40, expected.collect()));
 }
 
 /// A range is the bytes that it names: first, middle, last.

@@ -24,6 +24,18 @@ impl<T: Queue + ?Sized> Queue for Faulty<T> {
         }
     }
 
+    async fn send_missing(&self, bodies: Vec<Bytes>) -> Result<usize, QueueError> {
+        match self.faults.next().await {
+            // A queue that cannot look adds all of them, and more.
+            Fate::Odd => {
+                let bodies = self.repeated(bodies);
+                let count = bodies.len();
+                self.inner.send(bodies).await.map(|()| count)
+            }
+            fate => self.end(fate, self.inner.send_missing(bodies), failure).await,
+        }
+    }
+
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
         match self.faults.next().await {
             Fate::Odd => {

@@ -48,6 +48,10 @@ enum Flaw {
     ExtendsNothing,
     /// Takes every message for one that was sent just now.
     EverYoung,
+    /// Looks for no equal message before it sends.
+    SendsAgain,
+    /// Takes every message for one that is there.
+    SendsNothing,
 }
 
 #[derive(Debug)]
@@ -62,6 +66,15 @@ impl Queue for WrongQueue {
             _ => {}
         }
         self.0.send(bodies).await
+    }
+
+    async fn send_missing(&self, bodies: Vec<Bytes>) -> Result<usize, QueueError> {
+        let count = bodies.len();
+        match self.1 {
+            Flaw::SendsAgain | Flaw::LosesBatches => self.send(bodies).await.map(|()| count),
+            Flaw::SendsNothing => Ok(0),
+            _ => self.0.send_missing(bodies).await,
+        }
     }
 
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
@@ -134,6 +147,10 @@ async fn the_queue_suite_catches_wrong_queues() {
     caught(queue::depth_tells_when_the_oldest_was_first_sent(flawed(Flaw::CountsNothing))).await;
     caught(queue::depth_tells_when_the_oldest_was_first_sent(flawed(Flaw::EverYoung))).await;
     caught(queue::an_extended_delivery_stays_invisible(flawed(Flaw::ExtendsNothing))).await;
+    caught(queue::what_is_missing_is_sent(flawed(Flaw::LosesBatches))).await;
+    caught(queue::what_is_there_is_not_sent_again(flawed(Flaw::SendsAgain))).await;
+    caught(queue::of_racing_senders_of_the_same_one_sends_it(flawed(Flaw::SendsAgain))).await;
+    caught(queue::what_is_gone_is_missing(flawed(Flaw::SendsNothing))).await;
     caught(queue::extend_after_expiry_changes_nothing(flawed(Flaw::ExtendsNothing))).await;
 }
 

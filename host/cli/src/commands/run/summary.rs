@@ -2,7 +2,7 @@
 //!
 //! Does not count by itself: it shows the engine's status.
 
-use engine::drivers::service::{Ended, Service};
+use engine::drivers::service::{Ended, Left, Service};
 use engine::progress::Progress;
 use engine::status::{Status, status};
 use serde::Serialize;
@@ -80,28 +80,30 @@ fn one(summary: &Summary, context: &Context) -> String {
     if !lake.quarantine.is_empty() {
         text.push_str("\n  hint: `sluicebox quarantine ls` says why");
     }
-    if !summary.ended.missing.is_nothing() {
-        text.push_str(&unfinished(&summary.ended, context));
+    let left = &summary.ended.left;
+    if !left.missing.is_nothing() || left.queued > 0 {
+        text.push_str(&unfinished(left, context));
     }
-    for reason in summary.ended.suspended.values() {
+    for reason in left.suspended.values() {
         let (what, hint) = reason.split_once('\n').unwrap_or((reason, ""));
         text.push_str(&format!("\n{}\n  {hint}", context.output.tone(Tone::Bad, what)));
     }
     text
 }
 
-fn unfinished(ended: &Ended, context: &Context) -> String {
-    let missing = &ended.missing;
-    let suspended = || if ended.suspended.is_empty() { "it was stopped" } else { "a stage is suspended" };
-    let why = ended.waiting_for.as_deref().unwrap_or_else(suspended);
+fn unfinished(left: &Left, context: &Context) -> String {
+    let missing = &left.missing;
+    let suspended = || if left.suspended.is_empty() { "it was stopped" } else { "a stage is suspended" };
+    let why = left.waiting_for.as_deref().unwrap_or_else(suspended);
     let text = format!(
-        "\nnot done: {} without a Bronze object, {} not cleaned, {} behind Silver, because {why}",
+        "\nnot done: {} without a Bronze object, {} not cleaned, {} behind Silver, {} still queued, because {why}",
         counted(missing.messages, "message", "messages"),
         counted(missing.objects, "object", "objects"),
         counted(missing.tables, "table", "tables"),
+        counted(usize::try_from(left.queued).unwrap_or(usize::MAX), "message", "messages"),
     );
     let text = context.output.tone(Tone::Bad, &text);
-    if ended.suspended.is_empty() {
+    if left.suspended.is_empty() {
         format!("{text}\n  hint: nothing is lost; run the same command again to go on")
     } else {
         text

@@ -9,7 +9,7 @@ use crate::lake::bronze::{Line, Outcome};
 use crate::lake::generations::Generation;
 use crate::lake::keys::{Key, order};
 use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RETRIES, Refused, RefusedAt};
-use crate::lake::receipts::{FORGOTTEN, Held, Receipt, Skip};
+use crate::lake::receipts::{FORGOTTEN, Held, Put, Receipt, Skip};
 use crate::lake::silver::{RowMeta, Versions};
 use crate::roles::enrich::fault_details;
 use crate::seams::plugin::{Cleaned, Fault, RejectedBy};
@@ -165,7 +165,7 @@ pub(super) fn keys_of(gone: &[RowMeta], tasks: &[Task]) -> BTreeSet<Key> {
     gone.iter().filter(had_rows).map(|meta| Key::from_text(&meta.key)).collect()
 }
 
-/// The receipts after these tasks.
+/// What these tasks have to say of their lines.
 pub(super) fn receipts(tasks: &[Task], made: &Made, by: &Generation, silver_version: i64) -> Vec<Receipt> {
     let mut receipts: Vec<Receipt> = tasks.iter().map(|task| opened(task, by, silver_version)).collect();
     for (document, reason) in &made.skipped {
@@ -178,18 +178,13 @@ pub(super) fn receipts(tasks: &[Task], made: &Made, by: &Generation, silver_vers
             receipt.quarantined.push(Held { line: document.number, id: refused.id.clone() });
         }
     }
-    for receipt in &mut receipts {
-        receipt.skipped.sort_by_key(|skip| skip.line);
-        receipt.quarantined.sort_by_key(|held| held.line);
-        let rest = receipt.skipped.len() + receipt.quarantined.len() + receipt.superseded.len();
-        receipt.cleaned = receipt.lines.saturating_sub(rest);
-    }
+    receipts.iter_mut().for_each(Receipt::count);
     receipts
 }
 
-/// The receipt with everything in it but what the plugin says of the chosen lines.
+/// What is to be said of the chosen lines, but for what the plugin says of them.
 fn opened(task: &Task, by: &Generation, silver_version: i64) -> Receipt {
-    let fresh = || Receipt {
+    let mut receipt = Receipt {
         object: task.path.to_string(),
         generation: by.number,
         redone: BTreeMap::new(),
@@ -198,20 +193,8 @@ fn opened(task: &Task, by: &Generation, silver_version: i64) -> Receipt {
         cleaned: 0,
         skipped: Vec::new(),
         quarantined: Vec::new(),
-        superseded: BTreeSet::new(),
+        superseded: task.superseded.clone(),
     };
-    let mut receipt = task.before.clone().unwrap_or_else(fresh);
-    receipt.silver_version = silver_version;
-    if task.chosen.len() == task.lines.len() {
-        receipt.generation = by.number;
-        receipt.redone.clear();
-    } else {
-        receipt.redone.extend(task.chosen.iter().map(|line| (*line, by.number)));
-    }
-    receipt.skipped.retain(|skip| !task.chosen.contains(&skip.line));
-    receipt.quarantined.retain(|held| !task.chosen.contains(&held.line));
-    receipt.superseded.retain(|line| !task.chosen.contains(line));
-    receipt.superseded.extend(&task.superseded);
     for (line, Line { meta, .. }) in task.live() {
         match &meta.outcome {
             Outcome::Document => {}
@@ -224,11 +207,11 @@ fn opened(task: &Task, by: &Generation, silver_version: i64) -> Receipt {
 }
 
 /// Ids of refusals that hold no more: the line has another fate now.
-pub(super) fn resolved(tasks: &[Task], receipts: &[Receipt]) -> Vec<String> {
+pub(super) fn resolved(tasks: &[Task], puts: &[Put]) -> Vec<String> {
     let mut resolved = Vec::new();
-    for (task, receipt) in tasks.iter().zip(receipts) {
-        let before = task.before.iter().flat_map(|before| &before.quarantined);
-        let still = |id: &str| receipt.quarantined.iter().any(|held| held.id == id);
+    for (task, put) in tasks.iter().zip(puts) {
+        let before = task.before.iter().chain(&put.before).flat_map(|before| &before.quarantined);
+        let still = |id: &str| put.now.quarantined.iter().any(|held| held.id == id);
         resolved.extend(before.filter(|held| !still(&held.id)).map(|held| held.id.clone()));
         resolved.extend(task.settled.iter().cloned());
     }

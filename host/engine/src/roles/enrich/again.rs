@@ -102,20 +102,8 @@ impl Enrich {
     }
 
     async fn note(&self, path: &Path, by: &Generation, looked: &[Looked]) -> Result<(), Failure> {
-        let empty = || receipts::Enriched {
-            object: path.to_string(),
-            seen: std::collections::BTreeMap::new(),
-            unanswered: BTreeSet::new(),
-        };
-        let mut receipt = receipts::enriched(&self.lake, path).await?.unwrap_or_else(empty);
-        for one in looked {
-            receipt.seen.insert(one.number, by.number);
-            match &one.now {
-                Some(_) => receipt.unanswered.remove(&one.number),
-                None => receipt.unanswered.insert(one.number),
-            };
-        }
-        Ok(receipts::put_enriched(&self.lake, &receipt).await?)
+        let lines = looked.iter().map(|one| (one.number, one.now.is_some())).collect();
+        Ok(receipts::note_enriched(&self.lake, path, by.number, &lines).await?)
     }
 }
 

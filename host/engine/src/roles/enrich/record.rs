@@ -36,7 +36,16 @@ pub(super) struct Enriched {
     /// The end.
     pub(super) outcome: Verdict,
     /// The answers on the way to it.
-    pub(super) answers: Vec<AnswerId>,
+    pub(super) answers: Answers,
+}
+
+/// The answers that a record was given.
+#[derive(Clone, Default)]
+pub(super) struct Answers {
+    /// Those that are kept, in the order asked for.
+    pub(super) kept: Vec<AnswerId>,
+    /// The statuses of those that are not, because they say nothing of what was asked for.
+    pub(super) unkept: Vec<u16>,
 }
 
 /// How one record ended.
@@ -99,10 +108,10 @@ impl Enrich {
     pub(super) async fn decide(&self, entry: &Entry, tick: Tick, from: From) -> Result<Enriched, Unended> {
         let text = serde_json::to_string(&entry.record).unwrap_or_default();
         let Some(plugin) = &self.plugin else {
-            return Ok(Enriched { outcome: Verdict::Document(text), answers: Vec::new() });
+            return Ok(Enriched { outcome: Verdict::Document(text), answers: Answers::default() });
         };
         let mut given: Vec<HttpAnswer> = Vec::new();
-        let mut ids: Vec<AnswerId> = Vec::new();
+        let mut answers = Answers::default();
         for _ in 0..MOST_ROUNDS {
             let outcome = match plugin.enrich(&text, &given).await {
                 Err(fault) => broken(fault),
@@ -114,12 +123,12 @@ impl Enrich {
                 Ok(Step::BackOff { pause, reason }) => {
                     // What said "not now" is no answer to the question: it must not be found again. Where nobody is asked, an answer that
                     // is kept is one to a plugin that took it for that.
-                    for id in ids.iter().filter(|_| from == From::Service) {
+                    for id in answers.kept.iter().filter(|_| from == From::Service) {
                         answers::forget(&self.lake, id).await.map_err(Failure::from)?;
                     }
                     return Err(Failure::Pause { pause, reason }.into());
                 }
-                Ok(Step::Fetch(requests)) => match self.fetch(&requests, tick, from, &mut given, &mut ids).await {
+                Ok(Step::Fetch(requests)) => match self.fetch(&requests, tick, from, &mut given, &mut answers).await {
                     Ok(true) => continue,
                     Ok(false) => return Err(Unended::Unanswered),
                     Err(GatewayError::Failure(failure)) => return Err(failure.into()),
@@ -128,11 +137,11 @@ impl Enrich {
                     }
                 },
             };
-            return Ok(Enriched { outcome, answers: ids });
+            return Ok(Enriched { outcome, answers });
         }
         let reason = format!("the plugin asked in {MOST_ROUNDS} rounds and did not decide");
         let outcome = Verdict::Refused { code: "P163".to_owned(), reason, details: Vec::new() };
-        Ok(Enriched { outcome, answers: ids })
+        Ok(Enriched { outcome, answers })
     }
 
     /// Adds the answers to `requests`; false if one is not kept and nobody may be asked.
@@ -142,7 +151,7 @@ impl Enrich {
         tick: Tick,
         from: From,
         given: &mut Vec<HttpAnswer>,
-        ids: &mut Vec<AnswerId>,
+        answers: &mut Answers,
     ) -> Result<bool, GatewayError> {
         if requests.is_empty() || given.len() + requests.len() > MOST_REQUESTS {
             let reason = format!(
@@ -163,15 +172,16 @@ impl Enrich {
                 None if from == From::Kept => return Ok(false),
                 None => {
                     let answer = self.gateway.send(request).await?;
-                    if is_an_answer(answer.status) {
-                        answers::keep(&self.lake, &id, &complete, answer).await.map_err(Failure::from)?
-                    } else {
-                        answer
+                    if !is_an_answer(answer.status) {
+                        answers.unkept.push(answer.status);
+                        given.push(answer);
+                        continue;
                     }
+                    answers::keep(&self.lake, &id, &complete, answer).await.map_err(Failure::from)?
                 }
             };
             given.push(answer);
-            ids.push(id);
+            answers.kept.push(id);
         }
         Ok(true)
     }
