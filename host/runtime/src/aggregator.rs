@@ -13,6 +13,7 @@ use engine::seams::plugin::{Aggregator, Descriptor, Digest, Fault, LoadError, Pl
 use crate::bindings::aggregate::AggregateOnlyIndices;
 use crate::columns::{batch_of, record_batch};
 use crate::fault::{bad_output, host_fault};
+use crate::limits::check_rows;
 use crate::load::{Loaded, wrong_signature};
 use crate::threads::Threads;
 
@@ -77,7 +78,8 @@ impl Aggregator for WasmAggregator {
 
 impl Bound {
     fn fold(&self, batches: &[RecordBatch]) -> Result<Bytes, Fault> {
-        let returned = self.loaded.callable.call(|store, instance| {
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let returned = self.loaded.callable.call(rows, |store, instance| {
             let guest = self.exports.load(&mut *store, instance)?;
             let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
             let state = aggregation.call_constructor(&mut *store)?;
@@ -94,7 +96,7 @@ impl Bound {
     }
 
     fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
-        let returned = self.loaded.callable.call(|store, instance| {
+        let returned = self.loaded.callable.call(partials.len(), |store, instance| {
             let guest = self.exports.load(&mut *store, instance)?;
             let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
             let state = aggregation.call_constructor(&mut *store)?;
@@ -109,7 +111,8 @@ impl Bound {
             }
             aggregation.call_finish(&mut *store, state)
         })?;
-        let table = record_batch(returned.value, &self.loaded.descriptor.output, &self.schema);
+        let table = check_rows(u64::from(returned.value.rows), &self.loaded.callable.limits)
+            .and_then(|()| record_batch(returned.value, &self.loaded.descriptor.output, &self.schema));
         table.map_err(|fault| Fault { log: returned.log, ..fault })
     }
 }

@@ -12,9 +12,9 @@ use wasmtime::component::{Component, InstancePre};
 use crate::bindings::{described, lifecycle};
 use crate::call::{Callable, Host, linker};
 use crate::descriptor;
-use crate::engines::{Engines, MAX_STACK};
+use crate::engines::{Engines, Kind, MAX_STACK};
 use crate::fault::{Phase, bytes};
-use crate::inspect::{Inspection, World, inspect, refused};
+use crate::inspect::{Inspection, World, inspect_within, refused};
 use crate::limits::MAX_TABLE_ELEMENTS;
 
 /// A plugin ready to be called.
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Loaded {
 
 /// Loads a plugin of `world`: everything but configuring it. To be called on a guest thread.
 pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &Grants) -> Result<Loaded, LoadError> {
-    let found = inspect(component)?;
+    let found = inspect_within(component, grants.limits.component)?;
     if found.world != world {
         let message = format!("component is of world `{}`, expected `{world}`", found.world);
         return Err(refused("P022", message, "is the plugin named in the wrong section of `pipeline.toml`?"));
@@ -54,6 +54,7 @@ pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &
         config: grants.config.clone(),
         plugin: "?".to_owned(),
         digest: digest.as_str().to_owned(),
+        told_slow: Arc::default(),
     };
     let descriptor = describe(&callable, world)?;
     callable.plugin = format!("{} {}", descriptor.name, descriptor.version);
@@ -62,7 +63,7 @@ pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &
 
 /// Checks that the plugin takes its configuration.
 pub(crate) fn configure(loaded: &Loaded) -> Result<(), LoadError> {
-    match loaded.callable.call(|_, _| Ok(())) {
+    match loaded.callable.call(0, |_, _| Ok(())) {
         Ok(_) => Ok(()),
         Err(fault) if fault.kind == FaultKind::Configure => {
             let hint =
@@ -83,13 +84,11 @@ pub(crate) fn wrong_signature(error: wasmtime::Error) -> LoadError {
 }
 
 fn compile(engines: &Engines, component: &[u8], limits: &Limits) -> Result<InstancePre<Host>, LoadError> {
-    let stack = usize::try_from(limits.stack).unwrap_or(usize::MAX);
-    if stack == 0 || stack > MAX_STACK {
+    let Some(kind) = Kind::of(limits) else {
         let message = format!("stack limit is {}, expected 1 byte to {}", bytes(limits.stack), bytes(MAX_STACK as u64));
         return Err(refused("P012", message, "set `stack` under `[limits]` in `pipeline.toml`"));
-    }
-    let engine =
-        engines.get(stack).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))?;
+    };
+    let engine = engines.get(kind).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))?;
     let component = Component::from_binary(&engine, component).map_err(|error| {
         refused(
             "P011",
@@ -97,7 +96,7 @@ fn compile(engines: &Engines, component: &[u8], limits: &Limits) -> Result<Insta
             "it may use a WebAssembly feature that plugins must not use",
         )
     })?;
-    let linker = linker(&engine).map_err(|error| refused("P900", format!("cannot link: {error:#}"), ""))?;
+    let linker = linker(&engine, &component).map_err(|error| refused("P900", format!("cannot link: {error:#}"), ""))?;
     linker.instantiate_pre(&component).map_err(wrong_signature)
 }
 

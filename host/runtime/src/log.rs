@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use crate::bindings::Level;
 
 /// Bytes of one line; the rest of a longer one is cut off.
-const MAX_LINE: usize = 4096;
+pub(crate) const MAX_LINE: usize = 4096;
 /// Lines kept for a fault's report.
 const TAIL: usize = 20;
 
@@ -38,7 +38,8 @@ impl Log {
     /// Takes a line: passes it on, or counts it as dropped. The first line over the budget ends the log, so that what is there is a
     /// prefix of what was written.
     pub(crate) fn write(&mut self, plugin: &str, digest: &str, level: Level, line: &Line) {
-        let Some(left) = self.budget.checked_sub(line.0.len()) else {
+        // With its end, so that empty lines are not free.
+        let Some(left) = self.budget.checked_sub(line.0.len() + 1) else {
             self.budget = 0;
             self.dropped += 1;
             return;
@@ -69,7 +70,9 @@ impl Line {
     pub(crate) fn of(message: &str) -> Self {
         let end = message.floor_char_boundary(MAX_LINE);
         let mut line = harmless(message.get(..end).unwrap_or_default());
-        if end < message.len() {
+        // What is made harmless has grown.
+        if end < message.len() || line.len() > MAX_LINE {
+            line.truncate(line.floor_char_boundary(MAX_LINE));
             line.push('…');
         }
         Line(line)
@@ -123,8 +126,19 @@ mod tests {
     }
 
     #[test]
+    fn empty_lines_are_bounded_too() {
+        let mut log = Log::new(10);
+        for _ in 0..100 {
+            log.write("p", "d", Level::Info, &Line::of(""));
+        }
+        assert_eq!(log.dropped, 90);
+    }
+
+    #[test]
     fn a_long_line_is_cut_at_a_character() {
         let line = Line::of(&"é".repeat(MAX_LINE));
         assert_eq!(line.0, format!("{}…", "é".repeat(MAX_LINE / 2)));
+        let grown = Line::of(&"\u{202e}".repeat(MAX_LINE / 3));
+        assert!(grown.0.len() <= MAX_LINE + 3 && grown.0.ends_with('…'), "{} bytes", grown.0.len());
     }
 }
