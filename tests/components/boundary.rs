@@ -88,7 +88,7 @@ fn one(what: &str, seconds: f64) {
 }
 
 fn runtime(cache: Option<&std::path::Path>) -> WasmPlugins {
-    WasmPlugins::new(Options { cache_dir: cache.map(Into::into), guest_threads: 2 }).expect("a runtime")
+    WasmPlugins::new(Options { cache_dir: cache.map(Into::into), guest_threads: 2, worker: None }).expect("a runtime")
 }
 
 fn grants() -> Grants {

@@ -14,8 +14,13 @@ use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 use crate::bindings::{Level, lifecycle};
 use crate::fault::{Phase, classify, fault};
 use crate::limits::{Exceeded, MAX_HANDLES, Meter};
-use crate::log::{Line, Log};
+use crate::log::{self, Line, Log};
+use crate::threads;
 use crate::wasi;
+
+/// In how many ticks of the clock a call has been seen at work before it is a long one that makes way for others: some 100 ms of work,
+/// however little of the processor it gets.
+const LONG_TICKS: u32 = 10;
 
 /// What a guest's store holds for the host.
 #[derive(Debug)]
@@ -89,12 +94,11 @@ impl Callable {
         if used * 2 <= limit || self.told_slow.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (plugin, digest) = (self.plugin.as_str(), self.digest.as_str());
         let each = used / u32::try_from(records.max(1)).unwrap_or(u32::MAX);
-        tracing::warn!(
-            target: "plugin", plugin, digest, code = "P204", records,
-            "plugin is slow: a call used {used:.2?} of its deadline of {limit:?}, {each:.2?} a record"
+        let text = format!(
+            "plugin is slow: a call of {records} records used {used:.2?} of its deadline of {limit:?}, {each:.2?} a record"
         );
+        log::warn(&self.plugin, &self.digest, "P204", text);
     }
 
     /// Runs `work` in a fresh instance that is not configured.
@@ -142,7 +146,14 @@ impl Callable {
         store.set_max_component_handles(MAX_HANDLES);
         let (started, limit) = (Instant::now(), self.limits.deadline);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| past(started.elapsed(), limit));
+        let mut ticks = 0_u32;
+        store.epoch_deadline_callback(move |_| {
+            ticks += 1;
+            if ticks == LONG_TICKS {
+                threads::step_back();
+            }
+            past(started.elapsed(), limit)
+        });
         if let Some(fuel) = self.limits.fuel {
             store.set_fuel(fuel)?;
         }

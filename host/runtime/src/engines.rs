@@ -4,16 +4,22 @@
 //! per engine; nearly always it is one in all.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::pipeline::plan::Limits;
+use engine::seams::plugin::{Digest, LoadError};
+use serde::{Deserialize, Serialize};
+use wasmtime::component::Component;
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy,
 };
 
+use crate::inspect::refused;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::worker::{self, Caps, WorkerProgram};
 
 /// How often a running guest is asked whether it is past its deadline.
 const TICK: Duration = Duration::from_millis(10);
@@ -21,7 +27,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub(crate) const MAX_STACK: usize = Limits::MAX_STACK as usize;
 
 /// What an engine has for all its guests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Kind {
     /// Bytes of stack.
     stack: usize,
@@ -41,15 +47,21 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Engines {
     cache: Option<Cache>,
+    cache_dir: Option<PathBuf>,
+    worker: Option<WorkerProgram>,
     instances: u32,
     by_kind: Mutex<HashMap<Kind, Engine>>,
 }
 
 impl Engines {
-    /// `instances` is how many guests may be alive at once.
-    pub(crate) fn new(cache_dir: Option<PathBuf>, instances: u32) -> wasmtime::Result<Self> {
-        let cache = cache_dir.map(private_cache).transpose()?;
-        Ok(Engines { cache, instances, by_kind: Mutex::default() })
+    /// `instances` is how many guests may be alive at once. With a cache and a `worker` components are compiled by the latter.
+    pub(crate) fn new(
+        cache_dir: Option<PathBuf>,
+        instances: u32,
+        worker: Option<WorkerProgram>,
+    ) -> wasmtime::Result<Self> {
+        let cache = cache_dir.clone().map(private_cache).transpose()?;
+        Ok(Engines { cache, cache_dir, worker, instances, by_kind: Mutex::default() })
     }
 
     /// The engine of this kind.
@@ -64,6 +76,27 @@ impl Engines {
         Ok(engine)
     }
 
+    /// What a worker process needs: how it is started, and where it finds what is compiled.
+    pub(crate) fn worker(&self) -> Option<(&WorkerProgram, Option<&PathBuf>)> {
+        self.worker.as_ref().map(|worker| (worker, self.cache_dir.as_ref()))
+    }
+
+    /// The compiled component. One that this machine has not compiled before is compiled under caps, in a process of its own, so that
+    /// it is in the cache when this process asks for it; without a cache or a worker this process compiles it.
+    pub(crate) fn compile(&self, kind: Kind, caps: Caps, component: &[u8]) -> Result<Component, LoadError> {
+        let engine =
+            self.get(kind).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))?;
+        if let (Some(dir), Some(program)) = (&self.cache_dir, &self.worker) {
+            let note = dir.join("known").join(note_of(&engine, component));
+            if !note.is_file() {
+                worker::compile(program, dir, kind, caps, component)?;
+                // Without the note it is compiled under caps once more, nothing worse.
+                let _ = std::fs::create_dir_all(dir.join("known")).and_then(|()| std::fs::write(&note, ""));
+            }
+        }
+        Component::from_binary(&engine, component).map_err(|error| worker::not_compiled(&format!("{error:#}")))
+    }
+
     /// With pooled memories where the address space can be had, else with memories made on demand: slower to instantiate, same in
     /// every other way.
     fn make(&self, kind: Kind) -> wasmtime::Result<Engine> {
@@ -75,6 +108,14 @@ impl Engines {
             Engine::new(&config)
         })
     }
+}
+
+/// The name of the note that a component has been compiled by such an engine.
+fn note_of(engine: &Engine, component: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let digest = Digest::of(component);
+    format!("{}-{:016x}", digest.as_str().trim_start_matches("sha256:"), hasher.finish())
 }
 
 /// Everything that decides what a guest computes or may use.
@@ -131,7 +172,8 @@ fn private_cache(dir: PathBuf) -> wasmtime::Result<Cache> {
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700))?;
     }
     let mut config = CacheConfig::new();
-    config.with_directory(std::path::absolute(dir)?);
+    // Beside the notes: wasmtime tidies its folder of whatever it does not know.
+    config.with_directory(std::path::absolute(dir.join("code"))?);
     Cache::new(config)
 }
 

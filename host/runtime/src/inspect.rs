@@ -7,6 +7,7 @@ mod outline;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::LoadError;
 use semver::Version;
+use serde::{Deserialize, Serialize};
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
 use wasmparser::{Parser, Validator};
@@ -20,7 +21,7 @@ const PACKAGE: &str = "sluicebox:plugin/";
 pub(crate) const CONTRACT: Version = Version::new(0, 1, 0);
 
 /// The kinds of plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum World {
     /// Source records to documents, through requests that the host makes.
     Enricher,

@@ -28,6 +28,7 @@ mod plugins;
 mod project;
 mod threads;
 mod wasi;
+pub mod worker;
 
 pub use componentize::{ComponentizeError, componentize};
 pub use inspect::{Inspection, World, inspect};

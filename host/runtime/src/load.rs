@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Descriptor, Digest, Fault, FaultKind, Grants, LoadError};
-use wasmtime::component::{Component, InstancePre};
+use wasmtime::component::InstancePre;
 
 use crate::bindings::{described, lifecycle};
 use crate::call::{Callable, Host, linker};
@@ -16,6 +16,7 @@ use crate::engines::{Engines, Kind, MAX_STACK};
 use crate::fault::{Phase, bytes};
 use crate::inspect::{Inspection, World, inspect_within, refused};
 use crate::limits::MAX_TABLE_ELEMENTS;
+use crate::worker::Caps;
 
 /// A plugin ready to be called.
 #[derive(Clone)]
@@ -38,10 +39,7 @@ impl std::fmt::Debug for Loaded {
 /// Loads a plugin of `world`: everything but configuring it. To be called on a guest thread.
 pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &Grants) -> Result<Loaded, LoadError> {
     let found = inspect_within(component, grants.limits.component)?;
-    if found.world != world {
-        let message = format!("component is of world `{}`, expected `{world}`", found.world);
-        return Err(refused("P022", message, "is the plugin named in the wrong section of `pipeline.toml`?"));
-    }
+    check_world(&found, world)?;
     check_needs(&found, &grants.limits)?;
     let pre = compile(engines, component, &grants.limits)?;
     let digest = Digest::of(component);
@@ -83,19 +81,26 @@ pub(crate) fn wrong_signature(error: wasmtime::Error) -> LoadError {
     )
 }
 
-fn compile(engines: &Engines, component: &[u8], limits: &Limits) -> Result<InstancePre<Host>, LoadError> {
-    let Some(kind) = Kind::of(limits) else {
+/// Checks that the component is of the world that it is wanted for.
+pub(crate) fn check_world(found: &Inspection, world: World) -> Result<(), LoadError> {
+    if found.world == world {
+        return Ok(());
+    }
+    let message = format!("component is of world `{}`, expected `{world}`", found.world);
+    Err(refused("P022", message, "is the plugin named in the wrong section of `pipeline.toml`?"))
+}
+
+/// The kind of engine that these limits need.
+pub(crate) fn kind_of(limits: &Limits) -> Result<Kind, LoadError> {
+    Kind::of(limits).ok_or_else(|| {
         let message = format!("stack limit is {}, expected 1 byte to {}", bytes(limits.stack), bytes(MAX_STACK as u64));
-        return Err(refused("P012", message, "set `stack` under `[limits]` in `pipeline.toml`"));
-    };
-    let engine = engines.get(kind).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))?;
-    let component = Component::from_binary(&engine, component).map_err(|error| {
-        refused(
-            "P011",
-            format!("component cannot be compiled: {error:#}"),
-            "it may use a WebAssembly feature that plugins must not use",
-        )
-    })?;
+        refused("P012", message, "set `stack` under `[limits]` in `pipeline.toml`")
+    })
+}
+
+fn compile(engines: &Engines, component: &[u8], limits: &Limits) -> Result<InstancePre<Host>, LoadError> {
+    let component = engines.compile(kind_of(limits)?, Caps::of(limits), component)?;
+    let engine = component.engine().clone();
     let linker = linker(&engine, &component).map_err(|error| refused("P900", format!("cannot link: {error:#}"), ""))?;
     linker.instantiate_pre(&component).map_err(wrong_signature)
 }

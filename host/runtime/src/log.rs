@@ -3,6 +3,9 @@
 //! Does not write anywhere: where events go is the subscriber's.
 
 use std::collections::VecDeque;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use crate::bindings::Level;
 
@@ -45,7 +48,7 @@ impl Log {
             return;
         };
         self.budget = left;
-        emit(plugin, digest, level, &line.0);
+        tell(plugin, digest, Told { level: level as u8, code: None, text: line.0.clone() });
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }
@@ -56,7 +59,7 @@ impl Log {
     pub(crate) fn close(self, plugin: &str, digest: &str) -> Vec<String> {
         let dropped = self.dropped;
         if dropped > 0 {
-            tracing::warn!(target: "plugin", plugin, digest, code = "P210", dropped, "{dropped} log lines dropped");
+            warn(plugin, digest, "P210", format!("{dropped} log lines dropped"));
         }
         self.tail.into()
     }
@@ -95,12 +98,44 @@ fn harmless(message: &str) -> String {
     text
 }
 
-fn emit(plugin: &str, digest: &str, level: Level, line: &str) {
-    match level {
-        Level::Debug => tracing::debug!(target: "plugin", plugin, digest, "{line}"),
-        Level::Info => tracing::info!(target: "plugin", plugin, digest, "{line}"),
-        Level::Warn => tracing::warn!(target: "plugin", plugin, digest, "{line}"),
-        Level::Error => tracing::error!(target: "plugin", plugin, digest, "{line}"),
+/// One event: a plugin's line, or what the runtime has to say of a plugin.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Told {
+    level: u8,
+    code: Option<String>,
+    text: String,
+}
+
+/// Events of a worker process, whose host is the one to pass them on.
+static KEPT: OnceLock<Mutex<Vec<Told>>> = OnceLock::new();
+
+/// From now on events are kept for [`kept`]. For a process that has nobody to tell.
+pub(crate) fn keep() {
+    KEPT.get_or_init(Mutex::default);
+}
+
+/// What has been kept since it was last asked for.
+pub(crate) fn kept() -> Vec<Told> {
+    KEPT.get().map_or_else(Vec::new, |kept| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// A warning of the runtime's own about a plugin.
+pub(crate) fn warn(plugin: &str, digest: &str, code: &str, text: String) {
+    tell(plugin, digest, Told { level: Level::Warn as u8, code: Some(code.to_owned()), text });
+}
+
+/// Passes an event on.
+pub(crate) fn tell(plugin: &str, digest: &str, told: Told) {
+    if let Some(kept) = KEPT.get() {
+        kept.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        return;
+    }
+    let (code, text) = (told.code.as_deref(), &told.text);
+    match told.level {
+        level if level == Level::Debug as u8 => tracing::debug!(target: "plugin", plugin, digest, code, "{text}"),
+        level if level == Level::Info as u8 => tracing::info!(target: "plugin", plugin, digest, code, "{text}"),
+        level if level == Level::Warn as u8 => tracing::warn!(target: "plugin", plugin, digest, code, "{text}"),
+        _ => tracing::error!(target: "plugin", plugin, digest, code, "{text}"),
     }
 }
 

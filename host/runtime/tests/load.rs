@@ -224,7 +224,7 @@ async fn what_is_compiled_once_is_loaded_from_the_cache_and_only_its_owner_can_e
     let dir = folder.path().join("compiled");
     let bytes = component(artifacts::misbehave());
     for _ in 0..2 {
-        let options = Options { cache_dir: Some(dir.clone()), guest_threads: 1 };
+        let options = Options { cache_dir: Some(dir.clone()), guest_threads: 1, worker: None };
         let plugins = WasmPlugins::new(options).unwrap();
         plugins.cleaner(bytes.clone(), &grants("{}")).await.unwrap();
     }
@@ -237,7 +237,7 @@ async fn what_is_compiled_once_is_loaded_from_the_cache_and_only_its_owner_can_e
     }
     // What is in the cache is not believed blindly: a damaged file is compiled anew.
     std::fs::write(&files[0], b"damaged").unwrap();
-    let plugins = WasmPlugins::new(Options { cache_dir: Some(dir), guest_threads: 1 }).unwrap();
+    let plugins = WasmPlugins::new(Options { cache_dir: Some(dir), guest_threads: 1, worker: None }).unwrap();
     let cleaner = plugins.cleaner(bytes, &grants("{}")).await.unwrap();
     assert_eq!(cleaner.clean(&numbers(0..3)).await.unwrap().rows.num_rows(), 3);
 }

@@ -16,7 +16,7 @@ use wit_parser::Resolve;
 
 /// A runtime of two guest threads, without a cache.
 pub(crate) fn plugins() -> WasmPlugins {
-    WasmPlugins::new(Options { cache_dir: None, guest_threads: 2 }).unwrap()
+    WasmPlugins::new(Options { cache_dir: None, guest_threads: 2, worker: None }).unwrap()
 }
 
 /// A configuration under the default limits.
