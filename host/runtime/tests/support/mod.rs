@@ -44,6 +44,15 @@ pub(crate) fn from_text(world: &str, module: &str) -> Bytes {
     from_text_with(&[], world, module)
 }
 
+/// A component of `world` from a core module that may not be fit for it.
+pub(crate) fn try_from_module(world: &str, mut wasm: Vec<u8>) -> Option<Bytes> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit"))).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    wit_component::embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8).unwrap();
+    runtime::componentize(&wasm).ok().map(Bytes::from)
+}
+
 /// As [`from_text`], with more packages of WIT, each of which may be the next one's import; `world` may be one of theirs.
 pub(crate) fn from_text_with(packages: &[&str], world: &str, module: &str) -> Bytes {
     let mut wasm = wat::parse_str(module).unwrap();
