@@ -15,7 +15,7 @@ use crate::aggregator::WasmAggregator;
 use crate::cleaner::WasmCleaner;
 use crate::engines::{Engines, MAX_STACK, SharedEngines};
 use crate::enricher::WasmEnricher;
-use crate::inspect::{Inspection, World, inspect, inspect_within, refused};
+use crate::inspect::{Inspection, World, inspect_within, refused};
 use crate::load::{Loaded, check_world, configure, kind_of, load};
 use crate::threads::Threads;
 use crate::worker::{Caps, Remote, WorkerProgram};
@@ -81,8 +81,10 @@ impl WasmPlugins {
     pub async fn describe(&self, component: Bytes) -> Result<(Inspection, Descriptor, Digest), LoadError> {
         let engines = Arc::clone(&self.engines);
         let described = self.threads.run(move || {
-            let inspection = inspect(&component)?;
-            let grants = Grants { config: "{}".to_owned(), limits: Limits::default() };
+            // Whose pipeline it is for is not known, so that its size is any pipeline's.
+            let limits = Limits { component: Limits::MAX_COMPONENT, ..Limits::default() };
+            let inspection = inspect_within(&component, limits.component)?;
+            let grants = Grants { config: "{}".to_owned(), limits };
             let loaded = load(&engines, &component, inspection.world, &grants)?;
             Ok((inspection, loaded.descriptor, loaded.digest))
         });

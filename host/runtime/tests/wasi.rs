@@ -2,8 +2,8 @@
 //!
 //! The components are core modules in text over the few functions of WASI that they call. Does not test what is refused: `load` does.
 
-// What fails ends a test.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+// Tests read files, and what fails ends them.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod support;
 

@@ -79,8 +79,8 @@ impl Plugin for Remote {
 #[async_trait]
 impl Enricher for Remote {
     async fn enrich(&self, entry: &str, answers: &[HttpAnswer]) -> Result<Step, Fault> {
-        let answer = |answer: &HttpAnswer| (answer.status, answer.headers.clone(), answer.body.to_vec());
-        let request = Request::Enrich { entry: entry.to_owned(), answers: answers.iter().map(answer).collect() };
+        let answers = answers.iter().map(Into::into).collect();
+        let request = Request::Enrich { entry: entry.to_owned(), answers };
         match self.call(request).await? {
             Output::Step(step) => Ok(step),
             _ => Err(unlike("another kind of answer")),

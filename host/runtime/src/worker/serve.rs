@@ -96,8 +96,7 @@ async fn answer(plugin: &Loaded, request: Request) -> Result<Output, Fault> {
     let arrow = |error: arrow::error::ArrowError| host_fault(error.to_string());
     match (plugin, request) {
         (Loaded::Enricher(plugin), Request::Enrich { entry, answers }) => {
-            let answer = |(status, headers, body): (u16, _, Vec<u8>)| HttpAnswer { status, headers, body: body.into() };
-            let answers: Vec<HttpAnswer> = answers.into_iter().map(answer).collect();
+            let answers: Vec<HttpAnswer> = answers.into_iter().map(HttpAnswer::from).collect();
             plugin.enrich(&entry, &answers).await.map(Output::Step)
         }
         (Loaded::Cleaner(plugin), Request::Clean { documents }) => {

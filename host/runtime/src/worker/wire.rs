@@ -11,6 +11,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use engine::pipeline::plan::Limits;
+use engine::seams::http::HttpAnswer;
 use engine::seams::plugin::{Cleaned, Descriptor, Fault, FaultKind, LoadError, Note, Reject, Step};
 use serde::{Deserialize, Serialize};
 
@@ -35,9 +36,29 @@ pub(super) enum Ready {
     Refused { code: String, message: String, hint: Option<String> },
 }
 
+/// An answer that an enricher gets.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl From<&HttpAnswer> for Answer {
+    fn from(answer: &HttpAnswer) -> Self {
+        Answer { status: answer.status, headers: answer.headers.clone(), body: answer.body.to_vec() }
+    }
+}
+
+impl From<Answer> for HttpAnswer {
+    fn from(answer: Answer) -> Self {
+        HttpAnswer { status: answer.status, headers: answer.headers, body: answer.body.into() }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub(super) enum Request {
-    Enrich { entry: String, answers: Vec<(u16, Vec<(String, String)>, Vec<u8>)> },
+    Enrich { entry: String, answers: Vec<Answer> },
     Clean { documents: Vec<Vec<u8>> },
     Fold { rows: Vec<Vec<u8>> },
     Finish { partials: Vec<Vec<u8>> },
