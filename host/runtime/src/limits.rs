@@ -15,8 +15,8 @@ use crate::fault::{Phase, bad_output, bytes, fault};
 
 /// Table elements in all tables of a store. A plugin has one element per function that is called through a pointer.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
-/// Core instances in a store: a component of one module has three or four.
-pub(crate) const MAX_INSTANCES: u32 = 16;
+/// Core instances in a store: a component of one module has three or four, one of Python some forty.
+pub(crate) const MAX_INSTANCES: u32 = 64;
 /// Tables in a store.
 pub(crate) const MAX_TABLES: u32 = 8;
 /// Linear memories in a store: more than one only where several modules are linked.

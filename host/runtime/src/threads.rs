@@ -2,7 +2,7 @@
 //!
 //! A call that turns out to be a long one steps back: its thread goes to the lowest priority and another one takes its place, so that
 //! a plugin that spins takes neither processors nor threads from its neighbours. Priorities cannot be raised again, so that thread ends
-//! with the call. Only on Linux, where threads have priorities of their own; elsewhere a long call stays what it is.
+//! with the call. Only Linux has priorities of single threads; elsewhere a long call keeps its own, and takes no thread.
 //!
 //! Does not interrupt a job: a guest's own deadline does. A job that nobody waits for any more is not begun.
 
@@ -56,23 +56,25 @@ pub(crate) fn step_back() {
         if crew.back.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_err() {
             return;
         }
-        place.stepped_back = lower_priority() && crew.join().is_ok();
-        if !place.stepped_back {
+        // Its successor first: a thread inherits the priority of the one that starts it.
+        place.stepped_back = crew.join().is_ok();
+        if place.stepped_back {
+            lower_priority();
+        } else {
             crew.back.fetch_sub(1, Ordering::AcqRel);
         }
     });
 }
 
-/// Gives this thread the lowest priority, for good.
+/// Gives this thread the lowest priority, for good. Where the system does not let it, the thread has a successor all the same.
 #[cfg(target_os = "linux")]
-fn lower_priority() -> bool {
-    rustix::process::setpriority_process(None, 19).is_ok()
+fn lower_priority() {
+    let _ = rustix::process::setpriority_process(None, 19);
 }
 
+/// Priorities are of processes here.
 #[cfg(not(target_os = "linux"))]
-fn lower_priority() -> bool {
-    false
-}
+fn lower_priority() {}
 
 impl Crew {
     /// Starts one more thread.
