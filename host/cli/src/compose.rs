@@ -175,13 +175,7 @@ pub(crate) async fn workshop(file: &PipelineFile, service: &Service, shared: &Sh
     let stages =
         plan.enrich.iter().chain([&plan.clean]).chain(plan.aggregates.iter().map(|aggregate| &aggregate.stage));
     // What a stage may use now says nothing of what another one could in its time: the widest of all it is.
-    let limits = stages.map(|stage| stage.limits).fold(Limits::default(), |most, limits| Limits {
-        memory: most.memory.max(limits.memory),
-        deadline: most.deadline.max(limits.deadline),
-        output: most.output.max(limits.output),
-        log: most.log.max(limits.log),
-        stack: most.stack.max(limits.stack),
-    });
+    let limits = stages.map(|stage| stage.limits).fold(Limits::default(), Limits::widest);
     Ok(Workshop::open(&service.enrich.lake, Arc::new(shared.plugins.clone()), limits).await?)
 }
 

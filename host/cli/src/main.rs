@@ -34,6 +34,11 @@ use context::Context;
 use exit::ExitCode;
 
 fn main() -> std::process::ExitCode {
+    // Before anything reads the environment or opens a file: a worker has neither.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == plugins::component::WORKER) {
+        return runtime::worker::run(words).into();
+    }
     let args = match top::parse() {
         Ok(args) => args,
         Err(code) => return code.into(),

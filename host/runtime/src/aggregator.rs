@@ -16,6 +16,7 @@ use crate::bindings::aggregate::AggregateOnlyIndices;
 use crate::bindings::aggregate::exports::sluicebox::plugin::aggregate::GuestAggregation;
 use crate::columns::{batch_of, record_batch};
 use crate::fault::{bad_output, host_fault};
+use crate::limits::check_rows;
 use crate::load::{Loaded, wrong_signature};
 use crate::threads::Threads;
 
@@ -86,7 +87,8 @@ impl Aggregator for WasmAggregator {
 
 impl Bound {
     fn fold(&self, batches: &[RecordBatch]) -> Result<Bytes, Fault> {
-        let returned = self.loaded.callable.call(|store, instance| {
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let returned = self.loaded.callable.call(rows, |store, instance| {
             let guest = self.exports.load(&mut *store, instance)?;
             let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
             let state = aggregation.call_constructor(&mut *store)?;
@@ -103,7 +105,7 @@ impl Bound {
     }
 
     fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault> {
-        let returned = self.loaded.callable.call(|store, instance| {
+        let returned = self.loaded.callable.call(partials.len(), |store, instance| {
             let guest = self.exports.load(&mut *store, instance)?;
             let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
             let state = merged(&aggregation, &mut *store, partials)?;
@@ -113,13 +115,14 @@ impl Bound {
     }
 
     fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
-        let returned = self.loaded.callable.call(|store, instance| {
+        let returned = self.loaded.callable.call(partials.len(), |store, instance| {
             let guest = self.exports.load(&mut *store, instance)?;
             let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
             let state = merged(&aggregation, &mut *store, partials)?;
             aggregation.call_finish(&mut *store, state)
         })?;
-        let table = record_batch(returned.value, &self.loaded.descriptor.output, &self.schema);
+        let table = check_rows(u64::from(returned.value.rows), &self.loaded.callable.limits)
+            .and_then(|()| record_batch(returned.value, &self.loaded.descriptor.output, &self.schema));
         table.map_err(|fault| Fault { log: returned.log, ..fault })
     }
 }

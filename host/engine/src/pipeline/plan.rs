@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::describe::{as_json, as_millis, as_millis_with_fraction, as_optional_text, as_text, as_texts};
+pub use super::limits::{Isolation, Limits};
 use super::schedule::Schedule;
 pub use crate::seams::secrets::SecretRef;
 
@@ -319,27 +320,4 @@ pub struct LakePlaces {
     /// For how long old versions of the tables are kept.
     #[serde(serialize_with = "as_millis")]
     pub retention: Duration,
-}
-
-/// What one plugin call may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Limits {
-    /// Bytes of linear memory, summed over all memories of the instance.
-    pub memory: u64,
-    /// Wall-clock time of one call, instantiation included.
-    #[serde(serialize_with = "as_millis")]
-    pub deadline: Duration,
-    /// Bytes that one call may return.
-    pub output: u64,
-    /// Bytes of log that one call may write; what is over is counted and dropped.
-    pub log: u64,
-    /// Bytes of the call stack.
-    pub stack: u64,
-}
-
-impl Default for Limits {
-    /// 128 MiB of memory, 5 s, 64 MiB of output, 64 KiB of log, 1 MiB of stack.
-    fn default() -> Self {
-        Limits { memory: 128 << 20, deadline: Duration::from_secs(5), output: 64 << 20, log: 64 << 10, stack: 1 << 20 }
-    }
 }

@@ -26,7 +26,22 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("lake", &["bronze", "silver", "gold", "buckets", "retention"]),
     ("swap", &["watch", "rehearse", "canary", "shadow", "compare"]),
     ("signatures", &["trusted_keys"]),
-    ("limits", &["memory", "deadline", "output", "log", "stack"]),
+    (
+        "limits",
+        &[
+            "memory",
+            "deadline",
+            "fuel",
+            "output",
+            "rows",
+            "log",
+            "stack",
+            "component",
+            "compile_time",
+            "compile_memory",
+            "isolation",
+        ],
+    ),
 ];
 
 /// The sections of a file.
@@ -228,6 +243,18 @@ impl<'t> Section<'t> {
         };
         let narrow = out.take(&entry.node.at, number).and_then(|number| u32::try_from(number).ok());
         narrow.unwrap_or(default)
+    }
+
+    /// The whole number of `key`, which may be a large one; `None` where it is not there.
+    pub(super) fn count(&self, key: &str, range: RangeInclusive<u64>, out: &mut Findings) -> Option<u64> {
+        let entry = self.table.get(key)?;
+        let Value::Integer(number) = &entry.node.value else {
+            out.error(&entry.node.at, wrong_type(key, "an integer", &entry.node));
+            return None;
+        };
+        let wide = i128::from(*range.start())..=i128::from(*range.end());
+        let number = out.take(&entry.node.at, values::in_range(key, *number, &wide, |number| number.to_string()));
+        number.and_then(|number| u64::try_from(number).ok())
     }
 
     /// An entry that must not be a bare number: what would the unit be?

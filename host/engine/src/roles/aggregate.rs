@@ -66,7 +66,7 @@ impl GoldTable {
     #[must_use]
     pub fn with(&self, plugin: Arc<dyn Aggregator>, config: String, gold: Gold) -> Self {
         let (name, generations) = (self.name.clone(), self.generations.clone());
-        GoldTable { name, plugin, config, gold, generations, generation: OnceCell::new() }
+        GoldTable { name, plugin, config, gold, generations, generation: OnceCell::new(), tried: Tried::default() }
     }
 
     /// The plugin's generation, entered if this is the first work.
