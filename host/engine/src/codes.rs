@@ -161,6 +161,8 @@ codes! {
         "let `merge` read what `save` writes"
     "P180" Record "the worker process that ran the plugin ended";
         "see the signal in the message: out of memory, or a bug of the host; the record is in quarantine"
+    "P181" Load "the plugin is to run in worker processes, and this host has none";
+        "set `isolation = \"in-process\"` under `[limits]`, or use the `sluicebox` program"
     "P204" Told "a call took more than half of its deadline";
         "look at the cost a record before it becomes P104"
     "P210" Told "the plugin logged more than it may: the rest was counted and dropped";
@@ -188,6 +190,6 @@ mod tests {
         let codes: Vec<&str> = all().map(|one| one.code).collect();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:?}");
         assert_eq!(find("p104").map(|found| found.class), Some(Class::Record));
-        assert!(find("P999").is_none() && find("C001").is_some());
+        assert!(find("P99").is_none() && find("C001").is_some());
     }
 }

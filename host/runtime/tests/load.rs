@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::pipeline::plan::Limits;
+use engine::pipeline::plan::{Isolation, Limits};
 use engine::seams::plugin::{FaultKind, Grants, LoadError, Plugins};
 use runtime::{Options, WasmPlugins, World, inspect};
 use support::{cleaner_text, component, grants, numbers, plugins, said};
@@ -269,4 +269,13 @@ async fn a_plugin_is_described_without_a_configuration() {
     let (inspection, descriptor, digest) = plugins().describe(component(artifacts::misbehave())).await.unwrap();
     assert_eq!((inspection.world, descriptor.name.as_str()), (World::Cleaner, "misbehave"));
     assert!(digest.as_str().starts_with("sha256:"));
+}
+
+#[tokio::test]
+async fn a_host_without_workers_runs_no_plugin_in_one() {
+    let limits = Limits { isolation: Isolation::Process, ..Limits::default() };
+    let grants = Grants { config: "{}".to_owned(), limits };
+    let error = plugins().cleaner(component(artifacts::misbehave()), &grants).await.unwrap_err();
+    assert_eq!(error.code, "P181", "{error}");
+    assert!(error.hint.is_some_and(|hint| hint.contains("in-process")));
 }
