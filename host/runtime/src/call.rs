@@ -54,6 +54,9 @@ pub(crate) struct Callable {
     /// For log lines: `NAME VERSION`, or `?` before the plugin has said it.
     pub(crate) plugin: String,
     pub(crate) digest: String,
+    /// Whether its last call broke or flooded its log: the next one makes way from its start, as a long one does in the end. Many short
+    /// calls that break would otherwise take as much from their neighbours as one that spins.
+    pub(crate) in_disgrace: Arc<AtomicBool>,
     /// Whether it has been told that calls come near their deadline: once is enough.
     pub(crate) told_slow: Arc<AtomicBool>,
 }
@@ -106,6 +109,9 @@ impl Callable {
         &self,
         work: impl FnOnce(&mut Store<Host>, &Instance, &mut Phase) -> wasmtime::Result<T>,
     ) -> Result<Returned<T>, Fault> {
+        if self.in_disgrace.load(Ordering::Relaxed) {
+            threads::step_back();
+        }
         let mut phase = Phase::Instantiate;
         let mut store = self.store().map_err(|error| classify(error, phase, &self.limits))?;
         let result = match self.pre.instantiate(&mut store) {
@@ -125,6 +131,8 @@ impl Callable {
             ok = result.is_ok(),
             "plugin called"
         );
+        let flooded = self.limits.log > 0 && host.log.has_dropped();
+        self.in_disgrace.store(result.is_err() || flooded, Ordering::Relaxed);
         let log = host.log.close(&host.plugin, &host.digest);
         match result {
             Ok(value) => Ok(Returned { value, log }),

@@ -52,6 +52,7 @@ pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &
         config: grants.config.clone(),
         plugin: "?".to_owned(),
         digest: digest.as_str().to_owned(),
+        in_disgrace: Arc::default(),
         told_slow: Arc::default(),
     };
     let descriptor = describe(&callable, world)?;

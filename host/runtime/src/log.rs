@@ -33,6 +33,11 @@ impl Log {
         self.budget == 0
     }
 
+    /// Whether a line has been dropped.
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.dropped > 0
+    }
+
     /// Counts a line as dropped, unread.
     pub(crate) fn drop_line(&mut self) {
         self.dropped += 1;

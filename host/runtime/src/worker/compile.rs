@@ -19,7 +19,7 @@ use crate::fault::bytes;
 use crate::inspect::refused;
 
 /// How much longer by the clock than by the processor's time: on a busy machine a worker waits its turn.
-const PATIENCE: u32 = 4;
+const PATIENCE: u32 = 10;
 /// Bytes of what a worker says that are read.
 const MAX_SAID: u64 = 16 << 10;
 /// How often a worker is looked at.
