@@ -43,7 +43,7 @@ enum Verb {
     WasmTarget,
     /// Derive data/movies.csv from data/films.csv
     Data,
-    /// Try every fault and show what held (minutes; `test` has a short form)
+    /// Try every fault and show what held (under 10 minutes on two cores after the release build; `test` has a short form)
     Faults(faults::Options),
     /// Try every plugin of the corpus of those that misbehave and show what stopped each
     Hostile(hostile::Options),
