@@ -53,7 +53,7 @@ pub(crate) struct CannotLoad(pub(crate) Vec<Trouble>);
 pub(crate) struct Trouble {
     /// The stage, and the version of its plugin as far as that is known.
     #[serde(skip)]
-    pub(crate) about: Option<(String, Version)>,
+    pub(crate) about: Option<Box<(String, Version)>>,
     /// Stage and plugin, or layer.
     pub(crate) place: String,
     /// Stable code, if there is one.
@@ -81,7 +81,7 @@ impl Trouble {
     }
 
     fn load(place: &StagePlace<'_>, version: Version, error: LoadError) -> Self {
-        let about = Some((place.name.clone(), version));
+        let about = Some(Box::new((place.name.clone(), version)));
         Trouble { about, ..Trouble::of(place, Some(error.code), error.message, error.hint) }
     }
 
@@ -293,7 +293,7 @@ fn read(stage: &Stage, folder: &Path, place: &StagePlace<'_>) -> Result<Bytes, T
         Some(pinned) if found.as_str() != format!("sha256:{pinned}") => {
             let message = format!("`{}` is {found}, pinned is sha256:{pinned}", path.display());
             let hint = "publish the pinned component, or change `sha256` to the one that you trust".to_owned();
-            let about = Some((place.name.clone(), version_of(&bytes.into(), &stage.config)));
+            let about = Some(Box::new((place.name.clone(), version_of(&bytes.into(), &stage.config))));
             Err(Trouble { about, ..Trouble::of(place, Some("P016"), message, Some(hint)) })
         }
         _ => Ok(bytes.into()),

@@ -274,7 +274,7 @@ fn cannot(error: &anyhow::Error, file: &PipelineFile) -> Vec<Refused> {
         return vec![Refused { stage, version, code: None, reason: format!("{error:#}") }];
     };
     let refused = troubles.iter().map(|trouble| {
-        let (stage, version) = trouble.about.clone().unwrap_or_else(|| (WHOLE.to_owned(), of_file(file)));
+        let (stage, version) = trouble.about.as_deref().cloned().unwrap_or_else(|| (WHOLE.to_owned(), of_file(file)));
         let reason = format!("{}: {}", trouble.place, trouble.message);
         Refused { stage, version, code: trouble.code.map(str::to_owned), reason }
     });

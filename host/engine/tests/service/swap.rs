@@ -178,7 +178,7 @@ async fn a_version_that_is_worse_by_less_than_a_suspension_is_taken_back_too() {
     let world = World::new(&options);
     let http = ScriptedHttp::new(|request, _| {
         let number: usize = request.url.path().trim_start_matches("/orders/o").parse().unwrap();
-        if number % 8 != 0 {
+        if !number.is_multiple_of(8) {
             return Ok(good(&request.url));
         }
         let document = json!({ "do": "late", "group": format!("g{}", number % 3), "n": number });
