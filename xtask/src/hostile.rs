@@ -62,7 +62,28 @@ const ELSEWHERE: &[Elsewhere] = &[
     ),
     (41, "no redirect is followed", "P161", "R", "outcomes::a_redirect_is_not_followed"),
     (42, "allow-list of headers", "P162", "R", "roles::gateway::admit::tests::headers_are_allowed_by_name"),
+    (
+        43,
+        "requests a record, bytes of a query",
+        "P163",
+        "R",
+        "outcomes::a_record_that_asks_for_too_much_is_refused_before_any_request",
+    ),
+    (
+        44,
+        "an endpoint's own parameters; the others go to a host that is not the plugin's to choose",
+        "P164",
+        "R",
+        "roles::gateway::admit::tests::a_query_is_bounded_and_leaves_the_endpoint_s_own_alone",
+    ),
     (45, "the host makes keys and places", "-", "R", "lake::keys::tests::keys_are_readable_and_unique"),
+    (
+        48,
+        "flat against grouped merging, on real data",
+        "P141",
+        "L",
+        "tree::a_merge_that_is_not_associative_is_refused_and_the_old_table_stays",
+    ),
     (
         50,
         "a panic is caught and the thread goes on",
@@ -75,14 +96,11 @@ const ELSEWHERE: &[Elsewhere] = &[
 /// Rows that do not apply, and why.
 const NOT_HERE: &[(usize, &str)] = &[
     (22, "a cleaner returns indices of its batch, never a key: it has none to change"),
-    (43, "requests of a record are counted by the gateway (P163, `roles/enrich/record.rs`); no test of its own here"),
-    (
-        44,
-        "an endpoint's own parameters cannot be set (P164); the others are the plugin's to choose, towards a host that is not",
-    ),
     (47, "the CSV is for programs: a formula stays what it is, as the README says of it"),
-    (48, "merging is checked on real data by `verify`, which makes Gold again from Silver (V4)"),
-    (49, "as H48: a group that is missing is a difference that `verify` finds"),
+    (
+        49,
+        "what an aggregate leaves out is its own: the contract has no count to hold it against; `plugin test` compares with a case",
+    ),
 ];
 
 /// Everything but the build takes less than three minutes on two cores.

@@ -16,7 +16,7 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
     };
     let explained = of(&|source| source.path == EXPLAINED);
     let said = of(&|source| is_host(&source.path) && source.path != EXPLAINED);
-    let tested = of(&|source| is_test(source));
+    let tested: BTreeSet<String> = sources.iter().flat_map(|source| codes(tests_of(source))).collect();
     let finding = |rule, code: &String, hint: &str| Finding::at(EXPLAINED, 1, rule, format!("`{code}`: {hint}"));
     let mut findings = Vec::new();
     for code in said.difference(&explained) {
@@ -38,12 +38,16 @@ fn is_host(path: &str) -> bool {
         && !path.ends_with("tests.rs")
 }
 
-/// Files of tests, and files of the host with tests in them.
-fn is_test(source: &Source) -> bool {
+/// What of a file is tests: all of it, or what stands behind the mark.
+fn tests_of(source: &Source) -> &str {
     let path = source.path.as_str();
-    path != EXPLAINED
-        && path.ends_with(".rs")
-        && (path.contains("tests/") || path.ends_with("tests.rs") || source.text.contains("#[cfg(test)]"))
+    if path == EXPLAINED || !path.ends_with(".rs") {
+        return "";
+    }
+    if path.contains("tests/") || path.ends_with("tests.rs") {
+        return &source.text;
+    }
+    source.text.split_once("#[cfg(test)]").map_or("", |(_, tests)| tests)
 }
 
 /// The codes of plugins and records in a text.

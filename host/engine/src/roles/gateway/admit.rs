@@ -65,6 +65,7 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::plan::Template;
 
     #[test]
     fn a_path_stays_below_its_endpoint() {
@@ -83,5 +84,26 @@ mod tests {
         let ok = |name: &str, value: &str| check_headers(&[(name.into(), value.into())]).is_ok();
         assert!(ok("accept", "application/json") && ok("x-trace", "1"));
         assert!(!ok("host", "evil") && !ok("authorization", "x") && !ok("X-Upper", "1") && !ok("x-a", "b\r\nc"));
+    }
+
+    #[test]
+    fn a_query_is_bounded_and_leaves_the_endpoint_s_own_alone() {
+        let endpoint = Endpoint {
+            url: url::Url::parse("https://shop.example/").unwrap(),
+            query: vec![("key".into(), Template(Vec::new()))],
+            headers: Vec::new(),
+            rate: None,
+            timeout: std::time::Duration::from_secs(1),
+            attempts: std::num::NonZeroU32::MIN,
+            max_body: 1,
+        };
+        let code = |name: &str, value: String| match check_query(&[(name.into(), value)], &endpoint) {
+            Ok(()) => "none",
+            Err(GatewayError::Refused { code, .. }) => code,
+            Err(GatewayError::Failure(_)) => "failure",
+        };
+        assert_eq!(code("id", "7".into()), "none");
+        assert_eq!(code("id", "x".repeat(5 << 20)), "P163");
+        assert_eq!(code("key", "mine".into()), "P164");
     }
 }
