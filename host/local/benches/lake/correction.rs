@@ -192,8 +192,9 @@ impl Duck {
         writeln!(self.to, "{}", serde_json::to_string(&files).unwrap()).unwrap();
         let mut line = String::new();
         self.from.read_line(&mut line).unwrap();
-        let (took, total) = line.trim().split_once(' ').expect("DuckDB answers");
-        (took.parse().unwrap(), total.parse().unwrap())
+        let answer =
+            line.trim().split_once(' ').and_then(|(took, total)| Some((took.parse().ok()?, total.parse().ok()?)));
+        answer.unwrap_or_else(|| panic!("expected a time and a total from DuckDB, got `{}`", line.trim()))
     }
 }
 
