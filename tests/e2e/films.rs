@@ -30,16 +30,18 @@ impl Films {
     pub(crate) fn new(name: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let stub = runtime.block_on(Stub::start(Options::new(repository().join("data/films.csv"), KEY))).unwrap();
-        Films { folder: Films::folder(name), stub: Arc::new(stub), runtime: Arc::new(runtime) }
-    }
-
-    /// Another folder, with the same API.
-    pub(crate) fn beside(&self, name: &str) -> Self {
-        Films { folder: Films::folder(name), stub: Arc::clone(&self.stub), runtime: Arc::clone(&self.runtime) }
-    }
-
-    fn folder(name: &str) -> PathBuf {
         let folder = fresh_folder(name);
+        Films::fill(&folder);
+        Films { folder, stub: Arc::new(stub), runtime: Arc::new(runtime) }
+    }
+
+    /// The same in another, empty folder, with the same API.
+    pub(crate) fn beside(&self, folder: PathBuf) -> Self {
+        Films::fill(&folder);
+        Films { folder, stub: Arc::clone(&self.stub), runtime: Arc::clone(&self.runtime) }
+    }
+
+    fn fill(folder: &Path) {
         let root = repository();
         std::fs::create_dir_all(folder.join("data")).unwrap();
         for file in ["pipeline.toml", "data/movies.csv"] {
@@ -51,7 +53,6 @@ impl Films {
             assert!(Path::new(component).is_file(), "`{component}` has not been built\n  run: cargo xtask plugins");
             std::fs::copy(component, to.join(format!("{plugin}.wasm"))).unwrap();
         }
-        folder
     }
 
     /// `sluicebox ARGS`, calling the stand-in as fast as it can.

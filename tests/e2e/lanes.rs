@@ -6,23 +6,49 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::sync::Mutex;
 
 use crate::films::Films;
 
 /// Lakes in use at once.
-pub(crate) const LANES: usize = 6;
+const LANES: usize = 6;
 
-/// So many folders with compiled plugins and one API that all of them call, so that what is killed is the run and not the compiler.
-pub(crate) fn lanes(name: &str) -> Vec<Films> {
-    let first = Films::new(name);
-    first.sluicebox(&["check"]).exits(0);
-    let others: Vec<Films> = (1..LANES).map(|lane| first.beside(&format!("{name}-{lane}"))).collect();
-    std::iter::once(first).chain(others).collect()
+/// Where a file system in memory is, on Linux. It takes a good part off a round and nothing off what it shows: what a process has written
+/// outlives the process there as on a disk, and failing calls are injected above it.
+const IN_MEMORY: &str = "/dev/shm";
+
+/// Folders with one API that all of them call, and with compiled plugins, so that what is killed is the run and not the compiler.
+pub(crate) struct Lanes {
+    pub(crate) films: Vec<Films>,
+    /// Gone with it, unless a test fails: then they stay to be looked at.
+    folders: Vec<tempfile::TempDir>,
+}
+
+impl Lanes {
+    pub(crate) fn new(name: &str) -> Self {
+        let first = Films::new(name);
+        first.sluicebox(&["check"]).exits(0);
+        let place = [Path::new(IN_MEMORY), &first.folder].into_iter().find(|place| place.is_dir()).unwrap();
+        let folder = |_| tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(place).unwrap();
+        let folders: Vec<_> = (0..LANES).map(folder).collect();
+        let films = folders.iter().map(|folder| first.beside(folder.path().to_owned())).collect();
+        Lanes { films, folders }
+    }
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for folder in self.folders.drain(..) {
+                eprintln!("the lake is left in {}", folder.keep().display());
+            }
+        }
+    }
 }
 
 /// Does every round in one of the lanes; what they return stands in their order. After a round that panics no other is begun.
-pub(crate) fn side_by_side<R, T>(lanes: &[Films], rounds: Vec<R>, round: impl Fn(&Films, R) -> T + Sync) -> Vec<T>
+pub(crate) fn side_by_side<R, T>(lanes: &Lanes, rounds: Vec<R>, round: impl Fn(&Films, R) -> T + Sync) -> Vec<T>
 where
     R: Send,
     T: Send,
@@ -42,7 +68,7 @@ where
         }
     };
     std::thread::scope(|scope| {
-        for films in lanes {
+        for films in &lanes.films {
             scope.spawn(|| one(films));
         }
     });

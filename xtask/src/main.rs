@@ -42,7 +42,7 @@ enum Verb {
     WasmTarget,
     /// Derive data/movies.csv from data/films.csv
     Data,
-    /// Try every fault and show what held (minutes; `test` has a short form)
+    /// Try every fault and show what held (under 10 minutes on two cores after the release build; `test` has a short form)
     Faults(faults::Options),
     /// Run the benchmarks
     Bench(bench::Options),

@@ -34,7 +34,7 @@ impl Checker<'_> {
         }
         drop(checks);
         self.report.notes.extend(unprovable.iter().map(|(status, count)| {
-            format!("{count} record versions cannot be made again: {}", CannotRemake::NotKept(*status))
+            format!("{count} of the record versions cannot be made again: {}", CannotRemake::NotKept(*status))
         }));
         // Who refused it tells why; a fault of the moment, such as a deadline, need not come again.
         found.retain(|(id, _)| {

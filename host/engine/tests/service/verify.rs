@@ -413,7 +413,7 @@ async fn what_was_made_from_an_answer_that_is_not_kept_is_no_damage() {
     assert_eq!(world.sums(&service).await["sealed"], 0);
     let report = world.verify(&service).await;
     assert_eq!(report.findings, []);
-    let told = "1 record versions cannot be made again: an answer of the service was not kept (status 403)";
+    let told = "1 of the record versions cannot be made again: an answer of the service was not kept (status 403)";
     assert_eq!(report.notes, [told]);
 
     let workshop = world.workshop().await;
