@@ -88,7 +88,7 @@ impl Served {
 
     /// Has it finish what it has in hand and end; the exit code.
     pub(crate) fn stop(mut self) -> i32 {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
         assert!(sent.success());
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
