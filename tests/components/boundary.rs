@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aggregate_genres::rules as genres;
@@ -31,20 +32,22 @@ struct Scale {
     documents: usize,
     rows: usize,
     loads: usize,
+    windows: usize,
 }
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let scale = if quick {
-        Scale { rounds: 7, documents: 4_000, rows: 100_000, loads: 3 }
+        Scale { rounds: 7, documents: 4_000, rows: 100_000, loads: 3, windows: 3 }
     } else {
-        Scale { rounds: 41, documents: 20_000, rows: 1_000_000, loads: 11 }
+        Scale { rounds: 41, documents: 20_000, rows: 1_000_000, loads: 11, windows: 31 }
     };
     let tokio = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     println!("{:<58} {:>14} {:>14} {:>8}", "", "component", "native", "ratio");
     let silver = clean(&tokio, &scale);
     aggregate(&tokio, &scale, silver);
     calls_and_loads(&tokio, &scale);
+    neighbours(&scale);
 }
 
 /// Seconds that one run took.
@@ -88,7 +91,7 @@ fn one(what: &str, seconds: f64) {
 }
 
 fn runtime(cache: Option<&std::path::Path>) -> WasmPlugins {
-    WasmPlugins::new(Options { cache_dir: cache.map(Into::into), guest_threads: 2 }).expect("a runtime")
+    WasmPlugins::new(Options { cache_dir: cache.map(Into::into), guest_threads: 2, worker: None }).expect("a runtime")
 }
 
 fn grants() -> Grants {
@@ -300,4 +303,58 @@ fn calls_and_loads(tokio: &Runtime, scale: &Scale) {
     one(&format!("load {} KiB, compiling", component.len() >> 10), compiled);
     one("load it again from the compile cache", cached);
     println!("{:<58} {:>38.0}", "  compiling ÷ cached", compiled / cached);
+}
+
+// -- neighbours ----------------------------------------------------------------------------------------------------------------------
+
+/// How long calls are counted at a time.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// What a plugin does in a second while one beside it spins on two threads, one leaks and one floods its log, against what it does alone.
+fn neighbours(scale: &Scale) {
+    let reactor = tokio::runtime::Builder::new_multi_thread().enable_time().build().expect("a runtime");
+    let plugins = WasmPlugins::new(Options::default()).expect("a runtime");
+    let load = |mode: &str| {
+        let limits = Limits { deadline: Duration::from_millis(800), ..Limits::default() };
+        let grants = Grants { config: format!("{{\"mode\":\"{mode}\"}}"), limits };
+        reactor.block_on(plugins.cleaner(bytes(artifacts::misbehave()), &grants)).expect("a cleaner")
+    };
+    let (honest, hostile) = (load("behave"), ["loop", "loop", "memory", "log-flood"].map(load));
+    let numbers: Vec<Bytes> = (0..1_000).map(|n| Bytes::from(format!("{{\"n\":{n}}}"))).collect();
+    let served = || {
+        reactor.block_on(async {
+            let (started, mut calls) = (Instant::now(), 0_u32);
+            while started.elapsed() < WINDOW {
+                honest.clean(&numbers).await.expect("rows");
+                calls += 1;
+            }
+            started.elapsed().as_secs_f64() / f64::from(calls)
+        })
+    };
+    let beside = || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let attacks: Vec<_> = hostile
+            .iter()
+            .map(|cleaner| {
+                let (cleaner, stop, batch) = (Arc::clone(cleaner), Arc::clone(&stop), vec![Bytes::from("{\"n\":1}")]);
+                reactor.spawn(async move {
+                    while !stop.load(Ordering::Relaxed) {
+                        drop(cleaner.clean(&batch).await);
+                    }
+                })
+            })
+            .collect();
+        // By then the spinning ones have been at work for a while, as they would be.
+        std::thread::sleep(Duration::from_millis(300));
+        let seconds = served();
+        stop.store(true, Ordering::Relaxed);
+        for attack in attacks {
+            reactor.block_on(attack).expect("an end");
+        }
+        seconds
+    };
+    let (beside, alone) = taking_turns(scale.windows, beside, served);
+    one("a call of 1,000 rows, alone", alone);
+    one("the same beside plugins that spin, leak and flood", beside);
+    println!("{:<58} {:>38.2}", "  throughput beside ÷ alone", alone / beside);
 }

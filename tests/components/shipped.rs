@@ -127,6 +127,27 @@ async fn a_batch_longer_than_a_chunk_is_folded_whole() {
 }
 
 #[tokio::test]
+async fn merged_in_groups_partial_results_make_the_same_table() {
+    for aggregator in aggregators().await {
+        let rows = silver(100).await;
+        let mut partials = Vec::new();
+        for start in (0..rows.num_rows()).step_by(7) {
+            let part = rows.slice(start, 7.min(rows.num_rows() - start));
+            partials.push(aggregator.fold(&[part]).await.unwrap());
+        }
+        let mut groups = vec![aggregator.merge(&[]).await.unwrap()];
+        for group in partials.chunks(4) {
+            groups.push(aggregator.merge(group).await.unwrap());
+        }
+        let halves = [aggregator.merge(&groups[..2]).await.unwrap(), aggregator.merge(&groups[2..]).await.unwrap()];
+        let flat = aggregator.finish(&partials).await.unwrap();
+        assert!(flat.num_rows() > 0);
+        assert_eq!(aggregator.finish(&groups).await.unwrap(), flat, "{}", aggregator.descriptor().name);
+        assert_eq!(aggregator.finish(&halves).await.unwrap(), flat, "{}", aggregator.descriptor().name);
+    }
+}
+
+#[tokio::test]
 async fn nothing_at_all_makes_an_empty_table() {
     for aggregator in aggregators().await {
         let empty = aggregator.finish(&[]).await.unwrap();
@@ -141,6 +162,8 @@ async fn a_damaged_partial_result_is_a_fault_that_names_it() {
     let fault = genres.finish(&[good, Bytes::from_static(b"\xff\xff\xff")]).await.unwrap_err();
     assert_eq!((fault.kind, fault.code), (FaultKind::BadOutput, "P172"), "{}", said(&fault));
     assert!(fault.message.contains("partial result 1 of 2"), "{}", said(&fault));
+    let fault = genres.merge(&[Bytes::from_static(b"\xff\xff\xff")]).await.unwrap_err();
+    assert_eq!((fault.kind, fault.code), (FaultKind::BadOutput, "P172"), "{}", said(&fault));
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@
 mod films;
 mod lanes;
 mod support;
+mod table;
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
@@ -27,11 +28,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use support::run;
-
-/// Whether everything is to be tried, and not only some of it.
-fn whole() -> bool {
-    std::env::var_os("SLUICEBOX_FAULTS").is_some()
-}
+use table::{HOLDS, told, whole};
 
 /// The seed of all that is drawn: printed, and taken from `SLUICEBOX_FAULTS_SEED` to run the same again.
 fn dice(what: &str) -> StdRng {
@@ -39,19 +36,6 @@ fn dice(what: &str) -> StdRng {
     let seed = given.unwrap_or_else(rand::random);
     eprintln!("{what}: SLUICEBOX_FAULTS_SEED={seed}");
     StdRng::seed_from_u64(seed)
-}
-
-const HOLDS: &str = "holds";
-
-/// A line of the table.
-fn told(fault: &str, rounds: usize, checked: &str, result: &str) {
-    use std::io::Write as _;
-    let line = format!("{fault}\t{rounds}\t{checked}\t{result}\n");
-    print!("{line}");
-    if let Some(path) = std::env::var_os("SLUICEBOX_FAULTS") {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        file.write_all(line.as_bytes()).unwrap();
-    }
 }
 
 fn gold(films: &Films) -> Vec<Vec<Vec<String>>> {

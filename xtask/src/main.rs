@@ -9,6 +9,7 @@ mod bench;
 mod data;
 mod demo;
 mod faults;
+mod hostile;
 mod plugins;
 mod programs;
 mod python;
@@ -44,6 +45,8 @@ enum Verb {
     Data,
     /// Try every fault and show what held (under 10 minutes on two cores after the release build; `test` has a short form)
     Faults(faults::Options),
+    /// Try every plugin of the corpus of those that misbehave and show what stopped each
+    Hostile(hostile::Options),
     /// Run the benchmarks
     Bench(bench::Options),
 }
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Verb::WasmTarget => wasm_target::ensure(),
         Verb::Data => data::make(),
         Verb::Faults(options) => faults::run(&options),
+        Verb::Hostile(options) => hostile::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };
     match outcome {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, completions, explain, forget, init, plugin, quarantine, records, replay, run, status, verify,
+    check, completions, explain, explain_error, forget, init, plugin, quarantine, records, replay, run, status, verify,
 };
 use crate::logging::LogFormat;
 use crate::output::ColorChoice;
@@ -72,6 +72,7 @@ pub(crate) enum Command {
     Records(records::Args),
     Replay(replay::Args),
     Explain(explain::Args),
+    ExplainError(explain_error::Args),
     Verify(verify::Args),
     Forget(forget::Args),
     Completions(completions::Args),

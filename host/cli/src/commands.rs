@@ -5,6 +5,7 @@
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod explain;
+pub(crate) mod explain_error;
 pub(crate) mod forget;
 pub(crate) mod init;
 pub(crate) mod plugin;

@@ -15,10 +15,10 @@ use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
 use engine::lake::silver::Silver;
-use engine::pipeline::plan::{Limits, Location, Percent, Plan, QueueSettings, Stage};
+use engine::pipeline::plan::{Limits, Location, Percent, Plan, QueueSettings};
 use engine::progress::Progress;
 use engine::remake::Workshop;
-use engine::roles::aggregate::{Aggregate, GoldTable};
+use engine::roles::aggregate::{Aggregate, GoldTable, Tried};
 use engine::roles::breaker::Breaker;
 use engine::roles::clean::Clean;
 use engine::roles::enrich::Enrich;
@@ -26,6 +26,7 @@ use engine::roles::gateway::Gateway;
 use engine::roles::ingest::{Ingest, SourcePlace};
 use engine::seams::clock::Clock;
 use engine::seams::http::Http;
+use engine::seams::plugin::Cleaner;
 use engine::seams::secrets::Secrets;
 use engine::seams::store::{self, Store};
 use local::{DirStore, HttpOptions, LocalSecrets, QueueOptions, ReqwestHttp, SqliteQueues, SystemClock};
@@ -35,7 +36,7 @@ use tokio::sync::OnceCell;
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, Loading, load};
 use crate::pipelines::PipelineFile;
 use crate::plugins::component;
 use crate::redact::RegisteringSecrets;
@@ -45,7 +46,7 @@ use crate::redact::RegisteringSecrets;
 pub(crate) struct Shared {
     /// Runs guests.
     pub(crate) plugins: WasmPlugins,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     http: Arc<dyn Http>,
 }
 
@@ -103,23 +104,30 @@ async fn compose_on(
     silver: Silvers,
 ) -> anyhow::Result<Service> {
     let plan = &file.plan;
-    let loaded = load(plan, &file.folder, &shared.plugins).await?;
     let lake = lake(file)?;
+    let loaded = load(Loading {
+        plan,
+        folder: &file.folder,
+        plugins: &shared.plugins,
+        lake: Some(&lake),
+        serves: None,
+        else_last: silver == Silvers::Viewed,
+    })
+    .await?;
     let progress = Arc::new(Progress::default());
     let queues = queues(plan, &file.folder, shared).await?;
     let secrets: Arc<dyn Secrets> =
         Arc::new(RegisteringSecrets::new(LocalSecrets::new(&file.folder), context.redactor.clone()));
-    let gateway = Gateway::new(
+    let gateway = Arc::new(Gateway::new(
         &plan.endpoints,
         &plan.secrets,
         secrets,
         Arc::clone(&shared.http),
         Arc::clone(&shared.clock),
         Arc::clone(&progress),
-    );
-    let enrich_breaker =
-        breaker("enrich", &lake.bronze, loaded.enrich.as_deref().map(PluginStamp::of), plan.enrich.as_ref(), shared);
-    let schema = loaded.clean.descriptor().output_schema();
+    ));
+    let enrich_breaker = enrich_breaker(plan, &loaded, &lake, shared);
+    let schema = loaded.clean.0.descriptor().output_schema();
     let (store, clock) = (Arc::clone(&lake.silver), Arc::clone(&shared.clock));
     let silver = match silver {
         Silvers::Fitting => Silver::open(store, clock, schema, lake.buckets).await?,
@@ -144,7 +152,7 @@ async fn compose_on(
             pipeline: plan.name.clone(),
             lake,
             plugin: roles.enrich,
-            config: plan.enrich.as_ref().map_or_else(|| "{}".to_owned(), |stage| stage.config.clone()),
+            config: roles.enrich_config,
             generation: OnceCell::new(),
             gateway,
             queue: Arc::clone(&queues.clean.live),
@@ -155,7 +163,7 @@ async fn compose_on(
         clean: Arc::new(roles.clean),
         aggregate: Arc::new(roles.aggregate),
         queues,
-        keeping: Keeping::new(plan.lake.retention),
+        keeping: Arc::new(Keeping::new(plan.lake.retention)),
         clock: Arc::clone(&shared.clock),
         progress,
     })
@@ -167,19 +175,14 @@ pub(crate) async fn workshop(file: &PipelineFile, service: &Service, shared: &Sh
     let stages =
         plan.enrich.iter().chain([&plan.clean]).chain(plan.aggregates.iter().map(|aggregate| &aggregate.stage));
     // What a stage may use now says nothing of what another one could in its time: the widest of all it is.
-    let limits = stages.map(|stage| stage.limits).fold(Limits::default(), |most, limits| Limits {
-        memory: most.memory.max(limits.memory),
-        deadline: most.deadline.max(limits.deadline),
-        output: most.output.max(limits.output),
-        log: most.log.max(limits.log),
-        stack: most.stack.max(limits.stack),
-    });
+    let limits = stages.map(|stage| stage.limits).fold(Limits::default(), Limits::widest);
     Ok(Workshop::open(&service.enrich.lake, Arc::new(shared.plugins.clone()), limits).await?)
 }
 
 /// What the plugins become once the tables are open.
 struct Roles {
     enrich: Option<Arc<dyn engine::seams::plugin::Enricher>>,
+    enrich_config: String,
     clean: Clean,
     aggregate: Aggregate,
 }
@@ -194,26 +197,31 @@ async fn roles(
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Roles> {
     let mut tables = Vec::new();
-    for (aggregate, plugin) in plan.aggregates.iter().zip(loaded.aggregates) {
+    for (aggregate, (plugin, config)) in plan.aggregates.iter().zip(loaded.aggregates) {
         let schema = plugin.descriptor().output_schema();
         let gold = Gold::open(Arc::clone(&lake.gold), Arc::clone(&shared.clock), &aggregate.name, schema).await?;
         tables.push(GoldTable {
             name: aggregate.name.clone(),
             plugin,
-            config: aggregate.stage.config.clone(),
+            config,
             gold,
             generations: Generations::of_aggregate(lake, &aggregate.name),
             generation: OnceCell::new(),
+            tried: Tried::default(),
         });
     }
     let folds = plan.aggregates.iter().map(|aggregate| aggregate.stage.concurrency).max().unwrap_or(NonZeroUsize::MIN);
+    let (enrich, enrich_config) =
+        loaded.enrich.map_or((None, "{}".to_owned()), |(plugin, config)| (Some(plugin), config));
+    let (cleaner, config) = loaded.clean;
     Ok(Roles {
-        enrich: loaded.enrich,
+        enrich,
+        enrich_config,
         clean: Clean {
             lake: lake.clone(),
-            breaker: breaker("clean", &lake.silver, Some(PluginStamp::of(&*loaded.clean)), Some(&plan.clean), shared),
-            plugin: loaded.clean,
-            config: plan.clean.config.clone(),
+            breaker: clean_breaker(plan, &*cleaner, &config, lake, shared),
+            plugin: cleaner,
+            config,
             generation: OnceCell::new(),
             silver: silver.clone(),
             queue: Arc::clone(&queues.aggregate.live),
@@ -224,17 +232,21 @@ async fn roles(
     })
 }
 
-/// The breaker of a stage; of one without a plugin it never opens.
-fn breaker(
-    stage: &'static str,
-    layer: &Store,
-    plugin: Option<PluginStamp>,
-    plan: Option<&Stage>,
-    shared: &Shared,
-) -> Breaker {
-    let config = plan.map_or("{}", |plan| plan.config.as_str());
-    let suspend_above = plan.and_then(|plan| plan.suspend_above).unwrap_or(Percent::WHOLE);
-    Breaker::new(stage, Arc::clone(layer), (plugin, config), suspend_above, Arc::clone(&shared.clock))
+/// The breaker of the enrich stage; of one without a plugin it never opens.
+pub(crate) fn enrich_breaker(plan: &Plan, loaded: &Loaded, lake: &Lake, shared: &Shared) -> Breaker {
+    let (plugin, config) = loaded
+        .enrich
+        .as_ref()
+        .map_or((None, "{}"), |(plugin, config)| (Some(PluginStamp::of(&**plugin)), config.as_str()));
+    let suspend_above = plan.enrich.as_ref().and_then(|stage| stage.suspend_above).unwrap_or(Percent::WHOLE);
+    Breaker::new("enrich", Arc::clone(&lake.bronze), (plugin, config), suspend_above, Arc::clone(&shared.clock))
+}
+
+/// The breaker of the clean stage.
+pub(crate) fn clean_breaker(plan: &Plan, plugin: &dyn Cleaner, config: &str, lake: &Lake, shared: &Shared) -> Breaker {
+    let plugin = Some(PluginStamp::of(plugin));
+    let suspend_above = plan.clean.suspend_above.unwrap_or(Percent::WHOLE);
+    Breaker::new("clean", Arc::clone(&lake.silver), (plugin, config), suspend_above, Arc::clone(&shared.clock))
 }
 
 /// The lake of one pipeline. Makes its folders if they are not there.

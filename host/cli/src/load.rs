@@ -5,32 +5,41 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use engine::contract::{Breach, silver_breaches, source_breaches};
+use engine::drivers::service::Service;
+use engine::lake::bronze::PluginStamp;
+use engine::lake::generations::Generations;
+use engine::lake::swaps::{self, Version};
+use engine::lake::{Lake, LakeError, components};
 use engine::pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, Stage};
 use engine::roles::source;
 use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
 
 use crate::exit::ExitCode;
 use crate::failure::Failure;
+use crate::pipelines::PipelineFile;
+use crate::signature;
 
 /// The plugins of one pipeline.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    pub(crate) enrich: Option<Arc<dyn Enricher>>,
-    pub(crate) clean: Arc<dyn Cleaner>,
+    /// Each with the configuration that it was loaded with.
+    pub(crate) enrich: Option<(Arc<dyn Enricher>, String)>,
+    pub(crate) clean: (Arc<dyn Cleaner>, String),
     /// In the order of the plan's aggregates.
-    pub(crate) aggregates: Vec<Arc<dyn Aggregator>>,
+    pub(crate) aggregates: Vec<(Arc<dyn Aggregator>, String)>,
 }
 
 impl Loaded {
     /// Every plugin with its stage's name.
     pub(crate) fn all(&self, plan: &Plan) -> Vec<(String, &dyn Plugin)> {
-        let enrich = self.enrich.as_deref().map(|plugin| ("enrich".to_owned(), plugin as &dyn Plugin));
+        let enrich = self.enrich.as_ref().map(|(plugin, _)| ("enrich".to_owned(), &**plugin as &dyn Plugin));
         let aggregates = plan.aggregates.iter().zip(&self.aggregates);
-        let aggregates =
-            aggregates.map(|(aggregate, plugin)| (format!("aggregate {}", aggregate.name), &**plugin as &dyn Plugin));
-        enrich.into_iter().chain([("clean".to_owned(), &*self.clean as &dyn Plugin)]).chain(aggregates).collect()
+        let aggregates = aggregates
+            .map(|(aggregate, (plugin, _))| (format!("aggregate {}", aggregate.name), &**plugin as &dyn Plugin));
+        enrich.into_iter().chain([("clean".to_owned(), &*self.clean.0 as &dyn Plugin)]).chain(aggregates).collect()
     }
 }
 
@@ -42,6 +51,9 @@ pub(crate) struct CannotLoad(pub(crate) Vec<Trouble>);
 /// One thing that stops it.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Trouble {
+    /// The stage, and the version of its plugin as far as that is known.
+    #[serde(skip)]
+    pub(crate) about: Option<Box<(String, Version)>>,
     /// Stage and plugin, or layer.
     pub(crate) place: String,
     /// Stable code, if there is one.
@@ -63,49 +75,94 @@ fn summary(troubles: &[Trouble]) -> String {
 }
 
 impl Trouble {
-    fn load(place: String, error: LoadError) -> Self {
-        Trouble { place, code: Some(error.code), message: error.message, hint: error.hint }
+    fn of(place: &StagePlace<'_>, code: Option<&'static str>, message: String, hint: Option<String>) -> Self {
+        let place = format!("{} (`{}`)", place.shown, place.stage.plugin);
+        Trouble { about: None, place, code, message, hint }
+    }
+
+    fn load(place: &StagePlace<'_>, version: Version, error: LoadError) -> Self {
+        let about = Some(Box::new((place.name.clone(), version)));
+        Trouble { about, ..Trouble::of(place, Some(error.code), error.message, error.hint) }
     }
 
     fn breach(breach: Breach) -> Self {
-        Trouble { place: "contract".to_owned(), code: Some("P040"), message: breach.message, hint: breach.hint }
+        let (place, code) = ("contract".to_owned(), Some("P040"));
+        Trouble { about: None, place, code, message: breach.message, hint: breach.hint }
     }
 }
 
-/// Loads every plugin of `plan` and checks what each layer needs against what the one before gives; an error names all that is wrong.
-pub(crate) async fn load(plan: &Plan, folder: &Path, plugins: &dyn Plugins) -> anyhow::Result<Loaded> {
+/// Where plugins are looked for, and what else decides which of them serve.
+#[derive(Clone, Copy)]
+pub(crate) struct Loading<'a> {
+    /// What to load.
+    pub(crate) plan: &'a Plan,
+    /// The folder that relative paths start from.
+    pub(crate) folder: &'a Path,
+    /// Loads.
+    pub(crate) plugins: &'a dyn Plugins,
+    /// The lake, which knows the plugins that were taken back. Without one the files alone decide.
+    pub(crate) lake: Option<&'a Lake>,
+    /// What serves: plugins that it has already are not loaded again.
+    pub(crate) serves: Option<(&'a Plan, &'a Service)>,
+    /// Whether the plugin that has worked last is taken where the one that is named cannot be: for those who only look, and want to see
+    /// what has become of that.
+    pub(crate) else_last: bool,
+}
+
+/// A stage and what it is called.
+struct StagePlace<'a> {
+    /// For events: `clean`, `aggregate NAME`.
+    name: String,
+    /// For people: ``aggregate `NAME` ``.
+    shown: String,
+    stage: &'a Stage,
+}
+
+impl<'a> StagePlace<'a> {
+    fn plain(name: &str, stage: &'a Stage) -> Self {
+        StagePlace { name: name.to_owned(), shown: name.to_owned(), stage }
+    }
+}
+
+/// Loads every plugin of a plan and checks what each layer needs against what the one before gives; an error names all that is wrong.
+pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
+    let Loading { plan, plugins, serves, .. } = loading;
     let mut troubles = Vec::new();
-    let enrich = match &plan.enrich {
-        None => None,
-        Some(stage) => match read(stage, folder, "enrich") {
-            Ok((bytes, grants)) => keep(plugins.enricher(bytes, &grants).await, "enrich", stage, &mut troubles),
-            Err(trouble) => note(trouble, &mut troubles),
-        },
-    };
-    let clean = match read(&plan.clean, folder, "clean") {
-        Ok((bytes, grants)) => keep(plugins.cleaner(bytes, &grants).await, "clean", &plan.clean, &mut troubles),
-        Err(trouble) => note(trouble, &mut troubles),
-    };
+    let mut enrich = None;
+    if let Some(stage) = &plan.enrich {
+        let before = serves.and_then(|(plan, service)| {
+            let role = &service.enrich;
+            Some(Before { stage: plan.enrich.as_ref()?, config: &role.config, plugin: role.plugin.clone()? })
+        });
+        let load = async |component: Bytes, grants: &Grants| plugins.enricher(component, grants).await;
+        enrich = keep(one(loading, &StagePlace::plain("enrich", stage), before, load).await, &mut troubles);
+    }
+    let before = serves.map(|(plan, service)| {
+        let role = &service.clean;
+        Before { stage: &plan.clean, config: &role.config, plugin: Arc::clone(&role.plugin) }
+    });
+    let load = async |component: Bytes, grants: &Grants| plugins.cleaner(component, grants).await;
+    let clean = keep(one(loading, &StagePlace::plain("clean", &plan.clean), before, load).await, &mut troubles);
     let mut aggregates = Vec::new();
     for aggregate in &plan.aggregates {
-        let place = format!("aggregate `{}`", aggregate.name);
-        let loaded = match read(&aggregate.stage, folder, &place) {
-            Ok((bytes, grants)) => {
-                keep(plugins.aggregator(bytes, &grants).await, &place, &aggregate.stage, &mut troubles)
-            }
-            Err(trouble) => note(trouble, &mut troubles),
-        };
-        if let (Some(clean), Some(plugin)) = (&clean, &loaded) {
-            troubles.extend(
-                silver_breaches(clean.descriptor(), &aggregate.name, plugin.descriptor())
-                    .into_iter()
-                    .map(Trouble::breach),
-            );
+        let name = &aggregate.name;
+        let (event, shown) = (format!("aggregate {name}"), format!("aggregate `{name}`"));
+        let place = StagePlace { name: event, shown, stage: &aggregate.stage };
+        let before = serves.and_then(|(plan, service)| {
+            let table = service.aggregate.tables.iter().find(|table| table.name == *name)?;
+            let stage = &plan.aggregates.iter().find(|before| before.name == *name)?.stage;
+            Some(Before { stage, config: &table.config, plugin: Arc::clone(&table.plugin) })
+        });
+        let load = async |component: Bytes, grants: &Grants| plugins.aggregator(component, grants).await;
+        let loaded = keep(one(loading, &place, before, load).await, &mut troubles);
+        if let (Some((clean, _)), Some((plugin, _))) = (&clean, &loaded) {
+            let breaches = silver_breaches(clean.descriptor(), name, plugin.descriptor());
+            troubles.extend(breaches.into_iter().map(Trouble::breach));
         }
         aggregates.extend(loaded);
     }
-    if let Some(enrich) = &enrich {
-        troubles.extend(source_troubles(&plan.source, folder, enrich.descriptor()));
+    if let Some((enrich, _)) = &enrich {
+        troubles.extend(source_troubles(&plan.source, loading.folder, enrich.descriptor()));
     }
     match (clean, troubles.is_empty()) {
         (Some(clean), true) => Ok(Loaded { enrich, clean, aggregates }),
@@ -113,45 +170,147 @@ pub(crate) async fn load(plan: &Plan, folder: &Path, plugins: &dyn Plugins) -> a
     }
 }
 
-fn keep<T>(result: Result<T, LoadError>, place: &str, stage: &Stage, troubles: &mut Vec<Trouble>) -> Option<T> {
-    result.map_err(|error| troubles.push(Trouble::load(format!("{place} (`{}`)", stage.plugin), error))).ok()
+/// The plugin that serves a stage.
+struct Before<'a, P: ?Sized> {
+    stage: &'a Stage,
+    config: &'a str,
+    plugin: Arc<P>,
 }
 
-fn note<T>(trouble: Trouble, troubles: &mut Vec<Trouble>) -> Option<T> {
-    troubles.push(trouble);
-    None
-}
-
-/// A stage's component and what it is granted; the pinned digest is checked first.
-fn read(stage: &Stage, folder: &Path, place: &str) -> Result<(Bytes, Grants), Trouble> {
-    let trouble = |code, message: String, hint: Option<String>| Trouble {
-        place: format!("{place} (`{}`)", stage.plugin),
-        code,
-        message,
-        hint,
+/// One plugin with its configuration. The one that serves is taken as it is if nothing of it has changed.
+async fn one<P: Plugin + ?Sized>(
+    loading: Loading<'_>,
+    place: &StagePlace<'_>,
+    before: Option<Before<'_, P>>,
+    load: impl AsyncFn(Bytes, &Grants) -> Result<Arc<P>, LoadError>,
+) -> Result<(Arc<P>, String), Trouble> {
+    let trouble = match try_one(loading, place, before, &load).await {
+        Err(trouble) if loading.else_last => trouble,
+        result => return result,
     };
+    let Some(last) = last(loading, place).await else { return Err(trouble) };
+    tracing::warn!(
+        stage = place.name,
+        reason = trouble.message,
+        "cannot be loaded, looking with the plugin that has worked last"
+    );
+    load(last.component, &last.grants).await.map(|plugin| (plugin, last.version.config)).map_err(|_| trouble)
+}
+
+async fn try_one<P: Plugin + ?Sized>(
+    loading: Loading<'_>,
+    place: &StagePlace<'_>,
+    before: Option<Before<'_, P>>,
+    load: &impl AsyncFn(Bytes, &Grants) -> Result<Arc<P>, LoadError>,
+) -> Result<(Arc<P>, String), Trouble> {
+    let found = found(loading.plan, loading.folder, loading.lake, place).await?;
+    let serves = before.filter(|before| {
+        before.plugin.digest().as_str() == found.version.plugin.digest
+            && before.config == found.version.config
+            && before.stage.limits == place.stage.limits
+    });
+    if let Some(before) = serves {
+        return Ok((before.plugin, found.version.config));
+    }
+    match load(found.component, &found.grants).await {
+        Ok(plugin) => Ok((plugin, found.version.config)),
+        Err(error) => Err(Trouble::load(place, found.version, error)),
+    }
+}
+
+fn keep<T>(result: Result<T, Trouble>, troubles: &mut Vec<Trouble>) -> Option<T> {
+    result.map_err(|trouble| troubles.push(trouble)).ok()
+}
+
+/// A component to load.
+pub(crate) struct Found {
+    component: Bytes,
+    grants: Grants,
+    /// What is known of it before it is loaded: digest and configuration, and of what was taken back also its name.
+    pub(crate) version: Version,
+}
+
+/// What serves a stage: `enrich`, `clean` or `aggregate NAME`. Without a lake, what the files say.
+pub(crate) async fn found_for(file: &PipelineFile, name: &str, lake: Option<&Lake>) -> anyhow::Result<Found> {
+    let plan = &file.plan;
+    let of_aggregate = || {
+        let aggregate = plan.aggregates.iter().find(|one| name.strip_prefix("aggregate ") == Some(&one.name));
+        aggregate.map(|aggregate| &aggregate.stage)
+    };
+    let stage = match name {
+        "enrich" => plan.enrich.as_ref(),
+        "clean" => Some(&plan.clean),
+        _ => of_aggregate(),
+    };
+    let stage = stage.with_context(|| format!("no stage `{name}`"))?;
+    let place = StagePlace::plain(name, stage);
+    found(plan, &file.folder, lake, &place).await.map_err(|trouble| CannotLoad(vec![trouble]).into())
+}
+
+/// A stage's component and what it is granted: the file's, its pinned digest and signature checked, or what serves in its place.
+async fn found(plan: &Plan, folder: &Path, lake: Option<&Lake>, place: &StagePlace<'_>) -> Result<Found, Trouble> {
+    let stage = place.stage;
+    let component = read(stage, folder, place)?;
+    signature::check(&component, &plan.trusted_keys, stage, folder)
+        .map_err(|error| Trouble::load(place, version_of(&component, &stage.config), error))?;
+    let mut version = version_of(&component, &stage.config);
+    let mut component = component;
+    if let Some(lake) = lake {
+        let trouble = |error: LakeError| Trouble::of(place, None, error.to_string(), None);
+        let events = swaps::decisions(lake, &place.name).await.map_err(trouble)?;
+        // One that was taken back may have taken the place of another one that was.
+        for _ in 0..events.len() {
+            let Some(held) = swaps::held(&events, &version.plugin.digest, &version.config) else { break };
+            let kept = components::get(lake, &held.version.plugin.digest).await.map_err(trouble)?;
+            let Some(kept) = kept else { break };
+            (component, version) = (kept, held.version.clone());
+        }
+    }
+    let grants = Grants { config: version.config.clone(), limits: stage.limits };
+    Ok(Found { component, grants, version })
+}
+
+fn version_of(component: &Bytes, config: &str) -> Version {
+    let digest = Digest::of(component).to_string();
+    let plugin = PluginStamp { name: "?".to_owned(), version: "?".to_owned(), digest };
+    Version { plugin, config: config.to_owned() }
+}
+
+fn read(stage: &Stage, folder: &Path, place: &StagePlace<'_>) -> Result<Bytes, Trouble> {
     let path = component_path(&stage.plugin, folder).ok_or_else(|| {
-        trouble(None, "is not on this machine".to_owned(), Some("copy the component into the project".to_owned()))
+        let hint = "copy the component into the project".to_owned();
+        Trouble::of(place, None, "is not on this machine".to_owned(), Some(hint))
     })?;
     let bytes = std::fs::read(&path).map_err(|error| {
         let hint = match &stage.plugin {
             PluginRef::Crate(name) => format!("run `sluicebox plugin build {name}`"),
             PluginRef::File(_) => "name a component's file, or a crate of `plugins/`".to_owned(),
         };
-        trouble(None, format!("cannot read `{}`: {error}", path.display()), Some(hint))
+        Trouble::of(place, None, format!("cannot read `{}`: {error}", path.display()), Some(hint))
     })?;
     let found = Digest::of(&bytes);
     match &stage.sha256 {
-        Some(pinned) if found.as_str() != format!("sha256:{pinned}") => Err(trouble(
-            Some("P016"),
-            format!("`{}` is {found}, pinned is sha256:{pinned}", path.display()),
-            Some("publish the pinned component, or change `sha256` to the one that you trust".to_owned()),
-        )),
-        _ => Ok((bytes.into(), Grants { config: stage.config.clone(), limits: stage.limits })),
+        Some(pinned) if found.as_str() != format!("sha256:{pinned}") => {
+            let message = format!("`{}` is {found}, pinned is sha256:{pinned}", path.display());
+            let hint = "publish the pinned component, or change `sha256` to the one that you trust".to_owned();
+            let about = Some(Box::new((place.name.clone(), version_of(&bytes.into(), &stage.config))));
+            Err(Trouble { about, ..Trouble::of(place, Some("P016"), message, Some(hint)) })
+        }
+        _ => Ok(bytes.into()),
     }
 }
 
-fn component_path(plugin: &PluginRef, folder: &Path) -> Option<PathBuf> {
+/// The plugin that has worked last at a stage, if the lake has it.
+async fn last(loading: Loading<'_>, place: &StagePlace<'_>) -> Option<Found> {
+    let lake = loading.lake?;
+    let last = Generations::of(lake, &place.name).all().await.ok()?.pop()?;
+    let component = components::get(lake, &last.plugin.digest).await.ok()??;
+    let grants = Grants { config: last.config.clone(), limits: place.stage.limits };
+    Some(Found { component, grants, version: Version { plugin: last.plugin, config: last.config } })
+}
+
+/// Where a plugin's component is, if that is on this machine.
+pub(crate) fn component_path(plugin: &PluginRef, folder: &Path) -> Option<PathBuf> {
     match plugin {
         PluginRef::Crate(name) => Some(folder.join("plugins").join(name).join(format!("{name}.wasm"))),
         PluginRef::File(Location::Local(path)) => Some(folder.join(path)),

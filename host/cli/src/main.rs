@@ -21,15 +21,24 @@ mod pipelines;
 mod plugins;
 mod project;
 mod redact;
+mod signature;
+mod swap;
 mod top;
 mod watch;
 
 use args::Command;
-use commands::{check, completions, explain, forget, init, plugin, quarantine, records, replay, run, status, verify};
+use commands::{
+    check, completions, explain, explain_error, forget, init, plugin, quarantine, records, replay, run, status, verify,
+};
 use context::Context;
 use exit::ExitCode;
 
 fn main() -> std::process::ExitCode {
+    // Before anything reads the environment or opens a file: a worker has neither.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == plugins::component::WORKER) {
+        return runtime::worker::run(words).into();
+    }
     let args = match top::parse() {
         Ok(args) => args,
         Err(code) => return code.into(),
@@ -52,6 +61,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::Records(args) => records::execute(args, context).await,
         Command::Replay(args) => replay::execute(args, context).await,
         Command::Explain(args) => explain::execute(args, context).await,
+        Command::ExplainError(args) => explain_error::execute(&args, context),
         Command::Verify(args) => verify::execute(args, context).await,
         Command::Forget(args) => forget::execute(args, context).await,
         Command::Completions(args) => completions::execute(args, context).await,

@@ -26,6 +26,29 @@ pub(crate) struct PipelineArgs {
     pub(crate) set: Vec<String>,
 }
 
+/// Which pipeline, for commands whose arguments are something else.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PipelineOption {
+    /// Pipeline file
+    #[arg(long = "pipeline", value_name = "PIPELINE.toml", default_value = "pipeline.toml")]
+    file: PathBuf,
+
+    /// Lay the `[target.NAME]` section over the file
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+
+    /// Replace one value, as in `--set source.top_n=500`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl PipelineOption {
+    /// The same as arguments.
+    pub(crate) fn args(&self) -> PipelineArgs {
+        PipelineArgs { files: vec![self.file.clone()], target: self.target.clone(), set: self.set.clone() }
+    }
+}
+
 /// A pipeline file that is valid.
 #[derive(Clone, Debug)]
 pub(crate) struct PipelineFile {

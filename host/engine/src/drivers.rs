@@ -7,5 +7,6 @@ mod gate;
 pub mod keeping;
 pub mod schedule;
 pub mod service;
+pub mod serving;
 pub mod sweep;
 pub mod work;

@@ -20,6 +20,7 @@ pub mod quarantine;
 pub mod receipts;
 pub mod retracted;
 pub mod silver;
+pub mod swaps;
 
 pub use delta::TableError;
 

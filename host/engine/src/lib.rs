@@ -4,6 +4,7 @@
 
 pub mod backoff;
 pub mod census;
+pub mod codes;
 pub mod contract;
 pub mod difference;
 pub mod drivers;
@@ -13,6 +14,7 @@ pub mod forget;
 pub mod lake;
 pub mod pipeline;
 pub mod progress;
+pub mod rehearsal;
 pub mod remake;
 pub mod replay;
 pub mod roles;

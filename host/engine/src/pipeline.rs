@@ -8,6 +8,7 @@ pub mod check;
 pub mod code;
 mod cron;
 mod describe;
+mod limits;
 mod overlay;
 pub mod plan;
 pub mod problem;

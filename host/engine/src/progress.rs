@@ -27,6 +27,12 @@ pub struct Progress {
     pub published: AtomicU64,
     /// Deliveries given back to be tried again.
     pub retried: AtomicU64,
+    /// Plugins that took over from others, in plugins.
+    pub swapped: AtomicU64,
+    /// Plugins and pipeline files that were not let in, in versions.
+    pub not_let_in: AtomicU64,
+    /// Plugins that were taken back by the host itself, in plugins.
+    pub rolled_back: AtomicU64,
     waiting_for: Mutex<Option<String>>,
     suspended: Mutex<BTreeMap<&'static str, String>>,
 }
@@ -60,6 +66,13 @@ impl Progress {
     pub fn suspend(&self, stage: &'static str, reason: String) {
         if let Ok(mut suspended) = self.suspended.lock() {
             suspended.insert(stage, reason);
+        }
+    }
+
+    /// Says that a stage goes on.
+    pub fn resume(&self, stage: &'static str) {
+        if let Ok(mut suspended) = self.suspended.lock() {
+            suspended.remove(stage);
         }
     }
 

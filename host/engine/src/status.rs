@@ -13,6 +13,7 @@ use crate::lake::bronze::{self, Message, PluginStamp};
 use crate::lake::delta::LastCommit;
 use crate::lake::keys::Tick;
 use crate::lake::receipts::Receipt;
+use crate::lake::swaps::{self, Event};
 use crate::lake::{quarantine, receipts};
 use crate::roles::breaker::Suspension;
 
@@ -43,6 +44,8 @@ pub struct Status {
     pub quarantine: BTreeMap<&'static str, usize>,
     /// Stages whose plugin, as configured, is suspended.
     pub suspended: BTreeMap<&'static str, Suspension>,
+    /// What became of the plugin that was published last, by stage; of the pipeline's file as `pipeline`.
+    pub swaps: BTreeMap<String, Event>,
     /// The plugins that this configuration loads, by stage.
     pub plugins: BTreeMap<String, PluginStamp>,
 }
@@ -146,6 +149,7 @@ pub async fn status(service: &Service) -> Result<Status, Failure> {
         gold: gold(service, &messages, &seen).await?,
         quarantine,
         suspended: suspended(service).await?,
+        swaps: swaps(service).await?,
         plugins: plugins(service),
     })
 }
@@ -226,6 +230,17 @@ async fn suspended(service: &Service) -> Result<BTreeMap<&'static str, Suspensio
         suspended.extend(breaker.suspension().await?.map(|suspension| (stage, suspension)));
     }
     Ok(suspended)
+}
+
+/// The last event of each stage.
+async fn swaps(service: &Service) -> Result<BTreeMap<String, Event>, Failure> {
+    let mut last = BTreeMap::new();
+    for stage in plugins(service).into_keys().chain(["pipeline".to_owned()]) {
+        if let Some(event) = swaps::latest(&service.enrich.lake, &stage).await? {
+            last.insert(stage, event);
+        }
+    }
+    Ok(last)
 }
 
 fn plugins(service: &Service) -> BTreeMap<String, PluginStamp> {

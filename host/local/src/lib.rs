@@ -8,9 +8,11 @@ pub mod http;
 pub mod queue;
 pub mod secrets;
 pub mod store;
+pub mod watch;
 
 pub use clock::SystemClock;
 pub use http::{HttpOptions, Proxies, ReqwestHttp};
 pub use queue::{QueueOptions, SqliteQueue, SqliteQueues};
 pub use secrets::LocalSecrets;
 pub use store::{DirStore, Durability};
+pub use watch::FileWatch;

@@ -1,4 +1,4 @@
-//! The aggregator's seam on wasmtime: rows to a partial result, partial results to a table.
+//! The aggregator's seam on wasmtime: rows to a partial result, partial results to one of them or to a table.
 //!
 //! Does not keep partial results, and does not check that merging is associative: the engine does both.
 
@@ -9,10 +9,14 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::seams::plugin::{Aggregator, Descriptor, Digest, Fault, LoadError, Plugin};
+use wasmtime::AsContextMut;
+use wasmtime::component::ResourceAny;
 
 use crate::bindings::aggregate::AggregateOnlyIndices;
+use crate::bindings::aggregate::exports::sluicebox::plugin::aggregate::GuestAggregation;
 use crate::columns::{batch_of, record_batch};
 use crate::fault::{bad_output, host_fault};
+use crate::limits::check_rows;
 use crate::load::{Loaded, wrong_signature};
 use crate::threads::Threads;
 
@@ -68,6 +72,12 @@ impl Aggregator for WasmAggregator {
         folded.await.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
 
+    async fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault> {
+        let (bound, partials) = (Arc::clone(&self.bound), partials.to_vec());
+        let merged = self.threads.run(move || bound.merge(&partials));
+        merged.await.unwrap_or_else(|panic| Err(host_fault(panic)))
+    }
+
     async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
         let (bound, partials) = (Arc::clone(&self.bound), partials.to_vec());
         let finished = self.threads.run(move || bound.finish(&partials));
@@ -77,7 +87,8 @@ impl Aggregator for WasmAggregator {
 
 impl Bound {
     fn fold(&self, batches: &[RecordBatch]) -> Result<Bytes, Fault> {
-        let returned = self.loaded.callable.call(|store, instance| {
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let returned = self.loaded.callable.call(rows, |store, instance| {
             let guest = self.exports.load(&mut *store, instance)?;
             let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
             let state = aggregation.call_constructor(&mut *store)?;
@@ -93,23 +104,44 @@ impl Bound {
         Ok(Bytes::from(returned.value))
     }
 
-    fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
-        let returned = self.loaded.callable.call(|store, instance| {
+    fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault> {
+        let returned = self.loaded.callable.call(partials.len(), |store, instance| {
             let guest = self.exports.load(&mut *store, instance)?;
             let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
-            let state = aggregation.call_constructor(&mut *store)?;
-            for (index, partial) in partials.iter().enumerate() {
-                if let Err(words) = aggregation.call_merge(&mut *store, state, partial)? {
-                    let message = format!(
-                        "plugin cannot merge partial result {index} of {}, which it saved itself: {words}",
-                        partials.len()
-                    );
-                    return Err(wasmtime::Error::new(bad_output("P172", message)));
-                }
-            }
+            let state = merged(&aggregation, &mut *store, partials)?;
+            aggregation.call_save(&mut *store, state)
+        })?;
+        Ok(Bytes::from(returned.value))
+    }
+
+    fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
+        let returned = self.loaded.callable.call(partials.len(), |store, instance| {
+            let guest = self.exports.load(&mut *store, instance)?;
+            let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
+            let state = merged(&aggregation, &mut *store, partials)?;
             aggregation.call_finish(&mut *store, state)
         })?;
-        let table = record_batch(returned.value, &self.loaded.descriptor.output, &self.schema);
+        let table = check_rows(u64::from(returned.value.rows), &self.loaded.callable.limits)
+            .and_then(|()| record_batch(returned.value, &self.loaded.descriptor.output, &self.schema));
         table.map_err(|fault| Fault { log: returned.log, ..fault })
     }
+}
+
+/// A new aggregation with all of these in it.
+fn merged(
+    aggregation: &GuestAggregation<'_>,
+    mut store: impl AsContextMut,
+    partials: &[Bytes],
+) -> wasmtime::Result<ResourceAny> {
+    let state = aggregation.call_constructor(&mut store)?;
+    for (index, partial) in partials.iter().enumerate() {
+        if let Err(words) = aggregation.call_merge(&mut store, state, partial)? {
+            let message = format!(
+                "plugin cannot merge partial result {index} of {}, which it saved itself: {words}",
+                partials.len()
+            );
+            return Err(wasmtime::Error::new(bad_output("P172", message)));
+        }
+    }
+    Ok(state)
 }

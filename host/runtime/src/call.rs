@@ -3,17 +3,24 @@
 //! Does not know what the work is: `enricher`, `cleaner` and `aggregator` do. Nothing of a call survives it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Fault, FaultKind};
-use wasmtime::component::{Instance, InstancePre, Linker, WasmStr};
+use wasmtime::component::{Component, Instance, InstancePre, Linker, WasmStr};
 use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 
 use crate::bindings::{Level, lifecycle};
 use crate::fault::{Phase, classify, fault};
 use crate::limits::{Exceeded, MAX_HANDLES, Meter};
-use crate::log::{Line, Log};
+use crate::log::{self, Line, Log};
+use crate::threads;
+use crate::wasi;
+
+/// In how many ticks of the clock a call has been seen at work before it is a long one that makes way for others: some 100 ms of work,
+/// however little of the processor it gets.
+const LONG_TICKS: u32 = 10;
 
 /// What a guest's store holds for the host.
 #[derive(Debug)]
@@ -22,6 +29,18 @@ pub(crate) struct Host {
     log: Log,
     plugin: String,
     digest: String,
+    pub(crate) wasi: wasi::State,
+}
+
+impl Host {
+    /// A line of the plugin's log, as far as there is room.
+    pub(crate) fn write_log(&mut self, level: Level, message: &str) {
+        if self.log.is_full() {
+            self.log.drop_line();
+        } else {
+            self.log.write(&self.plugin, &self.digest, level, &Line::of(message));
+        }
+    }
 }
 
 /// A component that can be called, and under which conditions.
@@ -35,6 +54,11 @@ pub(crate) struct Callable {
     /// For log lines: `NAME VERSION`, or `?` before the plugin has said it.
     pub(crate) plugin: String,
     pub(crate) digest: String,
+    /// Whether its last call broke or flooded its log: the next one makes way from its start, as a long one does in the end. Many short
+    /// calls that break would otherwise take as much from their neighbours as one that spins.
+    pub(crate) in_disgrace: Arc<AtomicBool>,
+    /// Whether it has been told that calls come near their deadline: once is enough.
+    pub(crate) told_slow: Arc<AtomicBool>,
 }
 
 /// What a call gave.
@@ -45,12 +69,14 @@ pub(crate) struct Returned<T> {
 }
 
 impl Callable {
-    /// Runs `work` in a fresh, configured instance. To be called on a guest thread.
+    /// Runs `work`, which is over `records` records, in a fresh, configured instance. To be called on a guest thread.
     pub(crate) fn call<T>(
         &self,
+        records: usize,
         work: impl FnOnce(&mut Store<Host>, &Instance) -> wasmtime::Result<T>,
     ) -> Result<Returned<T>, Fault> {
-        self.run(|store, instance, phase| {
+        let started = Instant::now();
+        let returned = self.run(|store, instance, phase| {
             *phase = Phase::Configure;
             let guest = self.lifecycle.load(&mut *store, instance)?;
             let accepted = guest.sluicebox_plugin_lifecycle().call_configure(&mut *store, &self.config)?;
@@ -60,7 +86,22 @@ impl Callable {
             }
             *phase = Phase::Call;
             work(store, instance)
-        })
+        })?;
+        self.tell_if_slow(started.elapsed(), records);
+        Ok(returned)
+    }
+
+    /// A call that needs half of its deadline will not fit it on a busier machine, or with a larger batch.
+    fn tell_if_slow(&self, used: Duration, records: usize) {
+        let limit = self.limits.deadline;
+        if used * 2 <= limit || self.told_slow.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let each = used / u32::try_from(records.max(1)).unwrap_or(u32::MAX);
+        let text = format!(
+            "plugin is slow: a call of {records} records used {used:.2?} of its deadline of {limit:?}, {each:.2?} a record"
+        );
+        log::warn(&self.plugin, &self.digest, "P204", text);
     }
 
     /// Runs `work` in a fresh instance that is not configured.
@@ -68,33 +109,44 @@ impl Callable {
         &self,
         work: impl FnOnce(&mut Store<Host>, &Instance, &mut Phase) -> wasmtime::Result<T>,
     ) -> Result<Returned<T>, Fault> {
-        let mut store = self.store();
+        if self.in_disgrace.load(Ordering::Relaxed) {
+            threads::step_back();
+        }
         let mut phase = Phase::Instantiate;
+        let mut store = self.store().map_err(|error| classify(error, phase, &self.limits))?;
         let result = match self.pre.instantiate(&mut store) {
             Ok(instance) => work(&mut store, &instance, &mut phase),
             Err(error) => Err(error),
         };
-        let host = store.into_data();
+        let fuel = self.limits.fuel.map(|limit| limit - store.get_fuel().unwrap_or_default().min(limit));
+        let mut host = store.into_data();
+        for (level, line) in host.wasi.output.rest() {
+            host.write_log(level, &line);
+        }
         tracing::debug!(
             plugin = host.plugin,
             digest = host.digest,
             memory = host.meter.memory(),
+            fuel,
             ok = result.is_ok(),
             "plugin called"
         );
+        let flooded = self.limits.log > 0 && host.log.has_dropped();
+        self.in_disgrace.store(result.is_err() || flooded, Ordering::Relaxed);
         let log = host.log.close(&host.plugin, &host.digest);
         match result {
             Ok(value) => Ok(Returned { value, log }),
-            Err(error) => Err(Fault { log, ..classify(error, phase, self.limits.output) }),
+            Err(error) => Err(Fault { log, ..classify(error, phase, &self.limits) }),
         }
     }
 
-    fn store(&self) -> Store<Host> {
+    fn store(&self) -> wasmtime::Result<Store<Host>> {
         let host = Host {
             meter: Meter::new(&self.limits),
             log: Log::new(self.limits.log),
             plugin: self.plugin.clone(),
             digest: self.digest.clone(),
+            wasi: wasi::State::new(),
         };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.meter);
@@ -102,8 +154,18 @@ impl Callable {
         store.set_max_component_handles(MAX_HANDLES);
         let (started, limit) = (Instant::now(), self.limits.deadline);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| past(started.elapsed(), limit));
-        store
+        let mut ticks = 0_u32;
+        store.epoch_deadline_callback(move |_| {
+            ticks += 1;
+            if ticks == LONG_TICKS {
+                threads::step_back();
+            }
+            past(started.elapsed(), limit)
+        });
+        if let Some(fuel) = self.limits.fuel {
+            store.set_fuel(fuel)?;
+        }
+        Ok(store)
     }
 }
 
@@ -116,10 +178,11 @@ fn past(used: Duration, limit: Duration) -> wasmtime::Result<UpdateDeadline> {
     }
 }
 
-/// All that a plugin can call: `log.write`.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
+/// All that a plugin can call: `log.write`, and what it imports of the inert WASI.
+pub(crate) fn linker(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     linker.instance("sluicebox:plugin/log@0.1.0")?.func_wrap("write", write_log)?;
+    wasi::define(&mut linker, component, engine)?;
     Ok(linker)
 }
 

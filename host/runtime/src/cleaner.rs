@@ -14,6 +14,7 @@ use crate::bindings::clean::CleanOnlyIndices;
 use crate::bindings::clean::exports::sluicebox::plugin::clean as wit;
 use crate::columns::record_batch;
 use crate::fault::{bad_output, host_fault};
+use crate::limits::check_rows;
 use crate::load::{Loaded, wrong_signature};
 use crate::project::Projection;
 use crate::threads::Threads;
@@ -77,11 +78,12 @@ impl Bound {
             let rows = RecordBatch::new_empty(Arc::clone(&self.schema));
             return Ok(Cleaned { rows, row_of: Vec::new(), rejects: projected.rejects, skips: Vec::new() });
         }
-        let returned = self.loaded.callable.call(|store, instance| {
+        let returned = self.loaded.callable.call(projected.documents.len(), |store, instance| {
             let guest = self.exports.load(&mut *store, instance)?;
             guest.sluicebox_plugin_clean().call_clean(&mut *store, &projected.batch)
         })?;
-        let checked = conserved(&returned.value, &projected.documents)
+        let checked = check_rows(u64::from(returned.value.rows.rows), &self.loaded.callable.limits)
+            .and_then(|()| conserved(&returned.value, &projected.documents))
             .and_then(|()| self.cleaned(returned.value, &projected.documents, projected.rejects));
         checked.map_err(|fault| Fault { log: returned.log, ..fault })
     }

@@ -21,6 +21,10 @@ pub(crate) fn check(raw: described::Descriptor, world: World) -> Result<Descript
         output: raw.output.into_iter().map(output_field).collect(),
         config_schema: raw.config_schema,
     };
+    judge(descriptor, world)
+}
+
+fn judge(descriptor: Descriptor, world: World) -> Result<Descriptor, LoadError> {
     let problems = problems(&descriptor, world);
     if problems.is_empty() {
         return Ok(descriptor);
@@ -169,6 +173,7 @@ mod tests {
         wrong.input = vec![field("a", "a"), field("A", "/a~2"), field("_key", "/k")];
         wrong.output.clear();
         let found = problems(&wrong, World::Cleaner).join("\n");
+        assert_eq!(judge(wrong, World::Cleaner).unwrap_err().code, "P023");
         for part in [
             "`Clean Things`",
             "`1.2`",

@@ -1,54 +1,106 @@
 //! wasmtime engines: one configuration, compiled code cached on disk, an OS thread that ticks epochs.
 //!
-//! Does not hold plugins. There is one engine per stack limit, because wasmtime fixes that per engine; nearly always it is one in all.
+//! Does not hold plugins. There is one engine per stack limit and per answer to whether fuel is counted, because wasmtime fixes both
+//! per engine; nearly always it is one in all.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use engine::pipeline::plan::Limits;
+use engine::seams::plugin::{Digest, LoadError};
+use serde::{Deserialize, Serialize};
+use wasmtime::component::Component;
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy,
 };
 
+use crate::inspect::refused;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::worker::{self, Caps, WorkerProgram};
 
 /// How often a running guest is asked whether it is past its deadline.
 const TICK: Duration = Duration::from_millis(10);
 /// The largest stack that a guest may be given; the guest threads have room for it.
-pub(crate) const MAX_STACK: usize = 8 << 20;
+pub(crate) const MAX_STACK: usize = Limits::MAX_STACK as usize;
+
+/// What an engine has for all its guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Kind {
+    /// Bytes of stack.
+    stack: usize,
+    /// Whether fuel is counted: compiled into every block of code, so that only those pay for it who want it.
+    fuel: bool,
+}
+
+impl Kind {
+    /// The kind that plugins under these limits need; `None` where the stack is larger than any guest's may be, or nothing.
+    pub(crate) fn of(limits: &Limits) -> Option<Self> {
+        let stack = usize::try_from(limits.stack).ok().filter(|stack| (1..=MAX_STACK).contains(stack))?;
+        Some(Kind { stack, fuel: limits.fuel.is_some() })
+    }
+}
 
 /// Makes engines and keeps them.
 #[derive(Debug)]
 pub(crate) struct Engines {
     cache: Option<Cache>,
+    cache_dir: Option<PathBuf>,
+    worker: Option<WorkerProgram>,
     instances: u32,
-    by_stack: Mutex<HashMap<usize, Engine>>,
+    by_kind: Mutex<HashMap<Kind, Engine>>,
 }
 
 impl Engines {
-    /// `instances` is how many guests may be alive at once.
-    pub(crate) fn new(cache_dir: Option<PathBuf>, instances: u32) -> wasmtime::Result<Self> {
-        let cache = cache_dir.map(private_cache).transpose()?;
-        Ok(Engines { cache, instances, by_stack: Mutex::default() })
+    /// `instances` is how many guests may be alive at once. With a cache and a `worker` components are compiled by the latter.
+    pub(crate) fn new(
+        cache_dir: Option<PathBuf>,
+        instances: u32,
+        worker: Option<WorkerProgram>,
+    ) -> wasmtime::Result<Self> {
+        let cache = cache_dir.clone().map(private_cache).transpose()?;
+        Ok(Engines { cache, cache_dir, worker, instances, by_kind: Mutex::default() })
     }
 
-    /// The engine whose guests have `stack` bytes of stack.
-    pub(crate) fn get(&self, stack: usize) -> wasmtime::Result<Engine> {
-        let mut engines = self.by_stack.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(engine) = engines.get(&stack) {
+    /// The engine of this kind.
+    pub(crate) fn get(&self, kind: Kind) -> wasmtime::Result<Engine> {
+        let mut engines = self.by_kind.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = engines.get(&kind) {
             return Ok(engine.clone());
         }
-        let engine = self.make(stack)?;
+        let engine = self.make(kind)?;
         tick(engine.weak())?;
-        engines.insert(stack, engine.clone());
+        engines.insert(kind, engine.clone());
         Ok(engine)
+    }
+
+    /// What a worker process needs: how it is started, and where it finds what is compiled.
+    pub(crate) fn worker(&self) -> Option<(&WorkerProgram, Option<&PathBuf>)> {
+        self.worker.as_ref().map(|worker| (worker, self.cache_dir.as_ref()))
+    }
+
+    /// The compiled component. One that this machine has not compiled before is compiled under caps, in a process of its own, so that
+    /// it is in the cache when this process asks for it; without a cache or a worker this process compiles it.
+    pub(crate) fn compile(&self, kind: Kind, caps: Caps, component: &[u8]) -> Result<Component, LoadError> {
+        let engine =
+            self.get(kind).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))?;
+        if let (Some(dir), Some(program)) = (&self.cache_dir, &self.worker) {
+            let note = dir.join("known").join(note_of(&engine, component));
+            if !note.is_file() {
+                worker::compile(program, dir, kind, caps, component)?;
+                // Without the note it is compiled under caps once more, nothing worse.
+                let _ = std::fs::create_dir_all(dir.join("known")).and_then(|()| std::fs::write(&note, ""));
+            }
+        }
+        Component::from_binary(&engine, component).map_err(|error| worker::not_compiled(&format!("{error:#}")))
     }
 
     /// With pooled memories where the address space can be had, else with memories made on demand: slower to instantiate, same in
     /// every other way.
-    fn make(&self, stack: usize) -> wasmtime::Result<Engine> {
-        let mut config = config(stack, self.cache.clone());
+    fn make(&self, kind: Kind) -> wasmtime::Result<Engine> {
+        let mut config = config(kind, self.cache.clone());
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(self.instances)));
         Engine::new(&config).or_else(|error| {
             tracing::warn!(%error, "cannot reserve a pool of plugin memories, making them on demand");
@@ -58,14 +110,23 @@ impl Engines {
     }
 }
 
+/// The name of the note that a component has been compiled by such an engine.
+fn note_of(engine: &Engine, component: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let digest = Digest::of(component);
+    format!("{}-{:016x}", digest.as_str().trim_start_matches("sha256:"), hasher.finish())
+}
+
 /// Everything that decides what a guest computes or may use.
-fn config(stack: usize, cache: Option<Cache>) -> Config {
+fn config(kind: Kind, cache: Option<Cache>) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
         .epoch_interruption(true)
-        .max_wasm_stack(stack)
-        .async_stack_size(stack + (1 << 20))
+        .consume_fuel(kind.fuel)
+        .max_wasm_stack(kind.stack)
+        .async_stack_size(kind.stack + (1 << 20))
         .memory_init_cow(true)
         .cache(cache);
     // One input, one output: no NaN payloads, no instructions whose result is the machine's choice.
@@ -111,7 +172,8 @@ fn private_cache(dir: PathBuf) -> wasmtime::Result<Cache> {
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700))?;
     }
     let mut config = CacheConfig::new();
-    config.with_directory(std::path::absolute(dir)?);
+    // Beside the notes: wasmtime tidies its folder of whatever it does not know.
+    config.with_directory(std::path::absolute(dir.join("code"))?);
     Cache::new(config)
 }
 

@@ -68,7 +68,7 @@ impl Enricher for WasmEnricher {
 
 impl Bound {
     fn enrich(&self, entry: &str, answers: &[wit::Answer]) -> Result<Step, Fault> {
-        let returned = self.loaded.callable.call(|store, instance| {
+        let returned = self.loaded.callable.call(1, |store, instance| {
             let guest = self.exports.load(&mut *store, instance)?;
             guest.sluicebox_plugin_enrich().call_enrich(&mut *store, entry, answers)
         })?;

@@ -2,6 +2,7 @@
 //!
 //! Does not decide what becomes of the record: that follows from the kind, and is the engine's.
 
+use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Fault, FaultKind};
 use wasmtime::{Trap, WasmBacktrace};
 
@@ -33,30 +34,36 @@ pub(crate) fn bad_output(code: &'static str, message: impl Into<String>) -> Faul
     fault(FaultKind::BadOutput, code, message)
 }
 
-/// Says what an error of a guest call means. `output` is the limit in bytes on what the call may return.
-pub(crate) fn classify(error: wasmtime::Error, phase: Phase, output: u64) -> Fault {
+/// Says what an error of a guest call under `limits` means.
+pub(crate) fn classify(error: wasmtime::Error, phase: Phase, limits: &Limits) -> Fault {
+    let backtrace = error.downcast_ref::<WasmBacktrace>().filter(|trace| !trace.frames().is_empty()).map(render);
     let error = match error.downcast::<Fault>() {
-        Ok(fault) => return fault,
+        Ok(fault) => return Fault { backtrace: fault.backtrace.clone().or(backtrace), ..fault },
         Err(error) => error,
     };
     let mut fault = if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
         exceeded.fault(phase)
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
-        of_trap(*trap)
+        of_trap(*trap, limits)
     } else {
-        of_text(&error, output)
+        of_text(&error, limits.output)
     };
     match phase {
         Phase::Instantiate => fault.message.push_str(", while instantiating"),
         Phase::Configure => fault.message.push_str(", in `configure`"),
         Phase::Call => {}
     }
-    fault.backtrace = error.downcast_ref::<WasmBacktrace>().filter(|trace| !trace.frames().is_empty()).map(render);
+    fault.backtrace = backtrace;
     fault
 }
 
-fn of_trap(trap: Trap) -> Fault {
+fn of_trap(trap: Trap, limits: &Limits) -> Fault {
     match trap {
+        // A trap and no matter of time: the same record costs the same fuel whenever it is tried again.
+        Trap::OutOfFuel => {
+            let limit = limits.fuel.unwrap_or_default();
+            fault(FaultKind::Trap, "P102", format!("plugin ran out of fuel: limit {limit} units, used all of them"))
+        }
         Trap::StackOverflow => fault(FaultKind::Stack, "P112", "call stack exhausted"),
         Trap::StringOutOfBounds | Trap::ListOutOfBounds | Trap::UnalignedPointer | Trap::InvalidDiscriminant => {
             bad_output("P121", format!("plugin passed a bad pointer or tag: {}", words(trap)))

@@ -4,16 +4,16 @@
 
 mod outline;
 
+use engine::pipeline::plan::Limits;
 use engine::seams::plugin::LoadError;
 use semver::Version;
+use serde::{Deserialize, Serialize};
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
 use wasmparser::{Parser, Validator};
 
+use crate::wasi;
 use outline::{Outline, Unreadable};
-
-/// Bytes that a component may have.
-pub const MAX_COMPONENT_BYTES: usize = 16 << 20;
 
 /// The package of the contract.
 const PACKAGE: &str = "sluicebox:plugin/";
@@ -21,7 +21,7 @@ const PACKAGE: &str = "sluicebox:plugin/";
 pub(crate) const CONTRACT: Version = Version::new(0, 1, 0);
 
 /// The kinds of plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum World {
     /// Source records to documents, through requests that the host makes.
     Enricher,
@@ -69,6 +69,8 @@ pub struct Inspection {
     pub contract: Version,
     /// The names of the interfaces that it imports.
     pub imports: Vec<String>,
+    /// Whether it is linked against the inert WASI: it imports some of it.
+    pub inert_wasi: bool,
     /// The names of the interfaces that it exports.
     pub exports: Vec<String>,
     /// How many functions its core modules define.
@@ -79,20 +81,26 @@ pub struct Inspection {
     pub table_elements: u64,
 }
 
-/// Says what a component is, and refuses what can be no plugin.
+/// Says what a component is, and refuses what can be no plugin under the default limits.
 ///
 /// # Errors
 /// P010 core module, P011 not a valid component, P013 too large, P014 too costly to compile, P015 machine code, P020 asks for more
 /// than its world grants, P021 built for another version of the contract, P022 exports no world of the contract.
 pub fn inspect(component: &[u8]) -> Result<Inspection, LoadError> {
-    check_header(component)?;
+    inspect_within(component, Limits::default().component)
+}
+
+/// As [`inspect`], for a component of at most `cap` bytes.
+pub(crate) fn inspect_within(component: &[u8], cap: u64) -> Result<Inspection, LoadError> {
+    check_header(component, cap.min(Limits::MAX_COMPONENT))?;
     let outline = Outline::of(component).map_err(unreadable)?;
     let types = Validator::new().validate_all(component).map_err(|error| invalid(&error))?;
     let contract = check_versions(&outline)?;
     let world = world_of(&outline)?;
     check_imports(&outline, types.as_ref(), world)?;
     let Outline { imports, exports, functions, memory, table_elements, .. } = outline;
-    Ok(Inspection { world, contract, imports, exports, functions, memory, table_elements })
+    let inert_wasi = imports.iter().any(|name| wasi::is_inert(name));
+    Ok(Inspection { world, contract, imports, inert_wasi, exports, functions, memory, table_elements })
 }
 
 /// A refusal.
@@ -100,12 +108,12 @@ pub(crate) fn refused(code: &'static str, message: impl Into<String>, hint: &str
     LoadError { code, message: message.into(), hint: (!hint.is_empty()).then(|| hint.to_owned()) }
 }
 
-fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
+fn check_header(bytes: &[u8], cap: u64) -> Result<(), LoadError> {
     let rebuild = "build it with `sluicebox plugin build`";
-    if bytes.len() > MAX_COMPONENT_BYTES {
-        let message =
-            format!("component of {} bytes is over the cap of {MAX_COMPONENT_BYTES} bytes (16 MiB)", bytes.len());
-        return Err(refused("P013", message, "build it with `--profile plugin`, or strip it"));
+    if bytes.len() as u64 > cap {
+        let message = format!("component of {} bytes is over the cap of {}", bytes.len(), crate::fault::bytes(cap));
+        let hint = "build it with `--profile plugin`, strip it, or raise `component` under `[limits]`";
+        return Err(refused("P013", message, hint));
     }
     if bytes.starts_with(b"\x7fELF") {
         let message = "file is compiled machine code (ELF, perhaps a `.cwasm`), expected a WebAssembly component";
@@ -220,18 +228,23 @@ fn check_imports(outline: &Outline, types: TypesRef<'_>, world: World) -> Result
     if asked.is_empty() {
         return Ok(());
     }
-    let message =
-        format!("component asks for {}, which world `{world}` does not grant: it grants `log` only", list(&asked));
+    let message = format!(
+        "component asks for {}, which world `{world}` does not grant: it grants `log` and an inert WASI 0.2",
+        list(&asked)
+    );
     let hint = if asked.iter().any(|name| name.starts_with("wasi:")) {
-        "build it for wasm32-unknown-unknown (`sluicebox plugin build` does), not for a WASI target"
+        "leave out what uses it; with componentize-py, give its `componentize` the flag `--stub-wasi`"
     } else {
         "a plugin is a pure function: let the host do what needs the outside world"
     };
     Err(refused("P020", message, hint))
 }
 
-/// `log`, and interfaces that hold nothing but types: those give no power.
+/// `log`, the inert WASI, and interfaces that hold nothing but types: those give no power.
 fn granted(import: &str, types: TypesRef<'_>) -> bool {
+    if wasi::is_inert(import) {
+        return true;
+    }
     let Some((name, _)) = of_contract(import) else { return false };
     if name == "log" {
         return true;

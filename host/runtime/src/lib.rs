@@ -27,7 +27,9 @@ mod log;
 mod plugins;
 mod project;
 mod threads;
+mod wasi;
+pub mod worker;
 
 pub use componentize::{ComponentizeError, componentize};
-pub use inspect::{Inspection, MAX_COMPONENT_BYTES, World, inspect};
+pub use inspect::{Inspection, World, inspect};
 pub use plugins::{Options, SetupError, WasmPlugins};

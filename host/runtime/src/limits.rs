@@ -1,6 +1,8 @@
-//! What one call may take of the machine: memory, tables, instances and time, summed over the store.
+//! What one call may take of the machine: memory, tables, instances, time and fuel, summed over the store; and how many rows it may
+//! return.
 //!
-//! Does not bound the returned bytes (wasmtime's hostcall fuel does, see `call`) or the log (`log` does).
+//! Does not bound the bytes that are handed over (wasmtime's hostcall fuel does, see `call`) or the log (`log` does). What a pipeline can
+//! change is in its `[limits]`; the constants here hold for every plugin.
 
 use std::time::Duration;
 
@@ -9,12 +11,12 @@ use engine::seams::plugin::{Fault, FaultKind};
 use thiserror::Error;
 use wasmtime::ResourceLimiter;
 
-use crate::fault::{Phase, bytes, fault};
+use crate::fault::{Phase, bad_output, bytes, fault};
 
 /// Table elements in all tables of a store. A plugin has one element per function that is called through a pointer.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
-/// Core instances in a store: a component of one module has three or four.
-pub(crate) const MAX_INSTANCES: u32 = 16;
+/// Core instances in a store: a component of one module has three or four, one of Python some forty.
+pub(crate) const MAX_INSTANCES: u32 = 64;
 /// Tables in a store.
 pub(crate) const MAX_TABLES: u32 = 8;
 /// Linear memories in a store: more than one only where several modules are linked.
@@ -43,6 +45,14 @@ impl Exceeded {
         };
         fault(kind, code, format!("plugin went over its limit: {self}"))
     }
+}
+
+/// Checks how many rows a plugin has returned, before anything is made for them.
+pub(crate) fn check_rows(rows: u64, limits: &Limits) -> Result<(), Fault> {
+    if rows <= limits.rows {
+        return Ok(());
+    }
+    Err(bad_output("P123", format!("plugin returned {rows} rows in one call, limit {}", limits.rows)))
 }
 
 /// Counts what a store has been given.

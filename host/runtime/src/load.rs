@@ -7,15 +7,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Descriptor, Digest, Fault, FaultKind, Grants, LoadError};
-use wasmtime::component::{Component, InstancePre};
+use wasmtime::component::InstancePre;
 
 use crate::bindings::{described, lifecycle};
 use crate::call::{Callable, Host, linker};
 use crate::descriptor;
-use crate::engines::{Engines, MAX_STACK};
+use crate::engines::{Engines, Kind, MAX_STACK};
 use crate::fault::{Phase, bytes};
-use crate::inspect::{Inspection, World, inspect, refused};
+use crate::inspect::{Inspection, World, inspect_within, refused};
 use crate::limits::MAX_TABLE_ELEMENTS;
+use crate::worker::Caps;
 
 /// A plugin ready to be called.
 #[derive(Clone)]
@@ -37,11 +38,8 @@ impl std::fmt::Debug for Loaded {
 
 /// Loads a plugin of `world`: everything but configuring it. To be called on a guest thread.
 pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &Grants) -> Result<Loaded, LoadError> {
-    let found = inspect(component)?;
-    if found.world != world {
-        let message = format!("component is of world `{}`, expected `{world}`", found.world);
-        return Err(refused("P022", message, "is the plugin named in the wrong section of `pipeline.toml`?"));
-    }
+    let found = inspect_within(component, grants.limits.component)?;
+    check_world(&found, world)?;
     check_needs(&found, &grants.limits)?;
     let pre = compile(engines, component, &grants.limits)?;
     let digest = Digest::of(component);
@@ -54,6 +52,8 @@ pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &
         config: grants.config.clone(),
         plugin: "?".to_owned(),
         digest: digest.as_str().to_owned(),
+        in_disgrace: Arc::default(),
+        told_slow: Arc::default(),
     };
     let descriptor = describe(&callable, world)?;
     callable.plugin = format!("{} {}", descriptor.name, descriptor.version);
@@ -62,7 +62,7 @@ pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &
 
 /// Checks that the plugin takes its configuration.
 pub(crate) fn configure(loaded: &Loaded) -> Result<(), LoadError> {
-    match loaded.callable.call(|_, _| Ok(())) {
+    match loaded.callable.call(0, |_, _| Ok(())) {
         Ok(_) => Ok(()),
         Err(fault) if fault.kind == FaultKind::Configure => {
             let hint =
@@ -82,22 +82,27 @@ pub(crate) fn wrong_signature(error: wasmtime::Error) -> LoadError {
     )
 }
 
-fn compile(engines: &Engines, component: &[u8], limits: &Limits) -> Result<InstancePre<Host>, LoadError> {
-    let stack = usize::try_from(limits.stack).unwrap_or(usize::MAX);
-    if stack == 0 || stack > MAX_STACK {
-        let message = format!("stack limit is {}, expected 1 byte to {}", bytes(limits.stack), bytes(MAX_STACK as u64));
-        return Err(refused("P012", message, "set `stack` under `[limits]` in `pipeline.toml`"));
+/// Checks that the component is of the world that it is wanted for.
+pub(crate) fn check_world(found: &Inspection, world: World) -> Result<(), LoadError> {
+    if found.world == world {
+        return Ok(());
     }
-    let engine =
-        engines.get(stack).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))?;
-    let component = Component::from_binary(&engine, component).map_err(|error| {
-        refused(
-            "P011",
-            format!("component cannot be compiled: {error:#}"),
-            "it may use a WebAssembly feature that plugins must not use",
-        )
-    })?;
-    let linker = linker(&engine).map_err(|error| refused("P900", format!("cannot link: {error:#}"), ""))?;
+    let message = format!("component is of world `{}`, expected `{world}`", found.world);
+    Err(refused("P022", message, "is the plugin named in the wrong section of `pipeline.toml`?"))
+}
+
+/// The kind of engine that these limits need.
+pub(crate) fn kind_of(limits: &Limits) -> Result<Kind, LoadError> {
+    Kind::of(limits).ok_or_else(|| {
+        let message = format!("stack limit is {}, expected 1 byte to {}", bytes(limits.stack), bytes(MAX_STACK as u64));
+        refused("P012", message, "set `stack` under `[limits]` in `pipeline.toml`")
+    })
+}
+
+fn compile(engines: &Engines, component: &[u8], limits: &Limits) -> Result<InstancePre<Host>, LoadError> {
+    let component = engines.compile(kind_of(limits)?, Caps::of(limits), component)?;
+    let engine = component.engine().clone();
+    let linker = linker(&engine, &component).map_err(|error| refused("P900", format!("cannot link: {error:#}"), ""))?;
     linker.instantiate_pre(&component).map_err(wrong_signature)
 }
 
@@ -135,7 +140,12 @@ fn describe(callable: &Callable, world: World) -> Result<Descriptor, LoadError> 
         answer.map(|answer| answer.value).map_err(|fault| broke(&fault))
     };
     let (first, second): (described::Descriptor, described::Descriptor) = (ask()?, ask()?);
-    let (first, second) = (descriptor::check(first, world)?, descriptor::check(second, world)?);
+    same(descriptor::check(first, world)?, descriptor::check(second, world)?)
+}
+
+/// The descriptor, if it is the same both times. Nothing that a guest can see differs between two fresh instances, so that today this
+/// is never raised: it stands for the day on which something does.
+fn same(first: Descriptor, second: Descriptor) -> Result<Descriptor, LoadError> {
     if first == second {
         return Ok(first);
     }
@@ -157,4 +167,24 @@ fn broke(fault: &Fault) -> LoadError {
         message.push_str(line);
     }
     LoadError { code: fault.code, message, hint: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_descriptions_that_differ_are_refused() {
+        let described = |version: &str| Descriptor {
+            name: "moody".to_owned(),
+            version: version.to_owned(),
+            input: Vec::new(),
+            output: Vec::new(),
+            config_schema: String::new(),
+        };
+        assert_eq!(same(described("1.0.0"), described("1.0.0")).unwrap(), described("1.0.0"));
+        let error = same(described("1.0.0"), described("1.0.1")).unwrap_err();
+        assert_eq!(error.code, "P140");
+        assert!(error.message.contains("`moody` describes itself differently"), "{error}");
+    }
 }

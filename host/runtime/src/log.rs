@@ -3,11 +3,14 @@
 //! Does not write anywhere: where events go is the subscriber's.
 
 use std::collections::VecDeque;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use crate::bindings::Level;
 
 /// Bytes of one line; the rest of a longer one is cut off.
-const MAX_LINE: usize = 4096;
+pub(crate) const MAX_LINE: usize = 4096;
 /// Lines kept for a fault's report.
 const TAIL: usize = 20;
 
@@ -30,6 +33,11 @@ impl Log {
         self.budget == 0
     }
 
+    /// Whether a line has been dropped.
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.dropped > 0
+    }
+
     /// Counts a line as dropped, unread.
     pub(crate) fn drop_line(&mut self) {
         self.dropped += 1;
@@ -38,13 +46,14 @@ impl Log {
     /// Takes a line: passes it on, or counts it as dropped. The first line over the budget ends the log, so that what is there is a
     /// prefix of what was written.
     pub(crate) fn write(&mut self, plugin: &str, digest: &str, level: Level, line: &Line) {
-        let Some(left) = self.budget.checked_sub(line.0.len()) else {
+        // With its end, so that empty lines are not free.
+        let Some(left) = self.budget.checked_sub(line.0.len() + 1) else {
             self.budget = 0;
             self.dropped += 1;
             return;
         };
         self.budget = left;
-        emit(plugin, digest, level, &line.0);
+        tell(plugin, digest, Told { level: level as u8, code: None, text: line.0.clone() });
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }
@@ -55,7 +64,7 @@ impl Log {
     pub(crate) fn close(self, plugin: &str, digest: &str) -> Vec<String> {
         let dropped = self.dropped;
         if dropped > 0 {
-            tracing::warn!(target: "plugin", plugin, digest, code = "P210", dropped, "{dropped} log lines dropped");
+            warn(plugin, digest, "P210", format!("{dropped} log lines dropped"));
         }
         self.tail.into()
     }
@@ -69,7 +78,9 @@ impl Line {
     pub(crate) fn of(message: &str) -> Self {
         let end = message.floor_char_boundary(MAX_LINE);
         let mut line = harmless(message.get(..end).unwrap_or_default());
-        if end < message.len() {
+        // What is made harmless has grown.
+        if end < message.len() || line.len() > MAX_LINE {
+            line.truncate(line.floor_char_boundary(MAX_LINE));
             line.push('…');
         }
         Line(line)
@@ -92,12 +103,44 @@ fn harmless(message: &str) -> String {
     text
 }
 
-fn emit(plugin: &str, digest: &str, level: Level, line: &str) {
-    match level {
-        Level::Debug => tracing::debug!(target: "plugin", plugin, digest, "{line}"),
-        Level::Info => tracing::info!(target: "plugin", plugin, digest, "{line}"),
-        Level::Warn => tracing::warn!(target: "plugin", plugin, digest, "{line}"),
-        Level::Error => tracing::error!(target: "plugin", plugin, digest, "{line}"),
+/// One event: a plugin's line, or what the runtime has to say of a plugin.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Told {
+    level: u8,
+    code: Option<String>,
+    text: String,
+}
+
+/// Events of a worker process, whose host is the one to pass them on.
+static KEPT: OnceLock<Mutex<Vec<Told>>> = OnceLock::new();
+
+/// From now on events are kept for [`kept`]. For a process that has nobody to tell.
+pub(crate) fn keep() {
+    KEPT.get_or_init(Mutex::default);
+}
+
+/// What has been kept since it was last asked for.
+pub(crate) fn kept() -> Vec<Told> {
+    KEPT.get().map_or_else(Vec::new, |kept| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// A warning of the runtime's own about a plugin.
+pub(crate) fn warn(plugin: &str, digest: &str, code: &str, text: String) {
+    tell(plugin, digest, Told { level: Level::Warn as u8, code: Some(code.to_owned()), text });
+}
+
+/// Passes an event on.
+pub(crate) fn tell(plugin: &str, digest: &str, told: Told) {
+    if let Some(kept) = KEPT.get() {
+        kept.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        return;
+    }
+    let (code, text) = (told.code.as_deref(), &told.text);
+    match told.level {
+        level if level == Level::Debug as u8 => tracing::debug!(target: "plugin", plugin, digest, code, "{text}"),
+        level if level == Level::Info as u8 => tracing::info!(target: "plugin", plugin, digest, code, "{text}"),
+        level if level == Level::Warn as u8 => tracing::warn!(target: "plugin", plugin, digest, code, "{text}"),
+        _ => tracing::error!(target: "plugin", plugin, digest, code, "{text}"),
     }
 }
 
@@ -123,8 +166,19 @@ mod tests {
     }
 
     #[test]
+    fn empty_lines_are_bounded_too() {
+        let mut log = Log::new(10);
+        for _ in 0..100 {
+            log.write("p", "d", Level::Info, &Line::of(""));
+        }
+        assert_eq!(log.dropped, 90);
+    }
+
+    #[test]
     fn a_long_line_is_cut_at_a_character() {
         let line = Line::of(&"é".repeat(MAX_LINE));
         assert_eq!(line.0, format!("{}…", "é".repeat(MAX_LINE / 2)));
+        let grown = Line::of(&"\u{202e}".repeat(MAX_LINE / 3));
+        assert!(grown.0.len() <= MAX_LINE + 3 && grown.0.ends_with('…'), "{} bytes", grown.0.len());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::pipeline::plan::Limits;
+use engine::pipeline::plan::{Isolation, Limits};
 use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugins};
 use thiserror::Error;
 
@@ -15,9 +15,10 @@ use crate::aggregator::WasmAggregator;
 use crate::cleaner::WasmCleaner;
 use crate::engines::{Engines, MAX_STACK, SharedEngines};
 use crate::enricher::WasmEnricher;
-use crate::inspect::{Inspection, World, inspect, refused};
-use crate::load::{Loaded, configure, load};
+use crate::inspect::{Inspection, World, inspect_within, refused};
+use crate::load::{Loaded, check_world, configure, kind_of, load};
 use crate::threads::Threads;
+use crate::worker::{Caps, Remote, WorkerProgram};
 
 /// How plugins are run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Options {
     /// Where compiled code is kept, in a directory of its own that only this user can enter: what lies in it is executed. `None`
     /// compiles at every start.
     pub cache_dir: Option<PathBuf>,
+    /// How worker processes are started. `None` compiles in this process, and cannot isolate plugins by process.
+    pub worker: Option<WorkerProgram>,
     /// How many guests run at once, 1 to 256. More than there are processors lets short calls pass long ones.
     pub guest_threads: usize,
 }
@@ -33,7 +36,7 @@ impl Default for Options {
     /// No cache; four threads a processor and at least eight.
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Options { cache_dir: None, guest_threads: (processors * 4).max(8) }
+        Options { cache_dir: None, worker: None, guest_threads: (processors * 4).max(8) }
     }
 }
 
@@ -64,9 +67,10 @@ impl WasmPlugins {
     /// The machine gives no threads, or the cache directory cannot be used.
     pub fn new(options: Options) -> Result<Self, SetupError> {
         let count = options.guest_threads.clamp(1, 256);
-        let instances = u32::try_from(count).unwrap_or(256);
-        let engines =
-            Engines::new(options.cache_dir, instances).map_err(|error| SetupError::Cache(format!("{error:#}")))?;
+        // Calls that have stepped back have others beside them.
+        let instances = u32::try_from(count * 2).unwrap_or(512);
+        let engines = Engines::new(options.cache_dir, instances, options.worker)
+            .map_err(|error| SetupError::Cache(format!("{error:#}")))?;
         Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(Threads::start(count, MAX_STACK)?) })
     }
 
@@ -77,8 +81,10 @@ impl WasmPlugins {
     pub async fn describe(&self, component: Bytes) -> Result<(Inspection, Descriptor, Digest), LoadError> {
         let engines = Arc::clone(&self.engines);
         let described = self.threads.run(move || {
-            let inspection = inspect(&component)?;
-            let grants = Grants { config: "{}".to_owned(), limits: Limits::default() };
+            // Whose pipeline it is for is not known, so that its size is any pipeline's.
+            let limits = Limits { component: Limits::MAX_COMPONENT, ..Limits::default() };
+            let inspection = inspect_within(&component, limits.component)?;
+            let grants = Grants { config: "{}".to_owned(), limits };
             let loaded = load(&engines, &component, inspection.world, &grants)?;
             Ok((inspection, loaded.descriptor, loaded.digest))
         });
@@ -102,6 +108,33 @@ impl WasmPlugins {
         };
         self.threads.run(work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))
     }
+
+    /// Loads a plugin into worker processes.
+    async fn remote(&self, component: Bytes, world: World, grants: &Grants) -> Result<Remote, LoadError> {
+        let (engines, threads, grants) = (Arc::clone(&self.engines), Arc::clone(&self.threads), grants.clone());
+        let work = move || start_remote(&engines, &component, world, &grants, threads);
+        self.threads.run(work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))
+    }
+}
+
+/// Starts a plugin in worker processes, compiled before that under the caps of compiling.
+fn start_remote(
+    engines: &Engines,
+    component: &Bytes,
+    world: World,
+    grants: &Grants,
+    threads: Arc<Threads>,
+) -> Result<Remote, LoadError> {
+    let Some((program, cache)) = engines.worker() else {
+        let hint = "set `isolation = \"in-process\"` under `[limits]` in `pipeline.toml`";
+        return Err(refused("P181", "plugin is to run in worker processes, and this host has none", hint));
+    };
+    check_world(&inspect_within(component, grants.limits.component)?, world)?;
+    let kind = kind_of(&grants.limits)?;
+    if cache.is_some() {
+        engines.compile(kind, Caps::of(&grants.limits), component)?;
+    }
+    Remote::start(program.clone(), cache.cloned(), world, component, grants, threads)
 }
 
 fn host_bug(panic: &str) -> LoadError {
@@ -115,16 +148,25 @@ fn host_bug(panic: &str) -> LoadError {
 #[async_trait]
 impl Plugins for WasmPlugins {
     async fn enricher(&self, component: Bytes, grants: &Grants) -> Result<Arc<dyn Enricher>, LoadError> {
+        if grants.limits.isolation == Isolation::Process {
+            return Ok(Arc::new(self.remote(component, World::Enricher, grants).await?));
+        }
         let plugin = self.load(component, World::Enricher, grants, WasmEnricher::bind).await?;
         Ok(Arc::new(plugin))
     }
 
     async fn cleaner(&self, component: Bytes, grants: &Grants) -> Result<Arc<dyn Cleaner>, LoadError> {
+        if grants.limits.isolation == Isolation::Process {
+            return Ok(Arc::new(self.remote(component, World::Cleaner, grants).await?));
+        }
         let plugin = self.load(component, World::Cleaner, grants, WasmCleaner::bind).await?;
         Ok(Arc::new(plugin))
     }
 
     async fn aggregator(&self, component: Bytes, grants: &Grants) -> Result<Arc<dyn Aggregator>, LoadError> {
+        if grants.limits.isolation == Isolation::Process {
+            return Ok(Arc::new(self.remote(component, World::Aggregator, grants).await?));
+        }
         let plugin = self.load(component, World::Aggregator, grants, WasmAggregator::bind).await?;
         Ok(Arc::new(plugin))
     }

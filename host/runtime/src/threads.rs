@@ -1,8 +1,14 @@
 //! The threads that guests run on: a fixed number, apart from the reactor, with stacks large enough for any guest's.
 //!
+//! A call that turns out to be a long one steps back: its thread goes to the lowest priority and another one takes its place, so that
+//! a plugin that spins takes neither processors nor threads from its neighbours. Priorities cannot be raised again, so that thread ends
+//! with the call. Only Linux has priorities of single threads; elsewhere a long call keeps its own, and takes no thread.
+//!
 //! Does not interrupt a job: a guest's own deadline does. A job that nobody waits for any more is not begun.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,20 +25,91 @@ pub(crate) struct Threads {
     jobs: Sender<Job>,
 }
 
+/// What the threads share.
+#[derive(Debug)]
+struct Crew {
+    queue: Mutex<Receiver<Job>>,
+    count: usize,
+    stack: usize,
+    /// How many have stepped back and are still at work: never more than `count`.
+    back: AtomicUsize,
+    started: AtomicUsize,
+}
+
+/// What a thread of the crew knows of itself.
+struct Place {
+    crew: Arc<Crew>,
+    stepped_back: bool,
+}
+
+thread_local! {
+    static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
+}
+
+/// The job on this thread is a long one: others go before it from now on. Does nothing on a thread that is not of a crew, and where as
+/// many as the crew has threads have stepped back already.
+pub(crate) fn step_back() {
+    PLACE.with_borrow_mut(|place| {
+        let Some(place) = place.as_mut().filter(|place| !place.stepped_back) else { return };
+        let crew = Arc::clone(&place.crew);
+        let room = |back: usize| (back < crew.count).then_some(back + 1);
+        if crew.back.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_err() {
+            return;
+        }
+        // Its successor first: a thread inherits the priority of the one that starts it.
+        place.stepped_back = crew.join().is_ok();
+        if place.stepped_back {
+            lower_priority();
+        } else {
+            crew.back.fetch_sub(1, Ordering::AcqRel);
+        }
+    });
+}
+
+/// Gives this thread the lowest priority, for good. Where the system does not let it, the thread has a successor all the same.
+#[cfg(target_os = "linux")]
+fn lower_priority() {
+    let _ = rustix::process::setpriority_process(None, 19);
+}
+
+/// Priorities are of processes here.
+#[cfg(not(target_os = "linux"))]
+fn lower_priority() {}
+
+impl Crew {
+    /// Starts one more thread.
+    fn join(self: &Arc<Self>) -> std::io::Result<()> {
+        let crew = Arc::clone(self);
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let thread = std::thread::Builder::new().name(format!("guest-{number}")).stack_size(self.stack + HOST_STACK);
+        thread.spawn(move || crew.work()).map(drop)
+    }
+
+    fn work(self: Arc<Self>) {
+        PLACE.set(Some(Place { crew: Arc::clone(&self), stepped_back: false }));
+        while let Some(job) = self.next() {
+            job();
+            if PLACE.with_borrow(|place| place.as_ref().is_some_and(|place| place.stepped_back)) {
+                self.back.fetch_sub(1, Ordering::AcqRel);
+                return;
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    }
+}
+
 impl Threads {
-    /// Starts `count` threads for guests of at most `guest_stack` bytes of stack.
+    /// Starts `count` threads for guests of at most `guest_stack` bytes of stack. With those that have stepped back there are never
+    /// more than twice as many.
     pub(crate) fn start(count: usize, guest_stack: usize) -> std::io::Result<Self> {
         let (jobs, queue) = channel::<Job>();
-        let queue = Arc::new(Mutex::new(queue));
-        for number in 0..count {
-            let queue = Arc::clone(&queue);
-            std::thread::Builder::new().name(format!("guest-{number}")).stack_size(guest_stack + HOST_STACK).spawn(
-                move || {
-                    while let Some(job) = next(&queue) {
-                        job()
-                    }
-                },
-            )?;
+        let (back, started) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let crew = Arc::new(Crew { queue: Mutex::new(queue), count, stack: guest_stack, back, started });
+        for _ in 0..count {
+            crew.join()?;
         }
         Ok(Threads { jobs })
     }
@@ -61,10 +138,6 @@ impl Threads {
     }
 }
 
-fn next(queue: &Mutex<Receiver<Job>>) -> Option<Job> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
-}
-
 fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic without a text".to_owned())
@@ -87,5 +160,35 @@ mod tests {
         let threads = Threads::start(2, 1 << 20).unwrap();
         let name = threads.run(|| std::thread::current().name().map(str::to_owned)).await.unwrap();
         assert!(name.is_some_and(|name| name.starts_with("guest-")));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_long_job_makes_way_and_its_thread_is_not_used_again() {
+        let threads = Arc::new(Threads::start(1, 1 << 20).unwrap());
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let ordinary = threads.run(niceness).await.unwrap();
+        let (stepped, seen) = oneshot::channel();
+        let (release, released) = channel::<()>();
+        let long = tokio::spawn({
+            let threads = Arc::clone(&threads);
+            async move {
+                threads
+                    .run(move || {
+                        step_back();
+                        stepped.send(niceness()).unwrap();
+                        released.recv().unwrap();
+                    })
+                    .await
+            }
+        });
+        assert_eq!(seen.await, Ok(19));
+        // The only thread is busy, and yet there is one for the next job, as fast as the first was.
+        assert_eq!(threads.run(niceness).await, Ok(ordinary));
+        release.send(()).unwrap();
+        long.await.unwrap().unwrap();
+        for _ in 0..10 {
+            assert_eq!(threads.run(niceness).await, Ok(ordinary));
+        }
     }
 }

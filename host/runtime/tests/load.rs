@@ -8,9 +8,9 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::pipeline::plan::Limits;
+use engine::pipeline::plan::{Isolation, Limits};
 use engine::seams::plugin::{FaultKind, Grants, LoadError, Plugins};
-use runtime::{MAX_COMPONENT_BYTES, Options, WasmPlugins, World, inspect};
+use runtime::{Options, WasmPlugins, World, inspect};
 use support::{cleaner_text, component, grants, numbers, plugins, said};
 
 fn refusal(bytes: &[u8]) -> LoadError {
@@ -52,9 +52,23 @@ fn what_is_no_component_is_refused() {
 
 #[test]
 fn a_component_over_the_cap_is_refused_unread() {
-    let error = refusal(&vec![0; MAX_COMPONENT_BYTES + 1]);
+    let error = refusal(&vec![0; (16 << 20) + 1]);
     assert_eq!(error.code, "P013");
-    assert!(error.message.contains("16777217 bytes"), "{error}");
+    assert!(error.message.contains("16777217 bytes is over the cap of 16 MiB"), "{error}");
+}
+
+#[tokio::test]
+async fn the_cap_on_a_component_is_the_pipelines_and_has_a_ceiling() {
+    let small = Limits { component: 1 << 10, ..Limits::default() };
+    let error = load_text(component(artifacts::misbehave()), small).await.unwrap_err();
+    assert_eq!(error.code, "P013", "{error}");
+    assert!(
+        error.message.contains("cap of 1 KiB") && error.hint.as_deref().unwrap().contains("`component`"),
+        "{error}"
+    );
+    let endless = Limits { component: u64::MAX, ..Limits::default() };
+    let error = load_text(vec![0; (64 << 20) + 1].into(), endless).await.unwrap_err();
+    assert!(error.code == "P013" && error.message.contains("cap of 64 MiB"), "{error}");
 }
 
 #[test]
@@ -77,7 +91,7 @@ fn imports_are_refused_by_name() {
         error.message.contains("asks for `wasi:sockets/tcp@0.2.0`, which world `cleaner` does not grant"),
         "{error}"
     );
-    assert!(error.hint.is_some_and(|hint| hint.contains("wasm32-unknown-unknown")));
+    assert!(error.hint.is_some_and(|hint| hint.contains("--stub-wasi")));
     let error = refusal(&shell(&["env:vars/all"], &CLEANER));
     assert_eq!(error.code, "P020");
     let error = refusal(&shell(&["sluicebox:plugin/columns@0.1.0"], &CLEANER));
@@ -210,7 +224,7 @@ async fn what_is_compiled_once_is_loaded_from_the_cache_and_only_its_owner_can_e
     let dir = folder.path().join("compiled");
     let bytes = component(artifacts::misbehave());
     for _ in 0..2 {
-        let options = Options { cache_dir: Some(dir.clone()), guest_threads: 1 };
+        let options = Options { cache_dir: Some(dir.clone()), guest_threads: 1, worker: None };
         let plugins = WasmPlugins::new(options).unwrap();
         plugins.cleaner(bytes.clone(), &grants("{}")).await.unwrap();
     }
@@ -223,7 +237,7 @@ async fn what_is_compiled_once_is_loaded_from_the_cache_and_only_its_owner_can_e
     }
     // What is in the cache is not believed blindly: a damaged file is compiled anew.
     std::fs::write(&files[0], b"damaged").unwrap();
-    let plugins = WasmPlugins::new(Options { cache_dir: Some(dir), guest_threads: 1 }).unwrap();
+    let plugins = WasmPlugins::new(Options { cache_dir: Some(dir), guest_threads: 1, worker: None }).unwrap();
     let cleaner = plugins.cleaner(bytes, &grants("{}")).await.unwrap();
     assert_eq!(cleaner.clean(&numbers(0..3)).await.unwrap().rows.num_rows(), 3);
 }
@@ -255,4 +269,13 @@ async fn a_plugin_is_described_without_a_configuration() {
     let (inspection, descriptor, digest) = plugins().describe(component(artifacts::misbehave())).await.unwrap();
     assert_eq!((inspection.world, descriptor.name.as_str()), (World::Cleaner, "misbehave"));
     assert!(digest.as_str().starts_with("sha256:"));
+}
+
+#[tokio::test]
+async fn a_host_without_workers_runs_no_plugin_in_one() {
+    let limits = Limits { isolation: Isolation::Process, ..Limits::default() };
+    let grants = Grants { config: "{}".to_owned(), limits };
+    let error = plugins().cleaner(component(artifacts::misbehave()), &grants).await.unwrap_err();
+    assert_eq!(error.code, "P181", "{error}");
+    assert!(error.hint.is_some_and(|hint| hint.contains("in-process")));
 }

@@ -29,6 +29,7 @@ pub fn trap(message: &str) -> Fault {
 type EnrichFn = dyn Fn(&str, &str, &[HttpAnswer]) -> Result<Step, Fault> + Send + Sync;
 type CleanFn = dyn Fn(&str, &[Bytes]) -> Result<Cleaned, Fault> + Send + Sync;
 type FoldFn = dyn Fn(&str, &[RecordBatch]) -> Result<Bytes, Fault> + Send + Sync;
+type MergeFn = dyn Fn(&str, &[Bytes]) -> Result<Bytes, Fault> + Send + Sync;
 type FinishFn = dyn Fn(&str, &[Bytes]) -> Result<RecordBatch, Fault> + Send + Sync;
 
 macro_rules! closure_plugin {
@@ -74,8 +75,8 @@ closure_plugin! {
     ClosureCleaner { clean: CleanFn }
 }
 closure_plugin! {
-    /// An [`Aggregator`] from `(config, rows) → partial` and `(config, partials) → table`.
-    ClosureAggregator { fold: FoldFn, finish: FinishFn }
+    /// An [`Aggregator`] from `(config, rows) → partial`, `(config, partials) → partial` and `(config, partials) → table`.
+    ClosureAggregator { fold: FoldFn, merge: MergeFn, finish: FinishFn }
 }
 
 fn component_of(descriptor: &Descriptor) -> Bytes {
@@ -123,9 +124,10 @@ impl ClosureCleaner {
 impl ClosureAggregator {
     /// An aggregator that needs no loading; its configuration is `{}`.
     #[must_use]
-    pub fn new<F, G>(descriptor: Descriptor, fold: F, finish: G) -> Self
+    pub fn new<F, M, G>(descriptor: Descriptor, fold: F, merge: M, finish: G) -> Self
     where
         F: Fn(&str, &[RecordBatch]) -> Result<Bytes, Fault> + Send + Sync + 'static,
+        M: Fn(&str, &[Bytes]) -> Result<Bytes, Fault> + Send + Sync + 'static,
         G: Fn(&str, &[Bytes]) -> Result<RecordBatch, Fault> + Send + Sync + 'static,
     {
         let (digest, component) = (digest_of(&descriptor), component_of(&descriptor));
@@ -134,6 +136,7 @@ impl ClosureAggregator {
             component,
             config: "{}".into(),
             fold: Arc::new(fold),
+            merge: Arc::new(merge),
             finish: Arc::new(finish),
             descriptor,
         }
@@ -158,6 +161,10 @@ impl Cleaner for ClosureCleaner {
 impl Aggregator for ClosureAggregator {
     async fn fold(&self, rows: &[RecordBatch]) -> Result<Bytes, Fault> {
         (self.fold)(&self.config, rows)
+    }
+
+    async fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault> {
+        (self.merge)(&self.config, partials)
     }
 
     async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {

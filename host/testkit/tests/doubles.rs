@@ -157,10 +157,13 @@ async fn closures_clean_and_aggregate_rows_written_as_json() {
             };
             Ok(batches.iter().map(of).sum::<i64>().to_string().into())
         },
+        move |_, partials| Ok(partials.iter().map(number).sum::<i64>().to_string().into()),
         move |_, partials| Ok(rows::batch(&shape, &[json!({"sum": partials.iter().map(number).sum::<i64>()})])),
     );
     use engine::seams::plugin::Aggregator;
     let partial = sum.fold(&[cleaned.rows]).await.unwrap();
+    let both = sum.merge(&[partial.clone(), partial.clone()]).await.unwrap();
+    assert_eq!(both, "84");
     let table = sum.finish(&[partial.clone(), partial]).await.unwrap();
     assert_eq!(table.column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0), 84);
 }

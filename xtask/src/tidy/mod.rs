@@ -2,6 +2,7 @@
 //!
 //! Does not repeat what rustfmt and clippy check, and mends nothing by itself.
 
+mod codes;
 mod imports;
 mod lockfile;
 mod sources;
@@ -48,6 +49,7 @@ pub(crate) fn run() -> Result<()> {
     let root = shell::workspace_root();
     let sources = tree(&root)?;
     let mut findings: Vec<Finding> = sources.iter().flat_map(of_source).collect();
+    findings.extend(codes::check(&sources));
     findings.extend(imports::check(&shell::metadata()?)?);
     let lock = fs::read_to_string(root.join("Cargo.lock")).context("cannot read `Cargo.lock`")?;
     findings.extend(lockfile::check(&lock));

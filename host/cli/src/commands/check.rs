@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::compose::Shared;
 use crate::context::Context;
 use crate::exit::ExitCode;
-use crate::load::load;
+use crate::load::{Loading, load};
 use crate::output::Tone;
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
 
@@ -26,7 +26,15 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let shared = Shared::new(&files, context)?;
     let mut checked = Vec::new();
     for file in &files {
-        let loaded = load(&file.plan, &file.folder, &shared.plugins).await?;
+        let loaded = load(Loading {
+            plan: &file.plan,
+            folder: &file.folder,
+            plugins: &shared.plugins,
+            lake: None,
+            serves: None,
+            else_last: false,
+        })
+        .await?;
         let plugins: Vec<Value> =
             loaded.all(&file.plan).into_iter().map(|(stage, plugin)| entry(&stage, plugin)).collect();
         checked

@@ -3,8 +3,10 @@
 //! Does not hold the work of any verb.
 
 pub(crate) mod build;
+pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod new;
+pub(crate) mod sign;
 pub(crate) mod test;
 
 use clap::Subcommand;
@@ -12,7 +14,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::exit::ExitCode;
 
-/// Make, build, inspect and test plugins
+/// Make, build, inspect, test and sign plugins, and see which have served
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -25,6 +27,11 @@ enum Verb {
     Build(build::Args),
     Inspect(inspect::Args),
     Test(test::Args),
+    History(history::Args),
+    Rollback(history::RollbackArgs),
+    Keygen(sign::KeygenArgs),
+    Sign(sign::SignArgs),
+    Verify(sign::VerifyArgs),
 }
 
 /// Does what the verb says.
@@ -34,5 +41,10 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
         Verb::Build(args) => build::execute(args, context).await,
         Verb::Inspect(args) => inspect::execute(args, context).await,
         Verb::Test(args) => test::execute(args, context).await,
+        Verb::History(args) => history::execute(args, context).await,
+        Verb::Rollback(args) => history::rollback(args, context).await,
+        Verb::Keygen(args) => sign::keygen(&args, context),
+        Verb::Sign(args) => sign::sign(&args, context),
+        Verb::Verify(args) => sign::verify(&args, context),
     }
 }

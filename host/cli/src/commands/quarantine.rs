@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::output::counted;
-use crate::pipelines::{self, PipelineArgs};
+use crate::pipelines::{self, PipelineArgs, PipelineOption};
 
 /// Look at refused records, and replay them
 #[derive(Debug, clap::Args)]
@@ -40,15 +40,8 @@ enum Command {
     Replay {
         /// Ids, as `ls` lists them; their first characters are enough if no other id has them
         ids: Vec<String>,
-        /// Pipeline file
-        #[arg(long = "pipeline", value_name = "PIPELINE.toml", default_value = "pipeline.toml")]
-        file: std::path::PathBuf,
-        /// Lay the `[target.NAME]` section over the file
-        #[arg(long, value_name = "NAME")]
-        target: Option<String>,
-        /// Replace one value, as in `--set source.top_n=500`; may be repeated
-        #[arg(long = "set", value_name = "KEY=VALUE")]
-        set: Vec<String>,
+        #[command(flatten)]
+        pipeline: PipelineOption,
         #[command(flatten)]
         how: How,
     },
@@ -65,8 +58,8 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
             let refused = find(read(&pipeline).await?, &id)?;
             context.output.report(&refused, one)?;
         }
-        Command::Replay { ids, file, target, set, how } => {
-            let pipeline = PipelineArgs { files: vec![file], target, set };
+        Command::Replay { ids, pipeline, how } => {
+            let pipeline = pipeline.args();
             let chosen = match ids.as_slice() {
                 [] => None,
                 some => {

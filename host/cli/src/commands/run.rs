@@ -2,12 +2,14 @@
 //!
 //! Does not know how a role works: the engine does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use anyhow::Context as _;
 use engine::drivers::service::{self, Service};
+use engine::drivers::serving::Serving;
 use engine::lake::keys;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +18,7 @@ use crate::compose::{Shared, compose};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
+use crate::swap::Watch;
 use bars::Bars;
 use summary::Summary;
 
@@ -109,27 +112,43 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     if args.once {
         once(&args, &services, &shared, &stop, context).await
     } else {
-        serve(&args, &services, &stop, context).await
+        serve(&args, services, &shared, &stop, context).await
     }
 }
 
 async fn serve(
     args: &Args,
-    services: &[(&PipelineFile, Service)],
+    services: Vec<(&PipelineFile, Service)>,
+    shared: &Shared,
     stop: &CancellationToken,
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
     let chosen: Vec<service::Role> = args.roles.iter().map(|role| role.of_engine()).collect();
     let roles = if chosen.is_empty() { service::Role::ALL.to_vec() } else { chosen };
-    for (file, service) in services {
+    for (file, service) in &services {
         let next = service.schedule.as_ref().and_then(|schedule| schedule.next_after(service.clock.now()));
         let when = next.map_or("no schedule: nothing will tick".to_owned(), |next| format!("next tick {next}"));
         context.output.notice(&format!("serving `{}`: {when}; stop with Ctrl-C", file.plan.name))?;
     }
-    let all = services.iter().map(|(_, service)| service.serve(&roles, stop));
+    let all = services.into_iter().map(|(file, service)| {
+        let (serving, roles) = (Serving::new(service), &roles);
+        async move {
+            let done = CancellationToken::new();
+            let watched = async {
+                if file.plan.swap.watch {
+                    Watch::new(&args.pipeline, file, Arc::clone(&serving), shared, context).run(&done).await;
+                }
+            };
+            let served = async {
+                let ended = serving.serve(roles, stop).await;
+                done.cancel();
+                ended
+            };
+            (file, futures::future::join(served, watched).await.0)
+        }
+    });
     // One pipeline that cannot go on must not take its neighbours with it: each is served to its own end.
-    let ended = futures::future::join_all(all).await;
-    for ((file, _), ended) in services.iter().zip(ended) {
+    for (file, ended) in futures::future::join_all(all).await {
         ended.with_context(|| format!("pipeline `{}` stopped", file.plan.name))?;
     }
     Ok(ExitCode::Interrupted)

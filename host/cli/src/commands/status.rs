@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use engine::lake::delta::LastCommit;
+use engine::lake::swaps::Happened;
 use engine::status::{Status, Watermark, status};
 use serde_json::json;
 
+use crate::commands::plugin::history::told;
 use crate::compose::{Shared, compose_to_look};
 use crate::context::Context;
 use crate::exit::ExitCode;
@@ -60,6 +62,15 @@ fn text(status: &Status, context: &Context) -> String {
         for sample in &suspension.samples {
             text.push_str(&format!("\n  {}: {} ({})", sample.code, sample.reason, sample.input));
         }
+    }
+    for (stage, event) in &status.swaps {
+        let tone = match event.happened {
+            Happened::Refused { .. } | Happened::RolledBack(_) => Tone::Bad,
+            Happened::Compared { .. } => Tone::Notable,
+            Happened::Promoted { .. } | Happened::Released => continue,
+        };
+        let what = format!("\n\nstage `{stage}`, {}: {}", ago(status.at, event.at), told(event));
+        text.push_str(&context.output.tone(tone, &what));
     }
     text.push('\n');
     text

@@ -59,10 +59,15 @@ async fn spread(
     let middle = batch.num_rows() / 2;
     let first_half = plugin.fold(&[batch.slice(0, middle)]).await?;
     let second_half = plugin.fold(&[batch.slice(middle, batch.num_rows() - middle)]).await?;
+    let mut pairs = Vec::new();
+    for pair in singles.chunks(2) {
+        pairs.push(plugin.merge(pair).await?);
+    }
     Ok(vec![
         ("the rows added last first", vec![plugin.fold(&backwards).await?]),
         ("one partial result a row", singles.clone()),
         ("one partial result a row, last first", singles.into_iter().rev().collect()),
+        ("one partial result a row, each two merged before all are", pairs),
         ("two halves, the second first", vec![second_half, first_half]),
         ("an empty partial result before and behind", vec![empty.clone(), whole.clone(), empty]),
     ])
@@ -100,6 +105,14 @@ mod tests {
             Names { sorted, descriptor, digest: Digest::of(b"names"), component: Bytes::from_static(b"names") }
         }
 
+        fn joined(partials: &[Bytes]) -> Result<Vec<Row>, Fault> {
+            let mut rows: Vec<Row> = Vec::new();
+            for partial in partials {
+                rows.extend(serde_json::from_slice::<Vec<Row>>(partial).map_err(Self::fault)?);
+            }
+            Ok(rows)
+        }
+
         fn fault(error: impl std::fmt::Display) -> Fault {
             let (kind, code) = (FaultKind::BadOutput, "P130");
             Fault { kind, code, message: error.to_string(), backtrace: None, log: Vec::new() }
@@ -128,11 +141,12 @@ mod tests {
             serde_json::to_vec(&rows).map(Bytes::from).map_err(Self::fault)
         }
 
+        async fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault> {
+            serde_json::to_vec(&Self::joined(partials)?).map(Bytes::from).map_err(Self::fault)
+        }
+
         async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
-            let mut rows: Vec<Row> = Vec::new();
-            for partial in partials {
-                rows.extend(serde_json::from_slice::<Vec<Row>>(partial).map_err(Self::fault)?);
-            }
+            let mut rows = Self::joined(partials)?;
             if self.sorted {
                 rows.sort_by_key(|row| row["name"].to_string());
             }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use runtime::worker::WorkerProgram;
 use runtime::{Options, WasmPlugins};
 
 use crate::context::Context;
@@ -13,15 +14,24 @@ use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::project::PluginCrate;
 
+/// The argument that makes this program a worker. No command: it is not for people.
+pub(crate) const WORKER: &str = "guest-worker";
+
 /// A runtime whose compiled code is kept for a project. Outside of one, only `--cache-dir` keeps it: what lies in a cache is
 /// executed, so it is never put where others may write.
 pub(crate) fn runtime(context: &Context, project: Option<&Path>) -> anyhow::Result<WasmPlugins> {
     let cache_dir = project.map(|folder| context.cache_dir(folder)).or_else(|| context.cache_dir.clone());
-    let options = Options { cache_dir, ..Options::default() };
+    let options = Options { cache_dir, worker: worker(), ..Options::default() };
     WasmPlugins::new(options).map_err(|error| {
         let failure = Failure::new(ExitCode::Unavailable, "cannot run plugins on this machine");
         failure.caused_by(error).hint("name another folder for compiled plugins with `--cache-dir DIR`").into()
     })
+}
+
+/// This very program as a worker. Where it cannot be found again, there are no workers.
+fn worker() -> Option<WorkerProgram> {
+    let program = std::env::current_exe().ok()?;
+    Some(WorkerProgram { program, args: vec![WORKER.into()] })
 }
 
 /// The bytes of a component's file.

@@ -39,6 +39,21 @@ pub trait Work: Send + Sync {
         Ok(())
     }
 
+    /// Which version of the plugins does the work; another number after a switch.
+    fn version(&self) -> u64 {
+        0
+    }
+
+    /// Returns when the version is another than `seen`; never, where there is but one.
+    async fn renewed(&self, _seen: u64) {
+        std::future::pending().await
+    }
+
+    /// The plugin of version `seen` has failed as a whole: whether another one does the work now, so that the stage goes on.
+    async fn fall_back(&self, _seen: u64, _reason: &str) -> bool {
+        false
+    }
+
     /// Does the work of all `deliveries`; the results stand in their order.
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>>;
 
@@ -103,8 +118,10 @@ impl Consumer {
     /// Consumes until `stop`, then settles what is in hand. Ends early only with a fatal failure.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
         let gate = Arc::new(Gate::default());
-        self.start(&gate, &stop).await?;
+        let version = self.work.version();
+        self.start(version, &gate, &stop).await?;
         let mut tasks = JoinSet::new();
+        tasks.spawn(self.clone().renew(version, Arc::clone(&gate), stop.clone()));
         for _ in 0..self.workers.max(1) {
             tasks.spawn(self.clone().work(Arc::clone(&gate), stop.clone()));
         }
@@ -122,13 +139,13 @@ impl Consumer {
     }
 
     /// Finds out whether the stage may be worked, as often as it takes.
-    async fn start(&self, gate: &Gate, stop: &CancellationToken) -> Result<(), Failure> {
+    async fn start(&self, version: u64, gate: &Gate, stop: &CancellationToken) -> Result<(), Failure> {
         while !stop.is_cancelled() {
             match self.work.ready().await {
                 Ok(()) => break,
                 Err(failure @ Failure::Fatal(_)) => return Err(failure),
                 Err(Failure::Plugin(reason)) => {
-                    self.suspend(gate, reason);
+                    self.suspend(gate, version, reason).await;
                     break;
                 }
                 Err(failure @ (Failure::Transient(_) | Failure::Pause { .. } | Failure::Bug(_))) => {
@@ -138,6 +155,22 @@ impl Consumer {
             }
         }
         Ok(())
+    }
+
+    /// Opens the gate of a suspended stage for each version that takes over, unless that was suspended before, too.
+    async fn renew(self, mut seen: u64, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = self.work.renewed(seen) => {}
+            }
+            seen = self.work.version();
+            if gate.renew() {
+                tracing::info!(stage = self.stage, "another version serves, the stage goes on");
+                self.progress.resume(self.stage);
+                self.start(seen, &gate, &stop).await?;
+            }
+        }
     }
 
     async fn work(self, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
@@ -152,7 +185,10 @@ impl Consumer {
                 self.give_back(&deliveries, &gate).await;
                 continue;
             }
+            let (version, begun) = (self.work.version(), self.clock.now());
             let results = self.take(&deliveries).await;
+            let took_ms = (self.clock.now() - begun).num_microseconds().unwrap_or_default() as f64 / 1000.0;
+            tracing::debug!(stage = self.stage, version, deliveries = deliveries.len(), took_ms, "batch done");
             let mut probe = None;
             let mut others = Vec::new();
             for (delivery, result) in deliveries.iter().zip(results) {
@@ -161,7 +197,7 @@ impl Consumer {
                         probe = Some((delivery, pause, reason));
                     }
                     Err(Failure::Pause { .. }) => others.push(delivery.clone()),
-                    result => self.settle(delivery, result, &gate).await?,
+                    result => self.settle(delivery, version, result, &gate).await?,
                 }
             }
             self.give_back(&others, &gate).await;
@@ -190,11 +226,12 @@ impl Consumer {
                 self.settled(self.queue.live.release(&delivery.receipt, Duration::ZERO).await, delivery);
                 return Ok(());
             }
+            let version = self.work.version();
             match self.take(hand).await.pop() {
                 Some(Err(Failure::Pause { pause: again, reason: why })) => (pause, reason) = (again, why),
                 result => {
                     self.progress.set_waiting_for(None);
-                    let settled = self.settle(delivery, result.unwrap_or(Ok(())), gate).await;
+                    let settled = self.settle(delivery, version, result.unwrap_or(Ok(())), gate).await;
                     gate.resume();
                     return settled;
                 }
@@ -290,7 +327,14 @@ impl Consumer {
         }
     }
 
-    async fn settle(&self, delivery: &Delivery, result: Result<(), Failure>, gate: &Gate) -> Result<(), Failure> {
+    /// Settles what came of the work that version `version` has done, or a later one.
+    async fn settle(
+        &self,
+        delivery: &Delivery,
+        version: u64,
+        result: Result<(), Failure>,
+        gate: &Gate,
+    ) -> Result<(), Failure> {
         let queue = &self.queue.live;
         match result {
             Ok(()) => self.settled(queue.ack(&delivery.receipt).await, delivery),
@@ -310,7 +354,7 @@ impl Consumer {
             }
             Err(Failure::Pause { .. }) => self.give_back(std::slice::from_ref(delivery), gate).await,
             Err(Failure::Plugin(reason)) => {
-                self.suspend(gate, reason);
+                self.suspend(gate, version, reason).await;
                 self.give_back(std::slice::from_ref(delivery), gate).await;
             }
             Err(failure @ Failure::Fatal(_)) => {
@@ -321,7 +365,11 @@ impl Consumer {
         Ok(())
     }
 
-    fn suspend(&self, gate: &Gate, reason: String) {
+    /// Suspends the stage, unless another version than the one that failed does its work already, or now.
+    async fn suspend(&self, gate: &Gate, version: u64, reason: String) {
+        if self.work.version() != version || self.work.fall_back(version, &reason).await {
+            return;
+        }
         if gate.suspend() {
             tracing::error!(stage = self.stage, reason, "suspended, its messages stay queued");
             self.progress.suspend(self.stage, reason);

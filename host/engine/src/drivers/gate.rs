@@ -12,7 +12,7 @@ enum State {
     Open,
     /// Nothing, until the worker that closed the gate has got its probe through.
     Paused,
-    /// Nothing more in this process.
+    /// Nothing, until another plugin serves.
     Suspended,
 }
 
@@ -68,9 +68,14 @@ impl Gate {
         self.change(State::Paused, State::Open);
     }
 
-    /// Closes the gate for ever; whether it was not so before.
+    /// Closes the gate until another plugin serves; whether it was not so before.
     pub(super) fn suspend(&self) -> bool {
         self.state.send_replace(State::Suspended) != State::Suspended
+    }
+
+    /// Opens a suspended gate, for another plugin serves; whether it was suspended.
+    pub(super) fn renew(&self) -> bool {
+        self.change(State::Suspended, State::Open)
     }
 
     /// Waits until no worker receives: what is given back then is not received again while the gate is closed.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consumer::{Consumer, StageQueue};
 use super::keeping::Keeping;
-use super::schedule;
+use super::serving::Serving;
 use super::sweep::{Missing, is_empty, sweep};
 use super::work::{AggregateQueue, CleanQueue, EnrichQueue};
 use crate::failure::Failure;
@@ -28,8 +28,6 @@ use crate::seams::clock::Clock;
 
 /// Events that become one commit.
 const COALESCE: usize = 256;
-/// How often a running pipeline looks for lost work.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// How often `once` looks whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -84,7 +82,8 @@ impl Queues {
     }
 }
 
-/// A pipeline at work.
+/// A pipeline at work, in one version of its plugins. Cheap to clone; clones share queues, counters and what is known of tables.
+#[derive(Clone)]
 pub struct Service {
     /// The pipeline's name.
     pub pipeline: String,
@@ -105,7 +104,7 @@ pub struct Service {
     /// The queues between them.
     pub queues: Queues,
     /// The tables' old versions.
-    pub keeping: Keeping,
+    pub keeping: Arc<Keeping>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Counters.
@@ -152,38 +151,20 @@ enum Waited {
 }
 
 impl Service {
-    /// Serves these roles until `stop`, then drains: what is in hand is finished, nothing new is taken.
+    /// Serves these roles until `stop`, as [`Serving::serve`] does with a version that is never switched.
     pub async fn serve(&self, roles: &[Role], stop: &CancellationToken) -> Result<(), Failure> {
-        let mut tasks = self.consume(roles, stop);
-        let ticks = async {
-            match &self.schedule {
-                Some(schedule) if roles.contains(&Role::Ingest) => {
-                    let last = self.last_tick().await?;
-                    schedule::keep(schedule, last, &self.ingest, &self.clock, stop).await;
-                }
-                _ => stop.cancelled().await,
-            }
-            Ok(())
-        };
-        let sweeps = async {
-            while !stop.is_cancelled() {
-                if let Err(failure) = sweep(self, true).await {
-                    tracing::warn!(error = %failure, "sweep failed");
-                }
-                tokio::select! {
-                    () = self.clock.sleep(SWEEP_EVERY) => {}
-                    () = stop.cancelled() => {}
-                }
-            }
-            Ok(())
-        };
-        let drained = async {
-            while let Some(ended) = tasks.join_next().await {
-                flatten(ended).inspect_err(|_| stop.cancel())?;
-            }
-            Ok(())
-        };
-        tokio::try_join!(ticks, sweeps, drained).map(drop)
+        Serving::new(self.clone()).serve(roles, stop).await
+    }
+
+    /// The same with its plugins at the beginning of a new generation: for a version that serves again after another one.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Service {
+            enrich: Arc::new(self.enrich.anew()),
+            clean: Arc::new(self.clean.anew()),
+            aggregate: Arc::new(self.aggregate.anew()),
+            ..self.clone()
+        }
     }
 
     /// Fires one tick and works until every record is in its place, or the way has been blocked for `patience`, or a stage is suspended,
@@ -197,7 +178,7 @@ impl Service {
     /// Works until every record is in its place, or the way has been blocked for `patience`, or a stage is suspended, or `stop`.
     pub async fn work_off(&self, patience: Duration, stop: &CancellationToken) -> Result<Left, Failure> {
         let inner = stop.child_token();
-        let mut tasks = self.consume(&Role::ALL, &inner);
+        let mut tasks = self.consume(&Serving::new(self.clone()), &Role::ALL, &inner);
         let waited = tokio::select! {
             waited = self.until_done(patience, &inner) => waited,
             ended = tasks.join_next() => ended.map_or(Ok(()), flatten).map(|()| Waited::Ended(None)),
@@ -237,13 +218,19 @@ impl Service {
         Ok(inventory.snapshots.iter().filter_map(bronze::tick_of).max())
     }
 
-    fn consume(&self, roles: &[Role], stop: &CancellationToken) -> JoinSet<Result<(), Failure>> {
+    /// Starts the consumers of these roles. Each batch is the work of what serves at its beginning.
+    pub(super) fn consume(
+        &self,
+        serving: &Arc<Serving>,
+        roles: &[Role],
+        stop: &CancellationToken,
+    ) -> JoinSet<Result<(), Failure>> {
         let mut tasks = JoinSet::new();
         let room = Arc::default();
         for role in roles {
             tasks.spawn({
                 let stop = stop.clone();
-                let consumer = self.consumer(*role, &room);
+                let consumer = self.consumer(serving, *role, &room);
                 async move {
                     match consumer {
                         Some(consumer) => consumer.run(stop).await,
@@ -258,7 +245,7 @@ impl Service {
         tasks
     }
 
-    fn consumer(&self, role: Role, room: &Arc<RwLock<()>>) -> Option<Consumer> {
+    fn consumer(&self, serving: &Arc<Serving>, role: Role, room: &Arc<RwLock<()>>) -> Option<Consumer> {
         let consumer = |stage, queue: &StageQueue, work, at_once, workers| Consumer {
             stage,
             queue: queue.clone(),
@@ -273,15 +260,15 @@ impl Service {
         match role {
             Role::Ingest => None,
             Role::Enrich => {
-                let work = EnrichQueue { role: Arc::clone(&self.enrich), clock: Arc::clone(&self.clock) };
+                let work = EnrichQueue { serving: Arc::clone(serving) };
                 Some(consumer("enrich", &self.queues.enrich, Arc::new(work), 1, self.enrich_workers))
             }
             Role::Clean => {
-                let work = Arc::new(CleanQueue { role: Arc::clone(&self.clean) });
+                let work = Arc::new(CleanQueue { serving: Arc::clone(serving) });
                 Some(consumer("clean", &self.queues.clean, work, COALESCE, 1))
             }
             Role::Aggregate => {
-                let work = Arc::new(AggregateQueue { role: Arc::clone(&self.aggregate) });
+                let work = Arc::new(AggregateQueue { serving: Arc::clone(serving) });
                 Some(consumer("aggregate", &self.queues.aggregate, work, COALESCE, 1))
             }
         }
@@ -330,6 +317,6 @@ impl Service {
     }
 }
 
-fn flatten(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> Result<(), Failure> {
+pub(super) fn flatten(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> Result<(), Failure> {
     ended.unwrap_or_else(|error| Err(Failure::Fatal(format!("host bug: {error}"))))
 }

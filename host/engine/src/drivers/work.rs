@@ -7,15 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::consumer::{GivenUp, Work};
+use super::service::Service;
+use super::serving::Serving;
 use crate::failure::Failure;
 use crate::lake::bronze::Message;
 use crate::lake::keys::{Record, Tick};
 use crate::lake::quarantine::{self, REFUSED_MESSAGE, Refused, RefusedAt};
-use crate::roles::aggregate::Aggregate;
-use crate::roles::clean::Clean;
-use crate::roles::enrich::Enrich;
 use crate::roles::events::{Again, NewObject, NewVersion, ToEnrich, Unreadable, decode, enrich_work};
-use crate::seams::clock::Clock;
 use crate::seams::queue::Delivery;
 
 /// How much of a bad message is kept.
@@ -23,91 +21,112 @@ const MOST_KEPT: usize = 1 << 20;
 
 /// Work of the enrich queue.
 pub struct EnrichQueue {
-    /// The role.
-    pub role: Arc<Enrich>,
-    /// When a bad message was found.
-    pub clock: Arc<dyn Clock>,
+    /// What serves.
+    pub serving: Arc<Serving>,
 }
 
 #[async_trait]
 impl Work for EnrichQueue {
+    fn version(&self) -> u64 {
+        self.serving.number()
+    }
+
+    async fn renewed(&self, seen: u64) {
+        self.serving.renewed(seen).await;
+    }
+
+    async fn fall_back(&self, seen: u64, reason: &str) -> bool {
+        self.serving.fall_back("enrich", seen, reason).await
+    }
+
     async fn ready(&self) -> Result<(), Failure> {
-        self.role.breaker.ready().await
+        self.serving.current().enrich.breaker.ready().await
     }
 
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
-        futures::future::join_all(deliveries.iter().map(|delivery| self.one(delivery))).await
+        let service = self.serving.current();
+        futures::future::join_all(deliveries.iter().map(|delivery| one(&service, delivery))).await
     }
 
     async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
         let reason = &why.to_string();
-        match enrich_work(&self.role.lake, &delivery.body).await {
-            Ok(ToEnrich::Message(message)) => self.role.give_up(&message, reason).await,
+        let service = self.serving.current();
+        match enrich_work(&service.enrich.lake, &delivery.body).await {
+            Ok(ToEnrich::Message(message)) => service.enrich.give_up(&message, reason).await,
             Ok(ToEnrich::Again(again)) => {
                 // Its records are in Bronze and stay as they are: whoever asked for it may ask again.
                 tracing::error!(object = again.bronze, reason, "enriching again is given up");
                 Ok(())
             }
             // What it points to could not be read as often as is allowed: what there is of it is kept.
-            Err(Unreadable::Now(failure)) => self.refuse(delivery, format!("{reason}; {failure}")).await,
-            Err(Unreadable::Ever(reason)) => self.refuse(delivery, reason).await,
+            Err(Unreadable::Now(failure)) => refuse(&service, delivery, format!("{reason}; {failure}")).await,
+            Err(Unreadable::Ever(reason)) => refuse(&service, delivery, reason).await,
         }
     }
 }
 
-impl EnrichQueue {
-    async fn one(&self, delivery: &Delivery) -> Result<(), Failure> {
-        match enrich_work(&self.role.lake, &delivery.body).await {
-            Ok(ToEnrich::Message(message)) if message.pipeline == self.role.pipeline => {
-                self.role.message(&message).await
-            }
-            Ok(ToEnrich::Again(again)) if again.pipeline == self.role.pipeline => self.role.again(&again).await,
-            Ok(ToEnrich::Message(Message { pipeline, .. }) | ToEnrich::Again(Again { pipeline, .. })) => {
-                let reason = format!("message of pipeline `{pipeline}` in the queue of `{}`", self.role.pipeline);
-                self.refuse(delivery, reason).await
-            }
-            Err(Unreadable::Now(failure)) => Err(failure),
-            Err(Unreadable::Ever(reason)) => self.refuse(delivery, reason).await,
+async fn one(service: &Service, delivery: &Delivery) -> Result<(), Failure> {
+    let role = &service.enrich;
+    match enrich_work(&role.lake, &delivery.body).await {
+        Ok(ToEnrich::Message(message)) if message.pipeline == role.pipeline => role.message(&message).await,
+        Ok(ToEnrich::Again(again)) if again.pipeline == role.pipeline => role.again(&again).await,
+        Ok(ToEnrich::Message(Message { pipeline, .. }) | ToEnrich::Again(Again { pipeline, .. })) => {
+            let reason = format!("message of pipeline `{pipeline}` in the queue of `{}`", role.pipeline);
+            refuse(service, delivery, reason).await
         }
+        Err(Unreadable::Now(failure)) => Err(failure),
+        Err(Unreadable::Ever(reason)) => refuse(service, delivery, reason).await,
     }
+}
 
-    async fn refuse(&self, delivery: &Delivery, reason: String) -> Result<(), Failure> {
-        tracing::error!(message = delivery.id, reason, "not a message of this pipeline, quarantined");
-        let input = format!("queue:{}", delivery.id);
-        let kept = delivery.body.slice(..delivery.body.len().min(MOST_KEPT));
-        let text = String::from_utf8_lossy(&kept).into_owned();
-        let refused = Refused {
-            id: Refused::id_of(RefusedAt::Enrich, &input, 0),
-            stage: RefusedAt::Enrich,
-            code: REFUSED_MESSAGE.to_owned(),
-            reason: format!("not a message of this pipeline: {reason}"),
-            key: None,
-            seq: Tick::at(self.clock.now()),
-            input,
-            plugin: None,
-            generation: 0,
-            record: Record::from_iter([("message".to_owned(), text.into())]),
-            details: Vec::new(),
-        };
-        Ok(quarantine::put(&self.role.lake, &refused).await?)
-    }
+async fn refuse(service: &Service, delivery: &Delivery, reason: String) -> Result<(), Failure> {
+    tracing::error!(message = delivery.id, reason, "not a message of this pipeline, quarantined");
+    let input = format!("queue:{}", delivery.id);
+    let kept = delivery.body.slice(..delivery.body.len().min(MOST_KEPT));
+    let text = String::from_utf8_lossy(&kept).into_owned();
+    let refused = Refused {
+        id: Refused::id_of(RefusedAt::Enrich, &input, 0),
+        stage: RefusedAt::Enrich,
+        code: REFUSED_MESSAGE.to_owned(),
+        reason: format!("not a message of this pipeline: {reason}"),
+        key: None,
+        seq: Tick::at(service.clock.now()),
+        input,
+        plugin: None,
+        generation: 0,
+        record: Record::from_iter([("message".to_owned(), text.into())]),
+        details: Vec::new(),
+    };
+    Ok(quarantine::put(&service.enrich.lake, &refused).await?)
 }
 
 /// Work of the clean queue: all deliveries in hand become one commit.
 pub struct CleanQueue {
-    /// The role.
-    pub role: Arc<Clean>,
+    /// What serves.
+    pub serving: Arc<Serving>,
 }
 
 #[async_trait]
 impl Work for CleanQueue {
+    fn version(&self) -> u64 {
+        self.serving.number()
+    }
+
+    async fn renewed(&self, seen: u64) {
+        self.serving.renewed(seen).await;
+    }
+
+    async fn fall_back(&self, seen: u64, reason: &str) -> bool {
+        self.serving.fall_back("clean", seen, reason).await
+    }
+
     async fn ready(&self) -> Result<(), Failure> {
-        self.role.breaker.ready().await
+        self.serving.current().clean.breaker.ready().await
     }
 
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
         let events: Vec<NewObject> = readable("clean", deliveries);
-        let result = if events.is_empty() { Ok(()) } else { self.role.objects(&events).await };
+        let result = if events.is_empty() { Ok(()) } else { self.serving.current().clean.objects(&events).await };
         for_all(deliveries.len(), result)
     }
 
@@ -117,8 +136,9 @@ impl Work for CleanQueue {
             GivenUp::Failed { failure: Failure::Transient(_), .. } => abandon("clean", delivery, why),
             // Found again it would only do it again.
             GivenUp::Failed { .. } | GivenUp::NeverEnded { .. } => {
+                let service = self.serving.current();
                 for event in readable("clean", std::slice::from_ref(delivery)) {
-                    self.role.give_up(&event, &why.to_string()).await?;
+                    service.clean.give_up(&event, &why.to_string()).await?;
                 }
             }
         }
@@ -128,15 +148,27 @@ impl Work for CleanQueue {
 
 /// Work of the aggregate queue: all deliveries in hand become one version of each table.
 pub struct AggregateQueue {
-    /// The role.
-    pub role: Arc<Aggregate>,
+    /// What serves.
+    pub serving: Arc<Serving>,
 }
 
 #[async_trait]
 impl Work for AggregateQueue {
+    fn version(&self) -> u64 {
+        self.serving.number()
+    }
+
+    async fn renewed(&self, seen: u64) {
+        self.serving.renewed(seen).await;
+    }
+
+    async fn fall_back(&self, seen: u64, reason: &str) -> bool {
+        self.serving.fall_back("aggregate", seen, reason).await
+    }
+
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
         let events: Vec<NewVersion> = readable("aggregate", deliveries);
-        let result = if events.is_empty() { Ok(()) } else { self.role.versions(&events).await };
+        let result = if events.is_empty() { Ok(()) } else { self.serving.current().aggregate.versions(&events).await };
         for_all(deliveries.len(), result)
     }
 

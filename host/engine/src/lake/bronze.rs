@@ -239,15 +239,23 @@ pub struct Inventory {
     pub snapshots: Vec<Path>,
 }
 
+/// The ticks that have something in Bronze, oldest first.
+pub async fn ticks(lake: &Lake) -> Result<Vec<Tick>, LakeError> {
+    let folders = lake.bronze.list_with_delimiter(None).await?.common_prefixes;
+    let mut ticks: Vec<Tick> = folders.iter().filter_map(tick_of).collect();
+    ticks.sort();
+    Ok(ticks)
+}
+
 /// Lists Bronze, or one tick of it. Answers and quarantine are not walked.
 pub async fn inventory(lake: &Lake, tick: Option<Tick>) -> Result<Inventory, LakeError> {
-    let runs = match tick {
-        Some(tick) => vec![Path::from(format!("run={tick}"))],
-        None => lake.bronze.list_with_delimiter(None).await?.common_prefixes,
+    let ticks = match tick {
+        Some(tick) => vec![tick],
+        None => ticks(lake).await?,
     };
     let mut inventory = Inventory::default();
-    for run in runs.iter().filter(|run| run.as_ref().starts_with("run=")) {
-        let mut listing = lake.bronze.list(Some(run));
+    for run in ticks.iter().map(|tick| Path::from(format!("run={tick}"))) {
+        let mut listing = lake.bronze.list(Some(&run));
         while let Some(object) = listing.try_next().await? {
             let path = object.location;
             match path.filename() {

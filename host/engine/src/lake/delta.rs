@@ -10,19 +10,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use deltalake_core::kernel::{Metadata, Protocol};
-use deltalake_core::logstore::{LogStoreRef, StorageConfig, commit_uri_from_version, default_logstore};
-use deltalake_core::{DeltaTable, DeltaTableError};
-use object_store::ObjectStoreExt;
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use object_store::prefix::PrefixStore;
 use url::Url;
 
 use crate::seams::clock::Clock;
-use crate::seams::store::{self, Path, Store, StoreError};
+use crate::seams::store::{Path, Store};
 
 mod commit;
 mod error;
 mod files;
 mod history;
+mod load;
 mod log;
 mod purge;
 mod schema;
@@ -34,14 +33,13 @@ pub(crate) use commit::{Draft, Outcome};
 pub use error::{ColumnChange, TableError};
 pub(crate) use files::{FileReader, Written, damaged, digest, encode, text_of};
 pub use history::Commit;
+use load::Found;
 pub(crate) use schema::{conform, evolve, metadata_with_schema, metadata_with_setting, normalise};
 pub(crate) use state::{DataFile, TableState};
 pub use tidy::Tidied;
 
 /// After how many newer commits the log is read from its last checkpoint instead of commit by commit.
 const FOLLOW_AT_MOST: u32 = 64;
-/// How often an unreadable log is read again.
-const LOAD_AGAIN_AT_MOST: u32 = 5;
 
 /// The application id under which a table's `txn` action records the Silver version that it was made from.
 pub(crate) const MADE_FROM: &str = "sluicebox.silver";
@@ -105,15 +103,20 @@ impl Table {
         let store: Store =
             if folder.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, folder.clone())) };
         let log = log_of(&store)?;
-        // The hint is one small object, however long the log is; only a young table has none and must be listed.
-        let hint = log::hint(name, &store).await?;
-        let there =
-            hint.is_some() || log.is_delta_table_location().await.map_err(|error| TableError::log(name, error))?;
-        if !there {
-            commit::create(name, &store, clock.as_ref(), genesis).await?;
-        }
         let followed = AtomicI64::new(clock.now().timestamp_millis());
-        let newest = Mutex::new(Arc::new(load(name, &log, None, genesis.derived).await?));
+        let hint = log::hint(name, &store).await?;
+        let newest = match load::by_name(name, &store, hint).await? {
+            Found::Newest(state) => state,
+            unclear => {
+                let there = matches!(unclear, Found::Gap(_))
+                    || log.is_delta_table_location().await.map_err(|error| TableError::log(name, error))?;
+                if !there {
+                    commit::create(name, &store, clock.as_ref(), genesis).await?;
+                }
+                load::newest(name, &store, &log, genesis.derived).await?
+            }
+        };
+        let newest = Mutex::new(newest);
         let summed_up = AtomicU64::new(hint.unwrap_or_default());
         let (name, removals) = (name.to_owned(), tokio::sync::Mutex::default());
         Ok(Table { name, store, log, clock, newest, derived: genesis.derived, followed, summed_up, removals })
@@ -158,7 +161,7 @@ impl Table {
 
     async fn reload(&self) -> Result<Arc<TableState>, TableError> {
         let begun = self.now();
-        let state = self.remember(Arc::new(load(&self.name, &self.log, None, self.derived).await?));
+        let state = self.remember(load::newest(&self.name, &self.store, &self.log, self.derived).await?);
         self.followed.store(begun, Ordering::Relaxed);
         Ok(state)
     }
@@ -185,67 +188,12 @@ impl Table {
     }
 
     async fn read_entry(&self, version: u64) -> Result<Option<bytes::Bytes>, TableError> {
-        let path = commit_uri_from_version(Some(version));
-        store::read_if_there(self.store.as_ref(), &path).await.map_err(|error| TableError::store(&self.name, error))
+        load::read_entry(&self.name, &self.store, version).await
     }
 
     async fn has_entry(&self, version: u64) -> Result<bool, TableError> {
-        match self.store.head(&commit_uri_from_version(Some(version))).await {
-            Ok(_) => Ok(true),
-            Err(StoreError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(TableError::store(&self.name, error)),
-        }
+        load::has_entry(&self.name, &self.store, version).await
     }
-}
-
-/// The table's state at `version`, or else its newest, from the last checkpoint before it and the commits after that.
-///
-/// A listing of a directory that others write to at the same time may show a commit and not the one before, and a log clean-up may take
-/// a checkpoint between its mention and its use. Both pass, so a log is only called unreadable when it stays so.
-async fn load(name: &str, log: &LogStoreRef, version: Option<u64>, derived: bool) -> Result<TableState, TableError> {
-    let mut tries = 0;
-    loop {
-        match load_once(name, log, version, derived).await {
-            Err(TableError::Log { .. }) if tries < LOAD_AGAIN_AT_MOST => tries += 1,
-            outcome => return outcome,
-        }
-        commit::pause(tries).await;
-    }
-}
-
-async fn load_once(
-    name: &str,
-    log: &LogStoreRef,
-    version: Option<u64>,
-    derived: bool,
-) -> Result<TableState, TableError> {
-    let fail = |error: DeltaTableError| TableError::log(name, error);
-    let mut table = DeltaTable::new(Arc::clone(log));
-    match version {
-        Some(version) => table.load_version(version).await.map_err(fail)?,
-        None => table.load().await.map_err(fail)?,
-    }
-    let snapshot = table.snapshot().map_err(fail)?;
-    let made_from = match derived {
-        true => snapshot.transaction_version(log.as_ref(), MADE_FROM).await.map_err(fail)?,
-        false => None,
-    };
-    supported(name, snapshot.protocol())?;
-    let mut state = TableState::new(name, snapshot.version(), snapshot.metadata().clone())?;
-    state.made_from = made_from;
-    for view in snapshot.log_data().iter() {
-        if view.deletion_vector_descriptor().is_some() {
-            return Err(TableError::unsupported(name, "a deletion vector"));
-        }
-        let file = DataFile {
-            path: view.object_store_path(),
-            partition: view.partition_values_map(),
-            size: u64::try_from(view.size()).unwrap_or_default(),
-            rows: view.num_records().and_then(|rows| u64::try_from(rows).ok()),
-        };
-        state.files.insert(file.path.clone(), Arc::new(file));
-    }
-    Ok(state)
 }
 
 /// The log of the table at the root of `store`, as `deltalake-core` wants it. The URL only fills its paths, requests go to `store`; its

@@ -3,13 +3,14 @@
 //!
 //! Does not load or compare plugins.
 
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::bronze::PluginStamp;
 use super::{Lake, LakeError, components};
 use crate::seams::plugin::Plugin;
-use crate::seams::store::{Created, Path, Store, create, read};
+use crate::seams::store::{Created, ObjectStoreExt, Path, Store, StoreError, create, read};
 
 /// One generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,16 @@ impl Generations {
         Generations { store: lake.gold.clone(), folder: Path::from_iter(["_generations", name]) }
     }
 
+    /// Of the stage of that name: `enrich`, `clean`, or `aggregate NAME`.
+    #[must_use]
+    pub fn of(lake: &Lake, stage: &str) -> Self {
+        match stage {
+            "enrich" => Generations::of_enrich(lake),
+            "clean" => Generations::of_clean(lake),
+            other => Generations::of_aggregate(lake, other.trim_start_matches("aggregate ")),
+        }
+    }
+
     fn path(&self, number: u32) -> Path {
         self.folder.clone().join(format!("{number:08}.json"))
     }
@@ -63,6 +74,15 @@ impl Generations {
             history.push(parse(&path, &read(&*self.store, &path).await?)?);
         }
         Ok(history)
+    }
+
+    /// When the generation of that number was entered, if it is there.
+    pub async fn since(&self, number: u32) -> Result<Option<DateTime<Utc>>, LakeError> {
+        match self.store.head(&self.path(number)).await {
+            Ok(object) => Ok(Some(object.last_modified)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The number that `plugin` with `config` has, or would have if it entered now.

@@ -26,7 +26,7 @@ use crate::seams::store::{self, Store};
 
 mod partials;
 
-pub use partials::Partials;
+pub use partials::{PartialId, Partials};
 
 /// How often a table that others have changed meanwhile is looked at again before the writer gives up.
 const REDO_AT_MOST: u32 = 50;

@@ -97,17 +97,37 @@ pub struct Upserted {
     pub retracted: usize,
 }
 
-/// A file of a bucket.
+/// A file of a bucket. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketFile {
+    file: Arc<DataFile>,
+    rows: u64,
+}
+
+impl BucketFile {
     /// Relative to the table.
-    pub path: String,
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.file.path.as_ref()
+    }
+
     /// Equal for files of equal content.
-    pub content: String,
+    #[must_use]
+    pub fn content(&self) -> &str {
+        self.file.content_id()
+    }
+
     /// In bytes.
-    pub size: u64,
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.file.size
+    }
+
     /// How many rows.
-    pub rows: u64,
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
 }
 
 /// The table at one version.
@@ -135,12 +155,7 @@ impl Snapshot {
             let bucket = bucket_in(file).ok_or_else(|| missing("`_bucket`"))?;
             let file_rows = file.rows.ok_or_else(|| missing("number of rows in its statistics"))?;
             rows += file_rows;
-            buckets.entry(bucket).or_default().push(BucketFile {
-                path: file.path.to_string(),
-                content: file.content_id().to_owned(),
-                size: file.size,
-                rows: file_rows,
-            });
+            buckets.entry(bucket).or_default().push(BucketFile { file: Arc::clone(file), rows: file_rows });
         }
         let generation = state.generation.and_then(|number| u32::try_from(number).ok());
         Ok(Snapshot { version: state.version_i64(), buckets, rows, generation, rebuilding: state.rebuilding, state })

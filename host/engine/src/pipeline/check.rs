@@ -6,6 +6,7 @@
 mod doors;
 mod places;
 mod stages;
+mod swaps;
 
 use super::authored::{self, Table, Value};
 use super::code;
@@ -149,6 +150,8 @@ fn read_plan(top: &Section<'_>, out: &mut Findings) -> Option<Plan> {
     let enrich = stages::enrich(top, limits, out);
     let clean = stages::clean(top, limits, out);
     let aggregates = stages::aggregates(top, limits, out);
+    let swap = swaps::swap(top, out);
+    let trusted_keys = swaps::trusted_keys(top, out);
     Some(Plan {
         name: name?,
         schedule,
@@ -160,5 +163,7 @@ fn read_plan(top: &Section<'_>, out: &mut Findings) -> Option<Plan> {
         clean: clean?,
         aggregates,
         lake: lake?,
+        swap,
+        trusted_keys,
     })
 }

@@ -75,6 +75,8 @@ codes! {
     NO_JSON = "C052";
     /// An endpoint that nothing can call (a warning).
     UNUSED_ENDPOINT = "C053";
+    /// A public key that cannot be read.
+    BAD_KEY = "C054";
     /// A target that the file does not have.
     UNKNOWN_TARGET = "C060";
     /// A `--set` that cannot be read.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::describe::{as_json, as_millis, as_millis_with_fraction, as_optional_text, as_text, as_texts};
+pub use super::limits::{Isolation, Limits};
 use super::schedule::Schedule;
 pub use crate::seams::secrets::SecretRef;
 
@@ -38,6 +39,59 @@ pub struct Plan {
     pub aggregates: Vec<Aggregate>,
     /// Where the layers are.
     pub lake: LakePlaces,
+    /// How another plugin takes over while the pipeline runs.
+    pub swap: Swap,
+    /// Whose signature a component must have, one of these; none need one if this is empty.
+    pub trusted_keys: Vec<TrustedKey>,
+}
+
+/// How another plugin takes over while the pipeline runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Swap {
+    /// Whether files are watched at all.
+    pub watch: bool,
+    /// How many of the latest inputs a plugin is tried on before it serves.
+    pub rehearse: usize,
+    /// Comparing it with the one that serves, on inputs that come in, before it takes over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Compare>,
+}
+
+/// A comparison on inputs that come in. Only what the plugin that serves makes of them is kept: two generations that write to one table
+/// at the same time would have to agree on whose row stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Compare {
+    /// The share of inputs.
+    #[serde(serialize_with = "as_text")]
+    pub share: Percent,
+    /// After how many inputs it is decided.
+    pub inputs: usize,
+}
+
+/// An ed25519 public key (RFC 8032): `ed25519:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrustedKey(pub [u8; 32]);
+
+impl TrustedKey {
+    /// A key from its text; none if that is no such text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut key = [0; 32];
+        hex::decode_to_slice(text.strip_prefix("ed25519:")?, &mut key).ok()?;
+        Some(TrustedKey(key))
+    }
+}
+
+impl std::fmt::Display for TrustedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ed25519:{}", hex::encode(self.0))
+    }
+}
+
+impl Serialize for TrustedKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// A source of records.
@@ -266,27 +320,4 @@ pub struct LakePlaces {
     /// For how long old versions of the tables are kept.
     #[serde(serialize_with = "as_millis")]
     pub retention: Duration,
-}
-
-/// What one plugin call may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Limits {
-    /// Bytes of linear memory, summed over all memories of the instance.
-    pub memory: u64,
-    /// Wall-clock time of one call, instantiation included.
-    #[serde(serialize_with = "as_millis")]
-    pub deadline: Duration,
-    /// Bytes that one call may return.
-    pub output: u64,
-    /// Bytes of log that one call may write; what is over is counted and dropped.
-    pub log: u64,
-    /// Bytes of the call stack.
-    pub stack: u64,
-}
-
-impl Default for Limits {
-    /// 128 MiB of memory, 5 s, 64 MiB of output, 64 KiB of log, 1 MiB of stack.
-    fn default() -> Self {
-        Limits { memory: 128 << 20, deadline: Duration::from_secs(5), output: 64 << 20, log: 64 << 10, stack: 1 << 20 }
-    }
 }

@@ -24,7 +24,24 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("clean", &["plugin", "sha256", "config", "limits", "concurrency", "suspend_above"]),
     ("aggregate", &["name", "plugin", "sha256", "config", "limits", "concurrency"]),
     ("lake", &["bronze", "silver", "gold", "buckets", "retention"]),
-    ("limits", &["memory", "deadline", "output", "log", "stack"]),
+    ("swap", &["watch", "rehearse", "canary", "shadow", "compare"]),
+    ("signatures", &["trusted_keys"]),
+    (
+        "limits",
+        &[
+            "memory",
+            "deadline",
+            "fuel",
+            "output",
+            "rows",
+            "log",
+            "stack",
+            "component",
+            "compile_time",
+            "compile_memory",
+            "isolation",
+        ],
+    ),
 ];
 
 /// The sections of a file.
@@ -40,6 +57,8 @@ const TOP: &[&str] = &[
     "aggregate",
     "lake",
     "limits",
+    "swap",
+    "signatures",
     "target",
 ];
 
@@ -197,6 +216,18 @@ impl<'t> Section<'t> {
         parsed.and_then(|parsed| out.take(&entry.node.at, parsed)).unwrap_or(default)
     }
 
+    /// Whether `key` is true.
+    pub(super) fn flag(&self, key: &str, default: bool, out: &mut Findings) -> bool {
+        match self.table.get(key).map(|entry| &entry.node) {
+            None => default,
+            Some(Node { value: Value::Boolean(flag), .. }) => *flag,
+            Some(node) => {
+                out.error(&node.at, wrong_type(key, "true or false", node));
+                default
+            }
+        }
+    }
+
     /// The whole number of `key`.
     pub(super) fn number(&self, key: &str, range: RangeInclusive<u32>, default: u32, out: &mut Findings) -> u32 {
         let Some(entry) = self.table.get(key) else { return default };
@@ -212,6 +243,18 @@ impl<'t> Section<'t> {
         };
         let narrow = out.take(&entry.node.at, number).and_then(|number| u32::try_from(number).ok());
         narrow.unwrap_or(default)
+    }
+
+    /// The whole number of `key`, which may be a large one; `None` where it is not there.
+    pub(super) fn count(&self, key: &str, range: RangeInclusive<u64>, out: &mut Findings) -> Option<u64> {
+        let entry = self.table.get(key)?;
+        let Value::Integer(number) = &entry.node.value else {
+            out.error(&entry.node.at, wrong_type(key, "an integer", &entry.node));
+            return None;
+        };
+        let wide = i128::from(*range.start())..=i128::from(*range.end());
+        let number = out.take(&entry.node.at, values::in_range(key, *number, &wide, |number| number.to_string()));
+        number.and_then(|number| u64::try_from(number).ok())
     }
 
     /// An entry that must not be a bare number: what would the unit be?

@@ -1,4 +1,4 @@
-//! Role aggregate: a version of Silver becomes a version of each Gold table, one partial result a bucket.
+//! Role aggregate: a version of Silver becomes a version of each Gold table, one partial result a bucket, merged in a tree.
 //!
 //! Does not decide which of two versions counts: `lake::gold` refuses the older.
 
@@ -14,12 +14,18 @@ use super::events::NewVersion;
 use crate::failure::Failure;
 use crate::lake::bronze::PluginStamp;
 use crate::lake::generations::{Generation, Generations};
-use crate::lake::gold::{Gold, Partials, Published};
-use crate::lake::keys::fingerprint;
+use crate::lake::gold::{Gold, PartialId, Partials, Published};
 use crate::lake::silver::{BucketFile, Silver, Snapshot};
 use crate::lake::{Lake, TableError};
 use crate::progress::Progress;
 use crate::seams::plugin::Aggregator;
+
+mod associative;
+mod tree;
+
+pub use associative::Tried;
+pub use tree::FAN_OUT;
+use tree::{Node, Tree};
 
 /// The aggregate role of one pipeline.
 #[derive(Debug)]
@@ -51,9 +57,18 @@ pub struct GoldTable {
     pub generations: Generations,
     /// The plugin's place in it, entered with the first work: whoever only looks starts no generation.
     pub generation: OnceCell<Generation>,
+    /// How far the plugin's `merge` has been tried.
+    pub tried: Tried,
 }
 
 impl GoldTable {
+    /// The same table with another plugin, whose columns `gold` has.
+    #[must_use]
+    pub fn with(&self, plugin: Arc<dyn Aggregator>, config: String, gold: Gold) -> Self {
+        let (name, generations) = (self.name.clone(), self.generations.clone());
+        GoldTable { name, plugin, config, gold, generations, generation: OnceCell::new(), tried: Tried::default() }
+    }
+
     /// The plugin's generation, entered if this is the first work.
     pub async fn generation(&self, lake: &Lake) -> Result<&Generation, Failure> {
         let enter = || self.generations.enter(lake, &*self.plugin, &self.config);
@@ -98,6 +113,20 @@ pub struct Behind {
 }
 
 impl Aggregate {
+    /// The same plugins at the beginning of new generations.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let again = |table: &GoldTable| table.with(Arc::clone(&table.plugin), table.config.clone(), table.gold.clone());
+        self.with(self.silver.clone(), self.tables.iter().map(again).collect())
+    }
+
+    /// The same role with other tables, made from `silver`.
+    #[must_use]
+    pub fn with(&self, silver: Silver, tables: Vec<GoldTable>) -> Self {
+        let (lake, progress) = (self.lake.clone(), Arc::clone(&self.progress));
+        Aggregate { lake, silver, tables, concurrency: self.concurrency, progress }
+    }
+
     /// Brings every Gold table to the latest Silver version, which is that of the events or a later one. A table that fails keeps no
     /// other from being made; the gravest failure decides.
     pub async fn versions(&self, _events: &[NewVersion]) -> Result<(), Failure> {
@@ -126,35 +155,56 @@ impl Aggregate {
 
     /// Equal content is not committed again, so doing this for a version that is there already costs no more than finding that out.
     async fn table(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<(), Failure> {
-        let ids: Vec<(u32, String)> =
-            snapshot.buckets.iter().map(|(bucket, files)| (*bucket, partial_id(table, files))).collect();
-        let kept = table.gold.partials(ids.iter().map(|(_, id)| id.as_str())).await?;
-        let missing = ids.iter().filter(|(_, id)| !kept.contains_key(id));
-        let folds = missing.map(|(bucket, id)| async {
-            self.fold(table, snapshot, *bucket).await.map(|partial| (id.clone(), partial))
-        });
-        let folds = futures::stream::iter(folds.collect::<Vec<_>>()).buffer_unordered(self.concurrency.get());
-        let folded: Partials = folds.try_collect::<Partials>().await?;
-        let in_order = ids.iter().filter_map(|(_, id)| folded.get(id).or_else(|| kept.get(id)).cloned());
-        let in_order: Vec<Bytes> = in_order.collect();
-        let rows = table.plugin.finish(&in_order).await?;
+        let made = self.partials(table, snapshot).await?;
+        table.tried.on(&*table.plugin, &made.of_buckets).await?;
+        let rows = table.plugin.finish(&made.top).await?;
         let generation = table.generation(&self.lake).await?.number;
         let published = table.gold.publish(&rows, snapshot.version, generation).await?;
         if matches!(published, Published::Committed { .. }) {
             Progress::add(&self.progress.published, 1);
         }
+        let (folded, merged) = (made.folded, made.merged);
         tracing::info!(
             table = table.name,
             rows = rows.num_rows(),
             silver_version = snapshot.version,
-            folded = folded.len(),
+            folded,
+            merged,
             ?published,
             "aggregated"
         );
         table.gold.export().await?;
-        let partials = ids.into_iter().map(|(_, id)| id).zip(in_order).collect();
-        table.gold.keep_partials(snapshot.version, partials, folded.len()).await;
+        table.gold.keep_partials(snapshot.version, made.all, folded).await;
         Ok(())
+    }
+
+    /// The partial results of a version's buckets and of their groups: those that are kept, and the others made.
+    async fn partials(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<Made, Failure> {
+        let namer = Namer::of(table);
+        let buckets: Vec<Node> =
+            snapshot.buckets.iter().map(|(bucket, files)| Node { place: *bucket, id: namer.name(files) }).collect();
+        let tree = Tree::over(&buckets);
+        let ids: Vec<PartialId> = buckets.iter().map(|bucket| bucket.id).chain(tree.groups()).collect();
+        let mut kept = table.gold.partials(&ids).await?;
+        let kept_groups = kept.split_off(buckets.len());
+        let missing: Vec<(usize, u32)> = buckets
+            .iter()
+            .zip(&kept)
+            .enumerate()
+            .filter_map(|(at, (bucket, kept))| kept.is_none().then_some((at, bucket.place)))
+            .collect();
+        let folds = missing
+            .iter()
+            .map(|(at, bucket)| async { self.fold(table, snapshot, *bucket).await.map(|partial| (*at, partial)) });
+        let folds = futures::stream::iter(folds.collect::<Vec<_>>()).buffer_unordered(self.concurrency.get());
+        let folded: Vec<(usize, Bytes)> = folds.try_collect().await?;
+        for (at, partial) in folded {
+            kept.get_mut(at).map(|place| place.replace(partial));
+        }
+        let of_buckets: Vec<Bytes> = kept.into_iter().flatten().collect();
+        let grown = tree.grow(&*table.plugin, &of_buckets, kept_groups, self.concurrency).await?;
+        let all = ids.into_iter().zip(of_buckets.iter().chain(&grown.groups).cloned()).collect();
+        Ok(Made { folded: missing.len(), merged: grown.merged, top: grown.top, of_buckets, all })
     }
 
     async fn fold(&self, table: &GoldTable, snapshot: &Snapshot, bucket: u32) -> Result<Bytes, Failure> {
@@ -170,8 +220,31 @@ impl Aggregate {
     }
 }
 
-/// Names all that the partial result of a bucket depends on.
-fn partial_id(table: &GoldTable, files: &[BucketFile]) -> String {
-    let files = files.iter().map(|file| file.content.as_str()).collect::<Vec<_>>().join("\n");
-    fingerprint(&[table.plugin.digest().as_str().as_bytes(), table.config.as_bytes(), files.as_bytes()])
+/// The partial results that a table is made of.
+struct Made {
+    /// One a bucket, in their order.
+    of_buckets: Vec<Bytes>,
+    /// What is finished.
+    top: Vec<Bytes>,
+    /// All of them, and those of the groups between.
+    all: Partials,
+    /// How many buckets were folded for it.
+    folded: usize,
+    /// How many groups were merged for it.
+    merged: usize,
+}
+
+/// Names the partial results of a plugin with a configuration.
+struct Namer(PartialId);
+
+impl Namer {
+    fn of(table: &GoldTable) -> Self {
+        Namer(PartialId::of(&[table.plugin.digest().as_str().as_bytes(), table.config.as_bytes()]))
+    }
+
+    /// Names all that the partial result of a bucket depends on.
+    fn name(&self, files: &[BucketFile]) -> PartialId {
+        let contents = files.iter().map(|file| file.content().as_bytes());
+        PartialId::of(&std::iter::once(self.0.bytes().as_slice()).chain(contents).collect::<Vec<_>>())
+    }
 }

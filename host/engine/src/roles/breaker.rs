@@ -25,6 +25,10 @@ const LEAST: usize = 50;
 /// since its service changed is found out within tens of records; enough that one which rightly refuses every tenth record does not
 /// pass a fifth of them by chance.
 const WINDOW: usize = 200;
+/// How many records a plugin is held against the one before it for, after it took over.
+const TRIAL: usize = 1000;
+/// By how many of a hundred records it may fail on more than that one.
+const WORSE_BY: usize = 5;
 /// Where suspensions are, below their layer.
 const FOLDER: &str = "_suspended";
 /// Refusals told in full.
@@ -92,6 +96,15 @@ pub struct Batch {
     failed: usize,
 }
 
+/// What a plugin that took over is held against.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    /// How the one before it did lately.
+    before: Batch,
+    /// Records until it is over.
+    left: usize,
+}
+
 /// Judges one stage's plugin by its latest records in this process.
 #[derive(Debug)]
 pub struct Breaker {
@@ -102,6 +115,7 @@ pub struct Breaker {
     suspend_above: Percent,
     clock: Arc<dyn Clock>,
     window: Mutex<VecDeque<Batch>>,
+    trial: Mutex<Option<Trial>>,
 }
 
 impl Breaker {
@@ -114,7 +128,23 @@ impl Breaker {
         suspend_above: Percent,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Breaker { stage, layer, plugin, config: config.to_owned(), suspend_above, clock, window: Mutex::default() }
+        let (window, trial) = (Mutex::default(), Mutex::default());
+        Breaker { stage, layer, plugin, config: config.to_owned(), suspend_above, clock, window, trial }
+    }
+
+    /// A breaker of the same plugin that has seen nothing yet.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let (layer, clock) = (Arc::clone(&self.layer), Arc::clone(&self.clock));
+        Breaker::new(self.stage, layer, (self.plugin.clone(), &self.config), self.suspend_above, clock)
+    }
+
+    /// Holds the plugin against the one whose breaker is `before` for its first 1,000 records: one that fails on clearly more of them is
+    /// not suspended, for that one can serve in its place.
+    #[must_use]
+    pub fn on_trial(self, before: &Breaker) -> Self {
+        let trial = Trial { before: before.with(Batch::default()), left: TRIAL };
+        Breaker { trial: Mutex::new(Some(trial)), ..self }
     }
 
     /// Judges the plugin by `records` of which it refused `refused`, before any of them is committed. [`Failure::Plugin`] if that is
@@ -129,6 +159,9 @@ impl Breaker {
         // Another process may have found it out.
         self.ready().await?;
         let whole = self.with(batch);
+        if let Some(trial) = self.trial() {
+            return if self.is_worse(whole, trial) { Err(self.worse(whole, trial)) } else { Ok(batch) };
+        }
         let Some(plugin) = self.plugin.as_ref().filter(|_| self.is_too_much(whole)) else { return Ok(batch) };
         let suspension = Suspension {
             stage: self.stage.to_owned(),
@@ -147,6 +180,10 @@ impl Breaker {
 
     /// Counts a batch that was committed.
     pub fn passed(&self, batch: Batch) {
+        if let Ok(mut trial) = self.trial.lock() {
+            *trial = trial.map(|now| Trial { left: now.left.saturating_sub(batch.records), ..now });
+            trial.take_if(|now| now.left == 0);
+        }
         let Ok(mut window) = self.window.lock() else { return };
         window.push_back(batch);
         let mut records: usize = window.iter().map(|batch| batch.records).sum();
@@ -189,6 +226,25 @@ impl Breaker {
         let sum =
             |sum: Batch, one: &Batch| Batch { records: sum.records + one.records, failed: sum.failed + one.failed };
         self.window.lock().map(|window| window.iter().fold(batch, sum)).unwrap_or(batch)
+    }
+
+    fn trial(&self) -> Option<Trial> {
+        self.trial.lock().ok().and_then(|trial| *trial)
+    }
+
+    /// Whether the plugin fails on a larger share than the one before it did, by more than chance would have it.
+    fn is_worse(&self, now: Batch, Trial { before, .. }: Trial) -> bool {
+        let of_a_hundred = |batch: Batch| (batch.failed * 100).checked_div(batch.records).unwrap_or(0);
+        self.is_too_much(now) || now.records >= LEAST && of_a_hundred(now) > of_a_hundred(before) + WORSE_BY
+    }
+
+    /// Tells counts only: it is kept for longer than a record that is to be forgotten.
+    fn worse(&self, now: Batch, Trial { before, .. }: Trial) -> Failure {
+        let name = self.plugin.as_ref().map_or("?", |plugin| &plugin.name);
+        Failure::Plugin(format!(
+            "`{name}` fails on {} of its first {} records, the version before it failed on {} of the last {}",
+            now.failed, now.records, before.failed, before.records
+        ))
     }
 
     fn is_too_much(&self, batch: Batch) -> bool {

@@ -72,6 +72,28 @@ impl Clean {
         Ok(self.queue.send(vec![encode(&NewVersion { silver: silver_version })]).await?)
     }
 
+    /// The same plugin at the beginning of a new generation.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        self.with(Arc::clone(&self.plugin), self.config.clone(), self.breaker.anew(), self.silver.clone())
+    }
+
+    /// The same role with another plugin, and Silver with that one's columns.
+    #[must_use]
+    pub fn with(&self, plugin: Arc<dyn Cleaner>, config: String, breaker: Breaker, silver: Silver) -> Self {
+        Clean {
+            lake: self.lake.clone(),
+            plugin,
+            config,
+            generation: OnceCell::new(),
+            silver,
+            queue: Arc::clone(&self.queue),
+            concurrency: self.concurrency,
+            breaker,
+            progress: Arc::clone(&self.progress),
+        }
+    }
+
     /// Quarantines the documents of an object that was tried as often as is allowed.
     pub async fn give_up(&self, event: &NewObject, reason: &str) -> Result<(), Failure> {
         let generation = self.generation().await?;

@@ -58,7 +58,7 @@ pub struct Enrich {
     /// The plugin's place in the stage's history, entered with the first work.
     pub generation: OnceCell<Option<Generation>>,
     /// The way out.
-    pub gateway: Gateway,
+    pub gateway: Arc<Gateway>,
     /// Where the news of a new object goes.
     pub queue: Arc<dyn Queue>,
     /// Records of one message under way at once.
@@ -82,6 +82,29 @@ impl Enrich {
             self.store(&message.object(), message.tick, results, Judged::by(message.entries.len())).await?;
         }
         self.tell(message).await
+    }
+
+    /// The same plugin at the beginning of a new generation.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        self.with(self.plugin.clone(), self.config.clone(), self.breaker.anew())
+    }
+
+    /// The same role with another plugin.
+    #[must_use]
+    pub fn with(&self, plugin: Option<Arc<dyn Enricher>>, config: String, breaker: Breaker) -> Self {
+        Enrich {
+            pipeline: self.pipeline.clone(),
+            lake: self.lake.clone(),
+            plugin,
+            config,
+            generation: OnceCell::new(),
+            gateway: Arc::clone(&self.gateway),
+            queue: Arc::clone(&self.queue),
+            concurrency: self.concurrency,
+            breaker,
+            progress: Arc::clone(&self.progress),
+        }
     }
 
     /// Quarantines every record of a message that was tried often enough.

@@ -9,13 +9,14 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::http::HttpAnswer;
 use crate::pipeline::plan::Limits;
 
 /// SHA-256 of a component's bytes; prints as `sha256:` and 64 hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Digest(String);
 
@@ -41,7 +42,7 @@ impl std::fmt::Display for Digest {
 }
 
 /// The type of one value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ScalarType {
     /// True or false.
     Boolean,
@@ -89,7 +90,7 @@ impl ScalarType {
 }
 
 /// The type of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ColumnType {
     /// One value a row.
     Scalar(ScalarType),
@@ -118,7 +119,7 @@ impl std::fmt::Display for ColumnType {
 }
 
 /// A column that a plugin produces.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Field {
     /// Name of the column.
     pub name: String,
@@ -129,7 +130,7 @@ pub struct Field {
 }
 
 /// A column that a plugin reads.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InputField {
     /// Name: of a source column for an enricher, of a Silver column for an aggregator.
     pub name: String,
@@ -142,7 +143,7 @@ pub struct InputField {
 }
 
 /// What a plugin says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
     /// The plugin's name.
     pub name: String,
@@ -187,7 +188,7 @@ pub struct LoadError {
 }
 
 /// How a plugin broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FaultKind {
     /// It trapped: `unreachable`, a panic, an out-of-bounds access.
     Trap,
@@ -234,7 +235,7 @@ pub trait Plugin: Send + Sync + std::fmt::Debug {
 }
 
 /// A request that an enricher asks for: never a host, never a secret.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointRequest {
     /// Name of an endpoint of `pipeline.toml`.
     pub endpoint: String,
@@ -247,7 +248,7 @@ pub struct EndpointRequest {
 }
 
 /// What an enricher wants next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// Make these requests and call again with all answers so far.
     Fetch(Vec<EndpointRequest>),
@@ -274,7 +275,7 @@ pub trait Enricher: Plugin {
 }
 
 /// A document that makes no row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// Index of the document in the input.
     pub index: usize,
@@ -283,7 +284,7 @@ pub struct Note {
 }
 
 /// Who refused a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RejectedBy {
     /// The plugin, in its own words.
     Plugin,
@@ -292,7 +293,7 @@ pub enum RejectedBy {
 }
 
 /// A refused document: quarantine its record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
     /// Index of the document in the input.
     pub index: usize,
@@ -327,6 +328,10 @@ pub trait Cleaner: Plugin {
 pub trait Aggregator: Plugin {
     /// The partial result of these rows. Each batch has (at least) the columns of the descriptor's input, found by name.
     async fn fold(&self, rows: &[RecordBatch]) -> Result<Bytes, Fault>;
+
+    /// One partial result that stands for these, merged in order: whatever they are merged or finished with, it does as well. The engine
+    /// checks that on real data (`roles::aggregate`), an adapter does not.
+    async fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault>;
 
     /// The table of these partial results, merged in order, with the schema of [`Descriptor::output_schema`].
     async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault>;

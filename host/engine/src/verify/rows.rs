@@ -29,7 +29,7 @@ use crate::seams::store::{Path, Store, read};
 /// Objects looked at at once.
 const AT_ONCE: usize = 8;
 /// Codes of faults that depend on the machine's mood, or were not the plugin's: they need not come again.
-const MOODS: [&str; 4] = ["P104", "P105", HOST_FAULT, REFUSED_BY_RETRIES];
+const MOODS: [&str; 5] = ["P104", "P105", "P180", HOST_FAULT, REFUSED_BY_RETRIES];
 /// What the engine says of a row.
 const OWN: [&str; 6] = [BUCKET, KEY, ORD, SEQ, SOURCE, PLUGIN];
 

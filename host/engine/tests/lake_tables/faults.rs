@@ -29,7 +29,7 @@ async fn until_done(silver: &Silver, call: &Versions) -> Upserted {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_failed_call_anywhere_makes_one_commit() {
     for fate in [Fate::FailBefore, Fate::FailAfter] {
-        for at in 0..12 {
+        for at in 0..40 {
             let store = memory();
             let (first, second) = (doc("a", 1, 0), doc("a", 2, 0));
             open(&store, 1).await.upsert(&versions([&first])).await.unwrap();
@@ -58,7 +58,7 @@ async fn one_failed_call_anywhere_makes_one_commit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_reply_was_lost_is_known_again() {
     let mut recognised = 0;
-    for at in 0..12 {
+    for at in 0..40 {
         let store = memory();
         open(&store, 1).await;
         let faults = Arc::new(Faults::script(std::iter::repeat_n(Fate::Pass, at).chain([Fate::FailAfter])));
@@ -106,12 +106,12 @@ async fn racing_writers_on_a_failing_store_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gold_is_published_once_however_the_store_fails() {
-    for at in 0..14 {
+    for at in 0..40 {
         let store = memory();
         let rows = versions(&[doc("a", 1, 0)]).rows;
         Gold::open(Arc::clone(&store), clock(), "sums", schema()).await.unwrap();
         let faults = Arc::new(Faults::script(std::iter::repeat_n(Fate::Pass, at).chain([Fate::FailAfter])));
-        let faulty = Faulty::<dyn ObjectStore>::new(Arc::clone(&store), faults);
+        let faulty = Faulty::<dyn ObjectStore>::new(Arc::clone(&store), Arc::clone(&faults));
         let Ok(gold) = Gold::open(faulty, clock(), "sums", schema()).await else { continue };
         loop {
             match gold.publish(&rows, 3, 1).await {
@@ -122,6 +122,7 @@ async fn gold_is_published_once_however_the_store_fails() {
             }
         }
         gold.export().await.ok();
+        faults.stop();
         assert_eq!(gold.publish(&rows, 3, 1).await.unwrap(), Published::Unchanged);
         assert_eq!(gold.current().await.unwrap().unwrap(), rows);
     }

@@ -24,8 +24,8 @@ async fn each_commit_says_what_it_did() {
     assert_eq!(history[2].parameters["buckets"], json!([0]));
     assert_eq!((history[1].added.len(), history[1].removed.len()), (1, 0));
     assert_eq!(history[2].removed, history[1].added, "the second replaces the first one's file");
-    let current = &silver.snapshot().await.unwrap().buckets[&0][0].path;
-    assert_eq!(&history[2].added, std::slice::from_ref(current));
+    let current = silver.snapshot().await.unwrap().buckets[&0][0].path().to_owned();
+    assert_eq!(&history[2].added, std::slice::from_ref(&current));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +80,7 @@ async fn a_version_that_is_not_there_is_named() {
         );
     }
     let gone = silver.snapshot_at(2).await.unwrap();
-    store.delete(&Path::from(gone.buckets[&0][0].path.as_str())).await.unwrap();
+    store.delete(&Path::from(gone.buckets[&0][0].path())).await.unwrap();
     let error = silver.read(&gone, 0, None).await.unwrap_err();
     assert!(matches!(error, TableError::Missing { version: 2, .. }), "{error}");
 }

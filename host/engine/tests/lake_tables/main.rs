@@ -20,6 +20,7 @@ mod gold;
 mod history;
 mod interop;
 mod model;
+mod opening;
 mod partials;
 mod silver;
 mod support;

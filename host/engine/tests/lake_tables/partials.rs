@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::lake::gold::{Gold, Partials};
+use engine::lake::gold::{Gold, PartialId, Partials};
 use engine::seams::store::{Store, read, replace};
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
@@ -15,7 +15,11 @@ use super::gold::open;
 use super::support::memory;
 
 fn some(count: usize, of: &str) -> Partials {
-    (0..count).map(|at| (format!("id-{at}-{of}"), Bytes::from(format!("{of} {at}")))).collect()
+    (0..count).map(|at| (id(&format!("id-{at}-{of}")), Bytes::from(format!("{of} {at}")))).collect()
+}
+
+fn id(text: &str) -> PartialId {
+    PartialId::of(&[text.as_bytes()])
 }
 
 async fn packs(store: &Store) -> Vec<Path> {
@@ -25,8 +29,14 @@ async fn packs(store: &Store) -> Vec<Path> {
 
 /// What a process finds that has just started.
 async fn found(store: &Store, wanted: &Partials) -> Partials {
-    let gold: Gold = open(store).await;
-    Partials::clone(&*gold.partials(wanted.keys().map(String::as_str)).await.unwrap())
+    known(&open(store).await, wanted).await
+}
+
+/// Those that a process has of them.
+async fn known(gold: &Gold, wanted: &Partials) -> Partials {
+    let ids: Vec<PartialId> = wanted.keys().copied().collect();
+    let found = gold.partials(&ids).await.unwrap();
+    ids.into_iter().zip(found).filter_map(|(id, partial)| Some((id, partial?))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,13 +71,12 @@ async fn few_new_ones_among_many_wait_in_memory() {
     gold.keep_partials(1, partials.clone(), 640).await;
     let written = packs(&store).await;
     for version in 2..=10 {
-        partials.insert(format!("new-{version}"), Bytes::from_static(b"new"));
+        partials.insert(id(&format!("new-{version}")), Bytes::from_static(b"new"));
         gold.keep_partials(version, partials.clone(), 1).await;
         assert_eq!(packs(&store).await, written, "version {version}");
-        let known = gold.partials(partials.keys().map(String::as_str)).await.unwrap();
-        assert_eq!(*known, partials, "this process has them all");
+        assert_eq!(known(&gold, &partials).await, partials, "this process has them all");
     }
-    partials.extend([("new-11".to_owned(), Bytes::new()), ("new-12".to_owned(), Bytes::new())]);
+    partials.extend([(id("new-11"), Bytes::new()), (id("new-12"), Bytes::new())]);
     gold.keep_partials(11, partials.clone(), 2).await;
     assert_ne!(packs(&store).await, written);
     assert_eq!(found(&store, &partials).await, partials);
@@ -106,8 +115,8 @@ async fn another_process_s_pack_serves() {
     let wanted = some(3, "b");
     ours.keep_partials(1, some(3, "a"), 3).await;
     theirs.keep_partials(2, wanted.clone(), 3).await;
-    assert_eq!(*ours.partials(wanted.keys().map(String::as_str)).await.unwrap(), wanted);
+    assert_eq!(known(&ours, &wanted).await, wanted);
     store.delete(&packs(&store).await[0]).await.unwrap();
-    assert_eq!(*ours.partials(wanted.keys().map(String::as_str)).await.unwrap(), wanted, "memory needs no pack");
+    assert_eq!(known(&ours, &wanted).await, wanted, "memory needs no pack");
     assert_eq!(found(&Arc::clone(&store), &wanted).await, Partials::new());
 }

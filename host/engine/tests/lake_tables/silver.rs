@@ -111,8 +111,8 @@ async fn a_file_of_equal_content_is_told_by_its_content_and_not_its_name() {
         silver.upsert(&versions(&[doc("b", 1, 0), doc("a", 1, 0)])).await.unwrap();
     }
     let (one, two) = (one.snapshot().await.unwrap(), two.snapshot().await.unwrap());
-    assert_eq!(one.buckets[&0][0].content, two.buckets[&0][0].content);
-    assert_ne!(one.buckets[&0][0].path, two.buckets[&0][0].path, "a vacuum of one must not hit the other");
+    assert_eq!(one.buckets[&0][0].content(), two.buckets[&0][0].content());
+    assert_ne!(one.buckets[&0][0].path(), two.buckets[&0][0].path(), "a vacuum of one must not hit the other");
 }
 
 /// Engines skip files by these: they must be true, and bounds must not cut off what they bound.
@@ -162,8 +162,8 @@ async fn a_file_that_was_deleted_is_named() {
     let silver = open(&store, 1).await;
     silver.upsert(&versions(&[doc("a", 1, 0)])).await.unwrap();
     let snapshot = silver.snapshot().await.unwrap();
-    let path = &snapshot.buckets[&0][0].path;
-    store.delete(&Path::from(path.as_str())).await.unwrap();
+    let path = snapshot.buckets[&0][0].path();
+    store.delete(&Path::from(path)).await.unwrap();
     let error = silver.read(&snapshot, 0, None).await.unwrap_err();
     assert!(matches!(&error, TableError::Missing { path: missing, version: 1, .. } if missing == path), "{error}");
 }

@@ -118,7 +118,8 @@ async fn two_cleaners_of_one_object_lose_nothing_of_each_other() {
     // The fifth is in two hands.
     let (some, others) = (event(&[1, 2, 3, 4, 5]), event(&[5, 6, 7, 8, 9]));
     let (first, second) = tokio::join!(one.clean.objects(&some), other.clean.objects(&others));
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     assert_eq!(store.reads.load(Ordering::SeqCst), 0, "they were in step");
     let receipt = receipts::get(&world.lake, object).await.unwrap().unwrap();
     assert_eq!(receipt.stale_lines(2).collect::<Vec<_>>(), [10]);
@@ -149,7 +150,8 @@ async fn two_enrichers_of_one_object_lose_nothing_of_each_other() {
     store.hold(READS);
     let (some, others) = (again(&[1, 2, 3]), again(&[4, 5, 6]));
     let (first, second) = tokio::join!(one.enrich.again(&some), other.enrich.again(&others));
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     assert_eq!(store.reads.load(Ordering::SeqCst), 0, "they were in step");
     let receipt = receipts::enriched(&world.lake, object).await.unwrap().unwrap();
     assert_eq!(receipt.seen.into_keys().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);

@@ -21,6 +21,8 @@ mod outcomes;
 mod pauses;
 mod replay;
 mod schedule;
+mod swap;
+mod tree;
 mod verify;
 mod watermarks;
 mod world;

@@ -9,11 +9,13 @@ use std::time::Duration;
 use engine::lake::{quarantine, receipts};
 use engine::roles::events::NewObject;
 use engine::seams::http::HttpAnswer;
+use engine::seams::plugin::{EndpointRequest, Step};
 use engine::seams::store::Path;
 use engine::status::status;
 use serde_json::json;
 use testkit::ScriptedHttp;
 use testkit::http::answer;
+use testkit::plugins::ClosureEnricher;
 
 use tokio_util::sync::CancellationToken;
 
@@ -257,4 +259,22 @@ impl engine::seams::http::Http for Meanwhile {
         }
         Ok(answer(401, "who are you"))
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_asks_for_too_much_is_refused_before_any_request() {
+    let options = Options { source: orders(1), ..Options::default() };
+    let world = World::new(&options);
+    let http = ScriptedHttp::new(|request, _| Ok(good(&request.url)));
+    let service = world.host(&options, http.clone()).await;
+    let greedy = ClosureEnricher::new(testkit::rows::descriptor("greedy", "1.0.0"), |_, _, _| {
+        let request = EndpointRequest { endpoint: "api".into(), path: "o0".into(), query: vec![], headers: vec![] };
+        Ok(Step::Fetch(vec![request; 10_000]))
+    });
+    let enrich = service.enrich.with(Some(Arc::new(greedy)), "{}".into(), service.enrich.breaker.anew());
+    let service = engine::drivers::service::Service { enrich: Arc::new(enrich), ..service };
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
+    let refused = quarantine::all(&world.lake).await.unwrap();
+    assert_eq!(refused.iter().map(|one| one.code.as_str()).collect::<Vec<_>>(), ["P163"]);
+    assert!(http.calls().is_empty());
 }

@@ -253,7 +253,7 @@ async fn damage(world: &World, service: &Service, name: &str) {
 /// A live file of Silver that holds rows of plain orders.
 async fn live(service: &Service) -> Path {
     let snapshot = service.clean.silver.snapshot().await.unwrap();
-    Path::from(snapshot.buckets.values().next().unwrap()[0].path.as_str())
+    Path::from(snapshot.buckets.values().next().unwrap()[0].path())
 }
 
 async fn delete_live(service: &Service, silver: &Store) {

@@ -23,7 +23,7 @@ use engine::pipeline::plan::{
 };
 use engine::progress::{Progress, Steps};
 use engine::remake::Workshop;
-use engine::roles::aggregate::{Aggregate, GoldTable};
+use engine::roles::aggregate::{Aggregate, GoldTable, Tried};
 use engine::roles::breaker::Breaker;
 use engine::roles::clean::Clean;
 use engine::roles::enrich::Enrich;
@@ -158,7 +158,12 @@ impl World {
         let silver = Silver::open(self.lake.silver.clone(), clock.clone(), schema, self.lake.buckets).await.unwrap();
         let mut tables = Vec::new();
         if options.broken_table {
-            let broken = ClosureAggregator::new(sums_descriptor(), |_, _| Err(trap("no")), |_, _| Err(trap("no")));
+            let broken = ClosureAggregator::new(
+                sums_descriptor(),
+                |_, _| Err(trap("no")),
+                |_, _| Err(trap("no")),
+                |_, _| Err(trap("no")),
+            );
             tables.push(self.table("broken", broken).await);
         }
         tables.push(self.table("sums", aggregator(options.hiccup.clone())).await);
@@ -166,6 +171,7 @@ impl World {
         let endpoints = BTreeMap::from([("api".to_owned(), endpoint())]);
         let secrets = self.shaky_secrets.clone().unwrap_or_else(|| self.secrets.clone());
         let gateway = Gateway::new(&endpoints, &references, secrets, http, clock.clone(), progress.clone());
+        let gateway = Arc::new(gateway);
         Service {
             pipeline: "orders".into(),
             schedule: None,
@@ -210,7 +216,7 @@ impl World {
                 progress: progress.clone(),
             }),
             queues: self.queues.clone(),
-            keeping: Keeping::new(Duration::from_secs(7 * 24 * 3600)),
+            keeping: Arc::new(Keeping::new(Duration::from_secs(7 * 24 * 3600))),
             clock,
             progress,
         }
@@ -226,6 +232,7 @@ impl World {
             gold,
             generations: Generations::of_aggregate(&self.lake, name),
             generation: tokio::sync::OnceCell::new(),
+            tried: Tried::default(),
         }
     }
 
@@ -343,7 +350,7 @@ fn clean_descriptor(version: &str) -> Descriptor {
 }
 
 /// Rows of `group` and `n`; a document with a `do` does that instead. Version 2 forgives `reject`.
-fn cleaner(version: &'static str, hiccup: Hiccup) -> ClosureCleaner {
+pub(crate) fn cleaner(version: &'static str, hiccup: Hiccup) -> ClosureCleaner {
     let descriptor = clean_descriptor(version);
     ClosureCleaner::new(descriptor.clone(), move |_, documents| {
         if documents.len() > 1 && hiccup() { Err(too_slow()) } else { clean(&descriptor, version, documents) }
@@ -407,17 +414,22 @@ fn aggregator(hiccup: Hiccup) -> ClosureAggregator {
         }
         Ok(Bytes::from(serde_json::to_vec(&sums).unwrap()))
     };
-    let finish = |_: &str, partials: &[Bytes]| {
+    let merged = |partials: &[Bytes]| {
         let mut sums: BTreeMap<String, i64> = BTreeMap::new();
         for partial in partials {
             for (group, sum) in serde_json::from_slice::<BTreeMap<String, i64>>(partial).unwrap() {
                 *sums.entry(group).or_default() += sum;
             }
         }
+        sums
+    };
+    let merge = move |_: &str, partials: &[Bytes]| Ok(Bytes::from(serde_json::to_vec(&merged(partials)).unwrap()));
+    let finish = move |_: &str, partials: &[Bytes]| {
+        let sums = merged(partials);
         let table: Vec<Value> = sums.into_iter().map(|(group, sum)| json!({ "group": group, "sum": sum })).collect();
         Ok(rows::batch(&sums_descriptor(), &table))
     };
-    ClosureAggregator::new(sums_descriptor(), fold, finish)
+    ClosureAggregator::new(sums_descriptor(), fold, merge, finish)
 }
 
 /// Sends a body to a queue, as a stranger would.
@@ -452,7 +464,7 @@ pub(crate) async fn tamper(service: &Service, change: impl Fn(&mut Vec<Value>)) 
     let partition = json!({ "_bucket": bucket.to_string() });
     let stats = json!({ "numRecords": rows.len() }).to_string();
     let add = json!({ "add": { "path": path, "partitionValues": partition, "size": bytes.len(), "modificationTime": 0, "dataChange": true, "stats": stats } });
-    let remove = json!({ "remove": { "path": files[0].path, "dataChange": true, "deletionTimestamp": 0, "partitionValues": partition } });
+    let remove = json!({ "remove": { "path": files[0].path(), "dataChange": true, "deletionTimestamp": 0, "partitionValues": partition } });
     replace(&**store, &Path::from(path.as_str()), bytes.into()).await.unwrap();
     let log = format!("_delta_log/{:020}.json", snapshot.version + 1);
     replace(&**store, &Path::from(log), format!("{remove}\n{add}\n").into()).await.unwrap();

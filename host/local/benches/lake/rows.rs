@@ -95,37 +95,44 @@ pub(crate) fn aggregator() -> ClosureAggregator {
                 *sum = (sum.0 + 1, sum.1 + amount.unwrap());
             }
         }
-        Ok(encode(&sums))
+        Ok(encode(sums.iter().map(|(group, sum)| (group.as_bytes(), *sum))))
     };
+    let merge = |_: &str, partials: &[Bytes]| Ok(encode(merged(partials)));
     let schema = sums().output_schema();
     let finish = move |_: &str, partials: &[Bytes]| {
-        let mut sums = BTreeMap::new();
-        for partial in partials {
-            let mut rest = &partial[..];
-            while let Some((length, tail)) = rest.split_first() {
-                let (group, tail) = tail.split_at(usize::from(*length));
-                let (numbers, tail) = tail.split_at(16);
-                let at = |from: usize| i64::from_le_bytes(numbers[from..from + 8].try_into().unwrap());
-                let sum: &mut (i64, i64) = sums.entry(group).or_default();
-                *sum = (sum.0 + at(0), sum.1 + at(8));
-                rest = tail;
-            }
-        }
+        let sums = merged(partials);
         let groups: StringArray = sums.keys().map(|group| Some(std::str::from_utf8(group).unwrap())).collect();
         let parts: Int64Array = sums.values().map(|sum| Some(sum.0)).collect();
         let totals: Int64Array = sums.values().map(|sum| Some(sum.1)).collect();
         let columns: Vec<Arc<dyn Array>> = vec![Arc::new(groups), Arc::new(parts), Arc::new(totals)];
         Ok(RecordBatch::try_new(schema.clone(), columns).unwrap())
     };
-    ClosureAggregator::new(sums(), fold, finish)
+    ClosureAggregator::new(sums(), fold, merge, finish)
+}
+
+/// The sums of all of them.
+fn merged(partials: &[Bytes]) -> BTreeMap<&[u8], (i64, i64)> {
+    let mut sums = BTreeMap::new();
+    for partial in partials {
+        let mut rest = &partial[..];
+        while let Some((length, tail)) = rest.split_first() {
+            let (group, tail) = tail.split_at(usize::from(*length));
+            let (numbers, tail) = tail.split_at(16);
+            let at = |from: usize| i64::from_le_bytes(numbers[from..from + 8].try_into().unwrap());
+            let sum: &mut (i64, i64) = sums.entry(group).or_default();
+            *sum = (sum.0 + at(0), sum.1 + at(8));
+            rest = tail;
+        }
+    }
+    sums
 }
 
 /// Each group as its length, its name and two numbers.
-fn encode(sums: &Sums) -> Bytes {
+fn encode<'a>(sums: impl IntoIterator<Item = (&'a [u8], (i64, i64))>) -> Bytes {
     let mut bytes = Vec::new();
     for (group, (parts, total)) in sums {
         bytes.push(u8::try_from(group.len()).unwrap());
-        bytes.extend_from_slice(group.as_bytes());
+        bytes.extend_from_slice(group);
         bytes.extend_from_slice(&parts.to_le_bytes());
         bytes.extend_from_slice(&total.to_le_bytes());
     }

@@ -4,17 +4,19 @@
 #![allow(dead_code)]
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Fault, Grants};
 use runtime::{Options, WasmPlugins};
+use tracing_subscriber::layer::SubscriberExt as _;
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
 /// A runtime of two guest threads, without a cache.
 pub(crate) fn plugins() -> WasmPlugins {
-    WasmPlugins::new(Options { cache_dir: None, guest_threads: 2 }).unwrap()
+    WasmPlugins::new(Options { cache_dir: None, guest_threads: 2, worker: None }).unwrap()
 }
 
 /// A configuration under the default limits.
@@ -39,9 +41,26 @@ pub(crate) fn said(fault: &Fault) -> String {
 
 /// A component of `world` from a core module in text, which says exactly what each export does.
 pub(crate) fn from_text(world: &str, module: &str) -> Bytes {
-    let mut wasm = wat::parse_str(module).unwrap();
+    from_text_with(&[], world, module)
+}
+
+/// A component of `world` from a core module that may not be fit for it.
+pub(crate) fn try_from_module(world: &str, mut wasm: Vec<u8>) -> Option<Bytes> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit"))).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    wit_component::embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8).unwrap();
+    runtime::componentize(&wasm).ok().map(Bytes::from)
+}
+
+/// As [`from_text`], with more packages of WIT, each of which may be the next one's import; `world` may be one of theirs.
+pub(crate) fn from_text_with(packages: &[&str], world: &str, module: &str) -> Bytes {
+    let mut wasm = wat::parse_str(module).unwrap();
+    let mut resolve = Resolve::default();
+    let (mut package, _) = resolve.push_dir(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit"))).unwrap();
+    for text in packages {
+        package = resolve.push_str("test.wit", text).unwrap();
+    }
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     wit_component::embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8).unwrap();
     runtime::componentize(&wasm).unwrap().into()
@@ -50,10 +69,14 @@ pub(crate) fn from_text(world: &str, module: &str) -> Bytes {
 /// A cleaner whose parts are given: its memory's limits, and what is put beside the exports. `describe` returns the record at address
 /// 1024, which names itself `wat` and has one output column `n`.
 pub(crate) fn cleaner_text(memory: &str, more: &str, clean: &str) -> Bytes {
-    from_text(
-        "cleaner",
-        &format!(
-            r#"(module
+    from_text("cleaner", &cleaner_module("", memory, more, clean))
+}
+
+/// The core module of [`cleaner_text`], with imports.
+pub(crate) fn cleaner_module(imports: &str, memory: &str, more: &str, clean: &str) -> String {
+    format!(
+        r#"(module
+              {imports}
               (memory (export "memory") {memory})
               (global $next (mut i32) (i32.const 8192))
               (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
@@ -71,6 +94,36 @@ pub(crate) fn cleaner_text(memory: &str, more: &str, clean: &str) -> Bytes {
               (func (export "sluicebox:plugin/lifecycle@0.1.0#configure") (param i32 i32) (result i32) (i32.const 4096))
               (func (export "sluicebox:plugin/clean@0.1.0#clean") (param i32 i32 i32) (result i32) {clean})
               {more})"#
-        ),
     )
+}
+
+/// Log lines, as text.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Everything that is logged from now on. Guests log from threads of their own, so it is everybody's; each test is a process of its own
+/// under nextest.
+pub(crate) fn capture() -> Lines {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)).unwrap();
+    lines
 }

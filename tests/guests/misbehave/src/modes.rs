@@ -19,6 +19,7 @@ pub(crate) fn clean(mode: &str, numbers: &[i64]) -> Cleaned {
     let mut cleaned = honest(numbers);
     match mode {
         "loop" => while black_box(true) {},
+        "slow" => (0..50_000_000_u64).for_each(|step| _ = black_box(step)),
         "trap" => trap(),
         "panic" => panic!("on purpose"),
         "recurse" => drop(black_box(recurse(black_box(1)))),

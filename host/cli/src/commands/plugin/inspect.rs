@@ -76,6 +76,7 @@ fn document(component: &Component) -> Value {
         "digest": digest,
         "size": size,
         "imports": inspection.imports,
+        "inert_wasi": inspection.inert_wasi,
         "exports": inspection.exports,
         "input": input.collect::<Vec<_>>(),
         "output": output.collect::<Vec<_>>(),
@@ -96,6 +97,12 @@ fn text(component: &Component, output: &Output) -> String {
     facts.add_row(vec!["digest", digest.as_str()]);
     facts.add_row(vec!["file", &format!("{}, {}", path.display(), size(*bytes as u64))]);
     facts.add_row(vec!["imports", &inspection.imports.join("\n")]);
+    if inspection.inert_wasi {
+        facts.add_row(vec![
+            "",
+            "inert WASI: no files, no environment, clocks that stand still, the same random numbers in each call",
+        ]);
+    }
     facts.add_row(vec!["exports", &inspection.exports.join("\n")]);
     let mut parts = vec![facts.trim_fmt()];
     if !descriptor.input.is_empty() {

@@ -21,8 +21,8 @@ impl Consumer {
     pub(super) async fn bury(self, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
         while !stop.is_cancelled() {
             if gate.is_suspended() {
-                stop.cancelled().await;
-                break;
+                self.rest(LOOK_FOR_DEAD, &stop).await;
+                continue;
             }
             let ready = self.queue.dead.depth().await.map_or(0, |depth| depth.ready);
             if ready == 0 {
@@ -45,6 +45,7 @@ impl Consumer {
         let why = if delivery.receives > 1 {
             GivenUp::NeverEnded { most: self.max_receives }
         } else {
+            let version = self.work.version();
             let tried = self.holding(dead, hand, self.guarded(hand)).await;
             match tried.and_then(|mut results| results.pop().unwrap_or(Ok(()))) {
                 Ok(()) => {
@@ -66,7 +67,7 @@ impl Consumer {
                     return self.back_to_life(delivery).await;
                 }
                 Err(Failure::Plugin(reason)) => {
-                    self.suspend(gate, reason);
+                    self.suspend(gate, version, reason).await;
                     return self.back_to_life(delivery).await;
                 }
                 Err(failure @ Failure::Fatal(_)) => return Err(failure),

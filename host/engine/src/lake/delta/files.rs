@@ -129,8 +129,7 @@ impl FileReader<'_> {
     /// The rows of `file` with exactly the columns of `schema`; only those are fetched.
     pub(crate) async fn read(&self, file: &DataFile, schema: &SchemaRef) -> Result<Vec<RecordBatch>, TableError> {
         let fail = |error| TableError::parquet(self.table, self.version, file.path.as_ref(), error);
-        let source = Ranges { store: Arc::clone(self.store), path: file.path.clone(), size: file.size };
-        let builder = ParquetRecordBatchStreamBuilder::new(source).await.map_err(fail)?;
+        let builder = parquet(self.store, &file.path, file.size).await.map_err(fail)?;
         let fields = builder.parquet_schema().root_schema().get_fields();
         let wanted = fields.iter().enumerate().filter(|(_, field)| schema.column_with_name(field.name()).is_some());
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.map(|(index, _)| index));
@@ -140,8 +139,18 @@ impl FileReader<'_> {
     }
 }
 
+/// Begins to read a Parquet object of `size` bytes: what its footer says.
+pub(super) async fn parquet(
+    store: &Store,
+    path: &Path,
+    size: u64,
+) -> ParquetResult<ParquetRecordBatchStreamBuilder<Ranges>> {
+    let source = Ranges { store: Arc::clone(store), path: path.clone(), size };
+    ParquetRecordBatchStreamBuilder::new(source).await
+}
+
 /// Byte ranges of an object, as the Parquet reader asks for them.
-struct Ranges {
+pub(super) struct Ranges {
     store: Store,
     path: Path,
     size: u64,

@@ -3,6 +3,7 @@
 //! Does no I/O: commits come in as bytes.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -14,7 +15,7 @@ use object_store::path::Path;
 use super::error::TableError;
 use super::{GENERATION, MADE_FROM, REBUILDING, schema, supported};
 
-/// A Parquet file of the table.
+/// A Parquet file of the table. What is asked of every file for each commit is worked out once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DataFile {
     /// Relative to the table.
@@ -25,17 +26,33 @@ pub(crate) struct DataFile {
     pub(crate) size: u64,
     /// How many rows, if whoever wrote it said so.
     pub(crate) rows: Option<u64>,
+    /// The value of its only partition column, if there is one and it is a number.
+    number: Option<u32>,
+    /// Where in the path the content's digest is.
+    digest: Option<Range<usize>>,
 }
 
 impl DataFile {
+    /// A file as a log describes it.
+    pub(crate) fn new(path: Path, partition: HashMap<String, Option<String>>, size: u64, rows: Option<u64>) -> Self {
+        let mut values = partition.values();
+        let number = match (values.next(), values.next()) {
+            (Some(Some(only)), None) => only.parse().ok(),
+            _ => None,
+        };
+        let digest = digest_in(path.as_ref());
+        DataFile { path, partition, size, rows, number, digest }
+    }
+
+    /// The value of its only partition column, if there is one and it is a number.
+    pub(crate) fn partition_number(&self) -> Option<u32> {
+        self.number
+    }
+
     /// What tells this file's content apart: the digest in its name if the engine wrote it, else its whole path.
     pub(crate) fn content_id(&self) -> &str {
         let path = self.path.as_ref();
-        let name = path.rsplit('/').next().unwrap_or(path);
-        match name.split_once('-') {
-            Some((digest, _)) if digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => digest,
-            _ => path,
-        }
+        self.digest.clone().and_then(|digest| path.get(digest)).unwrap_or(path)
     }
 
     /// The action that takes this file out of the table.
@@ -61,8 +78,8 @@ pub(crate) struct TableState {
     pub(crate) metadata: Metadata,
     /// The schema in Arrow's terms, partition columns included.
     pub(crate) schema: SchemaRef,
-    /// The current files by path. Shared, since each commit makes a state of its own and changes few of them.
-    pub(crate) files: BTreeMap<Path, Arc<DataFile>>,
+    /// The current files by path. Paths and files are shared, since each commit makes a state of its own and changes few of them.
+    pub(crate) files: BTreeMap<Arc<Path>, Arc<DataFile>>,
     /// The Silver version that the content was made from.
     pub(crate) made_from: Option<i64>,
     /// The generation of the plugin that made the content, or the latest of those that did.
@@ -79,6 +96,23 @@ impl TableState {
         Ok(TableState { version, metadata, schema, files: BTreeMap::new(), made_from: None, generation, rebuilding })
     }
 
+    /// What these actions of a checkpoint or of the first commit come to, from nothing. None if they lack what every table has.
+    pub(super) fn of(name: &str, version: u64, actions: Vec<Action>) -> Result<Option<Self>, TableError> {
+        let metadata = actions.iter().find_map(|action| match action {
+            Action::Metadata(metadata) => Some(metadata.clone()),
+            _ => None,
+        });
+        let Some(metadata) = metadata.filter(|_| actions.iter().any(|action| matches!(action, Action::Protocol(_))))
+        else {
+            return Ok(None);
+        };
+        let mut state = TableState::new(name, version, metadata)?;
+        for action in actions {
+            state.apply(name, action)?;
+        }
+        Ok(Some(state))
+    }
+
     /// Applies the next commit.
     pub(crate) fn advance(&mut self, name: &str, entry: &Bytes) -> Result<(), TableError> {
         self.version += 1;
@@ -91,8 +125,7 @@ impl TableState {
     fn apply(&mut self, name: &str, action: Action) -> Result<(), TableError> {
         match action {
             Action::Add(add) => {
-                let file = data_file(name, &add)?;
-                self.files.insert(file.path.clone(), Arc::new(file));
+                self.insert(data_file(name, &add)?);
             }
             Action::Remove(remove) => {
                 self.files.remove(&store_path(&remove.path));
@@ -109,6 +142,11 @@ impl TableState {
         Ok(())
     }
 
+    /// Puts a file in.
+    pub(super) fn insert(&mut self, file: DataFile) {
+        self.files.insert(Arc::new(file.path.clone()), Arc::new(file));
+    }
+
     /// The version as the API has it.
     pub(crate) fn version_i64(&self) -> i64 {
         i64::try_from(self.version).unwrap_or(i64::MAX)
@@ -120,12 +158,16 @@ fn data_file(name: &str, add: &Add) -> Result<DataFile, TableError> {
         return Err(TableError::unsupported(name, "a deletion vector"));
     }
     let stats = add.stats.as_deref().and_then(|stats| serde_json::from_str::<Stats>(stats).ok());
-    Ok(DataFile {
-        path: store_path(&add.path),
-        partition: add.partition_values.clone(),
-        size: u64::try_from(add.size).unwrap_or_default(),
-        rows: stats.map(|stats| stats.num_records),
-    })
+    let (size, rows) = (u64::try_from(add.size).unwrap_or_default(), stats.map(|stats| stats.num_records));
+    Ok(DataFile::new(store_path(&add.path), add.partition_values.clone(), size, rows))
+}
+
+/// Where a path's last part has a digest and a dash in front.
+fn digest_in(path: &str) -> Option<Range<usize>> {
+    let start = path.rfind('/').map_or(0, |slash| slash + 1);
+    let (digest, _) = path.get(start..)?.split_once('-')?;
+    let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_digest.then(|| start..start + digest.len())
 }
 
 /// What a table's configuration says of its plugin's generation, and of being made anew.

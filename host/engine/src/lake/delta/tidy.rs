@@ -121,7 +121,8 @@ impl Table {
         while let Some((version, removed)) = reads.try_next().await? {
             removals.by_version.insert(version, removed);
         }
-        Ok(newest.files.keys().chain(removals.by_version.values().flatten()).cloned().collect())
+        let current = newest.files.keys().map(AsRef::as_ref);
+        Ok(current.chain(removals.by_version.values().flatten()).cloned().collect())
     }
 
     async fn removed_by(&self, version: u64) -> Result<(u64, Vec<Path>), TableError> {

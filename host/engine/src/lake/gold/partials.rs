@@ -13,6 +13,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::Gold;
 use crate::lake::delta::{TableError, digest};
@@ -22,10 +23,54 @@ use crate::seams::store::{self, StoreError};
 /// and after a crash folding a few again is cheaper than writing all of them for each.
 const WRITE_FROM: usize = 64;
 /// What the first line of a pack calls its form.
-const FORM: &str = "sluicebox partials 1";
+const FORM: &str = "sluicebox partials 2";
 
 /// Partial results by id.
-pub type Partials = BTreeMap<String, Bytes>;
+pub type Partials = BTreeMap<PartialId, Bytes>;
+
+/// Names all that a partial result was made from. Small, since each making of a table looks for as many as there are buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PartialId(u128);
+
+impl PartialId {
+    /// The first half of the SHA-256 of `parts`, each preceded by its length so that no two lists of parts are alike.
+    #[must_use]
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        PartialId(hash.finalize().iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte)))
+    }
+
+    /// As bytes, to make another id of it.
+    #[must_use]
+    pub fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
+
+impl std::fmt::Display for PartialId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl From<PartialId> for String {
+    fn from(id: PartialId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for PartialId {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        u128::from_str_radix(&text, 16).map(PartialId)
+    }
+}
 
 /// What this process knows of a table's partial results.
 #[derive(Debug, Default)]
@@ -41,7 +86,7 @@ pub(super) struct Kept {
 #[serde(deny_unknown_fields)]
 struct Header {
     form: String,
-    partials: Vec<(String, usize)>,
+    partials: Vec<(PartialId, usize)>,
 }
 
 impl Gold {
@@ -61,27 +106,25 @@ impl Gold {
         Ok(())
     }
 
-    /// The partial results that are kept: from memory, or from the newest pack if many of those `wanted` are not there.
+    /// Those of the `wanted` partial results that are kept, in their order: from memory, or from the newest pack if many are not there.
     ///
     /// # Errors
     /// When the store fails. A damaged pack is told in the log and passed over.
-    pub async fn partials(&self, wanted: impl IntoIterator<Item = &str>) -> Result<Arc<Partials>, TableError> {
+    pub async fn partials(&self, wanted: &[PartialId]) -> Result<Vec<Option<Bytes>>, TableError> {
         let (known, pack) = {
             let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             (Arc::clone(&kept.partials), kept.pack.clone())
         };
-        let (mut all, mut missing) = (0, 0);
-        for id in wanted {
-            all += 1;
-            missing += usize::from(!known.contains_key(id));
+        let picked = |from: &Partials| -> Vec<_> { wanted.iter().map(|id| from.get(id).cloned()).collect() };
+        let found = picked(&known);
+        let missing = found.iter().filter(|partial| partial.is_none()).count();
+        if missing * WRITE_FROM <= wanted.len() {
+            return Ok(found);
         }
-        if missing * WRITE_FROM <= all {
-            return Ok(known);
-        }
-        let Some((path, partials)) = self.newest_pack(pack.as_ref()).await? else { return Ok(known) };
-        let partials = Arc::new(partials);
-        self.remember(Kept { partials: Arc::clone(&partials), pack: Some(path), unwritten: 0 });
-        Ok(partials)
+        let Some((path, partials)) = self.newest_pack(pack.as_ref()).await? else { return Ok(found) };
+        let found = picked(&partials);
+        self.remember(Kept { partials: Arc::new(partials), pack: Some(path), unwritten: 0 });
+        Ok(found)
     }
 
     /// Keeps the partial results of `silver_version`, `folded` of which are new, and forgets all others.
@@ -165,7 +208,7 @@ fn is_pack(path: &Path) -> bool {
 }
 
 fn pack(partials: &Partials) -> Result<Bytes, serde_json::Error> {
-    let lengths = partials.iter().map(|(id, partial)| (id.clone(), partial.len())).collect();
+    let lengths = partials.iter().map(|(id, partial)| (*id, partial.len())).collect();
     let mut bytes = serde_json::to_vec(&Header { form: FORM.to_owned(), partials: lengths })?;
     bytes.push(b'\n');
     partials.values().for_each(|partial| bytes.extend_from_slice(partial));

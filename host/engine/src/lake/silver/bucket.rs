@@ -94,7 +94,7 @@ pub(super) async fn read_file(
         Err(error) => return Err(TableError::store(table.name(), error)),
     };
     let fields: Vec<Field> = columns.iter().map(|column| Field::new(*column, DataType::Utf8, false)).collect();
-    let file = DataFile { path, partition: HashMap::new(), size, rows: None };
+    let file = DataFile::new(path, HashMap::new(), size, None);
     let reader = FileReader { table: table.name(), store: table.store(), version: 0 };
     reader.read(&file, &Arc::new(Schema::new(fields))).await.map(Some)
 }

@@ -33,7 +33,8 @@ pub fn bucket_of(key: &str, buckets: NonZeroU32) -> u32 {
 
 /// The bucket of a file, if its partition says so.
 pub(super) fn bucket_in(file: &DataFile) -> Option<u32> {
-    file.partition.get(BUCKET)?.as_deref()?.parse().ok()
+    // It is the only column by which the table is partitioned.
+    file.partition_number()
 }
 
 /// The table's columns but the partition's, which no file holds.

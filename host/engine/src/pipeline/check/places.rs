@@ -215,7 +215,7 @@ fn explain_cron(text: &str, error: ScheduleError) -> Wrong {
 }
 
 /// The meaning of one of a few words.
-fn word<T: Copy>(text: &str, key: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
+pub(super) fn word<T: Copy>(text: &str, key: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
     let names = || words.iter().map(|(word, _)| *word);
     words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
         let wrong = Wrong::new(code::UNKNOWN_WORD, format!("`{key}` cannot be `{text}`"));

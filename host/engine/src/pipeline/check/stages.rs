@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
+use super::places::word;
 use crate::pipeline::authored::{Node, Table, Value};
 use crate::pipeline::code;
-use crate::pipeline::plan::{Aggregate, Limits, Percent, Stage};
+use crate::pipeline::plan::{Aggregate, Isolation, Limits, Percent, Stage};
 use crate::pipeline::problem::{Findings, Wrong};
 use crate::pipeline::reader::Section;
 use crate::pipeline::uris;
@@ -29,13 +29,19 @@ pub(super) fn limits(parent: &Section<'_>, base: Base, out: &mut Findings) -> Li
         Base::Pipeline(limits) => limits,
     };
     let section = parent.section("limits", "limits", out);
-    let (shortest, longest) = (Duration::from_millis(10), Duration::from_secs(600));
+    let isolation = section.parsed("isolation", |text| word(text, "isolation", &Isolation::NAMES), out);
     Limits {
-        memory: section.size("memory", 1 << 20..=4 << 30, base.memory, out),
-        deadline: section.duration("deadline", shortest..=longest, base.deadline, out),
-        output: section.size("output", 1 << 10..=1 << 30, base.output, out),
-        log: section.size("log", 0..=16 << 20, base.log, out),
-        stack: section.size("stack", 64 << 10..=16 << 20, base.stack, out),
+        memory: section.size("memory", Limits::MEMORY, base.memory, out),
+        deadline: section.duration("deadline", Limits::DEADLINE, base.deadline, out),
+        fuel: section.count("fuel", Limits::FUEL, out).or(base.fuel),
+        output: section.size("output", Limits::OUTPUT, base.output, out),
+        rows: section.count("rows", Limits::ROWS, out).unwrap_or(base.rows),
+        log: section.size("log", Limits::LOG, base.log, out),
+        stack: section.size("stack", Limits::STACK, base.stack, out),
+        component: section.size("component", Limits::COMPONENT, base.component, out),
+        compile_time: section.duration("compile_time", Limits::COMPILE_TIME, base.compile_time, out),
+        compile_memory: section.size("compile_memory", Limits::COMPILE_MEMORY, base.compile_memory, out),
+        isolation: isolation.unwrap_or(base.isolation),
     }
 }
 

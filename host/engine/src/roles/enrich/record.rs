@@ -5,10 +5,11 @@
 use super::Enrich;
 use crate::failure::Failure;
 use crate::lake::answers::{self, AnswerId};
-use crate::lake::bronze::Entry;
+use crate::lake::bronze::{Entry, Meta};
 use crate::lake::keys::Tick;
 use crate::lake::quarantine::REFUSED_BY_PLUGIN;
 use crate::progress::Progress;
+use crate::rehearsal::Fate;
 use crate::roles::gateway::GatewayError;
 use crate::seams::http::HttpAnswer;
 use crate::seams::plugin::{EndpointRequest, Fault, Step};
@@ -89,6 +90,20 @@ impl Enrich {
         }
     }
 
+    /// What the plugin makes of a record that has a line in Bronze, with the answers that are kept. Nothing is written.
+    pub async fn rehearse(&self, of: &Meta) -> Result<Fate, Failure> {
+        let entry = Entry { key: of.key.clone(), record: of.record.clone() };
+        match self.decide(&entry, of.seq, From::Kept).await {
+            Ok(enriched) => Ok(match enriched.outcome {
+                Verdict::Document(text) => Fate::Document(text),
+                Verdict::Skipped(reason) => Fate::Skipped(reason),
+                Verdict::Refused { reason, .. } => Fate::Refused(reason),
+            }),
+            Err(Unended::Unanswered | Unended::Failed(Failure::Pause { .. })) => Ok(Fate::Unknown),
+            Err(Unended::Failed(failure)) => Err(failure),
+        }
+    }
+
     /// A record, with its answers from where they may come from.
     pub(super) async fn decide(&self, entry: &Entry, tick: Tick, from: From) -> Result<Enriched, Unended> {
         let text = serde_json::to_string(&entry.record).unwrap_or_default();
@@ -106,8 +121,9 @@ impl Enrich {
                     Verdict::Refused { code: REFUSED_BY_PLUGIN.to_owned(), reason, details: Vec::new() }
                 }
                 Ok(Step::BackOff { pause, reason }) => {
-                    // What said "not now" is no answer to the question: it must not be found again.
-                    for id in &answers.kept {
+                    // What said "not now" is no answer to the question: it must not be found again. Where nobody is asked, an answer that
+                    // is kept is one to a plugin that took it for that.
+                    for id in answers.kept.iter().filter(|_| from == From::Service) {
                         answers::forget(&self.lake, id).await.map_err(Failure::from)?;
                     }
                     return Err(Failure::Pause { pause, reason }.into());

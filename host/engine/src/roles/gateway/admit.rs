@@ -65,13 +65,22 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::plan::Template;
+
+    fn code_of(checked: Result<(), GatewayError>) -> &'static str {
+        match checked {
+            Ok(()) => "none",
+            Err(GatewayError::Refused { code, .. }) => code,
+            Err(GatewayError::Failure(_)) => "failure",
+        }
+    }
 
     #[test]
     fn a_path_stays_below_its_endpoint() {
         for path in
             ["../admin", "//evil.example/x?y", "http://evil.example", "a/../../b", "x\ny", "u@evil", "a#b", "a\\b"]
         {
-            assert!(check_path(path).is_err(), "{path}");
+            assert_eq!(code_of(check_path(path)), "P160", "{path}");
         }
         for path in ["", "a", "a b/c", "é/1999"] {
             assert!(check_path(path).is_ok(), "{path}");
@@ -82,6 +91,24 @@ mod tests {
     fn headers_are_allowed_by_name() {
         let ok = |name: &str, value: &str| check_headers(&[(name.into(), value.into())]).is_ok();
         assert!(ok("accept", "application/json") && ok("x-trace", "1"));
+        assert_eq!(code_of(check_headers(&[("host".into(), "evil".into())])), "P162");
         assert!(!ok("host", "evil") && !ok("authorization", "x") && !ok("X-Upper", "1") && !ok("x-a", "b\r\nc"));
+    }
+
+    #[test]
+    fn a_query_is_bounded_and_leaves_the_endpoint_s_own_alone() {
+        let endpoint = Endpoint {
+            url: url::Url::parse("https://shop.example/").unwrap(),
+            query: vec![("key".into(), Template(Vec::new()))],
+            headers: Vec::new(),
+            rate: None,
+            timeout: std::time::Duration::from_secs(1),
+            attempts: std::num::NonZeroU32::MIN,
+            max_body: 1,
+        };
+        let code = |name: &str, value: String| code_of(check_query(&[(name.into(), value)], &endpoint));
+        assert_eq!(code("id", "7".into()), "none");
+        assert_eq!(code("id", "x".repeat(5 << 20)), "P163");
+        assert_eq!(code("key", "mine".into()), "P164");
     }
 }

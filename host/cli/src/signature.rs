@@ -1,0 +1,82 @@
+//! Signatures of components: ed25519 (RFC 8032) over the component's bytes, 64 raw bytes in `FILE.wasm.sig` beside it, as
+//! `openssl pkeyutl -rawin` makes and takes them.
+//!
+//! Does not keep keys: a private key is a PKCS#8 file of the publisher, the public ones stand in `pipeline.toml`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use engine::pipeline::plan::{Stage, TrustedKey};
+use engine::seams::plugin::LoadError;
+
+use crate::exit::ExitCode;
+use crate::failure::Failure;
+use crate::load::component_path;
+
+/// Where the signature of a component is.
+pub(crate) fn path_of(component: &Path) -> PathBuf {
+    let mut path = component.as_os_str().to_owned();
+    path.push(".sig");
+    path.into()
+}
+
+/// Checks that the component of a stage is signed with one of `keys`, if there are any.
+pub(crate) fn check(component: &[u8], keys: &[TrustedKey], stage: &Stage, folder: &Path) -> Result<(), LoadError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let path = component_path(&stage.plugin, folder).map(|path| path_of(&path)).unwrap_or_default();
+    let Some(key) = signer(component, &path, keys).map_err(refused)? else {
+        let trusted = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return Err(refused(format!("`{}` is not by a trusted key, trusted are {trusted}", path.display())));
+    };
+    tracing::debug!(signature = %path.display(), %key, "signature verified");
+    Ok(())
+}
+
+/// The key of `keys` that has made the signature at `path`, or why there is no signature to look at.
+pub(crate) fn signer(component: &[u8], path: &Path, keys: &[TrustedKey]) -> Result<Option<TrustedKey>, String> {
+    let bytes =
+        std::fs::read(path).map_err(|error| format!("cannot read the signature `{}`: {error}", path.display()))?;
+    let signature = Signature::from_slice(&bytes)
+        .map_err(|_| format!("`{}` has {} bytes, expected a signature of 64", path.display(), bytes.len()))?;
+    let by = |key: &&TrustedKey| {
+        VerifyingKey::from_bytes(&key.0).is_ok_and(|key| key.verify_strict(component, &signature).is_ok())
+    };
+    Ok(keys.iter().find(by).copied())
+}
+
+fn refused(message: String) -> LoadError {
+    let hint = "sign it with `sluicebox plugin sign FILE --key KEY.pem`, or trust the key in `[signatures]`".to_owned();
+    LoadError { code: "P017", message, hint: Some(hint) }
+}
+
+/// Makes a key, writes it to a new file that only its owner can read, and returns its public half.
+pub(crate) fn generate(path: &Path) -> anyhow::Result<TrustedKey> {
+    let key = SigningKey::from_bytes(&rand::random());
+    let pem = key.to_pkcs8_pem(LineEnding::LF).context("cannot write the key as PKCS#8")?;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(path).and_then(|mut file| std::io::Write::write_all(&mut file, pem.as_bytes()));
+    written.with_context(|| format!("cannot write the key `{}`", path.display()))?;
+    Ok(TrustedKey(key.verifying_key().to_bytes()))
+}
+
+/// Signs a component with the key of a PKCS#8 file, and returns the public half.
+pub(crate) fn sign(component: &Path, key: &Path) -> anyhow::Result<TrustedKey> {
+    let pem = std::fs::read_to_string(key).with_context(|| format!("cannot read the key `{}`", key.display()))?;
+    let signing = SigningKey::from_pkcs8_pem(&pem).map_err(|error| {
+        let what = format!("`{}` is no ed25519 key in PKCS#8", key.display());
+        Failure::new(ExitCode::Usage, what).caused_by(error).hint("make one with `sluicebox plugin keygen FILE`")
+    })?;
+    let bytes = std::fs::read(component).with_context(|| format!("cannot read `{}`", component.display()))?;
+    let path = path_of(component);
+    std::fs::write(&path, signing.sign(&bytes).to_bytes())
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(TrustedKey(signing.verifying_key().to_bytes()))
+}

@@ -1,0 +1,227 @@
+//! Hot swap: a plugin or the pipeline's file is replaced while the pipeline is served. What is new is loaded off the hot path, tried
+//! beside what serves, and takes over between two batches; what is no good is not let in, and says why.
+//!
+//! Does not switch: `engine::drivers::serving` does. Does not compare: `engine::rehearsal` does.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::drivers::serving::Serving;
+use engine::lake::bronze::PluginStamp;
+use engine::lake::swaps::{self, Happened, Version};
+use engine::pipeline::plan::Plan;
+use engine::progress::Progress;
+use engine::roles::events::{NewVersion, encode};
+use engine::seams::plugin::Digest;
+use local::FileWatch;
+use tokio_util::sync::CancellationToken;
+
+use crate::compose::Shared;
+use crate::context::Context;
+use crate::load::component_path;
+use crate::pipelines::{self, InvalidPipelines, PipelineArgs, PipelineFile};
+
+mod candidate;
+mod compare;
+
+use candidate::Candidate;
+use compare::Comparing;
+
+/// How often a comparison looks for inputs that have come in.
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// The stage that events of the file as a whole are told under.
+pub(crate) const WHOLE: &str = "pipeline";
+
+/// A pipeline that is served and watched.
+pub(crate) struct Watch<'a> {
+    args: PipelineArgs,
+    /// What serves.
+    file: PipelineFile,
+    serving: Arc<Serving>,
+    shared: &'a Shared,
+    context: &'a Context,
+    /// What was seen at the last look.
+    seen: Vec<String>,
+    comparing: Option<Comparing>,
+}
+
+/// Something that is not let in.
+pub(crate) struct Refused {
+    pub(crate) stage: String,
+    pub(crate) version: Version,
+    pub(crate) code: Option<String>,
+    pub(crate) reason: String,
+}
+
+impl<'a> Watch<'a> {
+    /// Watches the pipeline of `file`, which `serving` serves.
+    pub(crate) fn new(
+        args: &PipelineArgs,
+        file: &PipelineFile,
+        serving: Arc<Serving>,
+        shared: &'a Shared,
+        context: &'a Context,
+    ) -> Self {
+        let args = PipelineArgs { files: vec![file.path.clone()], ..args.clone() };
+        Watch { args, file: file.clone(), serving, shared, context, seen: Vec::new(), comparing: None }
+    }
+
+    /// Watches until `stop`.
+    pub(crate) async fn run(mut self, stop: &CancellationToken) {
+        let mut files = FileWatch::new();
+        self.seen = self.sight(&self.file.plan).await;
+        while !stop.is_cancelled() {
+            let watched = self.files(&self.file.plan);
+            files.add(watched.iter().map(PathBuf::as_path));
+            let comparing = self.comparing.is_some();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = files.changed() => self.look().await,
+                () = tokio::time::sleep(COMPARE_EVERY), if comparing => self.compare().await,
+            }
+        }
+    }
+
+    /// The files that decide what serves.
+    fn files(&self, plan: &Plan) -> Vec<PathBuf> {
+        let stages = plan.enrich.iter().chain([&plan.clean]).chain(plan.aggregates.iter().map(|one| &one.stage));
+        let components = stages.filter_map(|stage| component_path(&stage.plugin, &self.file.folder));
+        std::iter::once(self.file.path.clone()).chain(components).collect()
+    }
+
+    /// What the files hold, and what was decided about them: another text, when something has changed.
+    async fn sight(&self, plan: &Plan) -> Vec<String> {
+        let digest = |path: &PathBuf| match std::fs::read(path) {
+            Ok(bytes) => format!("{} {}", path.display(), Digest::of(&bytes)),
+            Err(error) => format!("{} {}", path.display(), error.kind()),
+        };
+        let mut sight: Vec<String> = self.files(plan).iter().map(digest).collect();
+        match swaps::decision_names(&self.serving.current().enrich.lake).await {
+            Ok(names) => sight.extend(names.into_iter().map(String::from)),
+            Err(error) => tracing::warn!(%error, "cannot see whether a plugin was taken back"),
+        }
+        sight
+    }
+
+    /// Finds out whether something has changed, and deals with it.
+    async fn look(&mut self) {
+        let next = pipelines::read(&self.args);
+        let plan = next.as_ref().ok().and_then(|files| files.first()).map_or(&self.file.plan, |file| &file.plan);
+        let sight = self.sight(plan).await;
+        if sight == self.seen {
+            return;
+        }
+        self.seen = sight;
+        if self.comparing.take().is_some() {
+            tracing::info!(pipeline = self.file.plan.name, "the comparison ends, for something else was published");
+        }
+        let built = match next.map(|mut files| files.pop()) {
+            Ok(Some(next)) => Candidate::build(&self.file, next, &self.serving, self.shared, self.context).await,
+            Ok(None) => Ok(None),
+            Err(error) => Err(vec![self.invalid(&error)]),
+        };
+        match built {
+            Ok(None) => {}
+            Ok(Some(candidate)) => self.consider(candidate).await,
+            Err(refused) => self.refuse(refused).await,
+        }
+    }
+
+    /// Tries a candidate, then lets it take over, or has it compared.
+    async fn consider(&mut self, mut candidate: Candidate) {
+        if let Err(refused) = candidate.rehearse(&self.serving.current()).await {
+            return self.refuse(refused).await;
+        }
+        match candidate.file.plan.swap.compare.filter(|_| candidate.can_be_compared()) {
+            None => self.promote(candidate).await,
+            Some(how) => {
+                let told = format!("on {} of what comes in, for {} inputs", how.share, how.inputs);
+                for one in &candidate.replaced {
+                    tracing::info!(stage = one.stage, plugin = %one.new.plugin, told, "compared before it may serve");
+                    self.tell(&one.stage, &one.new, Happened::Compared { how: told.clone() }).await;
+                }
+                self.comparing = Comparing::start(candidate, how, &self.serving.current()).await;
+            }
+        }
+    }
+
+    /// Goes on with the comparison.
+    async fn compare(&mut self) {
+        let Some(mut comparing) = self.comparing.take() else { return };
+        match comparing.step(&self.serving.current()).await {
+            Ok(false) => self.comparing = Some(comparing),
+            Ok(true) => self.promote(comparing.candidate).await,
+            Err(refused) => self.refuse(refused).await,
+        }
+    }
+
+    async fn promote(&mut self, candidate: Candidate) {
+        let before = self.serving.current();
+        let ready = match candidate.ready(&before, self.shared).await {
+            Ok(ready) => ready,
+            Err(refused) => return self.refuse(refused).await,
+        };
+        let Candidate { service, file, replaced, whole, summaries } = ready;
+        let silver_version = service.clean.silver.snapshot().await.map(|snapshot| snapshot.version);
+        let tables = replaced.iter().any(|one| one.stage.starts_with("aggregate "));
+        if whole {
+            self.serving.replace(service);
+            tracing::info!(pipeline = file.plan.name, "the pipeline's file is another, it is served from now on");
+        } else {
+            self.serving.switch(service, replaced.clone());
+        }
+        self.file = file;
+        Progress::add(&before.progress.swapped, replaced.len());
+        for one in &replaced {
+            let summary = summaries.get(&one.stage).map(ToString::to_string).unwrap_or_default();
+            tracing::info!(stage = one.stage, plugin = %one.new.plugin, before = %one.old.plugin, summary, "another plugin serves");
+            self.tell(&one.stage, &one.new, Happened::Promoted { summary }).await;
+        }
+        if let (true, Ok(silver)) = (tables, silver_version) {
+            // A table is made anew by the plugin that is new to it, and not only when Silver changes.
+            let told = self.serving.current().queues.aggregate.live.send(vec![encode(&NewVersion { silver })]).await;
+            if let Err(error) = told {
+                tracing::warn!(%error, "the next sweep will have the tables made anew");
+            }
+        }
+    }
+
+    async fn refuse(&self, refused: Vec<Refused>) {
+        for Refused { stage, version, code, reason } in refused {
+            tracing::error!(
+                stage,
+                code,
+                digest = version.plugin.digest,
+                reason,
+                "not let in, what served before serves on"
+            );
+            Progress::add(&self.serving.current().progress.not_let_in, 1);
+            self.tell(&stage, &version, Happened::Refused { code, reason }).await;
+        }
+    }
+
+    /// Notes what happened where `status` and `plugin history` find it.
+    async fn tell(&self, stage: &str, version: &Version, happened: Happened) {
+        let lake = &self.serving.current().enrich.lake;
+        if let Err(error) = swaps::tell(lake, stage, version, happened, self.shared.clock().now()).await {
+            tracing::warn!(stage, %error, "could not note in the lake what became of the plugin");
+        }
+    }
+
+    /// A pipeline file that cannot be read, or is not valid.
+    fn invalid(&self, error: &anyhow::Error) -> Refused {
+        let reason = match error.downcast_ref::<InvalidPipelines>() {
+            Some(invalid) => invalid.render(false),
+            None => format!("{error:#}"),
+        };
+        Refused { stage: WHOLE.to_owned(), version: of_file(&self.file), code: None, reason }
+    }
+}
+
+/// The version of a pipeline file as it stands on disk.
+pub(crate) fn of_file(file: &PipelineFile) -> Version {
+    let digest = Digest::of(&std::fs::read(&file.path).unwrap_or_default()).to_string();
+    let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Version { plugin: PluginStamp { name, version: "-".to_owned(), digest }, config: "{}".to_owned() }
+}

@@ -1,0 +1,282 @@
+//! What was published, loaded and tried: a service that could take the place of the one that serves.
+//!
+//! Does not decide whether it does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::drivers::service::Service;
+use engine::drivers::serving::{Replaced, Serving};
+use engine::lake::bronze::PluginStamp;
+use engine::lake::gold::Gold;
+use engine::lake::silver::Silver;
+use engine::lake::swaps::Version;
+use engine::pipeline::plan::{Percent, Plan};
+use engine::rehearsal::{self, Comparison, NotGood};
+use engine::roles::aggregate::GoldTable;
+use engine::seams::plugin::Plugin;
+
+use super::{Refused, WHOLE, of_file};
+use crate::compose::{Shared, clean_breaker, compose, enrich_breaker};
+use crate::context::Context;
+use crate::load::{CannotLoad, Loaded, Loading, load};
+use crate::pipelines::PipelineFile;
+
+/// A service that could take over.
+pub(crate) struct Candidate {
+    pub(crate) service: Service,
+    pub(crate) file: PipelineFile,
+    /// The plugins in which it differs.
+    pub(crate) replaced: Vec<Replaced>,
+    /// Whether it differs in more than plugins.
+    pub(crate) whole: bool,
+    /// By stage: what comes out otherwise.
+    pub(crate) summaries: BTreeMap<String, Comparison>,
+}
+
+impl Candidate {
+    /// The candidate that `next` makes, if it differs from what serves.
+    pub(crate) async fn build(
+        file: &PipelineFile,
+        next: PipelineFile,
+        serving: &Serving,
+        shared: &Shared,
+        context: &Context,
+    ) -> Result<Option<Self>, Vec<Refused>> {
+        let serves = serving.current();
+        let whole = frame(&file.plan) != frame(&next.plan);
+        let cannot = |error: &anyhow::Error| cannot(error, &next);
+        let service = if whole {
+            let service = compose(&next, shared, context).await.map_err(|error| cannot(&error))?;
+            // Counters go on, and what is shown of them.
+            Service { progress: Arc::clone(&serves.progress), ..service }
+        } else {
+            let loaded = load(Loading {
+                plan: &next.plan,
+                folder: &next.folder,
+                plugins: &shared.plugins,
+                lake: Some(&serves.enrich.lake),
+                serves: Some((&file.plan, &serves)),
+                else_last: false,
+            });
+            restaged(&serves, &file.plan, &next.plan, loaded.await.map_err(|error| cannot(&error))?, shared)
+        };
+        let replaced = differences(&serves, &service);
+        if replaced.is_empty() && !whole && as_json(&file.plan) == as_json(&next.plan) {
+            return Ok(None);
+        }
+        Ok(Some(Candidate { service, file: next, replaced, whole, summaries: BTreeMap::new() }))
+    }
+
+    /// Whether inputs that come in say something of it: of an aggregate there are none before its table is made.
+    pub(crate) fn can_be_compared(&self) -> bool {
+        !self.whole && self.replaced.iter().any(|one| ["enrich", "clean"].contains(&one.stage.as_str()))
+    }
+
+    /// Tries the new plugins on the latest real inputs.
+    pub(crate) async fn rehearse(&mut self, serves: &Service) -> Result<(), Vec<Refused>> {
+        let most = self.file.plan.swap.rehearse;
+        let inputs = rehearsal::latest(&serves.enrich.lake, most, &mut Default::default()).await;
+        let inputs = inputs.map_err(|error| self.refusals(None, &error.to_string()))?;
+        for one in self.replaced.clone() {
+            let compared = compared(serves, &self.service, &one.stage, &inputs).await;
+            let comparison = compared.map_err(|error| vec![not_good(&one, &error)])?;
+            let first = comparison.first.as_deref().unwrap_or("none");
+            tracing::info!(stage = one.stage, plugin = %one.new.plugin, %comparison, first, "tried on the latest inputs");
+            self.add(&one, comparison)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in how a new plugin did, and refuses it if it does worse.
+    pub(super) fn add(&mut self, one: &Replaced, comparison: Comparison) -> Result<(), Vec<Refused>> {
+        let summary = self.summaries.entry(one.stage.clone()).or_default();
+        summary.add(comparison);
+        let stage = match one.stage.as_str() {
+            "enrich" => self.file.plan.enrich.as_ref(),
+            _ => Some(&self.file.plan.clean),
+        };
+        let above = stage.and_then(|stage| stage.suspend_above).unwrap_or(Percent::SUSPEND_ABOVE);
+        if summary.is_worse(above) {
+            let reason = format!("it fails on more than {above} of the inputs beyond those before: {summary}");
+            return Err(vec![refused(one, Some("P145"), reason)]);
+        }
+        Ok(())
+    }
+
+    /// With its tables opened for its plugins' columns: the last thing before it takes over, for it changes them.
+    pub(crate) async fn ready(self, serves: &Service, shared: &Shared) -> Result<Self, Vec<Refused>> {
+        if self.whole {
+            return Ok(self);
+        }
+        let (lake, clock) = (&serves.enrich.lake, &shared.clock);
+        let columns = |plugin: &dyn Plugin| plugin.descriptor().output_schema();
+        let (old, new) = (&serves.clean, &self.service.clean);
+        let mut silver = old.silver.clone();
+        if columns(&*old.plugin) != columns(&*new.plugin) {
+            let opened = Silver::open(Arc::clone(&lake.silver), Arc::clone(clock), columns(&*new.plugin), lake.buckets);
+            silver = opened.await.map_err(|error| self.refusals(Some("P041"), &error.to_string()))?;
+        }
+        let clean = if Arc::ptr_eq(old, new) {
+            Arc::clone(new)
+        } else {
+            let breaker = new.breaker.anew().on_trial(&old.breaker);
+            Arc::new(new.with(Arc::clone(&new.plugin), new.config.clone(), breaker, silver.clone()))
+        };
+        let mut tables: Vec<GoldTable> = Vec::new();
+        for table in &self.service.aggregate.tables {
+            let before = serves.aggregate.tables.iter().find(|before| before.name == table.name);
+            let gold = match before.filter(|before| columns(&*before.plugin) == columns(&*table.plugin)) {
+                Some(before) => before.gold.clone(),
+                None => {
+                    let schema = columns(&*table.plugin);
+                    Gold::open(Arc::clone(&lake.gold), Arc::clone(clock), &table.name, schema)
+                        .await
+                        .map_err(|error| self.refusals(Some("P041"), &error.to_string()))?
+                }
+            };
+            tables.push(table.with(Arc::clone(&table.plugin), table.config.clone(), gold));
+        }
+        let aggregate = Arc::new(self.service.aggregate.with(silver, tables));
+        let service = Service { clean, aggregate, ..self.service };
+        Ok(Candidate { service, ..self })
+    }
+
+    /// A reason that is not one plugin's: told of each that is new, or of the file.
+    fn refusals(&self, code: Option<&str>, reason: &str) -> Vec<Refused> {
+        if self.replaced.is_empty() {
+            let (stage, version) = (WHOLE.to_owned(), of_file(&self.file));
+            return vec![Refused { stage, version, code: code.map(str::to_owned), reason: reason.to_owned() }];
+        }
+        self.replaced.iter().map(|one| refused(one, code, reason.to_owned())).collect()
+    }
+}
+
+/// How a stage's new plugin does on inputs.
+pub(super) async fn compared(
+    serves: &Service,
+    next: &Service,
+    stage: &str,
+    inputs: &[rehearsal::Input],
+) -> Result<Comparison, NotGood> {
+    match stage {
+        "enrich" => rehearsal::enrich(&serves.enrich, &next.enrich, inputs).await,
+        "clean" => rehearsal::clean(&*serves.clean.plugin, &*next.clean.plugin, inputs).await,
+        _ => {
+            let find = |service: &Service| {
+                let named = |table: &&GoldTable| stage.strip_prefix("aggregate ") == Some(table.name.as_str());
+                service.aggregate.tables.iter().find(named).map(|table| Arc::clone(&table.plugin))
+            };
+            let (Some(old), Some(new)) = (find(serves), find(next)) else { return Ok(Comparison::default()) };
+            let silver = &serves.clean.silver;
+            let snapshot = silver.snapshot().await.map_err(engine::failure::Failure::from)?;
+            rehearsal::aggregate((silver, &snapshot), &old, &new).await
+        }
+    }
+}
+
+pub(super) fn not_good(one: &Replaced, error: &NotGood) -> Refused {
+    let code = match error {
+        NotGood::Plugin { code, .. } => Some(*code),
+        NotGood::Failed(_) => None,
+    };
+    refused(one, code, error.to_string())
+}
+
+fn refused(one: &Replaced, code: Option<&str>, reason: String) -> Refused {
+    Refused { stage: one.stage.clone(), version: one.new.clone(), code: code.map(str::to_owned), reason }
+}
+
+/// What serves, with the plugins that are new in their places.
+fn restaged(serves: &Service, old: &Plan, new: &Plan, loaded: Loaded, shared: &Shared) -> Service {
+    let lake = &serves.enrich.lake;
+    let is = |one: &dyn Plugin, config: &str, other: &dyn Plugin, other_config: &str| {
+        one.digest() == other.digest() && config == other_config
+    };
+    let enrich = {
+        let breaker = enrich_breaker(new, &loaded, lake, shared);
+        let (plugin, config) = loaded.enrich.map_or((None, "{}".to_owned()), |(plugin, config)| (Some(plugin), config));
+        let role = &serves.enrich;
+        let same = match (&role.plugin, &plugin) {
+            (Some(before), Some(now)) => is(&**before, &role.config, &**now, &config),
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        if same && as_json(&old.enrich) == as_json(&new.enrich) {
+            Arc::clone(role)
+        } else {
+            Arc::new(role.with(plugin, config, breaker.on_trial(&role.breaker)))
+        }
+    };
+    let (plugin, config) = loaded.clean;
+    let role = &serves.clean;
+    let clean = if is(&*role.plugin, &role.config, &*plugin, &config) && as_json(&old.clean) == as_json(&new.clean) {
+        Arc::clone(role)
+    } else {
+        let breaker = clean_breaker(new, &*plugin, &config, lake, shared).on_trial(&role.breaker);
+        Arc::new(role.with(plugin, config, breaker, role.silver.clone()))
+    };
+    let tables = serves.aggregate.tables.iter().zip(loaded.aggregates);
+    let tables = tables.map(|(table, (plugin, config))| table.with(plugin, config, table.gold.clone())).collect();
+    let aggregate = Arc::new(serves.aggregate.with(clean.silver.clone(), tables));
+    Service { enrich, clean, aggregate, ..serves.clone() }
+}
+
+/// The plugins in which two services differ, stage by stage.
+fn differences(old: &Service, new: &Service) -> Vec<Replaced> {
+    let version =
+        |plugin: &dyn Plugin, config: &str| Version { plugin: PluginStamp::of(plugin), config: config.to_owned() };
+    let versions = |service: &Service| -> BTreeMap<String, Version> {
+        let enrich = &service.enrich;
+        let first = enrich.plugin.as_deref().map(|plugin| ("enrich".to_owned(), version(plugin, &enrich.config)));
+        let clean = ("clean".to_owned(), version(&*service.clean.plugin, &service.clean.config));
+        let tables = service.aggregate.tables.iter();
+        let tables = tables.map(|table| (format!("aggregate {}", table.name), version(&*table.plugin, &table.config)));
+        first.into_iter().chain([clean]).chain(tables).collect()
+    };
+    let mut before = versions(old);
+    let now = versions(new).into_iter();
+    now.filter_map(|(stage, new)| {
+        let old = before.remove(&stage)?;
+        let differs = old.plugin.digest != new.plugin.digest || old.config != new.config;
+        differs.then_some(Replaced { stage, old, new })
+    })
+    .collect()
+}
+
+fn as_json(part: &impl serde::Serialize) -> serde_json::Value {
+    serde_json::to_value(part).unwrap_or_default()
+}
+
+/// A plan without what a stage may have of its own.
+fn frame(plan: &Plan) -> serde_json::Value {
+    let mut frame = as_json(plan);
+    let concurrency = |stage: Option<&mut serde_json::Value>| {
+        if let Some(stage) = stage.and_then(serde_json::Value::as_object_mut) {
+            stage.retain(|key, _| key == "concurrency");
+        }
+    };
+    concurrency(frame.get_mut("enrich"));
+    concurrency(frame.get_mut("clean"));
+    for aggregate in frame.get_mut("aggregates").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
+        concurrency(aggregate.get_mut("stage"));
+    }
+    if let Some(frame) = frame.as_object_mut() {
+        frame.remove("swap");
+    }
+    frame
+}
+
+/// Why nothing could be built of a file: of each plugin that is at fault, or of the file.
+fn cannot(error: &anyhow::Error, file: &PipelineFile) -> Vec<Refused> {
+    let of_plugins = error.chain().find_map(|cause| cause.downcast_ref::<CannotLoad>());
+    let Some(CannotLoad(troubles)) = of_plugins else {
+        let (stage, version) = (WHOLE.to_owned(), of_file(file));
+        return vec![Refused { stage, version, code: None, reason: format!("{error:#}") }];
+    };
+    let refused = troubles.iter().map(|trouble| {
+        let (stage, version) = trouble.about.as_deref().cloned().unwrap_or_else(|| (WHOLE.to_owned(), of_file(file)));
+        let reason = format!("{}: {}", trouble.place, trouble.message);
+        Refused { stage, version, code: trouble.code.map(str::to_owned), reason }
+    });
+    refused.collect()
+}

@@ -1,0 +1,218 @@
+//! The version of a pipeline that serves. Another one takes its place between two batches, and the one before comes back when the new
+//! one turns out worse.
+//!
+//! Does not find out whether a version is any good before it serves: `crate::rehearsal` does. Does not load plugins.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::schedule;
+use super::service::{Role, Service, flatten};
+use super::sweep::sweep;
+use crate::failure::Failure;
+use crate::lake::quarantine::{self, Refused};
+use crate::lake::swaps::{self, Happened, Held, Initiator, Version};
+use crate::progress::{Progress, Steps};
+use crate::replay::{self, Selection, Which};
+
+/// How often a running pipeline looks for lost work.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// What serves, and since which switch.
+#[derive(Clone)]
+struct Now {
+    /// One more at each switch.
+    number: u64,
+    /// One more at each switch of more than plugins: consumers and schedule start anew.
+    epoch: u64,
+    service: Arc<Service>,
+}
+
+/// A switch that may still be taken back by itself.
+struct Before {
+    /// The number that the switch led to.
+    number: u64,
+    service: Arc<Service>,
+    /// The versions that the switch brought, and those that they took the place of.
+    replaced: Vec<Replaced>,
+}
+
+/// A plugin in the place of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The stage: `enrich`, `clean`, or `aggregate NAME`.
+    pub stage: String,
+    /// What served.
+    pub old: Version,
+    /// What serves now.
+    pub new: Version,
+}
+
+/// The version of a pipeline that serves.
+pub struct Serving {
+    now: watch::Sender<Now>,
+    before: Mutex<Option<Before>>,
+}
+
+impl Serving {
+    /// `service` serves.
+    #[must_use]
+    pub fn new(service: Service) -> Arc<Self> {
+        let now = Now { number: 0, epoch: 0, service: Arc::new(service) };
+        Arc::new(Serving { now: watch::Sender::new(now), before: Mutex::default() })
+    }
+
+    /// What serves. A batch asks once and stays with what it got.
+    #[must_use]
+    pub fn current(&self) -> Arc<Service> {
+        Arc::clone(&self.now.borrow().service)
+    }
+
+    /// How often was switched.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.now.borrow().number
+    }
+
+    /// Returns when the number is another than `seen`.
+    pub async fn renewed(&self, seen: u64) {
+        let mut now = self.now.subscribe();
+        // The sender is in `self`.
+        let _ = now.wait_for(|now| now.number != seen).await;
+    }
+
+    /// Lets `next` serve, which differs in plugins only: batches in hand are finished by the version that they began with, and what is
+    /// taken from now on is `next`'s. `replaced` comes back by itself if one of the new plugins fails as a whole while it is on trial.
+    pub fn switch(&self, next: Service, replaced: Vec<Replaced>) {
+        let service = self.current();
+        self.put(next, 0);
+        let before = Before { number: self.number(), service, replaced };
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+    }
+
+    /// Lets `next` serve, which differs in more: what is in hand is finished, then consumers and schedule start anew.
+    pub fn replace(&self, next: Service) {
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.put(next, 1);
+    }
+
+    fn put(&self, next: Service, epochs: u64) {
+        let service = Arc::new(next);
+        self.now.send_modify(|now| {
+            *now = Now { number: now.number + 1, epoch: now.epoch + epochs, service: Arc::clone(&service) };
+        });
+    }
+
+    /// The version of number `seen` has failed as a whole: whether the one before it serves in its place now. That is so once, and only
+    /// if the failure is of a stage that the latest switch has changed.
+    pub async fn fall_back(&self, stage: &str, seen: u64, reason: &str) -> bool {
+        let before = {
+            let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+            let concerned = |before: &Before| {
+                before.number == seen && before.replaced.iter().any(|one| one.stage.split(' ').next() == Some(stage))
+            };
+            before.take_if(|before| concerned(before))
+        };
+        let Some(before) = before else { return false };
+        Progress::add(&before.service.progress.rolled_back, before.replaced.len());
+        for one in &before.replaced {
+            tracing::error!(
+                stage = one.stage, reason, failed = %one.new.plugin, serves = %one.old.plugin,
+                "the new plugin is worse, the one before it serves again"
+            );
+            let held = Held { version: one.old.clone(), reason: reason.to_owned(), by: Initiator::Host };
+            let at = before.service.clock.now();
+            let told = swaps::tell(&before.service.enrich.lake, &one.stage, &one.new, Happened::RolledBack(held), at);
+            if let Err(error) = told.await {
+                // It serves all the same; only a restart would find it out again.
+                tracing::warn!(stage = one.stage, %error, "could not note the way back in the lake");
+            }
+        }
+        self.put(before.service.anew(), 0);
+        if let Err(failure) = self.mend(&before.replaced).await {
+            tracing::error!(error = %failure, "what the plugin that was taken back has refused is not made again: run `sluicebox quarantine replay`");
+        }
+        true
+    }
+
+    /// Has what the plugins that were taken back refused, before that was found to be too much, made again by those that serve now.
+    async fn mend(&self, taken_back: &[Replaced]) -> Result<(), Failure> {
+        let service = self.current();
+        let by_them = |one: &Refused| {
+            let of =
+                |back: &Replaced| one.plugin.as_ref().is_some_and(|plugin| plugin.digest == back.new.plugin.digest);
+            taken_back.iter().any(of)
+        };
+        let refused = quarantine::all(&service.enrich.lake).await?;
+        let ids: BTreeSet<String> = refused.into_iter().filter(by_them).map(|one| one.id).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(records = ids.len(), "made again by the plugin that serves again");
+        let selection = Selection { which: Which::Quarantined(Some(ids)), ..Selection::default() };
+        let planned = replay::plan(&service, &selection, &Steps::default()).await?;
+        replay::queue(&service, &planned).await.map(drop)
+    }
+
+    /// Serves these roles until `stop`, then drains: what is in hand is finished, nothing new is taken.
+    pub async fn serve(self: &Arc<Self>, roles: &[Role], stop: &CancellationToken) -> Result<(), Failure> {
+        while !stop.is_cancelled() {
+            let round = stop.child_token();
+            let epoch = self.now.borrow().epoch;
+            let work = self.round(roles, &round);
+            tokio::pin!(work);
+            tokio::select! {
+                ended = &mut work => ended?,
+                () = self.replaced(epoch) => {
+                    round.cancel();
+                    work.await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn replaced(&self, epoch: u64) {
+        let mut now = self.now.subscribe();
+        let _ = now.wait_for(|now| now.epoch != epoch).await;
+    }
+
+    /// Until `stop`: one schedule, one set of consumers.
+    async fn round(self: &Arc<Self>, roles: &[Role], stop: &CancellationToken) -> Result<(), Failure> {
+        let service = self.current();
+        let mut tasks = service.consume(self, roles, stop);
+        let ticks = async {
+            match &service.schedule {
+                Some(schedule) if roles.contains(&Role::Ingest) => {
+                    let last = service.last_tick().await?;
+                    schedule::keep(schedule, last, &service.ingest, &service.clock, stop).await;
+                }
+                _ => stop.cancelled().await,
+            }
+            Ok(())
+        };
+        let sweeps = async {
+            while !stop.is_cancelled() {
+                if let Err(failure) = sweep(&self.current(), true).await {
+                    tracing::warn!(error = %failure, "sweep failed");
+                }
+                tokio::select! {
+                    () = service.clock.sleep(SWEEP_EVERY) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+            Ok(())
+        };
+        let drained = async {
+            while let Some(ended) = tasks.join_next().await {
+                flatten(ended).inspect_err(|_| stop.cancel())?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(ticks, sweeps, drained).map(drop)
+    }
+}

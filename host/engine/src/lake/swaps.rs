@@ -1,0 +1,215 @@
+//! What became of the plugins that were published for a stage: which took over, which were refused, which were taken back. One object
+//! an event, never changed.
+//!
+//! Does not say which plugins have made something: `lake::generations` does.
+
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
+
+use super::bronze::PluginStamp;
+use super::keys::fingerprint;
+use super::{Lake, LakeError};
+use crate::seams::store::{Path, create, read_if_there};
+
+const FOLDER: &str = "_swaps";
+/// In the names of events that decide what serves.
+const DECISION: &str = "decision";
+
+/// A plugin with its configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Version {
+    /// The plugin. Of one that could not be loaded the digest is all that is known.
+    pub plugin: PluginStamp,
+    /// Its configuration: the text of one JSON object with its keys sorted.
+    pub config: String,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum Happened {
+    /// It was not let in; what served before serves on.
+    Refused {
+        /// Stable code, if there is one.
+        code: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// It is compared with what serves before it may.
+    Compared {
+        /// How it is compared.
+        how: String,
+    },
+    /// It serves.
+    Promoted {
+        /// What it makes otherwise of the latest inputs.
+        summary: String,
+    },
+    /// It serves no more, nor when it is found again, until another one is published or it is released.
+    RolledBack(Held),
+    /// It may serve again.
+    Released,
+}
+
+impl Happened {
+    /// Whether it changes what serves when a version is found.
+    fn decides(&self) -> bool {
+        match self {
+            Happened::RolledBack(_) | Happened::Released => true,
+            Happened::Refused { .. } | Happened::Compared { .. } | Happened::Promoted { .. } => false,
+        }
+    }
+}
+
+/// What serves in the place of a version that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// What serves.
+    pub version: Version,
+    /// Why.
+    pub reason: String,
+    /// Who has decided it.
+    pub by: Initiator,
+}
+
+/// Who has decided something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initiator {
+    /// A running host, by itself.
+    Host,
+    /// A person.
+    Person,
+}
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The stage: `enrich`, `clean`, or `aggregate NAME`.
+    pub stage: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What was published.
+    pub version: Version,
+    /// What became of it.
+    pub happened: Happened,
+}
+
+/// Notes an event.
+pub async fn tell(
+    lake: &Lake,
+    stage: &str,
+    version: &Version,
+    happened: Happened,
+    at: DateTime<Utc>,
+) -> Result<(), LakeError> {
+    let event = Event { stage: stage.to_owned(), at, version: version.clone(), happened };
+    let folder = folder(stage);
+    let body = serde_json::to_vec_pretty(&event).map_err(|error| LakeError::corrupt(&folder, error))?;
+    let kind = if event.happened.decides() { DECISION } else { "note" };
+    let path = folder.join(format!("{:020}-{kind}-{}.json", at.timestamp_micros(), fingerprint(&[&body])));
+    create(&*lake.bronze, &path, body.into()).await?;
+    Ok(())
+}
+
+/// The events of a stage, oldest first.
+pub async fn events(lake: &Lake, stage: &str) -> Result<Vec<Event>, LakeError> {
+    let paths = paths(lake, stage).await?;
+    read(lake, &paths).await
+}
+
+/// The last event of a stage.
+pub async fn latest(lake: &Lake, stage: &str) -> Result<Option<Event>, LakeError> {
+    let paths = paths(lake, stage).await?;
+    Ok(read(lake, paths.last().map(std::slice::from_ref).unwrap_or_default()).await?.pop())
+}
+
+/// The events of a stage that decide what serves, oldest first.
+pub async fn decisions(lake: &Lake, stage: &str) -> Result<Vec<Event>, LakeError> {
+    let mut paths = paths(lake, stage).await?;
+    paths.retain(is_decision);
+    read(lake, &paths).await
+}
+
+/// The names of all events of a pipeline that decide what serves: others, when another one has come.
+pub async fn decision_names(lake: &Lake) -> Result<Vec<Path>, LakeError> {
+    let listed = lake.bronze.list(Some(&Path::from(FOLDER))).map_ok(|object| object.location);
+    let mut paths: Vec<Path> = listed.try_filter(|path| std::future::ready(is_decision(path))).try_collect().await?;
+    paths.sort();
+    Ok(paths)
+}
+
+async fn paths(lake: &Lake, stage: &str) -> Result<Vec<Path>, LakeError> {
+    let listed = lake.bronze.list(Some(&folder(stage))).map_ok(|object| object.location);
+    let mut paths: Vec<Path> = listed.try_collect().await?;
+    paths.sort();
+    Ok(paths)
+}
+
+async fn read(lake: &Lake, paths: &[Path]) -> Result<Vec<Event>, LakeError> {
+    let mut events = Vec::new();
+    for path in paths {
+        let Some(body) = read_if_there(&*lake.bronze, path).await? else { continue };
+        events.push(serde_json::from_slice(&body).map_err(|error| LakeError::corrupt(path, error))?);
+    }
+    Ok(events)
+}
+
+fn is_decision(path: &Path) -> bool {
+    path.filename().is_some_and(|name| name.split('-').nth(1) == Some(DECISION))
+}
+
+/// What serves in the place of the plugin of that digest and configuration, if it was taken back.
+#[must_use]
+pub fn held<'a>(events: &'a [Event], digest: &str, config: &str) -> Option<&'a Held> {
+    let of_it = |event: &&Event| event.version.plugin.digest == digest && event.version.config == config;
+    let decisive = events.iter().filter(of_it).rev().find_map(|event| match &event.happened {
+        Happened::RolledBack(held) => Some(Some(held)),
+        Happened::Released => Some(None),
+        Happened::Refused { .. } | Happened::Compared { .. } | Happened::Promoted { .. } => None,
+    });
+    decisive.flatten()
+}
+
+fn folder(stage: &str) -> Path {
+    Path::from_iter([FOLDER, &stage.replace(' ', "=")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(digest: &str, happened: Happened) -> Event {
+        let plugin = PluginStamp { name: "p".into(), version: "1.0.0".into(), digest: digest.into() };
+        let version = Version { plugin, config: "{}".into() };
+        Event { stage: "clean".into(), at: DateTime::UNIX_EPOCH, version, happened }
+    }
+
+    fn back_to(digest: &str) -> Happened {
+        let version = event(digest, Happened::Released).version;
+        Happened::RolledBack(Held { version, reason: "worse".into(), by: Initiator::Host })
+    }
+
+    #[test]
+    fn the_last_decision_about_a_version_counts_and_only_for_it() {
+        let mut events = vec![event("b", back_to("a"))];
+        assert_eq!(held(&events, "b", "{}").map(|held| held.version.plugin.digest.as_str()), Some("a"));
+        assert_eq!(held(&events, "b", "{\"other\":1}"), None);
+        assert_eq!(held(&events, "c", "{}"), None);
+        events.push(event("b", Happened::Refused { code: None, reason: "later".into() }));
+        assert!(held(&events, "b", "{}").is_some());
+        events.push(event("b", Happened::Released));
+        assert_eq!(held(&events, "b", "{}"), None);
+    }
+
+    #[test]
+    fn an_event_reads_back() {
+        for happened in [back_to("a"), Happened::Released, Happened::Promoted { summary: "none".into() }] {
+            let event = event("b", happened);
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");
+        }
+    }
+}

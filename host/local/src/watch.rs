@@ -1,0 +1,97 @@
+//! Says when one of some files may be another: by the system's notifications, and by looking now and then where there are none.
+//!
+//! Does not read the files: whoever is told finds out what has changed, if anything.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::watch;
+
+/// Longest time between two looks: network file systems notify nobody.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// For how long nothing must happen before somebody is told, at most [`LONGEST`]: who writes a file often does so in pieces.
+const QUIET: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(100);
+
+/// Watches files.
+#[derive(Debug)]
+pub struct FileWatch {
+    /// Notifies while it lives; none where the system has none to give.
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    happened: watch::Receiver<u64>,
+}
+
+impl FileWatch {
+    /// Watches nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let (tell, happened) = watch::channel(0_u64);
+        let told = move |_: notify::Result<notify::Event>| tell.send_modify(|count| *count += 1);
+        let watcher = notify::recommended_watcher(told).inspect_err(
+            |error| tracing::warn!(%error, "the system does not notify of files, looking every two seconds"),
+        );
+        FileWatch { watcher: watcher.ok(), folders: BTreeSet::new(), happened }
+    }
+
+    /// Watches these files, too, whether or not they are there. A file is replaced within its folder, so it is that which is watched.
+    pub fn add<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
+        for file in files {
+            let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if self.folders.contains(folder) {
+                continue;
+            }
+            let Some(watcher) = &mut self.watcher else { return };
+            match watcher.watch(folder, RecursiveMode::NonRecursive) {
+                Ok(()) => drop(self.folders.insert(folder.to_owned())),
+                Err(error) => tracing::debug!(folder = %folder.display(), %error, "cannot watch the folder yet"),
+            }
+        }
+    }
+
+    /// Returns when something has happened in the folder of one of the files, or when it is time to look.
+    pub async fn changed(&mut self) {
+        if tokio::time::timeout(LOOK_EVERY, told(&mut self.happened)).await.is_err() {
+            return;
+        }
+        let settled = async { while tokio::time::timeout(QUIET, told(&mut self.happened)).await.is_ok() {} };
+        let _ = tokio::time::timeout(LONGEST, settled).await;
+    }
+}
+
+impl Default for FileWatch {
+    fn default() -> Self {
+        FileWatch::new()
+    }
+}
+
+async fn told(happened: &mut watch::Receiver<u64>) {
+    if happened.changed().await.is_err() {
+        // There are no notifications: the caller's time-out is what there is.
+        std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_replaced_file_is_told_and_a_missing_folder_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.wasm");
+        let mut watch = FileWatch::new();
+        watch.add([file.as_path(), Path::new("no/such/folder/b.wasm")]);
+        let next = folder.path().join(".a.wasm.next");
+        let mut seen = 0;
+        for content in ["one", "two"] {
+            std::fs::write(&next, content).unwrap();
+            std::fs::rename(&next, &file).unwrap();
+            watch.changed().await;
+            seen += usize::from(std::fs::read_to_string(&file).unwrap() == content);
+        }
+        assert_eq!(seen, 2);
+    }
+}

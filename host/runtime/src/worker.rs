@@ -1,0 +1,70 @@
+//! Worker processes: the same program started again to compile a component, or to run one plugin, in a process that can be lost.
+//!
+//! A worker has no environment, no credentials and no files but the compile cache, limits of its own on memory, processor time, core
+//! dumps and handles, and, once its plugin is loaded, on Linux, no system call that opens, connects, starts or touches anything.
+//! Host and worker speak in frames over stdin and stdout; a worker that dies is an error of the call it had in hand.
+//!
+//! Does not decide who runs in a worker: `[limits] isolation` does. Is no defence against a plugin that merely computes nonsense.
+
+mod compile;
+mod frames;
+mod lockdown;
+mod pool;
+mod remote;
+mod serve;
+mod wire;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+
+pub(crate) use compile::{Caps, compile, not_compiled};
+pub(crate) use remote::Remote;
+
+/// How a worker is started: a program that calls [`run`] with what follows `args`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerProgram {
+    /// The program's file.
+    pub program: PathBuf,
+    /// Arguments that lead it to [`run`].
+    pub args: Vec<OsString>,
+}
+
+impl WorkerProgram {
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).arg(verb).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+    }
+}
+
+/// Is a worker until there is nothing to do any more. Gives the code to exit with.
+///
+/// `args`: `compile SECONDS BYTES` compiles one component into a cache, `serve` runs one plugin, `probe` locks itself down and prints
+/// what it can still do.
+#[must_use]
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let args: Vec<String> = args.into_iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["compile", seconds, bytes] => match (seconds.parse(), bytes.parse()) {
+            (Ok(seconds), Ok(bytes)) => compile::serve(seconds, bytes),
+            _ => 2,
+        },
+        ["serve"] => serve::serve(),
+        ["probe"] => lockdown::probe(),
+        _ => 2,
+    }
+}
+
+/// How a process ended, as people say it.
+fn ending(status: ExitStatus) -> String {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return format!("ended by signal {signal}");
+    }
+    match status.code() {
+        Some(code) => format!("ended with code {code}"),
+        None => "ended".to_owned(),
+    }
+}

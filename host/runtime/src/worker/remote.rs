@@ -1,0 +1,126 @@
+//! A plugin in worker processes, as the engine sees it: each call is one frame there and one back.
+//!
+//! Does not look into what goes there: projection and every check of the output are the worker's runtime's, and the host checks again
+//! only what it would be hurt by.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use bytes::Bytes;
+use engine::seams::http::HttpAnswer;
+use engine::seams::plugin::{
+    Aggregator, Cleaned, Cleaner, Descriptor, Digest, Enricher, Fault, Grants, LoadError, Plugin, Step,
+};
+
+use super::WorkerProgram;
+use super::pool::Pool;
+use super::wire::{self, Load, Output, Request, unlike};
+use crate::fault::host_fault;
+use crate::inspect::World;
+use crate::threads::Threads;
+
+/// A plugin of any world.
+pub(crate) struct Remote {
+    pool: Arc<Pool>,
+    threads: Arc<Threads>,
+    descriptor: Descriptor,
+    schema: SchemaRef,
+    component: Bytes,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("plugin", &self.descriptor.name).finish_non_exhaustive()
+    }
+}
+
+impl Remote {
+    /// Starts a worker with the plugin. Blocks: to be called on a guest thread.
+    pub(crate) fn start(
+        program: WorkerProgram,
+        cache: Option<std::path::PathBuf>,
+        world: World,
+        component: &Bytes,
+        grants: &Grants,
+        threads: Arc<Threads>,
+    ) -> Result<Self, LoadError> {
+        let load =
+            Load { cache, world, component: component.to_vec(), config: grants.config.clone(), limits: grants.limits };
+        let (pool, descriptor) = Pool::start(program, load)?;
+        let schema = descriptor.output_schema();
+        Ok(Remote { pool: Arc::new(pool), threads, descriptor, schema, component: component.clone() })
+    }
+
+    async fn call(&self, request: Request) -> Result<Output, Fault> {
+        let permit = self.pool.permits.acquire().await;
+        let pool = Arc::clone(&self.pool);
+        let output = self.threads.run(move || pool.call(&request)).await;
+        drop(permit);
+        output.unwrap_or_else(|panic| Err(host_fault(panic)))
+    }
+}
+
+impl Plugin for Remote {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn digest(&self) -> &Digest {
+        self.pool.digest()
+    }
+
+    fn component(&self) -> &Bytes {
+        &self.component
+    }
+}
+
+#[async_trait]
+impl Enricher for Remote {
+    async fn enrich(&self, entry: &str, answers: &[HttpAnswer]) -> Result<Step, Fault> {
+        let answers = answers.iter().map(Into::into).collect();
+        let request = Request::Enrich { entry: entry.to_owned(), answers };
+        match self.call(request).await? {
+            Output::Step(step) => Ok(step),
+            _ => Err(unlike("another kind of answer")),
+        }
+    }
+}
+
+#[async_trait]
+impl Cleaner for Remote {
+    async fn clean(&self, documents: &[Bytes]) -> Result<Cleaned, Fault> {
+        let request = Request::Clean { documents: documents.iter().map(|document| document.to_vec()).collect() };
+        let output = self.call(request).await?;
+        wire::cleaned(output, documents.len(), &self.schema)
+    }
+}
+
+#[async_trait]
+impl Aggregator for Remote {
+    async fn fold(&self, rows: &[RecordBatch]) -> Result<Bytes, Fault> {
+        let rows = rows.iter().map(wire::write_batch).collect::<Result<Vec<_>, _>>();
+        let rows = rows.map_err(|error| host_fault(error.to_string()))?;
+        match self.call(Request::Fold { rows }).await? {
+            Output::Partial(partial) => Ok(partial.into()),
+            _ => Err(unlike("another kind of answer")),
+        }
+    }
+
+    async fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault> {
+        let partials = partials.iter().map(|partial| partial.to_vec()).collect();
+        match self.call(Request::Merge { partials }).await? {
+            Output::Partial(partial) => Ok(partial.into()),
+            _ => Err(unlike("another kind of answer")),
+        }
+    }
+
+    async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
+        let partials = partials.iter().map(|partial| partial.to_vec()).collect();
+        match self.call(Request::Finish { partials }).await? {
+            Output::Table(table) => wire::table(&table, &self.schema),
+            _ => Err(unlike("another kind of answer")),
+        }
+    }
+}

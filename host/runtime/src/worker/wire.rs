@@ -1,0 +1,175 @@
+//! What host and worker say to each other.
+//!
+//! Record batches go as Arrow's own stream format. Does not believe a worker: what comes back is checked like a plugin's own output.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use engine::pipeline::plan::Limits;
+use engine::seams::http::HttpAnswer;
+use engine::seams::plugin::{Cleaned, Descriptor, Fault, FaultKind, LoadError, Note, Reject, Step};
+use serde::{Deserialize, Serialize};
+
+use crate::fault::bad_output;
+use crate::inspect::World;
+use crate::log::Told;
+
+/// The first frame: the plugin that this worker is for.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Load {
+    pub(super) cache: Option<PathBuf>,
+    pub(super) world: World,
+    pub(super) component: Vec<u8>,
+    pub(super) config: String,
+    pub(super) limits: Limits,
+}
+
+/// The answer to it.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Ready {
+    Loaded(Descriptor),
+    Refused { code: String, message: String, hint: Option<String> },
+}
+
+/// An answer that an enricher gets.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl From<&HttpAnswer> for Answer {
+    fn from(answer: &HttpAnswer) -> Self {
+        Answer { status: answer.status, headers: answer.headers.clone(), body: answer.body.to_vec() }
+    }
+}
+
+impl From<Answer> for HttpAnswer {
+    fn from(answer: Answer) -> Self {
+        HttpAnswer { status: answer.status, headers: answer.headers, body: answer.body.into() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum Request {
+    Enrich { entry: String, answers: Vec<Answer> },
+    Clean { documents: Vec<Vec<u8>> },
+    Fold { rows: Vec<Vec<u8>> },
+    Merge { partials: Vec<Vec<u8>> },
+    Finish { partials: Vec<Vec<u8>> },
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Reply {
+    pub(super) outcome: Result<Output, Broke>,
+    pub(super) told: Vec<Told>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum Output {
+    Step(Step),
+    Cleaned { rows: Vec<u8>, row_of: Vec<usize>, rejects: Vec<Reject>, skips: Vec<Note> },
+    Partial(Vec<u8>),
+    Table(Vec<u8>),
+}
+
+/// A fault whose code has come over a wire.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Broke {
+    kind: FaultKind,
+    code: String,
+    message: String,
+    backtrace: Option<String>,
+    log: Vec<String>,
+}
+
+impl From<Fault> for Broke {
+    fn from(fault: Fault) -> Self {
+        let Fault { kind, code, message, backtrace, log } = fault;
+        Broke { kind, code: code.to_owned(), message, backtrace, log }
+    }
+}
+
+impl From<Broke> for Fault {
+    fn from(broke: Broke) -> Self {
+        let Broke { kind, code, message, backtrace, log } = broke;
+        Fault { kind, code: known(&code), message, backtrace, log }
+    }
+}
+
+impl Ready {
+    pub(super) fn refused(error: LoadError) -> Self {
+        Ready::Refused { code: error.code.to_owned(), message: error.message, hint: error.hint }
+    }
+
+    pub(super) fn loaded(self) -> Result<Descriptor, LoadError> {
+        match self {
+            Ready::Loaded(descriptor) => Ok(descriptor),
+            Ready::Refused { code, message, hint } => Err(LoadError { code: known(&code), message, hint }),
+        }
+    }
+}
+
+/// Every code that a runtime gives.
+const CODES: [&str; 32] = [
+    "P010", "P011", "P012", "P013", "P014", "P015", "P020", "P021", "P022", "P023", "P030", "P101", "P102", "P104",
+    "P105", "P110", "P111", "P112", "P113", "P120", "P121", "P122", "P123", "P130", "P131", "P140", "P150", "P151",
+    "P171", "P172", "P180", "P900",
+];
+
+/// The code of that name; P900 for one that no runtime gives.
+fn known(code: &str) -> &'static str {
+    CODES.into_iter().find(|known| *known == code).unwrap_or("P900")
+}
+
+/// One batch in Arrow's stream format.
+pub(super) fn write_batch(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
+    writer.write(batch)?;
+    writer.finish()?;
+    writer.into_inner()
+}
+
+/// The one batch of a stream.
+pub(super) fn read_batch(bytes: &[u8]) -> Result<RecordBatch, ArrowError> {
+    let mut reader = StreamReader::try_new(bytes, None)?;
+    match reader.next() {
+        Some(batch) => batch,
+        None => Err(ArrowError::IpcError("there is no batch".to_owned())),
+    }
+}
+
+/// A table that must have this schema.
+pub(super) fn table(bytes: &[u8], schema: &SchemaRef) -> Result<RecordBatch, Fault> {
+    let batch = read_batch(bytes).map_err(|error| unlike(&error.to_string()))?;
+    if batch.schema().fields() != schema.fields() {
+        return Err(unlike("a table of other columns"));
+    }
+    RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()).map_err(|error| unlike(&error.to_string()))
+}
+
+/// What was made of `documents` documents: each of them in the rows, the rejects or the skips, and nothing else.
+pub(super) fn cleaned(output: Output, documents: usize, schema: &SchemaRef) -> Result<Cleaned, Fault> {
+    let Output::Cleaned { rows, row_of, rejects, skips } = output else { return Err(unlike("another kind of answer")) };
+    let rows = table(&rows, schema)?;
+    let mut seen = vec![false; documents];
+    let notes = rejects.iter().map(|reject| reject.index).chain(skips.iter().map(|skip| skip.index));
+    for index in row_of.iter().copied().chain(notes) {
+        *seen.get_mut(index).ok_or_else(|| unlike("a document that it was not given"))? = true;
+    }
+    if row_of.len() != rows.num_rows() || !row_of.is_sorted() || seen.contains(&false) {
+        return Err(unlike("rows that do not belong to the documents"));
+    }
+    Ok(Cleaned { rows, row_of, rejects, skips })
+}
+
+/// A worker that speaks otherwise than workers do.
+pub(super) fn unlike(what: &str) -> Fault {
+    bad_output("P180", format!("worker process answered with {what}"))
+}
