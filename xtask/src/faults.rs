@@ -85,6 +85,12 @@ fn outcome(line: &str) -> Option<(String, bool)> {
     Some((line.split_whitespace().last()?.to_owned(), passed))
 }
 
+/// Whether a test is about a fault of the fault table; all others are the simulation's.
+fn has_number(name: &str) -> bool {
+    let digits = name.rsplit("::").next().and_then(|own| own.strip_prefix('f'));
+    digits.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+}
+
 fn table(outcomes: &BTreeMap<String, bool>, told: &str, seeds: u64) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["fault", "rounds", "what was checked", "result"]);
@@ -92,14 +98,13 @@ fn table(outcomes: &BTreeMap<String, bool>, told: &str, seeds: u64) -> String {
     for line in told.lines() {
         table.add_row(line.split('\t'));
     }
-    let shards: Vec<bool> =
-        outcomes.iter().filter(|(name, _)| name.starts_with("shard_")).map(|(_, passed)| *passed).collect();
+    let shards: Vec<bool> = outcomes.iter().filter(|(name, _)| !has_number(name)).map(|(_, passed)| *passed).collect();
     if !shards.is_empty() {
         let all = shards.iter().all(|passed| *passed);
         let what = "whole engine, faults of every seam and crashes drawn from seeds; equal gold, verify, calls bounded";
         table.add_row(["simulation", &seeds.to_string(), what, result(all)]);
     }
-    for (name, passed) in outcomes.iter().filter(|(name, _)| !name.starts_with("shard_")) {
+    for (name, passed) in outcomes.iter().filter(|(name, _)| has_number(name)) {
         // What processes were put through has told its own lines, unless it failed.
         let own = name.starts_with('f') && !name.contains("::");
         if !own || !passed {

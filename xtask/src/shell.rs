@@ -19,10 +19,19 @@ pub(crate) fn workspace_root() -> PathBuf {
 }
 
 /// A `cargo` of the toolchain that runs this xtask, standing in the workspace root.
+///
+/// Without what cargo has told this xtask of itself: build scripts look at these variables (`ring`'s does), and all that depends on them
+/// would be compiled again each time somebody calls cargo without xtask in between.
 pub(crate) fn cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(workspace_root());
+    let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"];
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| own.iter().any(|prefix| name.starts_with(prefix))) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
