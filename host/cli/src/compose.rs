@@ -171,11 +171,8 @@ async fn compose_on(
 
 /// The plugins that have made the lake of `file`, to make things of it again.
 pub(crate) async fn workshop(file: &PipelineFile, service: &Service, shared: &Shared) -> anyhow::Result<Workshop> {
-    let plan = &file.plan;
-    let stages =
-        plan.enrich.iter().chain([&plan.clean]).chain(plan.aggregates.iter().map(|aggregate| &aggregate.stage));
     // What a stage may use now says nothing of what another one could in its time: the widest of all it is.
-    let limits = stages.map(|stage| stage.limits).fold(Limits::default(), Limits::widest);
+    let limits = file.plan.stages().map(|(_, stage)| stage.limits).fold(Limits::default(), Limits::widest);
     Ok(Workshop::open(&service.enrich.lake, Arc::new(shared.plugins.clone()), limits).await?)
 }
 

@@ -232,19 +232,9 @@ pub(crate) struct Found {
 
 /// What serves a stage: `enrich`, `clean` or `aggregate NAME`. Without a lake, what the files say.
 pub(crate) async fn found_for(file: &PipelineFile, name: &str, lake: Option<&Lake>) -> anyhow::Result<Found> {
-    let plan = &file.plan;
-    let of_aggregate = || {
-        let aggregate = plan.aggregates.iter().find(|one| name.strip_prefix("aggregate ") == Some(&one.name));
-        aggregate.map(|aggregate| &aggregate.stage)
-    };
-    let stage = match name {
-        "enrich" => plan.enrich.as_ref(),
-        "clean" => Some(&plan.clean),
-        _ => of_aggregate(),
-    };
-    let stage = stage.with_context(|| format!("no stage `{name}`"))?;
+    let stage = file.plan.stage(name).with_context(|| format!("no stage `{name}`"))?;
     let place = StagePlace::plain(name, stage);
-    found(plan, &file.folder, lake, &place).await.map_err(|trouble| CannotLoad(vec![trouble]).into())
+    found(&file.plan, &file.folder, lake, &place).await.map_err(|trouble| CannotLoad(vec![trouble]).into())
 }
 
 /// A stage's component and what it is granted: the file's, its pinned digest and signature checked, or what serves in its place.

@@ -85,8 +85,7 @@ impl<'a> Watch<'a> {
 
     /// The files that decide what serves.
     fn files(&self, plan: &Plan) -> Vec<PathBuf> {
-        let stages = plan.enrich.iter().chain([&plan.clean]).chain(plan.aggregates.iter().map(|one| &one.stage));
-        let components = stages.filter_map(|stage| component_path(&stage.plugin, &self.file.folder));
+        let components = plan.stages().filter_map(|(_, stage)| component_path(&stage.plugin, &self.file.folder));
         std::iter::once(self.file.path.clone()).chain(components).collect()
     }
 

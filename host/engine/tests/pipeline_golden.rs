@@ -93,8 +93,7 @@ fn the_pipeline_of_this_repository_is_valid() {
     let columns: Vec<&str> = header.lines().next().unwrap().split(',').collect();
     let wanted = checked.plan.source.key.iter().chain(checked.plan.source.order_by.iter().map(|order| &order.column));
     wanted.for_each(|column| assert!(columns.contains(&column.as_str()), "{column} is none of {columns:?}"));
-    let stages = checked.plan.aggregates.iter().map(|aggregate| &aggregate.stage).chain(&checked.plan.enrich);
-    for stage in stages.chain([&checked.plan.clean]) {
+    for (_, stage) in checked.plan.stages() {
         assert!(root().join(format!("plugins/{}/Cargo.toml", stage.plugin)).exists(), "{}", stage.plugin);
     }
 }

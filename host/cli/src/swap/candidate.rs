@@ -92,11 +92,8 @@ impl Candidate {
     pub(super) fn add(&mut self, one: &Replaced, comparison: Comparison) -> Result<(), Vec<Refused>> {
         let summary = self.summaries.entry(one.stage.clone()).or_default();
         summary.add(comparison);
-        let stage = match one.stage.as_str() {
-            "enrich" => self.file.plan.enrich.as_ref(),
-            _ => Some(&self.file.plan.clean),
-        };
-        let above = stage.and_then(|stage| stage.suspend_above).unwrap_or(Percent::SUSPEND_ABOVE);
+        let above =
+            self.file.plan.stage(&one.stage).and_then(|stage| stage.suspend_above).unwrap_or(Percent::SUSPEND_ABOVE);
         if summary.is_worse(above) {
             let reason = format!("it fails on more than {above} of the inputs beyond those before: {summary}");
             return Err(vec![refused(one, Some("P145"), reason)]);
@@ -212,7 +209,8 @@ fn restaged(serves: &Service, old: &Plan, new: &Plan, loaded: Loaded, shared: &S
     let clean = if is(&*role.plugin, &role.config, &*plugin, &config) && as_json(&old.clean) == as_json(&new.clean) {
         Arc::clone(role)
     } else {
-        let breaker = clean_breaker(new, &*plugin, &config, lake, shared).on_trial(&role.breaker);
+        // Its trial starts when it takes over, in `ready`.
+        let breaker = clean_breaker(new, &*plugin, &config, lake, shared);
         Arc::new(role.with(plugin, config, breaker, role.silver.clone()))
     };
     let tables = serves.aggregate.tables.iter().zip(loaded.aggregates);

@@ -116,33 +116,32 @@ pub async fn tell(
 
 /// The events of a stage, oldest first.
 pub async fn events(lake: &Lake, stage: &str) -> Result<Vec<Event>, LakeError> {
-    let paths = paths(lake, stage).await?;
+    let paths = paths(lake, &folder(stage)).await?;
     read(lake, &paths).await
 }
 
 /// The last event of a stage.
 pub async fn latest(lake: &Lake, stage: &str) -> Result<Option<Event>, LakeError> {
-    let paths = paths(lake, stage).await?;
+    let paths = paths(lake, &folder(stage)).await?;
     Ok(read(lake, paths.last().map(std::slice::from_ref).unwrap_or_default()).await?.pop())
 }
 
 /// The events of a stage that decide what serves, oldest first.
 pub async fn decisions(lake: &Lake, stage: &str) -> Result<Vec<Event>, LakeError> {
-    let mut paths = paths(lake, stage).await?;
+    let mut paths = paths(lake, &folder(stage)).await?;
     paths.retain(is_decision);
     read(lake, &paths).await
 }
 
 /// The names of all events of a pipeline that decide what serves: others, when another one has come.
 pub async fn decision_names(lake: &Lake) -> Result<Vec<Path>, LakeError> {
-    let listed = lake.bronze.list(Some(&Path::from(FOLDER))).map_ok(|object| object.location);
-    let mut paths: Vec<Path> = listed.try_filter(|path| std::future::ready(is_decision(path))).try_collect().await?;
-    paths.sort();
+    let mut paths = paths(lake, &Path::from(FOLDER)).await?;
+    paths.retain(is_decision);
     Ok(paths)
 }
 
-async fn paths(lake: &Lake, stage: &str) -> Result<Vec<Path>, LakeError> {
-    let listed = lake.bronze.list(Some(&folder(stage))).map_ok(|object| object.location);
+async fn paths(lake: &Lake, folder: &Path) -> Result<Vec<Path>, LakeError> {
+    let listed = lake.bronze.list(Some(folder)).map_ok(|object| object.location);
     let mut paths: Vec<Path> = listed.try_collect().await?;
     paths.sort();
     Ok(paths)

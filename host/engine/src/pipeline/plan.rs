@@ -45,6 +45,21 @@ pub struct Plan {
     pub trusted_keys: Vec<TrustedKey>,
 }
 
+impl Plan {
+    /// The stages that have a plugin, in the order in which records pass them, with their names: `enrich`, `clean`, `aggregate NAME`.
+    pub fn stages(&self) -> impl Iterator<Item = (String, &Stage)> {
+        let enrich = self.enrich.iter().map(|stage| ("enrich".to_owned(), stage));
+        let aggregates = self.aggregates.iter().map(|one| (format!("aggregate {}", one.name), &one.stage));
+        enrich.chain([("clean".to_owned(), &self.clean)]).chain(aggregates)
+    }
+
+    /// The stage of that name, if it has a plugin.
+    #[must_use]
+    pub fn stage(&self, name: &str) -> Option<&Stage> {
+        self.stages().find(|(known, _)| known == name).map(|(_, stage)| stage)
+    }
+}
+
 /// How another plugin takes over while the pipeline runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Swap {

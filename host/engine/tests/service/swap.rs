@@ -83,6 +83,16 @@ async fn serve(world: &World, serving: &Arc<Serving>, mut meddle: impl FnMut(u32
     running.await.unwrap().unwrap();
 }
 
+/// A switch to that version of the cleaner before anything is cleaned.
+fn at_once(serving: &Serving, number: &'static str) -> impl FnMut(u32) {
+    move |round| {
+        if round == 0 {
+            let (next, replaced) = with_cleaner(&serving.current(), number);
+            serving.switch(next, replaced);
+        }
+    }
+}
+
 /// Each row's digest beside the generation that its `_ord` names.
 async fn makers(service: &Service) -> BTreeMap<u32, BTreeSet<String>> {
     let silver = &service.clean.silver;
@@ -144,13 +154,7 @@ async fn a_version_that_refuses_everything_is_taken_back_and_what_it_refused_is_
     service.ingest.fire(Tick::parse(TICK).unwrap()).await.unwrap();
     let good_one = version(&*service.clean.plugin);
     let serving = Serving::new(service);
-    serve(&world, &serving, |round| {
-        if round == 0 {
-            let (next, replaced) = with_cleaner(&serving.current(), "3.0.0");
-            serving.switch(next, replaced);
-        }
-    })
-    .await;
+    serve(&world, &serving, at_once(&serving, "3.0.0")).await;
     let service = serving.current();
     assert_eq!(version(&*service.clean.plugin), good_one, "the version before serves again");
     assert_eq!(Progress::get(&service.progress.rolled_back), 1);
@@ -187,13 +191,7 @@ async fn a_version_that_is_worse_by_less_than_a_suspension_is_taken_back_too() {
     let service = world.host(&options, http).await;
     service.ingest.fire(Tick::parse(TICK).unwrap()).await.unwrap();
     let serving = Serving::new(service);
-    serve(&world, &serving, |round| {
-        if round == 0 {
-            let (next, replaced) = with_cleaner(&serving.current(), "3.0.0");
-            serving.switch(next, replaced);
-        }
-    })
-    .await;
+    serve(&world, &serving, at_once(&serving, "3.0.0")).await;
     let service = serving.current();
     assert_eq!(service.clean.plugin.descriptor().version, "1.0.0");
     assert_eq!(world.sums(&service).await, expected(800));

@@ -74,7 +74,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let mut stages = Vec::new();
     for file in pipelines::read(&args.pipeline)? {
         let lake = lake(&file)?;
-        for stage in names(&file) {
+        for (stage, _) in file.plan.stages() {
             stages.push(history(&file, &lake, stage).await?);
         }
     }
@@ -154,15 +154,8 @@ async fn history(file: &PipelineFile, lake: &Lake, stage: String) -> anyhow::Res
     Ok(StageHistory { pipeline: file.plan.name.clone(), stage, serves, generations: dated, events })
 }
 
-/// The stages of a pipeline that have a plugin, as events call them.
-fn names(file: &PipelineFile) -> Vec<String> {
-    let enrich = file.plan.enrich.iter().map(|_| "enrich".to_owned());
-    let aggregates = file.plan.aggregates.iter().map(|aggregate| format!("aggregate {}", aggregate.name));
-    enrich.chain(["clean".to_owned()]).chain(aggregates).collect()
-}
-
 fn stage_of(file: &PipelineFile, name: &str) -> Result<String, Failure> {
-    let names = names(file);
+    let names: Vec<String> = file.plan.stages().map(|(name, _)| name).collect();
     let found = names.iter().find(|stage| *stage == name || stage.strip_prefix("aggregate ") == Some(name));
     found.cloned().ok_or_else(|| {
         let message = format!("pipeline `{}` has no stage `{name}` with a plugin", file.plan.name);
