@@ -7,11 +7,11 @@
 // A benchmark measures time and reads its components from disk; what is broken ends it.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, missing_docs)]
 
+mod measure;
+
 use std::borrow::Cow;
-use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aggregate_genres::rules as genres;
 use arrow::array::RecordBatch;
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use cleaner_rules::rules;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Aggregator, Cleaner, Enricher, Grants, Plugins};
+use measure::{bytes, document, median, one, taking_turns, timed};
 use runtime::{Options, WasmPlugins};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,62 +33,25 @@ struct Scale {
     documents: usize,
     rows: usize,
     loads: usize,
-    windows: usize,
 }
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let scale = if quick {
-        Scale { rounds: 7, documents: 4_000, rows: 100_000, loads: 3, windows: 3 }
+        Scale { rounds: 7, documents: 4_000, rows: 100_000, loads: 3 }
     } else {
-        Scale { rounds: 41, documents: 20_000, rows: 1_000_000, loads: 11, windows: 31 }
+        Scale { rounds: 41, documents: 20_000, rows: 1_000_000, loads: 11 }
     };
     let tokio = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     println!("{:<58} {:>14} {:>14} {:>8}", "", "component", "native", "ratio");
     let silver = clean(&tokio, &scale);
     aggregate(&tokio, &scale, silver);
     calls_and_loads(&tokio, &scale);
-    neighbours(&scale);
-}
-
-/// Seconds that one run took.
-fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
-    let started = Instant::now();
-    let result = black_box(work());
-    (started.elapsed().as_secs_f64(), result)
-}
-
-fn median(mut seconds: Vec<f64>) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
-}
-
-/// Medians of two kinds of work that take turns, so that a busy moment of the machine falls on both.
-fn taking_turns(rounds: usize, mut first: impl FnMut() -> f64, mut second: impl FnMut() -> f64) -> (f64, f64) {
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    for round in 0..=rounds {
-        let pair = if round % 2 == 0 {
-            (first(), second())
-        } else {
-            let later = second();
-            (first(), later)
-        };
-        // The first round warms up.
-        if round > 0 {
-            a.push(pair.0);
-            b.push(pair.1);
-        }
-    }
-    (median(a), median(b))
 }
 
 fn row(what: &str, count: usize, (component, native): (f64, f64)) {
     let rate = |seconds: f64| format!("{:.3} M/s", count as f64 / seconds / 1e6);
     println!("{what:<58} {:>14} {:>14} {:>8.2}", rate(component), rate(native), native / component);
-}
-
-fn one(what: &str, seconds: f64) {
-    println!("{what:<58} {:>14}", format!("{:.3} ms", seconds * 1e3));
 }
 
 fn runtime(cache: Option<&std::path::Path>) -> WasmPlugins {
@@ -99,25 +63,7 @@ fn grants() -> Grants {
     Grants { config: "{}".into(), limits }
 }
 
-fn bytes(path: std::path::PathBuf) -> Bytes {
-    std::fs::read(path).expect("a built component").into()
-}
-
 // -- clean ---------------------------------------------------------------------------------------------------------------------------
-
-fn document(n: usize) -> Bytes {
-    let genre = ["Drama", "Drama, Crime", "Comedy, Romance", "Action, Adventure, Sci-Fi"][n % 4];
-    let plot = "Over the course of several years two strangers form a friendship, seeking consolation and, in the end, redemption. ".repeat(2);
-    let text = format!(
-        r#"{{"Title":"The {n}th Voyage","Year":"{}","Rated":"R","Released":"14 Oct 1994","Runtime":"142 min","Genre":"{genre}","Director":"Director {}","Writer":"Stephen Writer, Frank Author","Actors":"First Actor, Second Actor, Third Actor","Plot":"{plot}","Language":"English","Country":"United States","Awards":"Nominated for 7 Oscars. 21 wins & 42 nominations total","Poster":"https://images.example/M/MV5BNDE3ODcxYzMtY2YzZC00NmNlLWJiNDMtZDViZWM2MzIxZDYwXkEyXkFqcGdeQXVyNjAw._V1_SX300.jpg","Ratings":[{{"Source":"Internet Movie Database","Value":"9.3/10"}},{{"Source":"Rotten Tomatoes","Value":"91%"}},{{"Source":"Metacritic","Value":"80/100"}}],"Metascore":"80","imdbRating":"{}.{}","imdbVotes":"2,900,{:03}","imdbID":"tt{n:07}","Type":"movie","DVD":"N/A","BoxOffice":"$28,767,189","Production":"N/A","Website":"N/A","Response":"True","_meta":{{"key":["the-voyage","1994"],"seq":"2024-01-01T03:00:00Z"}}}}"#,
-        1930 + n % 90,
-        n % 5_000,
-        1 + n % 9,
-        n % 10,
-        n % 1_000,
-    );
-    text.into()
-}
 
 /// A document as a typed struct, as one would write it natively.
 #[derive(Deserialize)]
@@ -303,58 +249,4 @@ fn calls_and_loads(tokio: &Runtime, scale: &Scale) {
     one(&format!("load {} KiB, compiling", component.len() >> 10), compiled);
     one("load it again from the compile cache", cached);
     println!("{:<58} {:>38.0}", "  compiling ÷ cached", compiled / cached);
-}
-
-// -- neighbours ----------------------------------------------------------------------------------------------------------------------
-
-/// How long calls are counted at a time.
-const WINDOW: Duration = Duration::from_secs(1);
-
-/// What a plugin does in a second while one beside it spins on two threads, one leaks and one floods its log, against what it does alone.
-fn neighbours(scale: &Scale) {
-    let reactor = tokio::runtime::Builder::new_multi_thread().enable_time().build().expect("a runtime");
-    let plugins = WasmPlugins::new(Options::default()).expect("a runtime");
-    let load = |mode: &str| {
-        let limits = Limits { deadline: Duration::from_millis(800), ..Limits::default() };
-        let grants = Grants { config: format!("{{\"mode\":\"{mode}\"}}"), limits };
-        reactor.block_on(plugins.cleaner(bytes(artifacts::misbehave()), &grants)).expect("a cleaner")
-    };
-    let (honest, hostile) = (load("behave"), ["loop", "loop", "memory", "log-flood"].map(load));
-    let numbers: Vec<Bytes> = (0..1_000).map(|n| Bytes::from(format!("{{\"n\":{n}}}"))).collect();
-    let served = || {
-        reactor.block_on(async {
-            let (started, mut calls) = (Instant::now(), 0_u32);
-            while started.elapsed() < WINDOW {
-                honest.clean(&numbers).await.expect("rows");
-                calls += 1;
-            }
-            started.elapsed().as_secs_f64() / f64::from(calls)
-        })
-    };
-    let beside = || {
-        let stop = Arc::new(AtomicBool::new(false));
-        let attacks: Vec<_> = hostile
-            .iter()
-            .map(|cleaner| {
-                let (cleaner, stop, batch) = (Arc::clone(cleaner), Arc::clone(&stop), vec![Bytes::from("{\"n\":1}")]);
-                reactor.spawn(async move {
-                    while !stop.load(Ordering::Relaxed) {
-                        drop(cleaner.clean(&batch).await);
-                    }
-                })
-            })
-            .collect();
-        // By then the spinning ones have been at work for a while, as they would be.
-        std::thread::sleep(Duration::from_millis(300));
-        let seconds = served();
-        stop.store(true, Ordering::Relaxed);
-        for attack in attacks {
-            reactor.block_on(attack).expect("an end");
-        }
-        seconds
-    };
-    let (beside, alone) = taking_turns(scale.windows, beside, served);
-    one("a call of 1,000 rows, alone", alone);
-    one("the same beside plugins that spin, leak and flood", beside);
-    println!("{:<58} {:>38.2}", "  throughput beside ÷ alone", alone / beside);
 }

@@ -251,6 +251,45 @@ fn a_plugin_that_does_worse_is_not_let_in_and_one_that_gets_in_is_taken_back() {
 }
 
 #[test]
+fn a_canary_and_a_shadow_are_compared_on_what_comes_in_before_they_serve() {
+    let films = Films::new("swaps-compared");
+    films.once(&minutes_ago(400), 40, 4);
+    let (plugin, pipeline) = (films.path(PLUGIN), films.path("pipeline.toml"));
+    let good = std::fs::read(&plugin).unwrap();
+    let sound = std::fs::read_to_string(&pipeline).unwrap();
+    let worse = sound.replace("max_year = 2011", "max_year = 1800");
+    let work = ["source.top_n=40", "source.batch_size=4", "swap.rehearse=0", "swap.compare=60"];
+
+    // Half of what comes in is enough to tell that it is no worse; what it makes meanwhile is thrown away.
+    let mut served = self::served(&films, &[&work[..], &["swap.canary=\"50%\""]].concat());
+    publish(&plugin, &another(&good, 1));
+    let (compared, at) = served.wait(0, "the comparison", |line| line.message() == "compared before it may serve");
+    assert!(compared.text().contains("50%") && compared.text().contains("60 inputs"), "{}", compared.text());
+    let (switched, _) = served.wait(at, "the switch", |line| line.message() == "another plugin serves");
+    let summary = switched.text();
+    let counted = summary.split_once("\"0 of ").and_then(|(_, rest)| rest.split(' ').next()?.parse::<u32>().ok());
+    assert!(counted.is_some_and(|inputs| inputs >= 60), "{summary}");
+    assert!(served.stop() >= 0);
+    let happened = |event: &Value| event["happened"]["what"].as_str().unwrap().to_owned();
+    let told: Vec<String> = events(&films, "clean").iter().map(happened).collect();
+    assert_eq!(told, ["compared", "promoted"]);
+
+    // All of it is looked at, and what fails never serves: Gold is as if it had never been published.
+    let mut served = self::served(&films, &[&work[..], &["swap.shadow=true"]].concat());
+    std::fs::write(&pipeline, &worse).unwrap();
+    let (_, at) = served.wait(0, "the comparison", |line| line.message() == "compared before it may serve");
+    let (line, _) = served.wait(at, "the refusal", |line| line.message().starts_with("not let in"));
+    assert!(line.text().contains("P145"), "{}", line.text());
+    std::fs::write(&pipeline, &sound).unwrap();
+    drained(&films);
+    assert!(served.stop() >= 0);
+    let told: Vec<String> = events(&films, "clean").iter().map(happened).collect();
+    assert_eq!(told[told.len() - 2..], ["compared", "refused"]);
+    films.sluicebox(&["verify"]).exits(0);
+    assert_eq!(generations(&films, "clean").len(), 2, "the refused one has made nothing");
+}
+
+#[test]
 fn a_person_takes_a_plugin_back_and_signatures_are_asked_for() {
     let films = Films::new("swaps-by-hand");
     let path = films.path(PLUGIN);

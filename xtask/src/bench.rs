@@ -23,7 +23,10 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     plugins::build().map(drop)?;
     let quick: &[&str] = if options.quick { &["--", "--quick"] } else { &[] };
-    shell::run(cargo().args(["bench", "--package", "runtime", "--bench", "boundary"]).args(quick))?;
+    for (bench, features) in [("boundary", ""), ("overhead", "unguarded"), ("neighbours", "")] {
+        let arguments = ["bench", "--package", "runtime", "--bench", bench, "--features", features];
+        shell::run(cargo().args(arguments).args(quick))?;
+    }
     shell::run(cargo().args(["bench", "--package", "local", "--bench", "queue"]))?;
     let size: &[&str] = match (options.quick, options.large) {
         (true, _) => &["--", "--quick"],
@@ -38,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// Shows that the benchmarks run, with what the tests have built. The plugins must be built.
 pub(crate) fn short_form() -> Result<()> {
     step("the benchmarks' short form (a debug build: its figures say nothing)");
-    let arguments =
-        ["bench", "--workspace", "--profile", "dev", "--bench", "boundary", "--bench", "lake", "--", "--quick"];
+    let benches = ["--bench", "boundary", "--bench", "neighbours", "--bench", "lake"];
+    let arguments = [&["bench", "--workspace", "--profile", "dev"][..], &benches, &["--", "--quick"]].concat();
     shell::run(cargo().args(arguments).env(python::NAME, python::with_readers()?))
 }

@@ -71,6 +71,8 @@ impl<'a> Watch<'a> {
     pub(crate) async fn run(mut self, stop: &CancellationToken) {
         let mut files = FileWatch::new();
         self.seen = self.sight(&self.file.plan).await;
+        let mut turns = tokio::time::interval(COMPARE_EVERY);
+        turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
             let watched = self.files(&self.file.plan);
             files.add(watched.iter().map(PathBuf::as_path));
@@ -78,7 +80,7 @@ impl<'a> Watch<'a> {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = files.changed() => self.look().await,
-                () = tokio::time::sleep(COMPARE_EVERY), if comparing => self.compare().await,
+                _ = turns.tick(), if comparing => self.compare().await,
             }
         }
     }

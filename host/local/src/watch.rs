@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::watch;
 
 /// Longest time between two looks: network file systems notify nobody.
@@ -29,7 +30,12 @@ impl FileWatch {
     #[must_use]
     pub fn new() -> Self {
         let (tell, happened) = watch::channel(0_u64);
-        let told = move |_: notify::Result<notify::Event>| tell.send_modify(|count| *count += 1);
+        let told = move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| is_no_change(event.kind)) {
+                return;
+            }
+            tell.send_modify(|count| *count += 1);
+        };
         let watcher = notify::recommended_watcher(told).inspect_err(
             |error| tracing::warn!(%error, "the system does not notify of files, looking every two seconds"),
         );
@@ -67,6 +73,11 @@ impl Default for FileWatch {
     }
 }
 
+/// Whether it only says that somebody reads: who looks at what has changed reads, and would be told of that for ever.
+fn is_no_change(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+}
+
 async fn told(happened: &mut watch::Receiver<u64>) {
     if happened.changed().await.is_err() {
         // There are no notifications: the caller's time-out is what there is.
@@ -93,5 +104,23 @@ mod tests {
             seen += usize::from(std::fs::read_to_string(&file).unwrap() == content);
         }
         assert_eq!(seen, 2);
+    }
+
+    #[tokio::test]
+    async fn reading_a_file_is_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.wasm");
+        std::fs::write(&file, "one").unwrap();
+        let mut watch = FileWatch::new();
+        watch.add([file.as_path()]);
+        let before = *watch.happened.borrow();
+        for _ in 0..10 {
+            std::fs::read_to_string(&file).unwrap();
+        }
+        // Events come in their order: when the change is told of, the reads would have been.
+        std::fs::write(folder.path().join("b"), "").unwrap();
+        watch.changed().await;
+        let told = *watch.happened.borrow() - before;
+        assert!(told < 10, "told of {told} events");
     }
 }

@@ -12,10 +12,11 @@ use wasmtime::component::{Component, Instance, InstancePre, Linker, WasmStr};
 use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 
 use crate::bindings::{Level, lifecycle};
+use crate::engines::Guards;
 use crate::fault::{Phase, classify, fault};
 use crate::limits::{Exceeded, MAX_HANDLES, Meter};
 use crate::log::{self, Line, Log};
-use crate::threads;
+use crate::threads::{self, Behind};
 use crate::wasi;
 
 /// In how many ticks of the clock a call has been seen at work before it is a long one that makes way for others: some 100 ms of work,
@@ -47,6 +48,7 @@ impl Host {
 #[derive(Clone)]
 pub(crate) struct Callable {
     pub(crate) engine: Engine,
+    pub(crate) guards: Guards,
     pub(crate) pre: InstancePre<Host>,
     pub(crate) lifecycle: Arc<lifecycle::CommonIndices>,
     pub(crate) limits: Limits,
@@ -110,7 +112,7 @@ impl Callable {
         work: impl FnOnce(&mut Store<Host>, &Instance, &mut Phase) -> wasmtime::Result<T>,
     ) -> Result<Returned<T>, Fault> {
         if self.in_disgrace.load(Ordering::Relaxed) {
-            threads::step_back();
+            threads::step_back(Behind::Everything);
         }
         let mut phase = Phase::Instantiate;
         let mut store = self.store().map_err(|error| classify(error, phase, &self.limits))?;
@@ -149,23 +151,52 @@ impl Callable {
             wasi: wasi::State::new(),
         };
         let mut store = Store::new(&self.engine, host);
+        if !self.guards.are_on() {
+            return Ok(store);
+        }
         store.limiter(|host| &mut host.meter);
         store.set_hostcall_fuel(usize::try_from(self.limits.output).unwrap_or(usize::MAX));
         store.set_max_component_handles(MAX_HANDLES);
-        let (started, limit) = (Instant::now(), self.limits.deadline);
+        let (spent, limit) = (Spent::new(), self.limits.deadline);
         store.set_epoch_deadline(1);
         let mut ticks = 0_u32;
         store.epoch_deadline_callback(move |_| {
             ticks += 1;
             if ticks == LONG_TICKS {
-                threads::step_back();
+                threads::step_back(Behind::Others);
             }
-            past(started.elapsed(), limit)
+            past(spent.so_far(), limit)
         });
         if let Some(fuel) = self.limits.fuel {
             store.set_fuel(fuel)?;
         }
         Ok(store)
+    }
+}
+
+/// How much of its deadline a call has spent.
+///
+/// Time by the clock, until it steps back for others. From then on the host itself has it wait, and on a busy machine it waits long:
+/// what counts is the processor's time that it got, or a tenth of the time by the clock where that is more, so that it ends in any case.
+struct Spent {
+    clock: Instant,
+    processor: Option<Duration>,
+}
+
+/// How many times longer than its deadline a call that has stepped back may take by the clock.
+const PATIENCE: u32 = 10;
+
+impl Spent {
+    fn new() -> Self {
+        Spent { clock: Instant::now(), processor: threads::processor_time() }
+    }
+
+    fn so_far(&self) -> Duration {
+        let clock = self.clock.elapsed();
+        match self.processor.zip(threads::processor_time()).filter(|_| threads::is_behind()) {
+            Some((before, now)) => now.saturating_sub(before).max(clock / PATIENCE),
+            None => clock,
+        }
     }
 }
 

@@ -14,13 +14,18 @@ use engine::seams::plugin::{Digest, LoadError};
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 use wasmtime::{
-    Cache, CacheConfig, Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy,
+    Cache, CacheConfig, Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
+    Strategy,
 };
 
 use crate::inspect::refused;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::worker::{self, Caps, WorkerProgram};
 
+/// Bytes of a memory and of a table that are zeroed where they lie when a call ends, rather than given back to the system: a call that
+/// needs no more meets no page fault, and no lock of the process's address space that a neighbour who leaks may hold.
+const KEPT_MEMORY: usize = 2 << 20;
+const KEPT_TABLE: usize = 64 << 10;
 /// How often a running guest is asked whether it is past its deadline.
 const TICK: Duration = Duration::from_millis(10);
 /// The largest stack that a guest may be given; the guest threads have room for it.
@@ -43,9 +48,27 @@ impl Kind {
     }
 }
 
+/// Whether guests are held to anything at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Guards {
+    /// Always, in the program.
+    #[default]
+    On,
+    /// For the benchmark that measures what they cost: no deadline, no caps, NaNs as the processor makes them.
+    #[cfg(feature = "unguarded")]
+    Off,
+}
+
+impl Guards {
+    pub(crate) fn are_on(self) -> bool {
+        self == Guards::On
+    }
+}
+
 /// Makes engines and keeps them.
 #[derive(Debug)]
 pub(crate) struct Engines {
+    pub(crate) guards: Guards,
     cache: Option<Cache>,
     cache_dir: Option<PathBuf>,
     worker: Option<WorkerProgram>,
@@ -61,7 +84,8 @@ impl Engines {
         worker: Option<WorkerProgram>,
     ) -> wasmtime::Result<Self> {
         let cache = cache_dir.clone().map(private_cache).transpose()?;
-        Ok(Engines { cache, cache_dir, worker, instances, by_kind: Mutex::default() })
+        let guards = Guards::On;
+        Ok(Engines { guards, cache, cache_dir, worker, instances, by_kind: Mutex::default() })
     }
 
     /// The engine of this kind.
@@ -100,7 +124,7 @@ impl Engines {
     /// With pooled memories where the address space can be had, else with memories made on demand: slower to instantiate, same in
     /// every other way.
     fn make(&self, kind: Kind) -> wasmtime::Result<Engine> {
-        let mut config = config(kind, self.cache.clone());
+        let mut config = config(kind, self.guards, self.cache.clone());
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(self.instances)));
         Engine::new(&config).or_else(|error| {
             tracing::warn!(%error, "cannot reserve a pool of plugin memories, making them on demand");
@@ -119,18 +143,18 @@ fn note_of(engine: &Engine, component: &[u8]) -> String {
 }
 
 /// Everything that decides what a guest computes or may use.
-fn config(kind: Kind, cache: Option<Cache>) -> Config {
+fn config(kind: Kind, guards: Guards, cache: Option<Cache>) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
-        .epoch_interruption(true)
+        .epoch_interruption(guards.are_on())
         .consume_fuel(kind.fuel)
         .max_wasm_stack(kind.stack)
         .async_stack_size(kind.stack + (1 << 20))
         .memory_init_cow(true)
         .cache(cache);
     // One input, one output: no NaN payloads, no instructions whose result is the machine's choice.
-    config.cranelift_nan_canonicalization(true).wasm_relaxed_simd(false);
+    config.cranelift_nan_canonicalization(guards.are_on()).wasm_relaxed_simd(false);
     // Nothing that no plugin needs.
     config
         .wasm_component_model(true)
@@ -155,7 +179,10 @@ fn pool(guests: u32) -> PoolingAllocationConfig {
         .max_tables_per_component(MAX_TABLES)
         .max_tables_per_module(MAX_TABLES)
         .table_elements(MAX_TABLE_ELEMENTS)
-        .max_memory_size(1 << 32);
+        .max_memory_size(1 << 32)
+        .linear_memory_keep_resident(KEPT_MEMORY)
+        .table_keep_resident(KEPT_TABLE)
+        .pagemap_scan(Enabled::Auto);
     pool
 }
 

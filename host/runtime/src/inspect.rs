@@ -233,7 +233,7 @@ fn check_imports(outline: &Outline, types: TypesRef<'_>, world: World) -> Result
         list(&asked)
     );
     let hint = if asked.iter().any(|name| name.starts_with("wasi:")) {
-        "leave out what uses it; with componentize-py, give its `componentize` the flag `--stub-wasi`"
+        "leave out what uses it; give `componentize-py componentize` the flag `--stub-wasi`, `jco componentize` the flags `--disable all`"
     } else {
         "a plugin is a pure function: let the host do what needs the outside world"
     };

@@ -46,6 +46,7 @@ pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &
     let lifecycle = lifecycle::CommonIndices::new(&pre).map_err(wrong_signature)?;
     let mut callable = Callable {
         engine: pre.engine().clone(),
+        guards: engines.guards,
         pre,
         lifecycle: Arc::new(lifecycle),
         limits: grants.limits,

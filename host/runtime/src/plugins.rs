@@ -74,6 +74,19 @@ impl WasmPlugins {
         Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(Threads::start(count, MAX_STACK)?) })
     }
 
+    /// Without a deadline or a cap, for the benchmark that measures what those cost. Not in the program: no crate asks for this feature.
+    ///
+    /// # Errors
+    /// As for [`WasmPlugins::new`].
+    #[cfg(feature = "unguarded")]
+    pub fn unguarded(guest_threads: usize) -> Result<Self, SetupError> {
+        let instances = u32::try_from(guest_threads * 2).unwrap_or(512);
+        let mut engines =
+            Engines::new(None, instances, None).map_err(|error| SetupError::Cache(format!("{error:#}")))?;
+        engines.guards = crate::engines::Guards::Off;
+        Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(Threads::start(guest_threads, MAX_STACK)?) })
+    }
+
     /// What a component of any world says of itself, without configuring it.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! The threads that guests run on: a fixed number, apart from the reactor, with stacks large enough for any guest's.
 //!
 //! A call that turns out to be a long one steps back: its thread goes to the lowest priority and another one takes its place, so that
-//! a plugin that spins takes neither processors nor threads from its neighbours. Priorities cannot be raised again, so that thread ends
-//! with the call. Only Linux has priorities of single threads; elsewhere a long call keeps its own, and takes no thread.
+//! a plugin that spins takes neither processors nor threads from its neighbours. One of a plugin in disgrace goes behind everything: it
+//! runs where a processor has nothing else to do. Priorities cannot be raised again, so that thread ends with the call. Only Linux has
+//! priorities of single threads; elsewhere such a call keeps its own, and takes no thread.
 //!
 //! Does not interrupt a job: a guest's own deadline does. A job that nobody waits for any more is not begun.
 
@@ -11,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -46,9 +48,19 @@ thread_local! {
     static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
 }
 
-/// The job on this thread is a long one: others go before it from now on. Does nothing on a thread that is not of a crew, and where as
-/// many as the crew has threads have stepped back already.
-pub(crate) fn step_back() {
+/// Who goes before a job that has stepped back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// Whoever is of ordinary priority. It still gets some of the processor where all are busy, as a long call that is in order must.
+    Others,
+    /// Everybody. A call that is woken takes the processor from it at once, which Linux does not do to one that is merely of low
+    /// priority and has just begun: many short calls of the lowest priority would hold up their neighbours, each a little.
+    Everything,
+}
+
+/// Others go before the job on this thread from now on. Does nothing on a thread that is not of a crew, and where as many as the crew
+/// has threads have stepped back already.
+pub(crate) fn step_back(behind: Behind) {
     PLACE.with_borrow_mut(|place| {
         let Some(place) = place.as_mut().filter(|place| !place.stepped_back) else { return };
         let crew = Arc::clone(&place.crew);
@@ -59,22 +71,48 @@ pub(crate) fn step_back() {
         // Its successor first: a thread inherits the priority of the one that starts it.
         place.stepped_back = crew.join().is_ok();
         if place.stepped_back {
-            lower_priority();
+            lower_priority(behind);
         } else {
             crew.back.fetch_sub(1, Ordering::AcqRel);
         }
     });
 }
 
-/// Gives this thread the lowest priority, for good. Where the system does not let it, the thread has a successor all the same.
+/// Whether the job on this thread has stepped back, and waits for its turn since.
+pub(crate) fn is_behind() -> bool {
+    PLACE.with_borrow(|place| place.as_ref().is_some_and(|place| place.stepped_back))
+}
+
+/// The processor's time that this thread has had. `None` where threads do not step back in priority either.
 #[cfg(target_os = "linux")]
-fn lower_priority() {
-    let _ = rustix::process::setpriority_process(None, 19);
+pub(crate) fn processor_time() -> Option<Duration> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).ok()
+}
+
+/// Priorities are of processes here, so that nobody waits for his turn.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn processor_time() -> Option<Duration> {
+    None
+}
+
+/// Gives this thread the lowest priority, or that of idle work, for good. Where the system does not let it, the thread has a successor
+/// all the same.
+#[cfg(target_os = "linux")]
+fn lower_priority(behind: Behind) {
+    use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
+    let policy = match behind {
+        Behind::Others => NormalThreadSchedulePolicy::Other,
+        Behind::Everything => NormalThreadSchedulePolicy::Idle,
+    };
+    let thread = thread_priority::thread_native_id();
+    let policy = ThreadSchedulePolicy::Normal(policy);
+    let _ = thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Min, policy);
 }
 
 /// Priorities are of processes here.
 #[cfg(not(target_os = "linux"))]
-fn lower_priority() {}
+fn lower_priority(_: Behind) {}
 
 impl Crew {
     /// Starts one more thread.
@@ -89,7 +127,7 @@ impl Crew {
         PLACE.set(Some(Place { crew: Arc::clone(&self), stepped_back: false }));
         while let Some(job) = self.next() {
             job();
-            if PLACE.with_borrow(|place| place.as_ref().is_some_and(|place| place.stepped_back)) {
+            if is_behind() {
                 self.back.fetch_sub(1, Ordering::AcqRel);
                 return;
             }
@@ -175,7 +213,7 @@ mod tests {
             async move {
                 threads
                     .run(move || {
-                        step_back();
+                        step_back(Behind::Others);
                         stepped.send(niceness()).unwrap();
                         released.recv().unwrap();
                     })

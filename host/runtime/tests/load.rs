@@ -195,6 +195,50 @@ async fn a_table_ends_at_its_cap() {
     assert_eq!((fault.kind, fault.code), (FaultKind::Memory, "P111"), "{}", said(&fault));
 }
 
+/// A plugin with another component in it, given as text, that is instantiated together with it: what the whole may have is summed over both.
+fn with_a_part(plugin: &Bytes, part: &str) -> Bytes {
+    let part = wat::parse_str(format!("(component (component {part}))")).unwrap();
+    // How many components there are already decides which number the part has.
+    let mut depth = 0;
+    let mut number = 0;
+    for payload in wasmparser::Parser::new(0).parse_all(plugin) {
+        match payload.unwrap() {
+            wasmparser::Payload::ComponentSection { .. } => {
+                number += u8::from(depth == 0);
+                depth += 1;
+            }
+            wasmparser::Payload::ModuleSection { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth -= i32::from(depth > 0),
+            _ => {}
+        }
+    }
+    // The part's section without the header of the text's component; then a section of instances: one, of that component, with no argument.
+    let header = 8;
+    let instance = [5, 4, 1, 0, number, 0];
+    [plugin, &part[header..], &instance].concat().into()
+}
+
+/// What a plugin has in several modules is summed: instances, tables, memories.
+#[tokio::test]
+async fn a_plugin_of_many_modules_ends_at_the_caps_on_the_whole() {
+    let plain = cleaner_text("1", "", "(unreachable)");
+    let part = |module: &str, instances: usize| {
+        format!("(core module $m {module}) {}", "(core instance (instantiate $m))".repeat(instances))
+    };
+    let load = async |module: &str, instances: usize| {
+        plugins().cleaner(with_a_part(&plain, &part(module, instances)), &grants("{}")).await
+    };
+    // The plugin itself has one memory, no table and a few instances.
+    for (module, fit, over, what) in
+        [("", 50, 64, "core module instances"), ("(table 1 funcref)", 8, 9, "tables"), ("(memory 1)", 1, 2, "memories")]
+    {
+        load(module, fit).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let Err(error) = load(module, over).await else { panic!("{over} {what} more are taken") };
+        assert_eq!(error.code, "P012", "{what}: {error}");
+        assert!(error.message.contains(what), "{what}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn memory_may_not_even_be_asked_for_in_excess() {
     let fault = clean_text("", "(drop (memory.grow (i32.const 65535))) (unreachable)").await;

@@ -117,7 +117,8 @@ impl Candidate {
         let clean = if Arc::ptr_eq(old, new) {
             Arc::clone(new)
         } else {
-            let breaker = new.breaker.anew().on_trial(&old.breaker);
+            let same = is(&*old.plugin, &old.config, &*new.plugin, &new.config);
+            let breaker = if same { new.breaker.anew() } else { new.breaker.anew().on_trial(&old.breaker) };
             Arc::new(new.with(Arc::clone(&new.plugin), new.config.clone(), breaker, silver.clone()))
         };
         let mut tables: Vec<GoldTable> = Vec::new();
@@ -187,9 +188,6 @@ fn refused(one: &Replaced, code: Option<&str>, reason: String) -> Refused {
 /// What serves, with the plugins that are new in their places.
 fn restaged(serves: &Service, old: &Plan, new: &Plan, loaded: Loaded, shared: &Shared) -> Service {
     let lake = &serves.enrich.lake;
-    let is = |one: &dyn Plugin, config: &str, other: &dyn Plugin, other_config: &str| {
-        one.digest() == other.digest() && config == other_config
-    };
     let enrich = {
         let breaker = enrich_breaker(new, &loaded, lake, shared);
         let (plugin, config) = loaded.enrich.map_or((None, "{}".to_owned()), |(plugin, config)| (Some(plugin), config));
@@ -201,7 +199,9 @@ fn restaged(serves: &Service, old: &Plan, new: &Plan, loaded: Loaded, shared: &S
         if same && as_json(&old.enrich) == as_json(&new.enrich) {
             Arc::clone(role)
         } else {
-            Arc::new(role.with(plugin, config, breaker.on_trial(&role.breaker)))
+            // The same plugin under other limits has nothing to prove.
+            let breaker = if same { breaker } else { breaker.on_trial(&role.breaker) };
+            Arc::new(role.with(plugin, config, breaker))
         }
     };
     let (plugin, config) = loaded.clean;
@@ -217,6 +217,11 @@ fn restaged(serves: &Service, old: &Plan, new: &Plan, loaded: Loaded, shared: &S
     let tables = tables.map(|(table, (plugin, config))| table.with(plugin, config, table.gold.clone())).collect();
     let aggregate = Arc::new(serves.aggregate.with(clean.silver.clone(), tables));
     Service { enrich, clean, aggregate, ..serves.clone() }
+}
+
+/// Whether they are one plugin in one configuration: they make the same of everything.
+fn is(one: &dyn Plugin, config: &str, other: &dyn Plugin, other_config: &str) -> bool {
+    one.digest() == other.digest() && config == other_config
 }
 
 /// The plugins in which two services differ, stage by stage.

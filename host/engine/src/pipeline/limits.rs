@@ -33,7 +33,8 @@ const GIB: u64 = 1 << 30;
 pub struct Limits {
     /// Bytes of linear memory, summed over all memories of the instance.
     pub memory: u64,
-    /// Wall-clock time of one call, instantiation included.
+    /// Wall-clock time of one call, instantiation included. Of a call that has stepped back for others what counts is the processor's
+    /// time, and ten times as much by the clock ends it.
     #[serde(serialize_with = "as_millis", deserialize_with = "from_millis")]
     pub deadline: Duration,
     /// Units of fuel of one call, about one an instruction. The same call costs the same on every machine, at the price of a slower one;

@@ -83,6 +83,12 @@ fn broken(error: &std::io::Error) -> LoadError {
 
 /// The error of a component that the compiler does not take.
 pub(crate) fn not_compiled(why: &str) -> LoadError {
+    // wasmtime counts instances, tables and memories when it has all modules together, and says so in this error alone.
+    if why.contains("exceeds the configured maximum") {
+        let message =
+            format!("component needs more than a plugin may have: {}", why.replace(" in the pooling allocator", ""));
+        return refused("P012", message, "link it from fewer modules: `sluicebox plugin build` makes one");
+    }
     let hint = "it may use a WebAssembly feature that plugins must not use";
     refused("P011", format!("component cannot be compiled: {why}"), hint)
 }
