@@ -14,6 +14,11 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Longest silence of a service. A long poll of a queue is silent for 20 s.
 const READ: Duration = Duration::from_secs(60);
 
+/// The defaults of the SDK as they were then: a newer SDK does not change retries or checksums by itself.
+fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
 /// Why AWS cannot be used at all.
 #[derive(Debug, Error)]
 pub enum CloudError {
@@ -55,8 +60,7 @@ impl Cloud {
     /// [`CloudError::NoRegion`] if nothing names one.
     pub async fn load() -> Result<Self, CloudError> {
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(READ).build();
-        let config = aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts).load().await;
-        Cloud::of(config)
+        Cloud::of(aws_config::defaults(behavior()).timeout_config(timeouts).load().await)
     }
 
     /// With a configuration that is already there.
@@ -64,7 +68,11 @@ impl Cloud {
     /// # Errors
     /// [`CloudError::NoRegion`] if it names none.
     pub fn of(config: SdkConfig) -> Result<Self, CloudError> {
-        if config.region().is_none() { Err(CloudError::NoRegion) } else { Ok(Cloud { config }) }
+        if config.region().is_none() {
+            return Err(CloudError::NoRegion);
+        }
+        // A client without it panics.
+        Ok(Cloud { config: config.into_builder().behavior_version(behavior()).build() })
     }
 
     /// A client of S3. What is not AWS's own endpoint is asked for buckets by path, since few of them have a name for each bucket.

@@ -86,7 +86,7 @@ mod tests {
         let sizes = |texts: Vec<String>| batches(texts).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(sizes(vec!["x".into(); 25]), [10, 10, 5]);
         let (large, small) = ("x".repeat(BYTES - 10), "x".repeat(10));
-        assert_eq!(sizes(vec![small.clone(), large.clone(), small.clone(), large]), [2, 1, 1]);
+        assert_eq!(sizes(vec![small.clone(), large.clone(), large.clone(), large]), [2, 1, 1]);
         assert_eq!(sizes(vec!["x".repeat(1 << 20), small]), [1, 1]);
         assert!(batches(Vec::new()).is_empty());
     }

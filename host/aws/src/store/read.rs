@@ -85,6 +85,7 @@ fn body(got: GetObjectOutput, name: String) -> BoxStream<'static, Result<bytes::
         let piece = body.next().await?;
         Some((piece.map_err(|error| broken(error)), (body, broken)))
     })
+    .fuse()
     .boxed()
 }
 
