@@ -52,6 +52,7 @@ impl Default for S3Options {
 ///   does not would replace the object in silence. A plain copy is S3's own, for at most 5 GiB.
 /// * A large body goes in parts; they are nowhere to be seen before the last call, and are aborted when one fails. What a killed process
 ///   leaves is for the bucket's lifecycle (`AbortIncompleteMultipartUpload`).
+/// * A bucket that keeps old versions of objects keeps what was removed or replaced. A lake wants one that does not.
 /// * Objects whose keys are no paths (`a//b`, and the markers of folders, which end in `/`) are not listed.
 #[derive(Clone, Debug)]
 pub struct S3Store {

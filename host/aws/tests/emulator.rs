@@ -130,7 +130,8 @@ mod manager_secrets {
         let name = account.name.clone();
         let rotate = move |value: &str| {
             let call = manager.put_secret_value().secret_id(&name).secret_string(held(value));
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(call.send())).unwrap();
+            let put = async { call.send().await.map(drop).unwrap() };
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(put));
         };
         SecretsRig {
             secrets: Arc::new(ManagerSecrets::new(&account.cloud, Arc::new(RealClock))),

@@ -345,6 +345,34 @@ async fn a_queue_that_cannot_serve_is_refused_when_it_is_opened() {
     }
 }
 
+/// What the queues of a stage say of themselves, the live one first.
+async fn stage(redrive: &str, size: u32) -> Result<(), String> {
+    let told = |policy: &str| {
+        let policy = serde_json::Value::from(policy);
+        Answer::new(200).body(format!(
+            r#"{{"Attributes": {{"VisibilityTimeout": "60", "MaximumMessageSize": "{size}", "RedrivePolicy": {policy}}}}}"#
+        ))
+    };
+    let script = Script::start([told(redrive), told("")]).await;
+    let base = Url::parse(&format!("{}/000000000000/orders", script.url())).unwrap();
+    let clock: Arc<dyn engine::seams::clock::Clock> = Arc::new(RealClock);
+    let opened = aws::open_stage(&script.cloud(), &base, "clean", std::num::NonZeroU32::new(10).unwrap(), &clock).await;
+    opened.map(drop).map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_stage_whose_queues_do_not_fit_says_what_to_set() {
+    let policy =
+        |queue: &str| format!(r#"{{"deadLetterTargetArn": "arn:aws:sqs:r:0:{queue}", "maxReceiveCount": 10}}"#);
+    assert_eq!(stage(&policy("orders-clean-dead"), 1 << 20).await, Ok(()));
+    for redrive in ["", &policy("other")] {
+        let told = stage(redrive, 1 << 20).await.unwrap_err();
+        assert!(told.contains("`orders-clean-dead`") && told.contains("hint: set `deadLetterTargetArn`"), "{told}");
+    }
+    let told = stage(&policy("orders-clean-dead"), 256 << 10).await.unwrap_err();
+    assert!(told.contains("hint: set its `MaximumMessageSize`"), "{told}");
+}
+
 fn reference() -> SecretRef {
     SecretRef::AwsSecretsManager { name: "prod".into(), field: None }
 }

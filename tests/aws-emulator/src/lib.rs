@@ -83,6 +83,7 @@ fn open(path: &Path) -> File {
     File::options().create(true).truncate(false).write(true).open(path).expect("a file for a lock")
 }
 
+#[allow(clippy::zombie_processes, reason = "it is to outlive the test, and stops by itself")]
 fn start(folder: &Path, address: &Path) -> String {
     let _ = fs::remove_file(address);
     let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").map(PathBuf::from).expect(

@@ -15,11 +15,15 @@ use url::Url;
 use super::{SqsOptions, SqsQueue};
 use crate::cloud::Cloud;
 
+/// What a stage's queue must take. The engine puts up to 200 KiB into a message, and a third more goes where the text needs encoding; what
+/// does not fit would stop the host.
+const LEAST: usize = 288 << 10;
+
 /// Opens the two queues of the stage `stage`. With `queue.url = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"` they are `NAME-STAGE` and
 /// `NAME-STAGE-dead`, as the embedded ones are `STAGE` and `STAGE-dead`. SQS itself moves dead letters, by the queue's `RedrivePolicy`.
 ///
 /// # Errors
-/// `QueueError::Backend` when one cannot be opened, or the first does not send its dead letters to the second.
+/// `QueueError::Backend` when one cannot be opened or takes only small messages, or the first does not send its dead letters to the second.
 pub async fn open_stage(
     cloud: &Cloud,
     base: &Url,
@@ -48,6 +52,12 @@ pub async fn open_stage(
         );
     }
     let dead = SqsQueue::open(cloud, &dead, SqsOptions { received_before }, Arc::clone(clock)).await?;
+    if let Some(small) = [&live, &dead].into_iter().find(|queue| queue.max_message < LEAST) {
+        return Err(QueueError::Backend(format!(
+            "`{}` takes messages of at most {} bytes, expected at least {LEAST}\nhint: set its `MaximumMessageSize` to 1048576",
+            small.url, small.max_message
+        )));
+    }
     Ok(StageQueue { live: Arc::new(live), dead: Arc::new(dead) })
 }
 

@@ -83,7 +83,7 @@ fn body(got: GetObjectOutput, name: String) -> BoxStream<'static, Result<bytes::
     let broken = move |error| generic(format!("the body of `{name}` is not whole: {}", causes(&error)));
     stream::unfold((got.body, broken), |(mut body, broken)| async move {
         let piece = body.next().await?;
-        Some((piece.map_err(|error| broken(error)), (body, broken)))
+        Some((piece.map_err(&broken), (body, broken)))
     })
     .fuse()
     .boxed()

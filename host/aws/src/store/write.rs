@@ -111,7 +111,7 @@ async fn own(place: &Place, location: &Path, mark: &str) -> Result<Option<PutRes
     match place.client.head_object().bucket(&place.bucket).key(&key).send().await {
         Ok(there) => {
             let marked = there.metadata().and_then(|metadata| metadata.get(read::PUT)).is_some_and(|it| it == mark);
-            Ok(marked.then(|| PutResult { e_tag: there.e_tag, version: there.version_id }))
+            Ok(marked.then_some(PutResult { e_tag: there.e_tag, version: there.version_id }))
         }
         Err(error) => {
             let error = failed(CallError::of("HeadObject", &place.name(&key), &error), location);
