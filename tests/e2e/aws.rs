@@ -14,14 +14,53 @@
 mod films;
 mod support;
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
 use aws_emulator::Emulator;
 use films::{Films, KEY, TICK};
 use serde_json::{Value, json};
 use support::{Ran, repository, run};
 
+/// Of the session's name, `films`: so the file of its login is called.
+const SESSION_SHA1: &str = "c17b76c5664ca62b672b629bf2a0ec9515105e86";
+
 const GOLD: [&str; 3] = ["genres", "directors", "decades"];
+
+/// The script of this folder, run by the Python that `cargo xtask test` prepares.
+fn python() -> Command {
+    let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
+        "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
+    );
+    let mut command = Command::new(python);
+    command.arg(repository().join("tests/e2e/aws_account.py"));
+    command
+}
+
+/// Something that hands out credentials. It ends with its stdin.
+struct Giver(Child);
+
+impl Giver {
+    fn start() -> (Self, String) {
+        let mut child = python()
+            .arg("credentials")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the script starts");
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        (Giver(child), format!("http://127.0.0.1:{}", port.trim()))
+    }
+}
+
+impl Drop for Giver {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
 
 /// The films' pipeline with a target `aws`, and the account that it names.
 struct Account {
@@ -46,11 +85,7 @@ impl Account {
     }
 
     fn script(&self, args: &[&str]) -> Ran {
-        let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
-            "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
-        );
-        let script = repository().join("tests/e2e/aws_account.py");
-        run(Command::new(python).arg(script).args(args).envs(self.emulator.environment())).exits(0)
+        run(python().args(args).envs(self.emulator.environment())).exits(0)
     }
 
     fn make(&self) {
@@ -117,6 +152,58 @@ fn what_is_missing_in_aws_is_named_with_the_way_to_mend_it() {
         .env("AWS_EC2_METADATA_DISABLED", "true");
     let told = run(&mut command).stderr;
     assert!(told.contains("no region of AWS is set") && told.contains("set `AWS_REGION`"), "{told}");
+}
+
+/// A folder as home, with a profile for each way to log in, all of which lead to the emulator.
+fn home(account: &Account, giver: &str) -> PathBuf {
+    let home = account.films.path("home");
+    std::fs::create_dir_all(home.join(".aws/sso/cache")).unwrap();
+    let login =
+        json!({"accessToken": "t", "expiresAt": "2099-01-01T00:00:00Z", "region": "us-east-1", "startUrl": giver});
+    std::fs::write(home.join(".aws/sso/cache").join(format!("{SESSION_SHA1}.json")), login.to_string()).unwrap();
+    let keys = r#"{"Version": 1, "AccessKeyId": "given", "SecretAccessKey": "given"}"#;
+    std::fs::write(home.join("keys.json"), keys).unwrap();
+    let (url, keys) = (account.emulator.url(), home.join("keys.json"));
+    let common = format!("region = us-east-1\nendpoint_url = {url}\n");
+    let profiles = format!(
+        "[profile plain]\n{common}[profile keys]\n{common}aws_access_key_id = given\naws_secret_access_key = given\n\
+         [profile process]\n{common}credential_process = cat {}\n\
+         [profile sso]\n{common}sso_session = films\nsso_account_id = 111122223333\nsso_role_name = films\n\
+         [sso-session films]\nsso_start_url = {giver}\nsso_region = us-east-1\n",
+        keys.display()
+    );
+    std::fs::write(home.join(".aws/config"), profiles).unwrap();
+    home
+}
+
+#[test]
+fn credentials_are_found_as_every_aws_tool_finds_them() {
+    let account = Account::new("films-and-credentials");
+    account.make();
+    let (_giver, giver) = Giver::start();
+    let home = home(&account, &giver);
+    let (container, sso) = (format!("{giver}/container"), giver.clone());
+    let asked = |environment: &[(&str, &str)]| {
+        let mut command = account.films.command(&["quarantine", "ls", "--target", "aws"]);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+        run(command.env("HOME", &home).envs(environment.iter().copied()))
+    };
+    let off = ("AWS_EC2_METADATA_DISABLED", "true");
+    for environment in [
+        &[off, ("AWS_PROFILE", "keys")][..],
+        &[off, ("AWS_PROFILE", "process")],
+        &[off, ("AWS_PROFILE", "sso"), ("AWS_ENDPOINT_URL_SSO", &sso)],
+        &[off, ("AWS_PROFILE", "plain"), ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container)],
+        &[("AWS_PROFILE", "plain"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &giver)],
+        &[("AWS_ENDPOINT_URL", account.emulator.url()), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &giver)],
+    ] {
+        let ran = asked(environment);
+        assert_eq!(ran.code, 0, "{environment:?}\n{}", ran.stderr);
+    }
+    let none = asked(&[off, ("AWS_PROFILE", "plain")]);
+    assert!(none.code != 0 && none.stderr.contains("hint: set `AWS_PROFILE`"), "{}", none.stderr);
 }
 
 #[test]

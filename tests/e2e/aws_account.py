@@ -3,12 +3,16 @@
     aws_account.py make NAME SECRET SOURCE   the bucket NAME with SOURCE in it, the queues NAME-STAGE and NAME-STAGE-dead, the secret NAME
     aws_account.py object NAME KEY           the text of an object
     aws_account.py state NAME                how many objects and messages there are, as JSON
+    aws_account.py credentials               hands out credentials as a container's, an instance's and an SSO portal's endpoint do, on
+                                             the port that it prints, until stdin ends
 """
 
+import http.server
 import json
 import os
 import pathlib
 import sys
+import threading
 
 import botocore.session
 
@@ -57,4 +61,50 @@ def state(name):
     print(json.dumps({"messages": messages, "keys": keys}))
 
 
-{"make": make, "object": thing, "state": state}[sys.argv[1]](*sys.argv[2:])
+GIVEN = {"AccessKeyId": "given", "SecretAccessKey": "given", "Token": "given", "Expiration": "2099-01-01T00:00:00Z"}
+ROLE = "/latest/meta-data/iam/security-credentials/"
+ANSWERS = {
+    "/container": json.dumps(GIVEN),
+    "/latest/meta-data/placement/region": "us-east-1",
+    ROLE: "films",
+    ROLE + "films": json.dumps({"Code": "Success", "Type": "AWS-HMAC", "LastUpdated": "2026-01-01T00:00:00Z", **GIVEN}),
+    "/federation/credentials": json.dumps(
+        {
+            "roleCredentials": {
+                "accessKeyId": "given",
+                "secretAccessKey": "given",
+                "sessionToken": "given",
+                "expiration": 4070908800000,
+            }
+        }
+    ),
+}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def answer(self, body, headers=()):
+        self.send_response(404 if body is None else 200)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(body or "")))
+        self.end_headers()
+        self.wfile.write((body or "").encode())
+
+    def do_PUT(self):
+        self.answer("a-token", [("x-aws-ec2-metadata-token-ttl-seconds", "21600")])
+
+    def do_GET(self):
+        self.answer(ANSWERS.get(self.path.split("?")[0]))
+
+    def log_message(self, *_):
+        pass
+
+
+def credentials():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(server.server_address[1], flush=True)
+    sys.stdin.read()
+
+
+{"credentials": credentials, "make": make, "object": thing, "state": state}[sys.argv[1]](*sys.argv[2:])

@@ -11,8 +11,8 @@ use thiserror::Error;
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Longest silence of a service. A long poll of a queue is silent for 20 s.
-const READ: Duration = Duration::from_secs(60);
+/// Longest wait for the beginning of an answer, what is sent included. A long poll of a queue takes 20 s, 16 MiB at 200 kB/s take 80 s.
+const READ: Duration = Duration::from_secs(90);
 
 /// The defaults of the SDK as they were then: a newer SDK does not change retries or checksums by itself.
 fn behavior() -> BehaviorVersion {

@@ -36,9 +36,9 @@ pub struct S3Options {
 }
 
 impl Default for S3Options {
-    /// Parts of 16 MiB for what is over 32 MiB.
+    /// Parts of 8 MiB for what is over 16 MiB: a call that fails late has not sent much.
     fn default() -> Self {
-        S3Options { in_parts_above: 32 << 20, part: 16 << 20 }
+        S3Options { in_parts_above: 16 << 20, part: 8 << 20 }
     }
 }
 

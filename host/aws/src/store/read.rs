@@ -52,6 +52,7 @@ pub(super) async fn get(place: &Place, location: &Path, options: GetOptions) -> 
     Ok(GetResult { payload, meta, range, attributes: Attributes::default() })
 }
 
+/// An answer without a body: here a missing bucket looks like a missing object.
 async fn head(place: &Place, location: &Path, options: GetOptions) -> Result<GetResult> {
     let key = place.key(location);
     let call = place

@@ -22,7 +22,7 @@ use url::Url;
 
 use super::Shared;
 use crate::exit::ExitCode;
-use crate::failure::Failure;
+use crate::failure::{Failure, hint_of};
 use crate::pipelines::PipelineFile;
 
 /// AWS, found out about when it is first wanted. Clones share what was found.
@@ -170,7 +170,9 @@ impl SecretPlaces {
         }
         let open = async || {
             let cloud = self.remote.cloud().await.map_err(|failure| {
-                SecretError::Unavailable(reference.clone(), format!("{:#}", anyhow::Error::from(failure)))
+                let error = anyhow::Error::from(failure);
+                let hint = hint_of(&error).map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+                SecretError::Unavailable(reference.clone(), format!("{error:#}{hint}"))
             })?;
             Ok(ManagerSecrets::new(cloud, Arc::clone(&self.clock)))
         };
