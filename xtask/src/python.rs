@@ -1,4 +1,4 @@
-//! Answers for the Python that tests and benchmarks read tables with: engines of other people's making.
+//! Answers for the Python of tests and benchmarks: engines of other people's making that read tables, and an emulator of AWS.
 //!
 //! Does not run any script.
 

@@ -1,13 +1,13 @@
-//! The composition root: a plan and its plugins become a service on this machine's adapters. The only file that names them all.
+//! The composition root: a plan and its plugins become a service. With [`places`] the only code that names all adapters.
 //!
 //! Does not run the service.
 
+mod places;
+
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use engine::drivers::consumer::StageQueue;
 use engine::drivers::keeping::Keeping;
 use engine::drivers::service::{Queues, Service};
 use engine::lake::Lake;
@@ -15,7 +15,7 @@ use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
 use engine::lake::silver::Silver;
-use engine::pipeline::plan::{Limits, Location, Percent, Plan, QueueSettings};
+use engine::pipeline::plan::{Limits, Percent, Plan};
 use engine::progress::Progress;
 use engine::remake::Workshop;
 use engine::roles::aggregate::{Aggregate, GoldTable, Tried};
@@ -23,19 +23,18 @@ use engine::roles::breaker::Breaker;
 use engine::roles::clean::Clean;
 use engine::roles::enrich::Enrich;
 use engine::roles::gateway::Gateway;
-use engine::roles::ingest::{Ingest, SourcePlace};
+use engine::roles::ingest::Ingest;
 use engine::seams::clock::Clock;
 use engine::seams::http::Http;
 use engine::seams::plugin::Cleaner;
 use engine::seams::secrets::Secrets;
-use engine::seams::store::{self, Store};
-use local::{DirStore, HttpOptions, LocalSecrets, QueueOptions, ReqwestHttp, SqliteQueues, SystemClock};
+use local::{HttpOptions, ReqwestHttp, SystemClock};
 use runtime::WasmPlugins;
 use tokio::sync::OnceCell;
 
+pub(crate) use self::places::{Remote, lake, scrub_queue};
+use self::places::{SecretPlaces, queues, source};
 use crate::context::Context;
-use crate::exit::ExitCode;
-use crate::failure::Failure;
 use crate::load::{Loaded, Loading, load};
 use crate::pipelines::PipelineFile;
 use crate::plugins::component;
@@ -48,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) plugins: WasmPlugins,
     pub(crate) clock: Arc<dyn Clock>,
     http: Arc<dyn Http>,
+    /// What is not on this machine.
+    pub(crate) remote: Remote,
 }
 
 impl Shared {
@@ -58,6 +59,7 @@ impl Shared {
             plugins: component::runtime(context, files.first().map(|file| file.folder.as_path()))?,
             clock: Arc::new(SystemClock),
             http: Arc::new(http),
+            remote: Remote::default(),
         })
     }
 
@@ -104,7 +106,7 @@ async fn compose_on(
     silver: Silvers,
 ) -> anyhow::Result<Service> {
     let plan = &file.plan;
-    let lake = lake(file)?;
+    let lake = lake(file, &shared.remote).await?;
     let loaded = load(Loading {
         plan,
         folder: &file.folder,
@@ -117,7 +119,7 @@ async fn compose_on(
     let progress = Arc::new(Progress::default());
     let queues = queues(plan, &file.folder, shared).await?;
     let secrets: Arc<dyn Secrets> =
-        Arc::new(RegisteringSecrets::new(LocalSecrets::new(&file.folder), context.redactor.clone()));
+        Arc::new(RegisteringSecrets::new(SecretPlaces::new(file, shared), context.redactor.clone()));
     let gateway = Arc::new(Gateway::new(
         &plan.endpoints,
         &plan.secrets,
@@ -143,7 +145,7 @@ async fn compose_on(
         ingest: Arc::new(Ingest {
             pipeline: plan.name.clone(),
             source: plan.source.clone(),
-            place: source(plan, file, shared)?,
+            place: source(file, shared).await?,
             lake: lake.clone(),
             queue: Arc::clone(&queues.enrich.live),
             progress: Arc::clone(&progress),
@@ -244,86 +246,4 @@ pub(crate) fn clean_breaker(plan: &Plan, plugin: &dyn Cleaner, config: &str, lak
     let plugin = Some(PluginStamp::of(plugin));
     let suspend_above = plan.clean.suspend_above.unwrap_or(Percent::WHOLE);
     Breaker::new("clean", Arc::clone(&lake.silver), (plugin, config), suspend_above, Arc::clone(&shared.clock))
-}
-
-/// The lake of one pipeline. Makes its folders if they are not there.
-pub(crate) fn lake(file: &PipelineFile) -> anyhow::Result<Lake> {
-    let places = &file.plan.lake;
-    Ok(Lake {
-        bronze: layer(&places.bronze, file)?,
-        silver: layer(&places.silver, file)?,
-        gold: layer(&places.gold, file)?,
-        buckets: places.buckets,
-    })
-}
-
-fn layer(location: &Location, file: &PipelineFile) -> anyhow::Result<Store> {
-    match location {
-        Location::Local(path) => {
-            let path = file.folder.join(path);
-            DirStore::open(&path).with_context(|| format!("cannot open the layer at `{}`", path.display()))
-        }
-        Location::Remote(url) => Err(elsewhere(url.as_str())),
-    }
-}
-
-fn elsewhere(url: &str) -> anyhow::Error {
-    Failure::new(ExitCode::Unavailable, format!("`{url}` is not on this machine, and this build has no adapter for it"))
-        .hint("name a folder or file of this machine")
-        .into()
-}
-
-fn source(plan: &Plan, file: &PipelineFile, shared: &Shared) -> anyhow::Result<SourcePlace> {
-    match &plan.source.location {
-        Location::Local(path) => {
-            let path = file.folder.join(path);
-            let missing = || format!("cannot read the source `{}`", path.display());
-            // A source may well be a link to where the data is; what counts is the file that it leads to.
-            let real = path.canonicalize().with_context(missing)?;
-            let (Some(folder), Some(name)) = (real.parent(), real.file_name()) else { anyhow::bail!(missing()) };
-            let store = DirStore::open(folder).with_context(missing)?;
-            Ok(SourcePlace::Object(store, store::Path::parse(name.to_string_lossy()).with_context(missing)?))
-        }
-        Location::Remote(url) if matches!(url.scheme(), "http" | "https") => {
-            Ok(SourcePlace::Web(Arc::clone(&shared.http), url.clone()))
-        }
-        Location::Remote(url) => Err(elsewhere(url.as_str())),
-    }
-}
-
-/// Writes the embedded queue's file anew, so that nothing is left in it of messages that are gone.
-pub(crate) async fn scrub_queue(file: &PipelineFile, shared: &Shared) -> anyhow::Result<()> {
-    if file.plan.queue.url.is_none() {
-        queue_file(&file.plan, &file.folder, shared).await?.scrub().await?;
-    }
-    Ok(())
-}
-
-async fn queue_file(plan: &Plan, folder: &Path, shared: &Shared) -> anyhow::Result<SqliteQueues> {
-    let path = folder.join(".sluicebox").join(&plan.name).join("queue.sqlite");
-    SqliteQueues::open(&path, Arc::clone(&shared.clock))
-        .await
-        .with_context(|| format!("cannot open `{}`", path.display()))
-}
-
-/// The embedded queues, one file a pipeline.
-async fn queues(plan: &Plan, folder: &Path, shared: &Shared) -> anyhow::Result<Queues> {
-    if let Some(url) = &plan.queue.url {
-        return Err(elsewhere(url.as_str()));
-    }
-    let file = queue_file(plan, folder, shared).await?;
-    let stage = |name| stage_queue(&file, name, &plan.queue);
-    Ok(Queues { enrich: stage("enrich"), clean: stage("clean"), aggregate: stage("aggregate") })
-}
-
-fn stage_queue(file: &SqliteQueues, name: &str, settings: &QueueSettings) -> StageQueue {
-    let dead = format!("{name}-dead");
-    let options = QueueOptions {
-        visibility: settings.visibility_timeout,
-        max_receives: settings.max_receives,
-        dead_letters: Some(dead.clone()),
-        ..QueueOptions::default()
-    };
-    let dead_options = QueueOptions { dead_letters: None, ..options.clone() };
-    StageQueue { live: Arc::new(file.queue(name, options)), dead: Arc::new(file.queue(&dead, dead_options)) }
 }

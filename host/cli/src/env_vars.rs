@@ -26,7 +26,8 @@ Environment:
   SLUICEBOX_CACHE_DIR   where compiled plugins are kept, as --cache-dir
   NO_COLOR              any value switches colours off, unless --color always is given
   CARGO, RUSTC          the toolchain that builds plugins; `cargo` and `rustc` if not set
-  CARGO_HOME            where its sources are, to keep their paths out of plugins; `.cargo` in the home folder if not set";
+  CARGO_HOME            where its sources are, to keep their paths out of plugins; `.cargo` in the home folder if not set
+  AWS_*                 region, profile, credentials and endpoints, as for every AWS tool; read when a place is in AWS";
 
 #[cfg(test)]
 mod tests {

@@ -37,6 +37,7 @@ async fn queue_rig(clock: Arc<dyn Clock>, pass: PassTime, visibility: Duration) 
         max_receives: 3,
         max_message: 4096,
         finds_equals: true,
+        tells_oldest: true,
         pass,
         keep: Box::new(folder),
     }

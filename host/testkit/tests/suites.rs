@@ -34,7 +34,16 @@ fn queue_rig() -> QueueRig {
         clock,
         MemoryQueueOptions { max_receives, dead_letters: Some(dead_letters.clone()), ..options },
     );
-    QueueRig { queue, dead_letters, max_receives: 3, max_message: 4096, finds_equals: true, pass, keep: Box::new(()) }
+    QueueRig {
+        queue,
+        dead_letters,
+        max_receives: 3,
+        max_message: 4096,
+        finds_equals: true,
+        tells_oldest: true,
+        pass,
+        keep: Box::new(()),
+    }
 }
 
 fn store_rig() -> StoreRig {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Finding;
 
 /// Crates made for tests: anyone's tests may use them.
-const FOR_TESTS: [&str; 3] = ["host/testkit", "tests/artifacts", "tests/omdb-stub"];
+const FOR_TESTS: [&str; 4] = ["host/testkit", "tests/artifacts", "tests/aws-emulator", "tests/omdb-stub"];
 
 pub(super) fn check(metadata: &Value) -> Result<Vec<Finding>> {
     let root = text(metadata, "workspace_root").context("`cargo metadata` names no workspace root")?;
@@ -123,6 +123,7 @@ mod tests {
             ("host/engine", "host/testkit"),
             ("host/engine", "host/runtime"),
             ("host/local", "host/runtime"),
+            ("host/aws", "host/local"),
             ("host/cli", "host/testkit"),
             ("host/cli", "plugins/clean"),
             ("plugins/clean", "host/engine"),
@@ -143,6 +144,7 @@ mod tests {
             ("host/runtime", "host/engine"),
             ("host/testkit", "host/engine"),
             ("host/cli", "host/local"),
+            ("host/cli", "host/aws"),
             ("plugins/clean", "plugins/sdk"),
             ("plugins/sdk", "plugins/sdk-macros"),
             ("tests/guests/loops", "plugins/sdk"),

@@ -4,7 +4,18 @@
 
 use super::Finding;
 
-const ONE_OF: [&str; 8] = ["arrow-array", "h2", "http", "hyper", "object_store", "parquet", "rustls", "wasmtime"];
+const ONE_OF: [&str; 10] = [
+    "arrow-array",
+    "aws-config",
+    "aws-smithy-types",
+    "h2",
+    "http",
+    "hyper",
+    "object_store",
+    "parquet",
+    "rustls",
+    "wasmtime",
+];
 
 pub(super) fn check(lock: &str) -> Vec<Finding> {
     let packages = packages(lock);

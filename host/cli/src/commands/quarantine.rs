@@ -8,7 +8,7 @@ use engine::lake::quarantine::{self, Refused, RefusedAt};
 use serde_json::json;
 
 use crate::commands::replay::{self, How};
-use crate::compose::lake;
+use crate::compose::{Remote, lake};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -75,9 +75,9 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
 }
 
 async fn read(pipeline: &PipelineArgs) -> anyhow::Result<Vec<Refused>> {
-    let mut refused = Vec::new();
+    let (mut refused, remote) = (Vec::new(), Remote::default());
     for file in pipelines::read(pipeline)? {
-        refused.extend(quarantine::all(&lake(&file)?).await?);
+        refused.extend(quarantine::all(&lake(&file, &remote).await?).await?);
     }
     refused.sort_by(|a, b| (a.stage, &a.key, &a.id).cmp(&(b.stage, &b.key, &b.id)));
     Ok(refused)

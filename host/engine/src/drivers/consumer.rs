@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use futures::future::join_all;
 use thiserror::Error;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
@@ -189,10 +190,15 @@ impl Consumer {
             let results = self.take(&deliveries).await;
             let took_ms = (self.clock.now() - begun).num_microseconds().unwrap_or_default() as f64 / 1000.0;
             tracing::debug!(stage = self.stage, version, deliveries = deliveries.len(), took_ms, "batch done");
+            // All at once: a queue can settle many with one call.
+            let done = deliveries.iter().zip(&results).filter(|(_, result)| result.is_ok());
+            let acks = done.map(async |(one, _)| self.settled(self.queue.live.ack(&one.receipt).await, one));
+            join_all(acks).await;
             let mut probe = None;
             let mut others = Vec::new();
             for (delivery, result) in deliveries.iter().zip(results) {
                 match result {
+                    Ok(()) => {}
                     Err(Failure::Pause { pause, reason }) if probe.is_none() && gate.pause() => {
                         probe = Some((delivery, pause, reason));
                     }
@@ -245,9 +251,10 @@ impl Consumer {
             return;
         }
         self.holding(&self.queue.live, deliveries, gate.quiet()).await;
-        for delivery in deliveries {
-            self.settled(self.queue.live.release(&delivery.receipt, Duration::ZERO).await, delivery);
-        }
+        let releases = deliveries
+            .iter()
+            .map(async |one| self.settled(self.queue.live.release(&one.receipt, Duration::ZERO).await, one));
+        join_all(releases).await;
     }
 
     async fn receive(
@@ -319,11 +326,12 @@ impl Consumer {
         let visibility = queue.visibility();
         loop {
             self.clock.sleep(visibility / 3).await;
-            for delivery in deliveries {
+            let beats = deliveries.iter().map(async |delivery| {
                 if let Err(error) = queue.extend(&delivery.receipt, visibility).await {
                     tracing::warn!(stage = self.stage, message = delivery.id, %error, "heartbeat failed, the work may be done twice");
                 }
-            }
+            });
+            join_all(beats).await;
         }
     }
 

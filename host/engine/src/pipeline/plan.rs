@@ -170,10 +170,11 @@ pub struct OrderBy {
 /// How messages are handed out.
 #[derive(Clone, Debug, Serialize)]
 pub struct QueueSettings {
-    /// Where the queue is; `None` is the embedded one beside the pipeline's state.
+    /// Where the queues are; `None` is the embedded ones beside the pipeline's state. `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME` is
+    /// `NAME-enrich`, `NAME-clean` and `NAME-aggregate` there, each with its `…-dead`.
     #[serde(serialize_with = "as_optional_text")]
     pub url: Option<Url>,
-    /// How long a delivered message stays invisible.
+    /// How long a delivered message stays invisible. A queue that is elsewhere has its own.
     #[serde(serialize_with = "as_millis")]
     pub visibility_timeout: Duration,
     /// How often a message may be received before it counts as poison.

@@ -12,7 +12,7 @@ use local::SystemClock;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::compose::lake;
+use crate::compose::{Remote, lake};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -71,9 +71,9 @@ struct Dated {
 
 /// Shows the histories of all stages.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let mut stages = Vec::new();
+    let (mut stages, remote) = (Vec::new(), Remote::default());
     for file in pipelines::read(&args.pipeline)? {
-        let lake = lake(&file)?;
+        let lake = lake(&file, &remote).await?;
         for (stage, _) in file.plan.stages() {
             stages.push(history(&file, &lake, stage).await?);
         }
@@ -87,7 +87,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
 /// Takes a plugin back, or lets it serve again.
 pub(crate) async fn rollback(args: RollbackArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let Some(file) = pipelines::read(&args.pipeline.args())?.pop() else { return Ok(ExitCode::Usage) };
-    let lake = lake(&file)?;
+    let lake = lake(&file, &Remote::default()).await?;
     let stage = stage_of(&file, &args.stage)?;
     let at = SystemClock.now();
     if args.undo {

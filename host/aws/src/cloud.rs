@@ -1,0 +1,117 @@
+//! Who we are in AWS and where: one configuration for every client, loaded once.
+//!
+//! Does not call any service beyond what the credentials need.
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use thiserror::Error;
+
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Longest wait for the beginning of an answer, what is sent included. A long poll of a queue takes 20 s, 16 MiB at 200 kB/s take 80 s.
+const READ: Duration = Duration::from_secs(90);
+
+/// The defaults of the SDK as they were then: a newer SDK does not change retries or checksums by itself.
+fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+/// Why AWS cannot be used at all.
+#[derive(Debug, Error)]
+pub enum CloudError {
+    /// Nothing says which region is meant.
+    #[error("no region of AWS is set")]
+    NoRegion,
+}
+
+impl CloudError {
+    /// What to do about it: one line.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            CloudError::NoRegion => "set `AWS_REGION`, or `region` in the profile that `AWS_PROFILE` names",
+        }
+    }
+}
+
+/// Credentials, region and endpoints, as every AWS tool finds them: environment, profile (keys, SSO, a process, a role), web identity,
+/// container and instance metadata, in this order. `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_S3` (`_SQS`, `_SECRETS_MANAGER`) lead
+/// elsewhere, `AWS_MAX_ATTEMPTS` says how often a call is tried.
+///
+/// Its `Debug` shows the region only.
+#[derive(Clone)]
+pub struct Cloud {
+    config: SdkConfig,
+}
+
+impl std::fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cloud").field("region", &self.config.region()).finish_non_exhaustive()
+    }
+}
+
+impl Cloud {
+    /// Finds out. Credentials are looked for at the first call that needs them.
+    ///
+    /// # Errors
+    /// [`CloudError::NoRegion`] if nothing names one.
+    pub async fn load() -> Result<Self, CloudError> {
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(READ).build();
+        Cloud::of(aws_config::defaults(behavior()).timeout_config(timeouts).load().await)
+    }
+
+    /// With a configuration that is already there.
+    ///
+    /// # Errors
+    /// [`CloudError::NoRegion`] if it names none.
+    pub fn of(config: SdkConfig) -> Result<Self, CloudError> {
+        if config.region().is_none() {
+            return Err(CloudError::NoRegion);
+        }
+        // A client without it panics.
+        Ok(Cloud { config: config.into_builder().behavior_version(behavior()).build() })
+    }
+
+    /// A client of S3. What is not AWS's own endpoint is asked for buckets by path, since few of them have a name for each bucket.
+    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
+        let elsewhere = self.config.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
+        let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(elsewhere);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// A client of SQS, in another region than the configured one if the queue is there.
+    pub(crate) fn sqs(&self, region: Option<&str>) -> aws_sdk_sqs::Client {
+        let config = aws_sdk_sqs::config::Builder::from(&self.config);
+        let config = match region {
+            Some(region) => config.region(Region::new(region.to_owned())),
+            None => config,
+        };
+        aws_sdk_sqs::Client::from_conf(config.build())
+    }
+
+    /// A client of Secrets Manager.
+    pub(crate) fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::new(&self.config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_region_it_says_what_to_set() {
+        let error = Cloud::of(SdkConfig::builder().build()).unwrap_err();
+        assert!(error.hint().contains("set `AWS_REGION`"), "{error}");
+    }
+
+    #[test]
+    fn debug_shows_the_region_and_no_more() {
+        let config = SdkConfig::builder().region(Region::new("eu-central-1")).build();
+        let shown = format!("{:?}", Cloud::of(config).unwrap());
+        assert!(shown.contains("eu-central-1") && shown.len() < 80, "{shown}");
+    }
+}

@@ -1,0 +1,108 @@
+//! The queues of a stage, named from `queue.url`.
+//!
+//! Does not make them.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use engine::drivers::consumer::StageQueue;
+use engine::seams::clock::Clock;
+use engine::seams::queue::QueueError;
+use serde_json::Value;
+use url::Url;
+
+use super::{SqsOptions, SqsQueue};
+use crate::cloud::Cloud;
+
+/// What a stage's queue must take. The engine puts up to 200 KiB into a message, and a third more goes where the text needs encoding; what
+/// does not fit would stop the host.
+const LEAST: usize = 288 << 10;
+
+/// Opens the two queues of the stage `stage`. With `queue.url = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"` they are `NAME-STAGE` and
+/// `NAME-STAGE-dead`, as the embedded ones are `STAGE` and `STAGE-dead`. SQS itself moves dead letters, by the queue's `RedrivePolicy`.
+///
+/// # Errors
+/// `QueueError::Backend` when one cannot be opened or takes only small messages, or the first does not send its dead letters to the second.
+pub async fn open_stage(
+    cloud: &Cloud,
+    base: &Url,
+    stage: &str,
+    max_receives: NonZeroU32,
+    clock: &Arc<dyn Clock>,
+) -> Result<StageQueue, QueueError> {
+    let (live, dead) = (beside(base, stage), beside(base, &format!("{stage}-dead")));
+    let live = SqsQueue::open(cloud, &live, SqsOptions::default(), Arc::clone(clock)).await?;
+    let redrive = live.attributes.get(&QueueAttributeName::RedrivePolicy).map(String::as_str).unwrap_or_default();
+    let name = dead.path().rsplit('/').next().unwrap_or_default();
+    let received_before = buried_after(redrive, name).ok_or_else(|| {
+        QueueError::Backend(format!(
+            "`{}` does not send its dead letters to `{name}`: its `RedrivePolicy` is `{redrive}`\n\
+             hint: set `deadLetterTargetArn` to that queue, and `maxReceiveCount` to {max_receives}, as in `queue.max_receives`",
+            live.url
+        ))
+    })?;
+    if received_before < max_receives.get() {
+        let url = &live.url;
+        tracing::warn!(
+            queue = url,
+            max_receives,
+            received_before,
+            "the queue gives up before `queue.max_receives` is reached"
+        );
+    }
+    let dead = SqsQueue::open(cloud, &dead, SqsOptions { received_before }, Arc::clone(clock)).await?;
+    if let Some(small) = [&live, &dead].into_iter().find(|queue| queue.max_message < LEAST) {
+        return Err(QueueError::Backend(format!(
+            "`{}` takes messages of at most {} bytes, expected at least {LEAST}\nhint: set its `MaximumMessageSize` to 1048576",
+            small.url, small.max_message
+        )));
+    }
+    Ok(StageQueue { live: Arc::new(live), dead: Arc::new(dead) })
+}
+
+/// The queue whose name goes on with `-SUFFIX`.
+fn beside(base: &Url, suffix: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}-{suffix}", base.path().trim_end_matches('/')));
+    url
+}
+
+/// After how many receives a policy sends messages to the queue of that name; none if it does not.
+fn buried_after(redrive: &str, name: &str) -> Option<u32> {
+    let policy: Value = serde_json::from_str(redrive).ok()?;
+    let target = policy.get("deadLetterTargetArn")?.as_str()?;
+    if target.rsplit(':').next() != Some(name) {
+        return None;
+    }
+    let count = policy.get("maxReceiveCount")?;
+    // SQS gives back what it was told, a number or its text.
+    count.as_u64().and_then(|count| u32::try_from(count).ok()).or_else(|| count.as_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_are_named_from_one_url() {
+        for base in
+            ["https://sqs.eu-central-1.amazonaws.com/1/orders", "https://sqs.eu-central-1.amazonaws.com/1/orders/"]
+        {
+            let url = beside(&Url::parse(base).unwrap(), "clean-dead");
+            assert_eq!(url.as_str(), "https://sqs.eu-central-1.amazonaws.com/1/orders-clean-dead");
+        }
+    }
+
+    #[test]
+    fn a_policy_counts_if_it_names_the_queue() {
+        let policy = |target: &str, count: &str| {
+            let redrive = format!(
+                r#"{{"deadLetterTargetArn": "arn:aws:sqs:eu-central-1:1:{target}", "maxReceiveCount": {count}}}"#
+            );
+            buried_after(&redrive, "orders-clean-dead")
+        };
+        assert_eq!((policy("orders-clean-dead", "5"), policy("orders-clean-dead", "\"5\"")), (Some(5), Some(5)));
+        assert_eq!((policy("other", "5"), buried_after("", "orders-clean-dead")), (None, None));
+    }
+}

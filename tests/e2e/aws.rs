@@ -1,0 +1,219 @@
+//! The pipeline of this repository with everything in AWS: source and lake in S3, queues in SQS, the secret in Secrets Manager. The
+//! account is an emulator's.
+//!
+//! Does not test the adapters by themselves: `host/aws/tests` does.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test: it reads files itself, and what goes wrong ends it"
+)]
+
+mod films;
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use aws_emulator::Emulator;
+use films::{Films, KEY, TICK};
+use serde_json::{Value, json};
+use support::{Ran, repository, run};
+
+/// Of the session's name, `films`: so the file of its login is called.
+const SESSION_SHA1: &str = "c17b76c5664ca62b672b629bf2a0ec9515105e86";
+
+const GOLD: [&str; 3] = ["genres", "directors", "decades"];
+
+/// The script of this folder, run by the Python that `cargo xtask test` prepares.
+fn python() -> Command {
+    let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
+        "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
+    );
+    let mut command = Command::new(python);
+    command.arg(repository().join("tests/e2e/aws_account.py"));
+    command
+}
+
+/// Something that hands out credentials. It ends with its stdin.
+struct Giver(Child);
+
+impl Giver {
+    fn start() -> (Self, String) {
+        let mut child = python()
+            .arg("credentials")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the script starts");
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        (Giver(child), format!("http://127.0.0.1:{}", port.trim()))
+    }
+}
+
+impl Drop for Giver {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// The films' pipeline with a target `aws`, and the account that it names.
+struct Account {
+    films: Films,
+    emulator: Emulator,
+    name: &'static str,
+}
+
+impl Account {
+    fn new(name: &'static str) -> Self {
+        let (films, emulator) = (Films::new(name), Emulator::shared(env!("CARGO_TARGET_TMPDIR")));
+        let url = emulator.url();
+        let places = ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{name}/lake/{layer}\"\n"));
+        let target = format!(
+            "\n[target.aws]\n{}source.uri = \"s3://{name}/source/movies.csv\"\nqueue.url = \"{url}/000000000000/{name}\"\n\
+             secrets.omdb_api_key = \"aws-secretsmanager:{name}#omdb\"\n",
+            places.concat()
+        );
+        let file = films.path("pipeline.toml");
+        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
+        Account { films, emulator, name }
+    }
+
+    fn script(&self, args: &[&str]) -> Ran {
+        run(python().args(args).envs(self.emulator.environment())).exits(0)
+    }
+
+    fn make(&self) {
+        let source = self.films.path("data/movies.csv");
+        self.script(&["make", self.name, KEY, source.to_str().unwrap()]);
+    }
+
+    /// `sluicebox ARGS --target aws`, with nothing of the local pipeline to fall back to.
+    fn sluicebox(&self, args: &[&str]) -> Ran {
+        let mut command = self.films.command(args);
+        command.args(["--target", "aws"]).env_remove("OMDB_API_KEY").envs(self.emulator.environment());
+        run(&mut command)
+    }
+
+    fn state(&self) -> Value {
+        self.script(&["state", self.name]).json()
+    }
+}
+
+#[test]
+fn in_aws_it_makes_the_gold_that_it_makes_on_a_laptop() {
+    let account = Account::new("films-in-aws");
+    account.make();
+    let once =
+        ["run", "--once", "--json", "--tick", TICK, "--set", "source.top_n=200", "--set", "source.batch_size=20"];
+    let ran = account.sluicebox(&once).exits(0);
+    assert_eq!(ran.json()["pipelines"][0]["fired"]["messages"], 10, "{}", ran.stdout);
+    account.sluicebox(&["verify"]).exits(0);
+
+    let local = account.films.sluicebox(&once).exits(0).json()["pipelines"][0].clone();
+    let remote = ran.json()["pipelines"][0].clone();
+    for count in ["rows", "seen", "standing", "skipped", "quarantined", "unseen_objects", "watermark"] {
+        assert_eq!(remote["lake"]["silver"][count], local["lake"]["silver"][count], "{count}");
+    }
+    for table in GOLD {
+        let there = account.script(&["object", account.name, &format!("lake/gold/{table}.csv")]).stdout;
+        let here = std::fs::read_to_string(account.films.path(&format!("lake/gold/{table}.csv"))).unwrap();
+        assert!(there.lines().count() > 5, "{table}: {there}");
+        assert_eq!(there, here, "{table}");
+    }
+
+    let state = account.state();
+    assert_eq!(state["messages"], 0);
+    // Once more changes nothing: what is in Bronze is neither queued nor asked for.
+    let calls = account.films.stub.stats().calls;
+    assert_eq!(account.sluicebox(&once).exits(0).json()["pipelines"][0]["fired"]["queued"], 0);
+    assert_eq!((account.films.stub.stats().calls, account.state()), (calls, state));
+}
+
+#[test]
+fn what_is_missing_in_aws_is_named_with_the_way_to_mend_it() {
+    let account = Account::new("films-not-in-aws");
+    let ran = account.sluicebox(&["status"]);
+    let text = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(ran.code != 0 && text.contains("NoSuchBucket") && text.contains("hint: make the bucket"), "{text}");
+
+    let mut command = account.films.command(&["status", "--target", "aws"]);
+    for (name, _) in account.emulator.environment() {
+        command.env_remove(name);
+    }
+    command
+        .env_remove("AWS_DEFAULT_REGION")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    let told = run(&mut command).stderr;
+    assert!(told.contains("no region of AWS is set") && told.contains("set `AWS_REGION`"), "{told}");
+}
+
+/// A folder as home, with a profile for each way to log in, all of which lead to the emulator.
+fn home(account: &Account, giver: &str) -> PathBuf {
+    let home = account.films.path("home");
+    std::fs::create_dir_all(home.join(".aws/sso/cache")).unwrap();
+    let login =
+        json!({"accessToken": "t", "expiresAt": "2099-01-01T00:00:00Z", "region": "us-east-1", "startUrl": giver});
+    std::fs::write(home.join(".aws/sso/cache").join(format!("{SESSION_SHA1}.json")), login.to_string()).unwrap();
+    let keys = r#"{"Version": 1, "AccessKeyId": "given", "SecretAccessKey": "given"}"#;
+    std::fs::write(home.join("keys.json"), keys).unwrap();
+    let (url, keys) = (account.emulator.url(), home.join("keys.json"));
+    let common = format!("region = us-east-1\nendpoint_url = {url}\n");
+    let profiles = format!(
+        "[profile plain]\n{common}[profile keys]\n{common}aws_access_key_id = given\naws_secret_access_key = given\n\
+         [profile process]\n{common}credential_process = cat {}\n\
+         [profile sso]\n{common}sso_session = films\nsso_account_id = 111122223333\nsso_role_name = films\n\
+         [sso-session films]\nsso_start_url = {giver}\nsso_region = us-east-1\n",
+        keys.display()
+    );
+    std::fs::write(home.join(".aws/config"), profiles).unwrap();
+    home
+}
+
+#[test]
+fn credentials_are_found_as_every_aws_tool_finds_them() {
+    let account = Account::new("films-and-credentials");
+    account.make();
+    let (_giver, giver) = Giver::start();
+    let home = home(&account, &giver);
+    let (container, sso) = (format!("{giver}/container"), giver.clone());
+    let asked = |environment: &[(&str, &str)]| {
+        let mut command = account.films.command(&["quarantine", "ls", "--target", "aws"]);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+        run(command.env("HOME", &home).envs(environment.iter().copied()))
+    };
+    let off = ("AWS_EC2_METADATA_DISABLED", "true");
+    for environment in [
+        &[off, ("AWS_PROFILE", "keys")][..],
+        &[off, ("AWS_PROFILE", "process")],
+        &[off, ("AWS_PROFILE", "sso"), ("AWS_ENDPOINT_URL_SSO", &sso)],
+        &[off, ("AWS_PROFILE", "plain"), ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container)],
+        &[("AWS_PROFILE", "plain"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &giver)],
+        &[("AWS_ENDPOINT_URL", account.emulator.url()), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &giver)],
+    ] {
+        let ran = asked(environment);
+        assert_eq!(ran.code, 0, "{environment:?}\n{}", ran.stderr);
+    }
+    let none = asked(&[off, ("AWS_PROFILE", "plain")]);
+    assert!(none.code != 0 && none.stderr.contains("hint: set `AWS_PROFILE`"), "{}", none.stderr);
+}
+
+#[test]
+fn a_pipeline_without_aws_asks_nothing_of_it() {
+    let account = Account::new("films-without-aws");
+    let mut command = account.films.command(&["run", "--once", "--json", "--tick", TICK]);
+    // Whoever looked for a region or credentials would fail here.
+    for name in ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"] {
+        command.env_remove(name);
+    }
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", "/no/such/file");
+    assert_eq!(run(&mut command).exits(0).json()["pipelines"][0]["fired"]["records"], json!(10));
+}
