@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use engine::drivers::serving::Serving;
 use engine::lake::bronze::PluginStamp;
 use engine::lake::swaps::{self, Happened, Version};
@@ -43,6 +44,8 @@ pub(crate) struct Watch<'a> {
     context: &'a Context,
     /// What was seen at the last look.
     seen: Vec<String>,
+    /// When a look last saw something else.
+    noticed: DateTime<Utc>,
     comparing: Option<Comparing>,
 }
 
@@ -64,7 +67,8 @@ impl<'a> Watch<'a> {
         context: &'a Context,
     ) -> Self {
         let args = PipelineArgs { files: vec![file.path.clone()], ..args.clone() };
-        Watch { args, file: file.clone(), serving, shared, context, seen: Vec::new(), comparing: None }
+        let noticed = shared.clock().now();
+        Watch { args, file: file.clone(), serving, shared, context, seen: Vec::new(), noticed, comparing: None }
     }
 
     /// Watches until `stop`.
@@ -107,13 +111,14 @@ impl<'a> Watch<'a> {
 
     /// Finds out whether something has changed, and deals with it.
     async fn look(&mut self) {
+        let now = self.shared.clock().now();
         let next = pipelines::read(&self.args);
         let plan = next.as_ref().ok().and_then(|files| files.first()).map_or(&self.file.plan, |file| &file.plan);
         let sight = self.sight(plan).await;
         if sight == self.seen {
             return;
         }
-        self.seen = sight;
+        (self.seen, self.noticed) = (sight, now);
         if self.comparing.take().is_some() {
             tracing::info!(pipeline = self.file.plan.name, "the comparison ends, for something else was published");
         }
@@ -174,9 +179,10 @@ impl<'a> Watch<'a> {
         }
         self.file = file;
         Progress::add(&before.progress.swapped, replaced.len());
+        let after_ms = (self.shared.clock().now() - self.noticed).num_milliseconds();
         for one in &replaced {
             let summary = summaries.get(&one.stage).map(ToString::to_string).unwrap_or_default();
-            tracing::info!(stage = one.stage, plugin = %one.new.plugin, before = %one.old.plugin, summary, "another plugin serves");
+            tracing::info!(stage = one.stage, plugin = %one.new.plugin, before = %one.old.plugin, summary, after_ms, "another plugin serves");
             self.tell(&one.stage, &one.new, Happened::Promoted { summary }).await;
         }
         if let (true, Ok(silver)) = (tables, silver_version) {

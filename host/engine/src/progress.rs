@@ -6,6 +6,67 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::failure::Failure;
+
+/// How the work of a delivery ended, one time that it was in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Its effect is durable. Refusals of single records are no failure of the work.
+    Done,
+    /// [`Failure::Transient`]
+    Transient,
+    /// [`Failure::Pause`]
+    Pause,
+    /// [`Failure::Plugin`]
+    Plugin,
+    /// [`Failure::Bug`]
+    Bug,
+    /// [`Failure::Fatal`]
+    Fatal,
+    /// Tried as often as is allowed, and brought to an end in another way.
+    GivenUp,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Outcome; 7] = [
+        Outcome::Done,
+        Outcome::Transient,
+        Outcome::Pause,
+        Outcome::Plugin,
+        Outcome::Bug,
+        Outcome::Fatal,
+        Outcome::GivenUp,
+    ];
+
+    /// Its name, as a metric's label has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Done => "done",
+            Outcome::Transient => "transient",
+            Outcome::Pause => "pause",
+            Outcome::Plugin => "plugin",
+            Outcome::Bug => "bug",
+            Outcome::Fatal => "fatal",
+            Outcome::GivenUp => "given_up",
+        }
+    }
+}
+
+impl From<&Result<(), Failure>> for Outcome {
+    fn from(result: &Result<(), Failure>) -> Self {
+        match result {
+            Ok(()) => Outcome::Done,
+            Err(Failure::Transient(_)) => Outcome::Transient,
+            Err(Failure::Pause { .. }) => Outcome::Pause,
+            Err(Failure::Plugin(_)) => Outcome::Plugin,
+            Err(Failure::Bug(_)) => Outcome::Bug,
+            Err(Failure::Fatal(_)) => Outcome::Fatal,
+        }
+    }
+}
+
 /// Counters of one pipeline in this process. All in records unless said otherwise.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -33,6 +94,7 @@ pub struct Progress {
     pub not_let_in: AtomicU64,
     /// Plugins that were taken back by the host itself, in plugins.
     pub rolled_back: AtomicU64,
+    deliveries: Mutex<BTreeMap<(&'static str, Outcome), u64>>,
     waiting_for: Mutex<Option<String>>,
     suspended: Mutex<BTreeMap<&'static str, String>>,
 }
@@ -47,6 +109,23 @@ impl Progress {
     #[must_use]
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
+    }
+
+    /// Counts a delivery of a stage.
+    pub fn delivered(&self, stage: &'static str, outcome: Outcome) {
+        if let Ok(mut deliveries) = self.deliveries.lock() {
+            *deliveries.entry((stage, outcome)).or_default() += 1;
+        }
+    }
+
+    /// How many deliveries of a stage ended so.
+    #[must_use]
+    pub fn deliveries(&self, stage: &'static str, outcome: Outcome) -> u64 {
+        self.deliveries
+            .lock()
+            .ok()
+            .and_then(|deliveries| deliveries.get(&(stage, outcome)).copied())
+            .unwrap_or_default()
     }
 
     /// Says why a consumer rests; `None` when it goes on.

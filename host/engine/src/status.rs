@@ -154,7 +154,11 @@ pub async fn status(service: &Service) -> Result<Status, Failure> {
     })
 }
 
-async fn queues(service: &Service) -> Result<BTreeMap<&'static str, QueueStatus>, Failure> {
+/// The messages of each stage.
+///
+/// # Errors
+/// A queue does not answer.
+pub async fn queues(service: &Service) -> Result<BTreeMap<&'static str, QueueStatus>, Failure> {
     let mut queues = BTreeMap::new();
     for (stage, queue) in service.queues.all() {
         let depth = queue.live.depth().await?;

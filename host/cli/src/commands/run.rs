@@ -2,6 +2,7 @@
 //!
 //! Does not know how a role works: the engine does.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,11 @@ use crate::exit::ExitCode;
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
 use crate::swap::Watch;
 use bars::Bars;
+use monitor::Monitored;
 use summary::Summary;
 
 mod bars;
+mod monitor;
 pub(crate) mod signals;
 mod summary;
 
@@ -48,6 +51,10 @@ pub(crate) struct Args {
     /// How long --once waits for a blocked service (a quota, a missing secret) before it gives up; nothing is lost by that
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "60s", requires = "once")]
     pub(crate) patience: Duration,
+
+    /// Answer /livez, /readyz and /metrics (OpenMetrics) at this address, as in 0.0.0.0:9464
+    #[arg(long, value_name = "ADDRESS", env = "SLUICEBOX_LISTEN", conflicts_with = "once")]
+    pub(crate) listen: Option<SocketAddr>,
 
     /// Run only this role; may be repeated
     #[arg(long = "role", value_name = "ROLE", value_enum, conflicts_with = "once")]
@@ -102,17 +109,21 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let files = pipelines::read(&args.pipeline)?;
     pipelines::warn(&files, context)?;
     let shared = Shared::new(&files, context)?;
+    let stop = signals::stop_on_signal(context);
+    let monitored = Monitored::until(&stop);
+    if let Some(address) = args.listen {
+        monitored.answer_at(address).await?;
+    }
     let mut services = Vec::new();
     for file in &files {
         let service =
             compose(file, &shared, context).await.with_context(|| format!("pipeline `{}`", file.plan.name))?;
         services.push((file, service));
     }
-    let stop = signals::stop_on_signal(context);
     if args.once {
         once(&args, &services, &shared, &stop, context).await
     } else {
-        serve(&args, services, &shared, &stop, context).await
+        serve(&args, services, &shared, (&stop, &monitored), context).await
     }
 }
 
@@ -120,7 +131,7 @@ async fn serve(
     args: &Args,
     services: Vec<(&PipelineFile, Service)>,
     shared: &Shared,
-    stop: &CancellationToken,
+    (stop, monitored): (&CancellationToken, &Monitored),
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
     let chosen: Vec<service::Role> = args.roles.iter().map(|role| role.of_engine()).collect();
@@ -130,8 +141,10 @@ async fn serve(
         let when = next.map_or("no schedule: nothing will tick".to_owned(), |next| format!("next tick {next}"));
         context.output.notice(&format!("serving `{}`: {when}; stop with Ctrl-C", file.plan.name))?;
     }
-    let all = services.into_iter().map(|(file, service)| {
-        let (serving, roles) = (Serving::new(service), &roles);
+    let services: Vec<_> = services.into_iter().map(|(file, service)| (file, Serving::new(service))).collect();
+    monitored.serves(services.iter().map(|(_, serving)| Arc::clone(serving)).collect());
+    let all = services.into_iter().map(|(file, serving)| {
+        let roles = &roles;
         async move {
             let done = CancellationToken::new();
             let watched = async {

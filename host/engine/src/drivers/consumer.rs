@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::gate::Gate;
 use crate::backoff;
 use crate::failure::Failure;
-use crate::progress::Progress;
+use crate::progress::{Outcome, Progress};
 use crate::seams::clock::Clock;
 use crate::seams::queue::{Delivery, Queue, QueueError};
 
@@ -300,7 +300,11 @@ impl Consumer {
                 }
             }
         };
-        self.holding(&self.queue.live, deliveries, all).await
+        let results = self.holding(&self.queue.live, deliveries, all).await;
+        for result in &results {
+            self.progress.delivered(self.stage, Outcome::from(result));
+        }
+        results
     }
 
     /// The work, a panic turned into a failure.
@@ -309,6 +313,7 @@ impl Consumer {
     }
 
     async fn give_up(&self, queue: &Arc<dyn Queue>, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
+        self.progress.delivered(self.stage, Outcome::GivenUp);
         let hand = std::slice::from_ref(delivery);
         let giving_up = AssertUnwindSafe(self.work.give_up(delivery, why)).catch_unwind();
         self.holding(queue, hand, giving_up).await.map_err(bug)?

@@ -55,16 +55,29 @@ pub(super) fn one_level(folder: &Folder, prefix: Option<&Path>) -> Result<ListRe
         let entry = entry?;
         if !entry.file_type().is_dir() {
             found.objects.extend(object(folder, &entry)?);
-        } else if let Some(location) = location(folder, entry.path()) {
-            let mut below = walk(folder, Some(&location), usize::MAX)?;
-            let holds_one =
-                below.any(|entry| entry.and_then(|entry| object(folder, &entry)).is_ok_and(|object| object.is_some()));
-            if holds_one {
-                found.common_prefixes.push(location);
-            }
+        } else if let Some(location) = location(folder, entry.path()).filter(|_| holds_one(folder, entry.path())) {
+            found.common_prefixes.push(location);
         }
     }
     Ok(found)
+}
+
+/// Whether an object is anywhere below `place`. The first one is enough, in whatever order they come: a lake of years has a folder a
+/// tick, and each is asked.
+fn holds_one(folder: &Folder, place: &FilePath) -> bool {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+            Ok(kind) if kind.is_file() => {
+                if location(folder, &entry.path()).is_some_and(|location| !is_unfinished(&location)) {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+    }
+    folders.iter().any(|place| holds_one(folder, place))
 }
 
 /// The objects below `prefix` whose paths come after `after`, in the order of their paths.

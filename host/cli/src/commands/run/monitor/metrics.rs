@@ -1,0 +1,122 @@
+//! The metrics and their names. Each series is there from the start, with zero: who sums or alarms need not wait for the first event.
+//!
+//! Does not collect: a scrape makes a registry of what the counters say, and drops it.
+
+use std::sync::atomic::AtomicU64;
+
+use chrono::{DateTime, Utc};
+use engine::drivers::service::Role;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::{Outcome, Progress, QueueStatus};
+
+/// What the text is.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Labels = Vec<(&'static str, String)>;
+
+/// What a scrape shows.
+pub(super) struct Metrics {
+    registry: Registry,
+    counters: Vec<(Family<Labels, Counter>, fn(&Progress) -> &AtomicU64)>,
+    deliveries: Family<Labels, Counter>,
+    suspended: Family<Labels, Gauge>,
+    waiting: Family<Labels, Gauge>,
+    messages: Family<Labels, Gauge>,
+    oldest: Family<Labels, Gauge>,
+}
+
+/// A counter of [`Progress`]: its name less `_total`, what it counts, and where it is.
+type Counted = (&'static str, &'static str, fn(&Progress) -> &AtomicU64);
+
+const COUNTED: [Counted; 12] = [
+    ("records_taken", "Records taken from the source", |progress| &progress.taken),
+    ("records_enriched", "Records in Bronze, whatever became of them", |progress| &progress.enriched),
+    ("records_cleaned", "Records cleaned, skipped or refused by the clean stage", |progress| &progress.cleaned),
+    ("records_quarantined", "Records put into quarantine", |progress| &progress.quarantined),
+    ("silver_rows_written", "Rows written to Silver or taken out of it", |progress| &progress.rows_written),
+    ("gold_commits", "Versions of Gold tables", |progress| &progress.published),
+    ("http_requests", "Outgoing requests", |progress| &progress.requests),
+    ("kept_answers", "Answers found kept, for which nothing was requested", |progress| &progress.kept_answers),
+    ("deliveries_retried", "Deliveries given back to be tried again", |progress| &progress.retried),
+    ("plugins_swapped", "Plugins that took over from others", |progress| &progress.swapped),
+    ("plugins_not_let_in", "Plugins and pipeline files that were published and not let in", |progress| {
+        &progress.not_let_in
+    }),
+    ("plugins_rolled_back", "Plugins that the host took back", |progress| &progress.rolled_back),
+];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("sluicebox");
+        let build = Family::<Labels, Gauge>::default();
+        build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
+        registry.register("build_info", "The program", build);
+        let counters = COUNTED.map(|(name, help, value)| {
+            let family = Family::<Labels, Counter>::default();
+            registry.register(name, help, family.clone());
+            (family, value)
+        });
+        let deliveries = Family::default();
+        let help = "Deliveries in hand, by what became of their work";
+        registry.register("deliveries", help, Family::clone(&deliveries));
+        let mut gauge = |name, help, unit: Option<Unit>| {
+            let family = Family::<Labels, Gauge>::default();
+            match unit {
+                Some(unit) => registry.register_with_unit(name, help, unit, family.clone()),
+                None => registry.register(name, help, family.clone()),
+            }
+            family
+        };
+        let suspended = gauge("stage_suspended", "Whether a stage takes no more work in this process", None);
+        let waiting = gauge("waiting", "Whether work rests for a quota, a secret or a service", None);
+        let messages = gauge("queue_messages", "Messages by state", None);
+        let oldest = gauge("queue_oldest_message_age", "Age of the oldest message", Some(Unit::Seconds));
+        Metrics { registry, counters: counters.into(), deliveries, suspended, waiting, messages, oldest }
+    }
+}
+
+impl Metrics {
+    /// What the process has counted of a pipeline.
+    pub(super) fn count(&mut self, pipeline: &str, progress: &Progress) {
+        let of_pipeline = || vec![("pipeline", pipeline.to_owned())];
+        for (family, value) in &self.counters {
+            family.get_or_create(&of_pipeline()).inc_by(Progress::get(value(progress)));
+        }
+        self.waiting.get_or_create(&of_pipeline()).set(i64::from(progress.waiting_for().is_some()));
+        let suspended = progress.suspended();
+        for stage in Role::ALL.map(Role::name).into_iter().filter(|stage| *stage != Role::Ingest.name()) {
+            let of_stage = || vec![("pipeline", pipeline.to_owned()), ("stage", stage.to_owned())];
+            self.suspended.get_or_create(&of_stage()).set(i64::from(suspended.contains_key(stage)));
+            for outcome in Outcome::ALL {
+                let labels = [of_stage(), vec![("outcome", outcome.name().to_owned())]].concat();
+                self.deliveries.get_or_create(&labels).inc_by(progress.deliveries(stage, outcome));
+            }
+        }
+    }
+
+    /// What is in a stage's queue, the age only where the queue can tell.
+    pub(super) fn queue(&mut self, pipeline: &str, stage: &str, queue: &QueueStatus, now: DateTime<Utc>) {
+        let of_stage = || vec![("pipeline", pipeline.to_owned()), ("stage", stage.to_owned())];
+        let states =
+            [("ready", queue.ready), ("delayed", queue.delayed), ("in_flight", queue.in_flight), ("dead", queue.dead)];
+        for (state, count) in states {
+            let labels = [of_stage(), vec![("state", state.to_owned())]].concat();
+            self.messages.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        if let Some(oldest) = queue.oldest {
+            self.oldest.get_or_create(&of_stage()).set((now - oldest).num_seconds().max(0));
+        }
+    }
+
+    /// The text.
+    pub(super) fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,90 @@
+//! What a serving process says of itself over HTTP, to probes and to whoever scrapes metrics.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test: it opens connections itself, and what goes wrong ends it"
+)]
+
+mod films;
+mod serve;
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use films::Films;
+use serve::Served;
+
+/// Status and body of a GET.
+fn get(address: &str, path: &str) -> (u16, String) {
+    let mut connection = TcpStream::connect(address).unwrap();
+    write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// Every series with its value.
+fn series(text: &str) -> BTreeMap<String, f64> {
+    let lines = text.lines().filter(|line| !line.starts_with('#') && line.contains(' '));
+    lines
+        .map(|line| line.rsplit_once(' ').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+        .collect()
+}
+
+#[test]
+fn probes_and_metrics_are_answered_while_it_serves() {
+    let films = Films::new("monitored");
+    let sets = ["--set", "schedule.cron=\"* * * * *\"", "--set", "source.top_n=5"];
+    let mut served = Served::start(films.command(&[&["run", "--listen", "127.0.0.1:0"][..], &sets].concat()));
+    let (line, _) = served.wait(0, "the address", |line| line.message().starts_with("answering /livez"));
+    let address = line.fields["address"].as_str().unwrap().to_owned();
+    // It lives from the start, and is ready once its plugins are compiled and its tables open.
+    assert_eq!(get(&address, "/livez"), (200, "alive\n".to_owned()));
+    assert!([200, 503].contains(&get(&address, "/readyz").0));
+    let (_, at) = served.wait(0, "a tick", |line| line.message() == "tick fired");
+    assert_eq!(get(&address, "/readyz"), (200, "ready\n".to_owned()));
+    served.wait(at, "Gold", |line| line.message() == "aggregated" && line.text().contains("decades"));
+
+    let (status, text) = get(&address, "/metrics");
+    assert_eq!(status, 200, "{text}");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let found = series(&text);
+    let at_least = |name: &str, least: f64| {
+        let value = found.get(name).unwrap_or_else(|| panic!("no series `{name}` in\n{text}"));
+        assert!(*value >= least, "{name} is {value}");
+    };
+    for name in ["records_taken", "records_enriched", "records_cleaned", "silver_rows_written", "http_requests"] {
+        at_least(&format!("sluicebox_{name}_total{{pipeline=\"movies\"}}"), 5.0);
+    }
+    for stage in ["enrich", "clean", "aggregate"] {
+        at_least(&format!("sluicebox_stage_suspended{{pipeline=\"movies\",stage=\"{stage}\"}}"), 0.0);
+        at_least(&format!("sluicebox_queue_messages{{pipeline=\"movies\",stage=\"{stage}\",state=\"dead\"}}"), 0.0);
+        for outcome in ["done", "transient", "pause", "plugin", "bug", "fatal", "given_up"] {
+            let labels = format!("pipeline=\"movies\",stage=\"{stage}\",outcome=\"{outcome}\"");
+            at_least(
+                &format!("sluicebox_deliveries_total{{{labels}}}"),
+                f64::from(u8::from(outcome == "done" && stage != "aggregate")),
+            );
+        }
+    }
+    assert!(!text.contains(films::KEY), "the secret is in the metrics");
+    assert_eq!(get(&address, "/elsewhere").0, 404);
+    assert!(served.stop() >= 0);
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let films = Films::new("monitored-taken");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let failed = films.sluicebox(&["run", "--listen", &address]);
+    assert!(failed.code != 0 && failed.stderr.contains(&format!("cannot listen at `{address}`")), "{}", failed.stderr);
+}
