@@ -2,6 +2,8 @@
 
     aws_account.py make NAME SECRET SOURCE   the bucket NAME with SOURCE in it, the queues NAME-STAGE and NAME-STAGE-dead, the secret NAME
     aws_account.py object NAME KEY           the text of an object
+    aws_account.py receive NAME STAGE        all that waits in a queue, taken out of it, as events of a function in JSON
+    aws_account.py put NAME KEY FILE         makes an object
     aws_account.py state NAME                how many objects and messages there are, as JSON
     aws_account.py credentials               hands out credentials as a container's, an instance's and an SSO portal's endpoint do, on
                                              the port that it prints, until stdin ends
@@ -45,6 +47,34 @@ def make(name, secret, source):
 
 def thing(name, key):
     sys.stdout.write(client("s3").get_object(Bucket=name, Key=key)["Body"].read().decode())
+
+
+def receive(name, stage):
+    sqs, events = client("sqs"), []
+    url = sqs.get_queue_url(QueueName=f"{name}-{stage}")["QueueUrl"]
+    while True:
+        told = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["ApproximateReceiveCount"])
+        if not told.get("Messages"):
+            break
+        events.append({"Records": [record(message, f"{name}-{stage}") for message in told["Messages"]]})
+    print(json.dumps(events))
+
+
+def record(message, queue):
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:us-east-1:000000000000:{queue}",
+        "awsRegion": "us-east-1",
+    }
+
+
+def put(name, key, file):
+    client("s3").put_object(Bucket=name, Key=key, Body=pathlib.Path(file).read_bytes())
 
 
 def state(name):
@@ -107,4 +137,5 @@ def credentials():
     sys.stdin.read()
 
 
-{"credentials": credentials, "make": make, "object": thing, "state": state}[sys.argv[1]](*sys.argv[2:])
+COMMANDS = {"credentials": credentials, "make": make, "object": thing, "put": put, "receive": receive, "state": state}
+COMMANDS[sys.argv[1]](*sys.argv[2:])

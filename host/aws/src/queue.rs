@@ -6,10 +6,10 @@
 //! receipt is `Expired` before anybody is asked.
 
 mod batches;
-mod body;
+pub(crate) mod body;
 mod leases;
 mod sending;
-mod stages;
+pub(crate) mod stages;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,13 +24,14 @@ use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
 use url::Url;
 
 use self::batches::{Batches, Settle};
-use self::leases::{Leases, seconds};
+use self::leases::Leases;
+pub(crate) use self::leases::seconds;
 pub use self::stages::open_stage;
 use crate::cloud::Cloud;
 use crate::failure::CallError;
 
 /// As many messages as one call takes or gives.
-const BATCH: usize = 10;
+pub(crate) const BATCH: usize = 10;
 /// The longest that a call waits for a message.
 const LONGEST_POLL: Duration = Duration::from_secs(20);
 /// The longest that a message can be invisible, from its receipt.
@@ -147,7 +148,7 @@ where
 }
 
 /// The region that is in the name of SQS's own host.
-fn region_of(url: &Url) -> Option<&str> {
+pub(crate) fn region_of(url: &Url) -> Option<&str> {
     let rest = url.host_str()?.strip_prefix("sqs.")?;
     rest.strip_suffix(".amazonaws.com").or_else(|| rest.strip_suffix(".amazonaws.com.cn"))
 }

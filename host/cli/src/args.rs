@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, completions, explain, explain_error, forget, init, plugin, quarantine, records, replay, run, status, verify,
+    check, completions, explain, explain_error, forget, init, lambda, plugin, quarantine, records, replay, run, status,
+    verify,
 };
 use crate::logging::LogFormat;
 use crate::output::ColorChoice;
@@ -51,9 +52,9 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "FILTER", env = env_vars::LOG, hide_env_values = true)]
     pub(crate) log_level: Option<String>,
 
-    /// How log lines on stderr look
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", env = env_vars::LOG_FORMAT, default_value_t)]
-    pub(crate) log_format: LogFormat,
+    /// How log lines on stderr look [default: json in a function of AWS Lambda, human for all else]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", env = env_vars::LOG_FORMAT)]
+    pub(crate) log_format: Option<LogFormat>,
 
     /// Where compiled plugins are kept [default: .sluicebox/cache in the project]
     #[arg(long, global = true, value_name = "DIR", env = env_vars::CACHE_DIR)]
@@ -75,13 +76,19 @@ pub(crate) enum Command {
     ExplainError(explain_error::Args),
     Verify(verify::Args),
     Forget(forget::Args),
+    Lambda(lambda::Args),
     Completions(completions::Args),
 }
 
 impl Command {
     /// Whether it goes on until it is stopped: then the log is what there is to look at.
     pub(crate) fn serves(&self) -> bool {
-        matches!(self, Command::Run(args) if !args.once)
+        matches!(self, Command::Run(args) if !args.once) || matches!(self, Command::Lambda(_))
+    }
+
+    /// How it logs when nobody says otherwise.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        if matches!(self, Command::Lambda(_)) { LogFormat::Json } else { LogFormat::Human }
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod explain_error;
 pub(crate) mod forget;
 pub(crate) mod init;
+pub(crate) mod lambda;
 pub(crate) mod plugin;
 pub(crate) mod quarantine;
 pub(crate) mod records;

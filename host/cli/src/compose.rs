@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use aws::NotifiedQueue;
 use engine::drivers::keeping::Keeping;
 use engine::drivers::service::{Queues, Service};
 use engine::lake::Lake;
@@ -27,6 +28,7 @@ use engine::roles::ingest::Ingest;
 use engine::seams::clock::Clock;
 use engine::seams::http::Http;
 use engine::seams::plugin::Cleaner;
+use engine::seams::queue::Queue;
 use engine::seams::secrets::Secrets;
 use local::{HttpOptions, ReqwestHttp, SystemClock};
 use runtime::WasmPlugins;
@@ -49,6 +51,8 @@ pub(crate) struct Shared {
     http: Arc<dyn Http>,
     /// What is not on this machine.
     pub(crate) remote: Remote,
+    /// Whether S3 itself tells a stage of what the one before has made.
+    pub(crate) notified: bool,
 }
 
 impl Shared {
@@ -60,7 +64,13 @@ impl Shared {
             clock: Arc::new(SystemClock),
             http: Arc::new(http),
             remote: Remote::default(),
+            notified: false,
         })
+    }
+
+    /// The way in which a stage is told of what the one before has made.
+    fn told(&self, queue: &Arc<dyn Queue>) -> Arc<dyn Queue> {
+        if self.notified { Arc::new(NotifiedQueue::new(Arc::clone(queue))) } else { Arc::clone(queue) }
     }
 
     /// The time.
@@ -111,6 +121,7 @@ async fn compose_on(
         plan,
         folder: &file.folder,
         plugins: &shared.plugins,
+        remote: &shared.remote,
         lake: Some(&lake),
         serves: None,
         else_last: silver == Silvers::Viewed,
@@ -157,7 +168,7 @@ async fn compose_on(
             config: roles.enrich_config,
             generation: OnceCell::new(),
             gateway,
-            queue: Arc::clone(&queues.clean.live),
+            queue: shared.told(&queues.clean.live),
             concurrency: plan.enrich.as_ref().map_or(NonZeroUsize::MIN, |stage| stage.concurrency),
             breaker: enrich_breaker,
             progress: Arc::clone(&progress),
@@ -223,7 +234,7 @@ async fn roles(
             config,
             generation: OnceCell::new(),
             silver: silver.clone(),
-            queue: Arc::clone(&queues.aggregate.live),
+            queue: shared.told(&queues.aggregate.live),
             concurrency: plan.clean.concurrency,
             progress: Arc::clone(progress),
         },

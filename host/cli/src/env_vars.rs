@@ -15,6 +15,19 @@ pub(crate) const CARGO: &str = "CARGO";
 /// The rustc that is asked for its targets; `rustc` if it is not set. Cargo reads it as well.
 pub(crate) const RUSTC: &str = "RUSTC";
 
+/// The role of a function, as `lambda --role`.
+pub(crate) const ROLE: &str = "SLUICEBOX_ROLE";
+/// The pipeline file of a function, as `lambda --pipeline`.
+pub(crate) const PIPELINE: &str = "SLUICEBOX_PIPELINE";
+/// The target of a function, as `lambda --target`.
+pub(crate) const TARGET: &str = "SLUICEBOX_TARGET";
+/// Whether S3 itself tells a function's neighbours, as `lambda --notifications`.
+pub(crate) const NOTIFICATIONS: &str = "SLUICEBOX_NOTIFICATIONS";
+/// Where Lambda takes questions and answers, `HOST:PORT`; Lambda sets it.
+pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+/// The folder of a function's bundle; Lambda sets it.
+pub(crate) const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
+
 /// Where cargo keeps the sources of dependencies; `.cargo` in the home folder if it is not set.
 pub(crate) const CARGO_HOME: &str = "CARGO_HOME";
 
@@ -24,6 +37,10 @@ Environment:
   SLUICEBOX_LOG         the log filter, as --log-level
   SLUICEBOX_LOG_FORMAT  the log format, as --log-format
   SLUICEBOX_CACHE_DIR   where compiled plugins are kept, as --cache-dir
+  SLUICEBOX_ROLE, SLUICEBOX_PIPELINE, SLUICEBOX_TARGET, SLUICEBOX_NOTIFICATIONS
+                        of a function of AWS Lambda, as the options of `sluicebox lambda`
+  AWS_LAMBDA_RUNTIME_API, LAMBDA_TASK_ROOT
+                        set by Lambda: where it is asked for work, and the folder of the bundle
   NO_COLOR              any value switches colours off, unless --color always is given
   CARGO, RUSTC          the toolchain that builds plugins; `cargo` and `rustc` if not set
   CARGO_HOME            where its sources are, to keep their paths out of plugins; `.cargo` in the home folder if not set
@@ -41,6 +58,12 @@ mod tests {
             super::CARGO,
             super::RUSTC,
             super::CARGO_HOME,
+            super::ROLE,
+            super::PIPELINE,
+            super::TARGET,
+            super::NOTIFICATIONS,
+            super::RUNTIME_API,
+            super::TASK_ROOT,
         ] {
             assert!(super::HELP.contains(name), "{name} is missing");
         }

@@ -2,7 +2,7 @@
 //!
 //! Does not open a lake, a queue or a connection.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -17,9 +17,11 @@ use engine::pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, St
 use engine::roles::source;
 use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
 
+use crate::compose::Remote;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::pipelines::PipelineFile;
+use crate::published::Published;
 use crate::signature;
 
 /// The plugins of one pipeline.
@@ -100,6 +102,8 @@ pub(crate) struct Loading<'a> {
     pub(crate) folder: &'a Path,
     /// Loads.
     pub(crate) plugins: &'a dyn Plugins,
+    /// What is not on this machine.
+    pub(crate) remote: &'a Remote,
     /// The lake, which knows the plugins that were taken back. Without one the files alone decide.
     pub(crate) lake: Option<&'a Lake>,
     /// What serves: plugins that it has already are not loaded again.
@@ -203,7 +207,7 @@ async fn try_one<P: Plugin + ?Sized>(
     before: Option<Before<'_, P>>,
     load: &impl AsyncFn(Bytes, &Grants) -> Result<Arc<P>, LoadError>,
 ) -> Result<(Arc<P>, String), Trouble> {
-    let found = found(loading.plan, loading.folder, loading.lake, place).await?;
+    let found = found(loading.plan, loading.folder, loading.lake, place, loading.remote).await?;
     let serves = before.filter(|before| {
         before.plugin.digest().as_str() == found.version.plugin.digest
             && before.config == found.version.config
@@ -231,17 +235,30 @@ pub(crate) struct Found {
 }
 
 /// What serves a stage: `enrich`, `clean` or `aggregate NAME`. Without a lake, what the files say.
-pub(crate) async fn found_for(file: &PipelineFile, name: &str, lake: Option<&Lake>) -> anyhow::Result<Found> {
+pub(crate) async fn found_for(
+    file: &PipelineFile,
+    name: &str,
+    lake: Option<&Lake>,
+    remote: &Remote,
+) -> anyhow::Result<Found> {
     let stage = file.plan.stage(name).with_context(|| format!("no stage `{name}`"))?;
     let place = StagePlace::plain(name, stage);
-    found(&file.plan, &file.folder, lake, &place).await.map_err(|trouble| CannotLoad(vec![trouble]).into())
+    found(&file.plan, &file.folder, lake, &place, remote).await.map_err(|trouble| CannotLoad(vec![trouble]).into())
 }
 
 /// A stage's component and what it is granted: the file's, its pinned digest and signature checked, or what serves in its place.
-async fn found(plan: &Plan, folder: &Path, lake: Option<&Lake>, place: &StagePlace<'_>) -> Result<Found, Trouble> {
+async fn found(
+    plan: &Plan,
+    folder: &Path,
+    lake: Option<&Lake>,
+    place: &StagePlace<'_>,
+    remote: &Remote,
+) -> Result<Found, Trouble> {
     let stage = place.stage;
-    let component = read(stage, folder, place)?;
-    signature::check(&component, &plan.trusted_keys, stage, folder)
+    let published = Published::component(&stage.plugin, folder);
+    let component = read(stage, &published, place, remote).await?;
+    signature::check(&component, &plan.trusted_keys, &published, remote)
+        .await
         .map_err(|error| Trouble::load(place, version_of(&component, &stage.config), error))?;
     let mut version = version_of(&component, &stage.config);
     let mut component = component;
@@ -266,27 +283,26 @@ fn version_of(component: &Bytes, config: &str) -> Version {
     Version { plugin, config: config.to_owned() }
 }
 
-fn read(stage: &Stage, folder: &Path, place: &StagePlace<'_>) -> Result<Bytes, Trouble> {
-    let path = component_path(&stage.plugin, folder).ok_or_else(|| {
-        let hint = "copy the component into the project".to_owned();
-        Trouble::of(place, None, "is not on this machine".to_owned(), Some(hint))
-    })?;
-    let bytes = std::fs::read(&path).map_err(|error| {
+async fn read(stage: &Stage, published: &Published, place: &StagePlace<'_>, remote: &Remote) -> Result<Bytes, Trouble> {
+    let bytes = published.read(remote).await.map_err(|error| {
         let hint = match &stage.plugin {
             PluginRef::Crate(name) => format!("run `sluicebox plugin build {name}`"),
-            PluginRef::File(_) => "name a component's file, or a crate of `plugins/`".to_owned(),
+            PluginRef::File(Location::Remote(_)) => {
+                "publish the component there, and see that this host may read it (`s3:GetObject`)".to_owned()
+            }
+            PluginRef::File(Location::Local(_)) => "name a component's file, or a crate of `plugins/`".to_owned(),
         };
-        Trouble::of(place, None, format!("cannot read `{}`: {error}", path.display()), Some(hint))
+        Trouble::of(place, None, format!("cannot read `{published}`: {error:#}"), Some(hint))
     })?;
     let found = Digest::of(&bytes);
     match &stage.sha256 {
         Some(pinned) if found.as_str() != format!("sha256:{pinned}") => {
-            let message = format!("`{}` is {found}, pinned is sha256:{pinned}", path.display());
+            let message = format!("`{published}` is {found}, pinned is sha256:{pinned}");
             let hint = "publish the pinned component, or change `sha256` to the one that you trust".to_owned();
-            let about = Some(Box::new((place.name.clone(), version_of(&bytes.into(), &stage.config))));
+            let about = Some(Box::new((place.name.clone(), version_of(&bytes, &stage.config))));
             Err(Trouble { about, ..Trouble::of(place, Some("P016"), message, Some(hint)) })
         }
-        _ => Ok(bytes.into()),
+        _ => Ok(bytes),
     }
 }
 
@@ -297,15 +313,6 @@ async fn last(loading: Loading<'_>, place: &StagePlace<'_>) -> Option<Found> {
     let component = components::get(lake, &last.plugin.digest).await.ok()??;
     let grants = Grants { config: last.config.clone(), limits: place.stage.limits };
     Some(Found { component, grants, version: Version { plugin: last.plugin, config: last.config } })
-}
-
-/// Where a plugin's component is, if that is on this machine.
-pub(crate) fn component_path(plugin: &PluginRef, folder: &Path) -> Option<PathBuf> {
-    match plugin {
-        PluginRef::Crate(name) => Some(folder.join("plugins").join(name).join(format!("{name}.wasm"))),
-        PluginRef::File(Location::Local(path)) => Some(folder.join(path)),
-        PluginRef::File(Location::Remote(_)) => None,
-    }
 }
 
 /// What the enrich plugin misses in a source that can be looked at here and names its columns.

@@ -17,10 +17,9 @@ use crate::output::Output;
 use crate::redact::{RedactingWriter, Redactor};
 
 /// How a log line looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people
-    #[default]
     Human,
     /// One JSON object a line
     Json,

@@ -9,12 +9,13 @@ use anyhow::Context as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use engine::pipeline::plan::{Stage, TrustedKey};
+use engine::pipeline::plan::TrustedKey;
 use engine::seams::plugin::LoadError;
 
+use crate::compose::Remote;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
-use crate::load::component_path;
+use crate::published::Published;
 
 /// Where the signature of a component is.
 pub(crate) fn path_of(component: &Path) -> PathBuf {
@@ -23,17 +24,24 @@ pub(crate) fn path_of(component: &Path) -> PathBuf {
     path.into()
 }
 
-/// Checks that the component of a stage is signed with one of `keys`, if there are any.
-pub(crate) fn check(component: &[u8], keys: &[TrustedKey], stage: &Stage, folder: &Path) -> Result<(), LoadError> {
+/// Checks that the component that was published there is signed with one of `keys`, if there are any.
+pub(crate) async fn check(
+    component: &[u8],
+    keys: &[TrustedKey],
+    published: &Published,
+    remote: &Remote,
+) -> Result<(), LoadError> {
     if keys.is_empty() {
         return Ok(());
     }
-    let path = component_path(&stage.plugin, folder).map(|path| path_of(&path)).unwrap_or_default();
-    let Some(key) = signer(component, &path, keys).map_err(refused)? else {
+    let signature = published.signature();
+    let unread = |error: anyhow::Error| refused(format!("cannot read the signature `{signature}`: {error:#}"));
+    let bytes = signature.read(remote).await.map_err(unread)?;
+    let Some(key) = made_by(component, &bytes, &signature, keys).map_err(refused)? else {
         let trusted = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        return Err(refused(format!("`{}` is not by a trusted key, trusted are {trusted}", path.display())));
+        return Err(refused(format!("`{signature}` is not by a trusted key, trusted are {trusted}")));
     };
-    tracing::debug!(signature = %path.display(), %key, "signature verified");
+    tracing::debug!(%signature, %key, "signature verified");
     Ok(())
 }
 
@@ -41,8 +49,18 @@ pub(crate) fn check(component: &[u8], keys: &[TrustedKey], stage: &Stage, folder
 pub(crate) fn signer(component: &[u8], path: &Path, keys: &[TrustedKey]) -> Result<Option<TrustedKey>, String> {
     let bytes =
         std::fs::read(path).map_err(|error| format!("cannot read the signature `{}`: {error}", path.display()))?;
-    let signature = Signature::from_slice(&bytes)
-        .map_err(|_| format!("`{}` has {} bytes, expected a signature of 64", path.display(), bytes.len()))?;
+    made_by(component, &bytes, &path.display(), keys)
+}
+
+/// The key of `keys` that has made a signature.
+fn made_by(
+    component: &[u8],
+    signature: &[u8],
+    place: &impl std::fmt::Display,
+    keys: &[TrustedKey],
+) -> Result<Option<TrustedKey>, String> {
+    let signature = Signature::from_slice(signature)
+        .map_err(|_| format!("`{place}` has {} bytes, expected a signature of 64", signature.len()))?;
     let by = |key: &&TrustedKey| {
         VerifyingKey::from_bytes(&key.0).is_ok_and(|key| key.verify_strict(component, &signature).is_ok())
     };

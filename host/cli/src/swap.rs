@@ -3,9 +3,8 @@
 //!
 //! Does not switch: `engine::drivers::serving` does. Does not compare: `engine::rehearsal` does.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use engine::drivers::serving::Serving;
@@ -20,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::compose::Shared;
 use crate::context::Context;
-use crate::load::component_path;
 use crate::pipelines::{self, InvalidPipelines, PipelineArgs, PipelineFile};
+use crate::published::Published;
 
 mod candidate;
 mod compare;
@@ -31,6 +30,8 @@ use compare::Comparing;
 
 /// How often a comparison looks for inputs that have come in.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// How often objects are looked at: each look at each object is a request.
+const OBJECTS_EVERY: Duration = Duration::from_secs(5);
 /// The stage that events of the file as a whole are told under.
 pub(crate) const WHOLE: &str = "pipeline";
 
@@ -46,6 +47,8 @@ pub(crate) struct Watch<'a> {
     seen: Vec<String>,
     /// When a look last saw something else.
     noticed: DateTime<Utc>,
+    /// What objects were seen to be, and when.
+    objects: Option<(Instant, Vec<String>)>,
     comparing: Option<Comparing>,
 }
 
@@ -68,18 +71,28 @@ impl<'a> Watch<'a> {
     ) -> Self {
         let args = PipelineArgs { files: vec![file.path.clone()], ..args.clone() };
         let noticed = shared.clock().now();
-        Watch { args, file: file.clone(), serving, shared, context, seen: Vec::new(), noticed, comparing: None }
+        Watch {
+            args,
+            file: file.clone(),
+            serving,
+            shared,
+            context,
+            seen: Vec::new(),
+            noticed,
+            objects: None,
+            comparing: None,
+        }
     }
 
     /// Watches until `stop`.
     pub(crate) async fn run(mut self, stop: &CancellationToken) {
         let mut files = FileWatch::new();
-        self.seen = self.sight(&self.file.plan).await;
+        self.begin().await;
         let mut turns = tokio::time::interval(COMPARE_EVERY);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
-            let watched = self.files(&self.file.plan);
-            files.add(watched.iter().map(PathBuf::as_path));
+            let watched = self.published(&self.file.plan);
+            files.add(watched.iter().filter_map(Published::path));
             let comparing = self.comparing.is_some();
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -89,19 +102,46 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The files that decide what serves.
-    fn files(&self, plan: &Plan) -> Vec<PathBuf> {
-        let components = plan.stages().filter_map(|(_, stage)| component_path(&stage.plugin, &self.file.folder));
-        std::iter::once(self.file.path.clone()).chain(components).collect()
+    /// One look, where nobody can be told of changes: what was published serves when this returns, if it is any good.
+    pub(crate) async fn turn(&mut self) {
+        self.look().await;
+        if self.comparing.is_some() {
+            self.compare().await;
+        }
+    }
+
+    /// Forgets what it has seen, so that the next look finds it changed.
+    pub(crate) fn forget(&mut self) {
+        self.seen.clear();
+    }
+
+    /// Remembers what there is now: only what comes after it is a change.
+    pub(crate) async fn begin(&mut self) {
+        let plan = self.file.plan.clone();
+        self.seen = self.sight(&plan).await;
+    }
+
+    /// The files and objects that decide what serves.
+    fn published(&self, plan: &Plan) -> Vec<Published> {
+        let components = plan.stages().map(|(_, stage)| Published::component(&stage.plugin, &self.file.folder));
+        std::iter::once(Published::File(self.file.path.clone())).chain(components).collect()
     }
 
     /// What the files hold, and what was decided about them: another text, when something has changed.
-    async fn sight(&self, plan: &Plan) -> Vec<String> {
-        let digest = |path: &PathBuf| match std::fs::read(path) {
-            Ok(bytes) => format!("{} {}", path.display(), Digest::of(&bytes)),
-            Err(error) => format!("{} {}", path.display(), error.kind()),
+    async fn sight(&mut self, plan: &Plan) -> Vec<String> {
+        let (files, objects): (Vec<_>, Vec<_>) = self.published(plan).into_iter().partition(|one| one.path().is_some());
+        let mut sight = Vec::new();
+        for file in &files {
+            sight.push(file.mark(&self.shared.remote).await);
+        }
+        let old = |seen: &Option<(Instant, Vec<String>)>| {
+            seen.as_ref().is_none_or(|(when, marks)| when.elapsed() >= OBJECTS_EVERY || marks.len() != objects.len())
         };
-        let mut sight: Vec<String> = self.files(plan).iter().map(digest).collect();
+        if old(&self.objects) {
+            let marks = objects.iter().map(|object| object.mark(&self.shared.remote));
+            self.objects = Some((Instant::now(), futures::future::join_all(marks).await));
+        }
+        sight.extend(self.objects.iter().flat_map(|(_, marks)| marks.clone()));
         match swaps::decision_names(&self.serving.current().enrich.lake).await {
             Ok(names) => sight.extend(names.into_iter().map(String::from)),
             Err(error) => tracing::warn!(%error, "cannot see whether a plugin was taken back"),
@@ -112,9 +152,12 @@ impl<'a> Watch<'a> {
     /// Finds out whether something has changed, and deals with it.
     async fn look(&mut self) {
         let now = self.shared.clock().now();
-        let next = pipelines::read(&self.args);
-        let plan = next.as_ref().ok().and_then(|files| files.first()).map_or(&self.file.plan, |file| &file.plan);
-        let sight = self.sight(plan).await;
+        // Wherever the file lies, its paths start from where those of the first one did.
+        let placed = |file: PipelineFile| PipelineFile { folder: self.file.folder.clone(), ..file };
+        let next = pipelines::read(&self.args).map(|files| files.into_iter().map(placed).collect::<Vec<_>>());
+        let plan =
+            next.as_ref().ok().and_then(|files| files.first()).map_or(&self.file.plan, |file| &file.plan).clone();
+        let sight = self.sight(&plan).await;
         if sight == self.seen {
             return;
         }

@@ -2,6 +2,7 @@
 //!
 //! Does not know any command.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write;
 
@@ -9,6 +10,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use crate::args::Args;
+use crate::commands::lambda;
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure;
@@ -19,7 +21,11 @@ use crate::redact::Redactor;
 
 /// Reads the command line. Help and usage errors are printed here: what remains is the code to exit with.
 pub(crate) fn parse() -> Result<Args, ExitCode> {
-    Args::try_parse().map_err(|error| {
+    // Lambda starts a function's program without a word.
+    let words = std::env::args_os();
+    let words: Vec<OsString> =
+        if lambda::is_here() { vec!["bootstrap".into(), "lambda".into()] } else { words.collect() };
+    Args::try_parse_from(words).map_err(|error| {
         let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success };
         if code == ExitCode::Usage && std::env::args_os().any(|argument| argument == "--json") {
             let text = error.render().to_string();
@@ -38,7 +44,8 @@ pub(crate) fn set_up(args: &Args) -> Result<Context, ExitCode> {
         global.log_level.as_deref().unwrap_or(if args.command.serves() { logging::SERVING } else { logging::ENDING });
     let redactor = Redactor::default();
     let output = Output::new(global.json, global.color, redactor.clone());
-    let started = logging::start(filter, global.log_format, &output, &redactor);
+    let format = global.log_format.unwrap_or_else(|| args.command.log_format());
+    let started = logging::start(filter, format, &output, &redactor);
     let context = Context { output, redactor, cache_dir: global.cache_dir.clone() };
     match started {
         Ok(()) => Ok(context),

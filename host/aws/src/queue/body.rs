@@ -19,7 +19,7 @@ pub(super) fn encode(body: &[u8]) -> String {
 }
 
 /// The body of a text. One that somebody else has sent is what it is.
-pub(super) fn decode(text: String) -> Bytes {
+pub(crate) fn decode(text: String) -> Bytes {
     match text.strip_prefix(MARK).and_then(|encoded| STANDARD.decode(encoded).ok()) {
         Some(body) => body.into(),
         None => text.into(),

@@ -28,7 +28,7 @@ impl Lease {
 }
 
 /// Whole seconds, rounded up: nothing comes back before its time.
-pub(super) fn seconds(span: Duration) -> i32 {
+pub(crate) fn seconds(span: Duration) -> i32 {
     let whole = span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0));
     i32::try_from(whole).unwrap_or(i32::MAX)
 }

@@ -62,7 +62,7 @@ pub async fn open_stage(
 }
 
 /// The queue whose name goes on with `-SUFFIX`.
-fn beside(base: &Url, suffix: &str) -> Url {
+pub(crate) fn beside(base: &Url, suffix: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}-{suffix}", base.path().trim_end_matches('/')));
     url

@@ -30,6 +30,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
             plan: &file.plan,
             folder: &file.folder,
             plugins: &shared.plugins,
+            remote: &shared.remote,
             lake: None,
             serves: None,
             else_last: false,

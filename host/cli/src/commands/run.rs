@@ -84,7 +84,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    fn of_engine(self) -> service::Role {
+    pub(crate) fn of_engine(self) -> service::Role {
         match self {
             Role::Ingest => service::Role::Ingest,
             Role::Enrich => service::Role::Enrich,

@@ -30,11 +30,21 @@ use crate::pipelines::PipelineFile;
 pub(crate) struct Remote(Arc<OnceCell<Cloud>>);
 
 impl Remote {
-    async fn cloud(&self) -> Result<&Cloud, Failure> {
+    pub(crate) async fn cloud(&self) -> Result<&Cloud, Failure> {
         self.0.get_or_try_init(Cloud::load).await.map_err(|error| {
             let hint = error.hint();
             Failure::new(ExitCode::Unavailable, "cannot reach AWS").hint(hint).caused_by(error)
         })
+    }
+}
+
+impl Remote {
+    /// The bucket that an object of S3 is in, and where in it.
+    pub(crate) async fn object(&self, url: &Url) -> anyhow::Result<(Store, store::Path)> {
+        let mut bucket = url.clone();
+        bucket.set_path("");
+        let store = S3Store::open(self.cloud().await?, &bucket)?;
+        Ok((store, store::Path::from_url_path(url.path())?))
     }
 }
 
@@ -82,12 +92,9 @@ pub(super) async fn source(file: &PipelineFile, shared: &Shared) -> anyhow::Resu
             Ok(SourcePlace::Object(store, store::Path::parse(name.to_string_lossy()).with_context(missing)?))
         }
         Location::Remote(url) if url.scheme() == "s3" => {
-            let missing = || format!("cannot read the source `{url}`");
-            let mut bucket = url.clone();
-            bucket.set_path("");
-            let store = S3Store::open(shared.remote.cloud().await.with_context(missing)?, &bucket);
-            let object = store::Path::from_url_path(url.path()).with_context(missing)?;
-            Ok(SourcePlace::Object(store.with_context(missing)?, object))
+            let found = shared.remote.object(url).await;
+            let (store, object) = found.with_context(|| format!("cannot read the source `{url}`"))?;
+            Ok(SourcePlace::Object(store, object))
         }
         Location::Remote(url) if matches!(url.scheme(), "http" | "https") => {
             Ok(SourcePlace::Web(Arc::clone(&shared.http), url.clone()))

@@ -55,6 +55,7 @@ impl Candidate {
                 plan: &next.plan,
                 folder: &next.folder,
                 plugins: &shared.plugins,
+                remote: &shared.remote,
                 lake: Some(&serves.enrich.lake),
                 serves: Some((&file.plan, &serves)),
                 else_last: false,

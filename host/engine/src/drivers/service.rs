@@ -201,6 +201,19 @@ impl Service {
         Ok(Left { missing, queued, waiting_for, suspended })
     }
 
+    /// The same with another queue before one of its roles.
+    #[must_use]
+    pub(super) fn fed_by(&self, role: Role, queue: StageQueue) -> Self {
+        let mut queues = self.queues.clone();
+        match role {
+            Role::Ingest => {}
+            Role::Enrich => queues.enrich = queue,
+            Role::Clean => queues.clean = queue,
+            Role::Aggregate => queues.aggregate = queue,
+        }
+        Service { queues, ..self.clone() }
+    }
+
     /// Says that a Silver that was emptied is whole again, and whether it was one. To be called when all of Bronze was cleaned again, which
     /// `crate::replay::finish` knows; Gold follows.
     pub(crate) async fn finish_rebuild(&self) -> Result<bool, Failure> {

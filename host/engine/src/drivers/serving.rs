@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::consumer::StageQueue;
 use super::schedule;
 use super::service::{Role, Service, flatten};
 use super::sweep::sweep;
@@ -174,6 +175,22 @@ impl Serving {
             }
         }
         Ok(())
+    }
+
+    /// Does the work of one role for what is in `queue`, until `stop`: where messages do not wait in a queue of their own but are handed
+    /// over, as a function is. Fires no tick and looks for nothing that was lost.
+    pub async fn work_off(
+        self: &Arc<Self>,
+        role: Role,
+        queue: StageQueue,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let mut tasks = self.current().fed_by(role, queue).consume(self, &[role], stop);
+        let mut outcome = Ok(());
+        while let Some(ended) = tasks.join_next().await {
+            outcome = outcome.and(flatten(ended));
+        }
+        outcome
     }
 
     async fn replaced(&self, epoch: u64) {

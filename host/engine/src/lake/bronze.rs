@@ -259,7 +259,7 @@ pub async fn inventory(lake: &Lake, tick: Option<Tick>) -> Result<Inventory, Lak
         while let Some(object) = listing.try_next().await? {
             let path = object.location;
             match path.filename() {
-                Some(name) if name.starts_with("batch=") || name.starts_with(REDO) => inventory.objects.push(path),
+                _ if is_object(&path) => inventory.objects.push(path),
                 Some(name) if name.starts_with("_snapshot-") => inventory.snapshots.push(path),
                 _ => {}
             }
@@ -283,6 +283,13 @@ pub fn redo(tick: Tick, generation: u32, object: &Path, lines: &[usize]) -> Path
 
 /// What the names of objects begin with that hold records enriched again; it sorts after `batch=`.
 const REDO: &str = "redo=";
+
+/// Whether that is the path of an object that holds records: `run=TICK/batch=…` or `run=TICK/redo=…`.
+#[must_use]
+pub fn is_object(path: &Path) -> bool {
+    let named = |name: &str| name.starts_with("batch=") || name.starts_with(REDO);
+    path.as_ref().starts_with("run=") && path.as_ref().split('/').count() == 2 && path.filename().is_some_and(named)
+}
 
 /// Whether an object holds records that were enriched again.
 #[must_use]

@@ -69,10 +69,11 @@ fn holds_one(folder: &Folder, place: &FilePath) -> bool {
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-            Ok(kind) if kind.is_file() => {
-                if location(folder, &entry.path()).is_some_and(|location| !is_unfinished(&location)) {
-                    return true;
-                }
+            Ok(kind)
+                if kind.is_file()
+                    && location(folder, &entry.path()).is_some_and(|location| !is_unfinished(&location)) =>
+            {
+                return true;
             }
             _ => {}
         }

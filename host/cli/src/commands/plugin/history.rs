@@ -75,7 +75,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     for file in pipelines::read(&args.pipeline)? {
         let lake = lake(&file, &remote).await?;
         for (stage, _) in file.plan.stages() {
-            stages.push(history(&file, &lake, stage).await?);
+            stages.push(history(&file, &lake, stage, &remote).await?);
         }
     }
     context.output.report(&json!({ "stages": stages }), |_| {
@@ -87,11 +87,12 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
 /// Takes a plugin back, or lets it serve again.
 pub(crate) async fn rollback(args: RollbackArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let Some(file) = pipelines::read(&args.pipeline.args())?.pop() else { return Ok(ExitCode::Usage) };
-    let lake = lake(&file, &Remote::default()).await?;
+    let remote = Remote::default();
+    let lake = lake(&file, &remote).await?;
     let stage = stage_of(&file, &args.stage)?;
     let at = SystemClock.now();
     if args.undo {
-        let published = found_for(&file, &stage, None).await?.version;
+        let published = found_for(&file, &stage, None, &remote).await?.version;
         let decisions = swaps::decisions(&lake, &stage).await?;
         if swaps::held(&decisions, &published.plugin.digest, &published.config).is_none() {
             return Err(Failure::new(ExitCode::Usage, format!("the plugin of `{stage}` was not taken back")).into());
@@ -100,7 +101,7 @@ pub(crate) async fn rollback(args: RollbackArgs, context: &Context) -> anyhow::R
         context.output.notice(&format!("`{}` may serve `{stage}` again", published.plugin.digest))?;
         return Ok(ExitCode::Success);
     }
-    let Found { version: serves, .. } = found_for(&file, &stage, Some(&lake)).await?;
+    let Found { version: serves, .. } = found_for(&file, &stage, Some(&lake), &remote).await?;
     let generations = Generations::of(&lake, &stage).all().await?;
     let back = earlier(&generations, &serves, args.to, &stage)?;
     if components::get(&lake, &back.plugin.digest).await?.is_none() {
@@ -142,14 +143,14 @@ fn earlier<'a>(
     }
 }
 
-async fn history(file: &PipelineFile, lake: &Lake, stage: String) -> anyhow::Result<StageHistory> {
+async fn history(file: &PipelineFile, lake: &Lake, stage: String, remote: &Remote) -> anyhow::Result<StageHistory> {
     let history = Generations::of(lake, &stage);
     let mut dated = Vec::new();
     for generation in history.all().await? {
         let since = history.since(generation.number).await?;
         dated.push(Dated { since, generation });
     }
-    let serves = found_for(file, &stage, Some(lake)).await.ok().map(|found| found.version.plugin.digest);
+    let serves = found_for(file, &stage, Some(lake), remote).await.ok().map(|found| found.version.plugin.digest);
     let events = swaps::events(lake, &stage).await?;
     Ok(StageHistory { pipeline: file.plan.name.clone(), stage, serves, generations: dated, events })
 }

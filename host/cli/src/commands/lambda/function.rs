@@ -1,0 +1,215 @@
+//! What a function does with an event: a tick is fired, a batch of messages is worked off as the role's consumer would do it.
+//!
+//! Does not talk to Lambda.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws::events::{self, BatchRecord};
+use aws::lambda::{BatchQueue, Invocation, Redelivery, Unfinished};
+use bytes::Bytes;
+use engine::drivers::consumer::StageQueue;
+use engine::drivers::service::Role;
+use engine::drivers::serving::Serving;
+use engine::drivers::sweep::sweep;
+use engine::lake::keys::Tick;
+use engine::pipeline::plan::{LakePlaces, Location, Plan};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::place::Place;
+use crate::swap::Watch;
+
+/// How often it is looked whether something else was published, at most.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// How often a look is tried again that took too long.
+const AFTER_LONG: Duration = Duration::from_secs(60);
+/// How often it is looked whether a batch can go on at all.
+const PULSE: Duration = Duration::from_millis(25);
+/// Of the time that an invocation has: the last part, in which nothing is begun any more, within these bounds.
+const LAST_PART: u32 = 5;
+const LEAST_MARGIN: Duration = Duration::from_millis(500);
+const MOST_MARGIN: Duration = Duration::from_secs(15);
+/// The longest that the answer itself takes.
+const TO_ANSWER: Duration = Duration::from_millis(300);
+/// The longest rest of a message that has met a pause. SQS allows twelve hours.
+const LONGEST_REST: Duration = Duration::from_secs(11 * 3600);
+
+/// One role at work, warm from one invocation to the next.
+pub(super) struct Function<'a> {
+    role: Role,
+    serving: Arc<Serving>,
+    lake: LakePlaces,
+    place: &'a Place,
+    watch: Option<Watch<'a>>,
+    next_look: Instant,
+    redelivery: Option<Redelivery>,
+}
+
+impl<'a> Function<'a> {
+    /// The function of `role`, for which `serving` serves.
+    pub(super) async fn new(
+        role: Role,
+        serving: Arc<Serving>,
+        plan: &Plan,
+        place: &'a Place,
+        watch: Option<Watch<'a>>,
+    ) -> Self {
+        let redelivery = match (&plan.queue.url, place.remote.cloud().await) {
+            (Some(url), Ok(cloud)) => Some(Redelivery::of_stage(cloud, url, role.name())),
+            _ => None,
+        };
+        let (lake, next_look) = (plan.lake.clone(), Instant::now() + LOOK_EVERY);
+        Function { role, serving, lake, place, watch, next_look, redelivery }
+    }
+
+    /// Does what an event asks for, and gives the answer.
+    pub(super) async fn invoke(&mut self, invocation: &Invocation) -> anyhow::Result<Vec<u8>> {
+        let until = Instant::now() + invocation.left;
+        self.look(invocation.left).await;
+        if self.role == Role::Ingest {
+            return self.tick(&invocation.event).await;
+        }
+        let records = events::batch(&invocation.event)?;
+        let unfinished = self.batch(records, until).await;
+        let failures: Vec<_> = unfinished.iter().map(|one| json!({ "itemIdentifier": one.id })).collect();
+        Ok(json!({ "batchItemFailures": failures }).to_string().into_bytes())
+    }
+
+    /// Lets what was published take over before the batch: between two invocations nothing can be done. Whatever goes wrong, what served
+    /// serves on.
+    async fn look(&mut self, left: Duration) {
+        let Some(watch) = &mut self.watch else { return };
+        if Instant::now() < self.next_look {
+            return;
+        }
+        let looked = tokio::time::timeout(left / 2, async {
+            if let Err(error) = self.place.fetch().await {
+                tracing::warn!(error = format!("{error:#}"), "the pipeline file stays as it was");
+            }
+            watch.turn().await;
+        });
+        let rest = if looked.await.is_ok() {
+            LOOK_EVERY
+        } else {
+            tracing::warn!("what was published takes longer to try than there is time, it is tried again later");
+            watch.forget();
+            AFTER_LONG
+        };
+        self.next_look = Instant::now() + rest;
+    }
+
+    async fn tick(&self, event: &Bytes) -> anyhow::Result<Vec<u8>> {
+        let service = self.serving.current();
+        let tick = events::tick(event)?.unwrap_or_else(|| Tick::at(service.clock.now()));
+        // First what was lost: what this tick brings is not missed yet.
+        if let Err(failure) = sweep(&service, true).await {
+            tracing::warn!(error = %failure, "sweep failed");
+        }
+        Ok(serde_json::to_vec(&service.ingest.fire(tick).await?)?)
+    }
+
+    /// Works off a batch, and gives the messages that are not done.
+    async fn batch(&self, records: Vec<BatchRecord>, until: Instant) -> Vec<Unfinished> {
+        let works = records.into_iter().map(|record| {
+            let bodies = self.bodies(&record);
+            (record, bodies)
+        });
+        let queue = Arc::new(BatchQueue::of(works.collect()));
+        let service = self.serving.current();
+        // An earlier invocation may have met either; whether it still holds is found out anew.
+        service.progress.resume(self.role.name());
+        service.progress.set_waiting_for(None);
+        let stop = CancellationToken::new();
+        let dead = Arc::new(BatchQueue::of(Vec::new()));
+        let feed = StageQueue { live: Arc::clone(&queue) as _, dead };
+        let margin = (until.saturating_duration_since(Instant::now()) / LAST_PART).clamp(LEAST_MARGIN, MOST_MARGIN);
+        let begin_until = until.checked_sub(margin).unwrap_or(until);
+        let answer_at = until.checked_sub(TO_ANSWER).unwrap_or(until);
+        let conduct = async {
+            let mut pulse = tokio::time::interval(PULSE);
+            let why = loop {
+                tokio::select! {
+                    () = queue.settled() => break None,
+                    () = tokio::time::sleep_until(begin_until.into()) => break Some("the time is nearly over".to_owned()),
+                    _ = pulse.tick() => {}
+                }
+                // To wait here would cost money, and SQS waits for nothing.
+                let blocked = service.progress.waiting_for();
+                if let Some(reason) = blocked.or_else(|| service.progress.suspended().remove(self.role.name())) {
+                    break Some(reason);
+                }
+            };
+            queue.close();
+            stop.cancel();
+            why
+        };
+        let paused = || service.progress.waiting_for().is_some();
+        let work = self.serving.work_off(self.role, feed, &stop);
+        let both = async {
+            let (why, ended) = tokio::join!(conduct, work);
+            if let Err(failure) = ended {
+                tracing::error!(role = self.role.name(), error = %failure, "stopped");
+            }
+            why
+        };
+        let why = match tokio::time::timeout_at(answer_at.into(), both).await {
+            Ok(why) => why,
+            // What is in hand is cut off as if the host had died: it comes again, and what is done of it is found done.
+            Err(_) => Some("the time is over".to_owned()),
+        };
+        let unfinished = queue.unfinished();
+        if !unfinished.is_empty() {
+            let reason = why.unwrap_or_else(|| "see above".to_owned());
+            tracing::warn!(
+                role = self.role.name(),
+                messages = unfinished.len(),
+                reason,
+                "not all of the batch is done"
+            );
+            self.put_off(&unfinished, paused(), answer_at).await;
+        }
+        unfinished
+    }
+
+    /// Has the messages delivered again when they may do better.
+    async fn put_off(&self, unfinished: &[Unfinished], paused: bool, answer_at: Instant) {
+        let Some(redelivery) = &self.redelivery else { return };
+        let rested = unfinished.iter().cloned().map(|one| {
+            let stated = one.after.filter(|after| !after.is_zero());
+            let after = stated.or_else(|| paused.then(|| rest(one.receives)));
+            Unfinished { after, ..one }
+        });
+        let rested: Vec<Unfinished> = rested.collect();
+        let limit = answer_at.saturating_duration_since(Instant::now()).max(TO_ANSWER / 2);
+        if tokio::time::timeout(limit, redelivery.settle(&rested)).await.is_err() {
+            tracing::debug!("SQS was not told in time when to deliver again");
+        }
+    }
+
+    /// The work that a message stands for.
+    fn bodies(&self, record: &BatchRecord) -> Vec<Bytes> {
+        match (self.role, &self.lake.bronze, &self.lake.silver) {
+            (Role::Clean, Location::Remote(bronze), _) => events::to_clean(bronze, &record.body),
+            (Role::Aggregate, _, Location::Remote(silver)) => events::to_aggregate(silver, &record.body),
+            _ => vec![record.body.clone()],
+        }
+    }
+}
+
+/// How long a message rests that has met a pause: twice as long each time, so that its receives last for more than a day.
+fn rest(receives: u32) -> Duration {
+    Duration::from_secs(60).saturating_mul(2_u32.saturating_pow(receives)).min(LONGEST_REST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_receives_outlast_a_quota_of_a_day() {
+        let total: Duration = (1..=10).map(rest).sum();
+        assert!(total > Duration::from_secs(24 * 3600), "{total:?}");
+        assert_eq!((rest(1), rest(u32::MAX)), (Duration::from_secs(120), LONGEST_REST));
+    }
+}

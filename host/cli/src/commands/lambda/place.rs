@@ -1,0 +1,124 @@
+//! Where a function's things are: the bundle's folder, which can only be read, the pipeline file, and what is compiled.
+//!
+//! Does not load plugins.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+use url::Url;
+
+use crate::compose::Remote;
+use crate::context::Context;
+use crate::env_vars;
+use crate::exit::ExitCode;
+use crate::failure::Failure;
+use crate::pipelines::{self, PipelineArgs, PipelineFile};
+use crate::project::write_whole;
+use crate::published::Published;
+
+/// A function's places.
+pub(super) struct Place {
+    /// What relative paths start from.
+    root: PathBuf,
+    /// The pipeline file, or the copy of it that is read.
+    file: PathBuf,
+    /// Where the copy comes from, and its tag.
+    from: Option<(Published, Mutex<String>)>,
+    /// What is compiled.
+    cache: PathBuf,
+    /// The one folder that can be written to; goes with the process.
+    _scratch: TempDir,
+    /// What is not on this machine.
+    pub(super) remote: Remote,
+}
+
+impl Place {
+    /// Finds them. Nothing of the pipeline is read yet.
+    pub(super) fn find(pipeline: Option<&str>, context: &Context) -> anyhow::Result<Self> {
+        let root = match std::env::var_os(env_vars::TASK_ROOT) {
+            Some(root) => PathBuf::from(root),
+            None => {
+                let program = std::env::current_exe().context("cannot tell where this program is")?;
+                program.parent().unwrap_or(Path::new(".")).to_owned()
+            }
+        };
+        let scratch = tempfile::Builder::new().prefix("sluicebox-").tempdir().context("cannot write to `/tmp`")?;
+        let pipeline = pipeline.unwrap_or("pipeline.toml");
+        let (file, from) = if pipeline.starts_with("s3://") {
+            let url = Url::parse(pipeline).map_err(|error| {
+                Failure::new(ExitCode::Usage, format!("`{pipeline}` is no place in S3")).caused_by(error)
+            })?;
+            (scratch.path().join("pipeline.toml"), Some((Published::Object(url), Mutex::default())))
+        } else {
+            (root.join(pipeline), None)
+        };
+        let shipped = context.cache_dir.clone().unwrap_or_else(|| root.join("cache"));
+        let cache = if is_writable(&shipped) {
+            shipped
+        } else {
+            let copy = scratch.path().join("cache");
+            // Without it plugins are compiled: slower, nothing worse.
+            if let Err(error) = copy_folder(&shipped, &copy)
+                && shipped.is_dir()
+            {
+                tracing::warn!(cache = %shipped.display(), %error, "cannot take over what is compiled");
+            }
+            copy
+        };
+        Ok(Place { root, file, from, cache, _scratch: scratch, remote: Remote::default() })
+    }
+
+    /// What commands are given, with the cache of this place.
+    pub(super) fn context(&self, context: &Context) -> Context {
+        Context { cache_dir: Some(self.cache.clone()), ..context.clone() }
+    }
+
+    /// Reads the pipeline file.
+    pub(super) async fn read(&self, target: Option<String>, set: Vec<String>) -> anyhow::Result<PipelineFile> {
+        self.fetch().await?;
+        let args = PipelineArgs { files: vec![self.file.clone()], target, set };
+        let read = pipelines::read(&args).map_err(|error| match error.downcast::<pipelines::InvalidPipelines>() {
+            Ok(invalid) => anyhow::anyhow!("{}", invalid.render(false)),
+            Err(error) => error,
+        });
+        let file = read?.pop().context("no pipeline file")?;
+        Ok(PipelineFile { folder: self.root.clone(), ..file })
+    }
+
+    /// Fetches the pipeline file anew if it lies in S3 and has changed there.
+    pub(super) async fn fetch(&self) -> anyhow::Result<()> {
+        let Some((published, seen)) = &self.from else { return Ok(()) };
+        let mark = published.mark(&self.remote).await;
+        if seen.lock().is_ok_and(|seen| *seen == mark) {
+            return Ok(());
+        }
+        let text = published.read(&self.remote).await.with_context(|| format!("cannot read `{published}`"))?;
+        write_whole(&self.file, &text)?;
+        if let Ok(mut seen) = seen.lock() {
+            *seen = mark;
+        }
+        Ok(())
+    }
+}
+
+/// Whether files can be made in a folder that is there.
+fn is_writable(folder: &Path) -> bool {
+    folder.is_dir() && tempfile::Builder::new().prefix(".").tempfile_in(folder).is_ok()
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let beside = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &beside)?;
+        } else {
+            // Not `copy`, which would take over that it cannot be written to.
+            std::fs::write(beside, std::fs::read(entry.path())?)?;
+        }
+    }
+    Ok(())
+}
