@@ -183,12 +183,12 @@ mod tests {
     }
 
     fn cleaned(message: &str) -> Vec<String> {
-        let layer = Url::parse("s3://acme-lake/films/br%20onze").unwrap();
+        let layer = Url::parse("s3://acme-lake/weather/br%20onze").unwrap();
         texts(to_clean(&layer, &Bytes::from(message.to_owned())))
     }
 
     fn aggregated(message: &str) -> Vec<String> {
-        let layer = Url::parse("s3://acme-lake/films/silver/").unwrap();
+        let layer = Url::parse("s3://acme-lake/weather/silver/").unwrap();
         texts(to_aggregate(&layer, &Bytes::from(message.to_owned())))
     }
 
@@ -214,16 +214,16 @@ mod tests {
 
     #[test]
     fn new_objects_of_bronze_are_work_and_nothing_else_there_is() {
-        let run = "films/br+onze/run%3D20260131T030000Z";
+        let run = "weather/br+onze/run%3D20260131T030000Z";
         let batch = cleaned(&object(&format!("{run}/batch%3D00000-ab.jsonl")));
         assert_eq!(batch, [r#"{"bronze":"run=20260131T030000Z/batch=00000-ab.jsonl"}"#]);
         assert_eq!(cleaned(&object(&format!("{run}/redo%3D000001.0001-ab.jsonl"))).len(), 1);
         for other in [
             format!("{run}/_snapshot-ab.jsonl"),
             format!("{run}/deeper/batch%3D1.jsonl"),
-            "films/br+onze/_answers/run%3D1/batch%3D1".to_owned(),
-            "films/br+onzes/run%3D1/batch%3D1.jsonl".to_owned(),
-            "films/silver/run%3D1/batch%3D1.jsonl".to_owned(),
+            "weather/br+onze/_answers/run%3D1/batch%3D1".to_owned(),
+            "weather/br+onzes/run%3D1/batch%3D1.jsonl".to_owned(),
+            "weather/silver/run%3D1/batch%3D1.jsonl".to_owned(),
         ] {
             assert_eq!(cleaned(&object(&other)), [""; 0], "{other}");
         }
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn new_versions_of_silver_are_work_and_its_other_files_are_not() {
-        let version = aggregated(&object("films/silver/_delta_log/00000000000000000012.json"));
+        let version = aggregated(&object("weather/silver/_delta_log/00000000000000000012.json"));
         assert_eq!(version, [r#"{"silver":12}"#]);
         for other in [
             "_delta_log/00000000000000000010.checkpoint.parquet",
@@ -242,7 +242,7 @@ mod tests {
             "_bucket%3D3/part-0.parquet",
             "_generations/00000000000000000012.json",
         ] {
-            assert_eq!(aggregated(&object(&format!("films/silver/{other}"))), [""; 0], "{other}");
+            assert_eq!(aggregated(&object(&format!("weather/silver/{other}"))), [""; 0], "{other}");
         }
     }
 
@@ -250,7 +250,7 @@ mod tests {
     fn s3s_test_and_what_went_are_no_work_and_missing_fields_are_no_fault() {
         let test = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2026-01-31T03:00:00.000Z","Bucket":"acme-lake","RequestId":"R","HostId":"H"}"#;
         assert_eq!(cleaned(test), [""; 0]);
-        let key = "films/br+onze/run%3D1/batch%3D1.jsonl";
+        let key = "weather/br+onze/run%3D1/batch%3D1.jsonl";
         assert_eq!(cleaned(&object(key).replace("ObjectCreated:Put", "ObjectRemoved:Delete")), [""; 0]);
         let bare =
             format!(r#"{{"Records":[{{"s3":{{"bucket":{{"name":"acme-lake"}},"object":{{"key":"{key}"}}}}}}, {{}}]}}"#);
