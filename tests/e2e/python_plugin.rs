@@ -61,10 +61,10 @@ fn a_plugin_in_python_cleans() {
 
     componentize(&folder, &["--stub-wasi"], "doubler.wasm");
     let ran = sluicebox(&folder, &["run", "--once", "--json"]).exits(0).json();
-    let layers = &ran["pipelines"][0];
-    assert_eq!((&layers["silver"]["rows"], &layers["quarantine"]["records"]), (&2.into(), &1.into()), "{layers}");
-    let explained = sluicebox(&folder, &["explain", "2", "--json"]).exits(0).stdout;
-    assert!(explained.contains("\"twice\":4") || explained.contains("\"twice\": 4"), "{explained}");
+    let lake = &ran["pipelines"][0]["lake"];
+    assert_eq!((&lake["silver"]["rows"], &lake["quarantine"]["clean"]), (&2.into(), &1.into()), "{lake}");
+    let explained = sluicebox(&folder, &["explain", "2", "--json"]).exits(0).json();
+    assert_eq!(explained["row"]["rows"], serde_json::json!([[["twice", "4"]]]), "{explained}");
     // Made again from what is in Bronze it is the same, so that the component gives the same to the same.
     sluicebox(&folder, &["verify"]).exits(0);
 }

@@ -106,6 +106,14 @@ const NOT_HERE: &[(usize, &str)] = &[
 /// Everything but the build takes less than three minutes on two cores.
 pub(crate) fn run(options: &Options) -> Result<()> {
     wasm_target::ensure()?;
+    step("building the tests");
+    let selection = ["nextest", "run", "--workspace", "--lib"];
+    let tests: Vec<&str> = ["hostile", "load", "misbehave", "service", "wasi", "whole_way"]
+        .into_iter()
+        .flat_map(|name| ["--test", name])
+        .collect();
+    // With the tests comes the program that they start.
+    shell::run(shell::cargo().args(selection).arg("--no-run").args(&tests))?;
     plugins::build_with(&Programs::locate()?)?;
     step("trying every plugin of the corpus");
     let lines = shell::target_dir()?.join("hostile.txt");
@@ -113,11 +121,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fs::remove_file(&lines)?;
     }
     let names: Vec<String> = ELSEWHERE.iter().map(|row| format!("test(={})", row.4)).collect();
-    let selection = format!("binary(hostile) + {}", names.join(" + "));
-    let tests =
-        ["hostile", "load", "misbehave", "service", "wasi", "whole_way"].into_iter().flat_map(|name| ["--test", name]);
+    let wanted = format!("binary(hostile) + {}", names.join(" + "));
     let mut suite = shell::cargo();
-    suite.args(["nextest", "run", "--workspace", "--lib"]).args(tests).args(["--no-fail-fast", "-E", &selection]);
+    suite.args(selection).args(&tests).args(["--no-fail-fast", "-E", &wanted]);
     suite.env(LINES, &lines).env("SLUICEBOX_HOSTILE_TRIES", options.tries.to_string());
     let outcome = shell::run(&mut suite);
     let told = fs::read_to_string(&lines).context("the tests have told nothing")?;
