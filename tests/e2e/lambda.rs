@@ -132,6 +132,13 @@ impl Account {
     }
 
     fn function(&self, role: &str) -> Function {
+        let mut program = support::command(&self.films.folder);
+        let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+        program.env("LAMBDA_TASK_ROOT", &self.films.folder).env("SLUICEBOX_CACHE_DIR", cache);
+        self.start(role, program)
+    }
+
+    fn start(&self, role: &str, mut program: Command) -> Function {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
         let (sender, answers) = mpsc::channel();
@@ -144,16 +151,13 @@ impl Account {
             .route("/2018-06-01/runtime/init/error", post(not_begun))
             .with_state(api);
         runtime.spawn(async move { axum::serve(listener, routes).await });
-        let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
         let log = std::fs::File::create(self.films.path(&format!("{role}.log"))).unwrap();
-        let program = support::command(&self.films.folder)
+        let program = program
             .envs(self.emulator.environment())
             .env_remove("OMDB_API_KEY")
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
-            .env("LAMBDA_TASK_ROOT", &self.films.folder)
             .env("SLUICEBOX_ROLE", role)
             .env("SLUICEBOX_TARGET", "aws")
-            .env("SLUICEBOX_CACHE_DIR", cache)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -299,4 +303,32 @@ fn what_cannot_start_says_so_to_lambda() {
     let (how, told) = clean.answers.recv_timeout(PATIENCE).unwrap();
     let text = told["errorMessage"].as_str().unwrap_or_default().to_owned();
     assert!(how == "init" && text.contains("s3://films-that-cannot-start/none.wasm"), "{how} {told}");
+}
+
+#[test]
+fn a_bundle_has_all_that_a_function_needs_and_compiles_nothing() {
+    let account = Account::new("films-in-a-bundle", "source.top_n = 3\nsource.batch_size = 1\n");
+    let bundle = account.films.path("films.zip");
+    let made = account.films.folder.join("made");
+    let make = |to: &std::path::Path| {
+        let args = ["deploy", "bundle", "--target", "aws", "--json", "--output", to.to_str().unwrap()];
+        run(support::command(&account.films.folder).args(args)).exits(0).json()
+    };
+    let told = make(&bundle);
+    assert_eq!(told["bytes"], std::fs::metadata(&bundle).unwrap().len(), "{told}");
+    zip::ZipArchive::new(std::fs::File::open(&bundle).unwrap()).unwrap().extract(&made).unwrap();
+    let compiled = |below: &std::path::Path| {
+        let code = films::files(&below.join("cache/code"));
+        code.into_iter().filter(|(path, _)| path.extension().is_none()).count()
+    };
+    // The enricher, the cleaner and three aggregators.
+    assert_eq!(compiled(&made), 5);
+
+    // Where nothing but `bootstrap` and what lies beside it is there.
+    let mut program = Command::new(made.join("bootstrap"));
+    program.env_clear().env("LAMBDA_TASK_ROOT", &made);
+    let mut ingest = account.start("ingest", program);
+    let (how, fired) = ingest.invoke(&json!({"time": TICK}), MINUTE);
+    assert_eq!((how.as_str(), &fired["messages"]), ("response", &json!(3)), "{fired}\n{}", account.log("ingest"));
+    assert_eq!(compiled(&made), 5);
 }

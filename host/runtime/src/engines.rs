@@ -20,6 +20,7 @@ use wasmtime::{
 
 use crate::inspect::refused;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::processor;
 use crate::worker::{self, Caps, WorkerProgram};
 
 /// Bytes of a memory and of a table that are zeroed where they lie when a call ends, rather than given back to the system: a call that
@@ -125,6 +126,7 @@ impl Engines {
     /// every other way.
     fn make(&self, kind: Kind) -> wasmtime::Result<Engine> {
         let mut config = config(kind, self.guards, self.cache.clone());
+        processor::fix(&mut config)?;
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(self.instances)));
         Engine::new(&config).or_else(|error| {
             tracing::warn!(%error, "cannot reserve a pool of plugin memories, making them on demand");

@@ -25,6 +25,7 @@ mod limits;
 mod load;
 mod log;
 mod plugins;
+mod processor;
 mod project;
 mod threads;
 mod wasi;
