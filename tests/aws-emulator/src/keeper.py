@@ -15,6 +15,24 @@ import sys
 import time
 
 LINGERS = 15.0  # seconds without a user: between two tests there may be none
+# The emulator hands a schedule's input over as it stands; AWS fills in the instant that it was due.
+EMULATOR = """
+from datetime import datetime, timezone
+from ministack.services import eventbridge
+
+hand_over = eventbridge._invoke_target
+
+def fill_in(target, event, *rest):
+    if event.get("Source") == "aws.scheduler" and target.get("Input"):
+        due = datetime.fromtimestamp(event["Time"], timezone.utc).strftime("%Y-%m-%dT%H:%M:00Z")
+        target = {**target, "Input": target["Input"].replace("<aws.scheduler.scheduled-time>", due)}
+    return hand_over(target, event, *rest)
+
+eventbridge._invoke_target = fill_in
+from ministack.app import main
+main()
+"""
+
 folder = pathlib.Path(sys.argv[1])
 os.setsid()
 
@@ -33,11 +51,15 @@ environment = {
     "BIND_HOST": "127.0.0.1",
     "GATEWAY_PORT": str(port),
     "SFTP_ENABLED": "0",
-    "SERVICES": "s3,sqs,secretsmanager,sts",
     "LOG_LEVEL": "WARNING",
+    # Functions are processes of the emulator, and find it by this.
+    "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    # Who called what, for those who ask.
+    "CLOUDTRAIL_RECORDING": "1",
+    "CLOUDTRAIL_MAX_EVENTS": "100000",
 }
 emulator = subprocess.Popen(
-    [sys.executable, "-m", "ministack"],
+    [sys.executable, "-c", EMULATOR],
     env=environment,
     cwd=folder,
     stdin=subprocess.DEVNULL,

@@ -14,6 +14,7 @@
 //! | fails no single entry of a batch in passing | scripted answers |
 //! | tells exact depths at once; SQS's are approximate and late | nothing: no contract leans on them |
 //! | answers every short poll with all that is ready; SQS asks some of its servers | nothing: an empty answer is always allowed |
+//! | does not fill in the instant of a schedule's input | the keeper does, for schedules by the minute |
 //! | knows no credentials or policies unless told to | scripted answers (403) |
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic, reason = "for tests: it fails by panicking")]
 
