@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, completions, explain, explain_error, forget, init, lambda, plugin, quarantine, records, replay, run, status,
-    verify,
+    check, completions, deploy, explain, explain_error, forget, init, lambda, plugin, quarantine, records, replay, run,
+    status, verify,
 };
 use crate::logging::LogFormat;
 use crate::output::ColorChoice;
@@ -77,6 +77,7 @@ pub(crate) enum Command {
     Verify(verify::Args),
     Forget(forget::Args),
     Lambda(lambda::Args),
+    Deploy(deploy::Args),
     Completions(completions::Args),
 }
 
