@@ -1,10 +1,11 @@
 //! Adapters over the SDKs of AWS: objects in S3, queues in SQS, secrets in Secrets Manager, all with one chain of credentials; and the
-//! Runtime API of Lambda, with the events that it brings.
+//! Runtime API of Lambda, with the events that it brings. And what a pipeline is there, as a template ([`deploy`]).
 //!
-//! Does not decide anything, and makes no bucket, queue or secret: who deploys a pipeline does.
+//! Does not decide anything, and makes no bucket, queue or secret: who deploys a pipeline does, with the template if he likes.
 #![allow(clippy::disallowed_methods, reason = "these are adapters through which the environment enters")]
 
 pub mod cloud;
+pub mod deploy;
 pub mod events;
 mod failure;
 pub mod lambda;

@@ -21,6 +21,8 @@ pub(crate) const ROLE: &str = "SLUICEBOX_ROLE";
 pub(crate) const PIPELINE: &str = "SLUICEBOX_PIPELINE";
 /// The target of a function, as `lambda --target`.
 pub(crate) const TARGET: &str = "SLUICEBOX_TARGET";
+/// Values that replace those of the file, one a line, as `lambda --set`.
+pub(crate) const SET: &str = "SLUICEBOX_SET";
 /// Whether S3 itself tells a function's neighbours, as `lambda --notifications`.
 pub(crate) const NOTIFICATIONS: &str = "SLUICEBOX_NOTIFICATIONS";
 /// Where Lambda takes questions and answers, `HOST:PORT`; Lambda sets it.
@@ -37,8 +39,8 @@ Environment:
   SLUICEBOX_LOG         the log filter, as --log-level
   SLUICEBOX_LOG_FORMAT  the log format, as --log-format
   SLUICEBOX_CACHE_DIR   where compiled plugins are kept, as --cache-dir
-  SLUICEBOX_ROLE, SLUICEBOX_PIPELINE, SLUICEBOX_TARGET, SLUICEBOX_NOTIFICATIONS
-                        of a function of AWS Lambda, as the options of `sluicebox lambda`
+  SLUICEBOX_ROLE, SLUICEBOX_PIPELINE, SLUICEBOX_TARGET, SLUICEBOX_SET, SLUICEBOX_NOTIFICATIONS
+                        of a function of AWS Lambda, as the options of `sluicebox lambda`; of SLUICEBOX_SET one a line
   AWS_LAMBDA_RUNTIME_API, LAMBDA_TASK_ROOT
                         set by Lambda: where it is asked for work, and the folder of the bundle
   NO_COLOR              any value switches colours off, unless --color always is given
@@ -61,6 +63,7 @@ mod tests {
             super::ROLE,
             super::PIPELINE,
             super::TARGET,
+            super::SET,
             super::NOTIFICATIONS,
             super::RUNTIME_API,
             super::TASK_ROOT,

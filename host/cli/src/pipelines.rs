@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::pipeline::{Checked, Overrides, Plan, Problems};
+use engine::pipeline::{Checked, Overrides, Plan, Problems, Said};
 
 use crate::context::Context;
 use crate::exit::ExitCode;
@@ -60,6 +60,8 @@ pub(crate) struct PipelineFile {
     pub(crate) plan: Plan,
     /// What in it stops nothing, but is worth a look.
     pub(crate) warnings: Option<Problems>,
+    /// Where it says each of its values.
+    pub(crate) said: Said,
 }
 
 /// Pipeline files that are not valid, with all that is wrong in each.
@@ -74,6 +76,11 @@ fn summary(files: &[(PathBuf, Problems)]) -> String {
 }
 
 impl InvalidPipelines {
+    /// One file that will not do.
+    pub(crate) fn of(path: &Path, problems: Problems) -> Self {
+        InvalidPipelines(vec![(path.to_owned(), problems)])
+    }
+
     /// The problems as a person reads them.
     pub(crate) fn render(&self, color: bool) -> String {
         let texts: Vec<String> = self.0.iter().map(|(_, problems)| rendered(problems, color)).collect();
@@ -102,8 +109,8 @@ pub(crate) fn read(args: &PipelineArgs) -> anyhow::Result<Vec<PipelineFile>> {
     for path in &args.files {
         let text = read_text(path)?;
         match engine::pipeline::examine(&path.to_string_lossy(), &text, &overrides) {
-            Ok(Checked { plan, warnings }) => {
-                valid.push(PipelineFile { path: path.clone(), folder: folder_of(path), plan, warnings });
+            Ok(Checked { plan, warnings, said }) => {
+                valid.push(PipelineFile { path: path.clone(), folder: folder_of(path), plan, warnings, said });
             }
             Err(problems) => invalid.push((path.clone(), problems)),
         }

@@ -1,16 +1,26 @@
-//! `sluicebox deploy`: what an account needs to run a pipeline, made from its file, a file for each verb.
+//! `sluicebox deploy`: what a pipeline is in AWS, from its file alone. A file for each verb.
 //!
-//! Does not hold the work of any verb, and changes nothing in an account.
+//! Does not change anything in AWS: what is made here is handed to its own tools.
 
 mod bundle;
+mod cloudformation;
+mod columns;
+mod iam;
 mod program;
+mod quicksight;
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use aws::deploy::{Deployment, Mode};
 use clap::Subcommand;
 
 use crate::context::Context;
 use crate::exit::ExitCode;
+use crate::pipelines::{self, InvalidPipelines, PipelineArgs, PipelineFile};
+use crate::project::write_whole;
 
-/// Make what runs a pipeline in AWS: the bundle of its functions
+/// Make what a pipeline is in AWS: bundle, template, policies, manifests
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -20,11 +30,74 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Bundle(bundle::Args),
+    Cloudformation(cloudformation::Args),
+    Iam(iam::Args),
+    Quicksight(quicksight::Args),
 }
 
 /// Does what the verb says.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::Bundle(args) => bundle::execute(args, context).await,
+        Verb::Cloudformation(args) => cloudformation::execute(args, context).await,
+        Verb::Iam(args) => iam::execute(&args, context),
+        Verb::Quicksight(args) => quicksight::execute(&args, context),
     }
+}
+
+/// The one pipeline that is deployed.
+#[derive(Clone, Debug, clap::Args)]
+struct Which {
+    /// Pipeline file
+    #[arg(value_name = "PIPELINE.toml", default_value = "pipeline.toml")]
+    file: PathBuf,
+
+    /// Lay the `[target.NAME]` section over the file
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+
+    /// Replace one value, as in `--set source.top_n=500`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Which {
+    fn read(&self, context: &Context) -> anyhow::Result<PipelineFile> {
+        let args = PipelineArgs { files: vec![self.file.clone()], target: self.target.clone(), set: self.set.clone() };
+        let mut files = pipelines::read(&args)?;
+        pipelines::warn(&files, context)?;
+        files.pop().context("no pipeline file")
+    }
+}
+
+/// What the roles run as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ModeName {
+    /// Functions of Lambda
+    Lambda,
+    /// Services of ECS on Fargate
+    Ecs,
+}
+
+impl ModeName {
+    fn mode(self) -> Mode {
+        match self {
+            ModeName::Lambda => Mode::Lambda,
+            ModeName::Ecs => Mode::Ecs,
+        }
+    }
+}
+
+/// The deployment of a file; an error shows every place in it that is in the way.
+fn deployment(file: &PipelineFile, mode: Mode) -> anyhow::Result<Deployment<'_>> {
+    Deployment::of(&file.plan, mode).map_err(|objections| match file.said.problems(objections) {
+        Some(problems) => InvalidPipelines::of(&file.path, problems).into(),
+        None => anyhow::anyhow!("the pipeline cannot be deployed"),
+    })
+}
+
+/// Writes what was made, and says so.
+fn write(path: &Path, text: &str, context: &Context) -> anyhow::Result<()> {
+    write_whole(path, text.as_bytes())?;
+    Ok(context.output.notice(&format!("wrote `{}`", path.display()))?)
 }

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     target: Option<String>,
 
     /// Replace one value, as in `--set source.top_n=500`; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", env = env_vars::SET, value_delimiter = '\n')]
     set: Vec<String>,
 
     /// S3 tells the clean and aggregate queues of new objects: what it tells is not sent to them a second time

@@ -14,6 +14,7 @@ use super::overlay;
 use super::plan::Plan;
 use super::problem::{Findings, Place, Problems, Source, Wrong, did_you_mean};
 use super::reader::Section;
+use super::said::Said;
 
 /// What the command line puts over the file.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,8 @@ pub struct Checked {
     pub plan: Plan,
     /// Problems that stop nothing.
     pub warnings: Option<Problems>,
+    /// Where each of its values was said.
+    pub said: Said,
 }
 
 /// The plan that `text` describes, or everything that is wrong with it. `file_name` is what problems call the file.
@@ -42,10 +45,10 @@ pub fn check(file_name: &str, text: &str, overrides: &Overrides) -> Result<Plan,
 pub fn examine(file_name: &str, text: &str, overrides: &Overrides) -> Result<Checked, Problems> {
     let mut out = Findings::default();
     let sources = sources(file_name, text, overrides);
-    let plan = authored::parse(text, 0, &mut out).and_then(|file| read_variants(text, file, overrides, &mut out));
+    let read = authored::parse(text, 0, &mut out).and_then(|file| read_variants(text, file, overrides, &mut out));
     let failed = out.has_errors();
-    match (plan, out.into_problems(sources)) {
-        (Some(plan), warnings) if !failed => Ok(Checked { plan, warnings }),
+    match (read, out.into_problems(sources.clone())) {
+        (Some((plan, tree)), warnings) if !failed => Ok(Checked { plan, warnings, said: Said::new(tree, sources) }),
         (_, Some(problems)) => Err(problems),
         // A plan is only ever missing for a reason that has been reported; this arm is for the day that somebody forgets to.
         (_, None) => {
@@ -65,7 +68,7 @@ fn sources(file_name: &str, text: &str, overrides: &Overrides) -> Vec<Source> {
 
 /// Reads the file as the chosen target sees it, and as each other target would, so that a mistake in `[target.aws]` shows on
 /// the laptop.
-fn read_variants(text: &str, mut file: Table, overrides: &Overrides, out: &mut Findings) -> Option<Plan> {
+fn read_variants(text: &str, mut file: Table, overrides: &Overrides, out: &mut Findings) -> Option<(Plan, Table)> {
     let end = Place { source: 0, span: text.trim_end().len()..text.trim_end().len() };
     let targets = take_targets(&mut file, out);
     let chosen = overrides.target.as_deref().and_then(|name| choose(name, &targets, out));
@@ -78,10 +81,11 @@ fn read_variants(text: &str, mut file: Table, overrides: &Overrides, out: &mut F
         for over in target.into_iter().chain(&set) {
             overlay::merge(&mut tree, over.clone(), out);
         }
-        read_plan(&Section::top(&tree, end.clone(), out), out)
+        let plan = read_plan(&Section::top(&tree, end.clone(), out), out);
+        plan.map(|plan| (plan, tree))
     };
     let mut found = Findings::default();
-    let plan = variant(chosen, &mut found);
+    let read = variant(chosen, &mut found);
     for entry in &targets.entries {
         let Value::Table(table) = &entry.node.value else { continue };
         let mut other = Findings::default();
@@ -94,7 +98,7 @@ fn read_variants(text: &str, mut file: Table, overrides: &Overrides, out: &mut F
         found.merge_variant(bare, |_| false);
     }
     out.absorb(found);
-    plan
+    read
 }
 
 /// The targets, out of the file. Each must be a table without targets of its own.

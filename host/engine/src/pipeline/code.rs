@@ -81,4 +81,8 @@ codes! {
     UNKNOWN_TARGET = "C060";
     /// A `--set` that cannot be read.
     BAD_SET = "C061";
+    /// A place of this machine, or one that AWS does not have, in what is to be deployed there.
+    NOT_IN_AWS = "C070";
+    /// Something to be deployed that AWS cannot express: a schedule, a name, a size.
+    NOT_DEPLOYABLE = "C071";
 }

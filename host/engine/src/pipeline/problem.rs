@@ -139,6 +139,11 @@ impl Wrong {
         self
     }
 
+    /// With what would be right, if that can be said.
+    pub(super) fn maybe_expected(self, expected: Option<String>) -> Self {
+        Wrong { expected, ..self }
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -224,7 +229,7 @@ fn locate(severity: Severity, at: Place, wrong: Wrong, sources: &[Source]) -> Op
         severity,
         code: wrong.code,
         file: source.name.clone(),
-        line: before.matches('\n').count() + 1,
+        line: line_of(&source.text, start),
         column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
         span: start..end,
         message: wrong.message,
@@ -232,6 +237,11 @@ fn locate(severity: Severity, at: Place, wrong: Wrong, sources: &[Source]) -> Op
         hint: wrong.hint,
         source: at.source,
     })
+}
+
+/// The line of a byte, from 1.
+pub(super) fn line_of(text: &str, byte: usize) -> usize {
+    text.bytes().take(byte).filter(|byte| *byte == b'\n').count() + 1
 }
 
 fn floor_boundary(text: &str, index: usize) -> usize {

@@ -12,14 +12,14 @@ use engine::seams::plugin::Digest;
 use serde_json::json;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use super::program;
+use super::{Which, program};
 use crate::compose::Shared;
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::load::{Loading, load};
 use crate::output::size;
-use crate::pipelines::{self, PipelineArgs, PipelineFile};
+use crate::pipelines::PipelineFile;
 use crate::project::write_whole;
 use crate::published::Published;
 
@@ -34,13 +34,8 @@ their signatures, and what this program compiles them to, so that a function tha
 
 Plugins at `s3://` are compiled as they are now; the functions look for newer ones there.")]
 pub(crate) struct Args {
-    /// Pipeline file
-    #[arg(value_name = "PIPELINE.toml", default_value = "pipeline.toml")]
-    file: PathBuf,
-
-    /// Lay the `[target.NAME]` section over the file, as the functions will
-    #[arg(long, value_name = "NAME")]
-    target: Option<String>,
+    #[command(flatten)]
+    which: Which,
 
     /// Where to write it [default: PIPELINE.zip, by the pipeline's name]
     #[arg(long, short, value_name = "FILE")]
@@ -49,10 +44,7 @@ pub(crate) struct Args {
 
 /// Makes the bundle.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let read = PipelineArgs { files: vec![args.file], target: args.target.clone(), set: Vec::new() };
-    let files = pipelines::read(&read)?;
-    pipelines::warn(&files, context)?;
-    let file = files.into_iter().next().context("no pipeline file")?;
+    let file = args.which.read(context)?;
     let program = program::read()?;
     let cache =
         tempfile::Builder::new().prefix("sluicebox-").tempdir().context("cannot make a folder to compile in")?;

@@ -1,0 +1,285 @@
+//! What each role does in the account, as the code of the engine and the adapters has it: the one table of who touches what.
+//!
+//! Does not write policies.
+//!
+//! Whoever may write may read: after a lost reply the object itself says whose it is. All may list the layers, since of an object that is
+//! not there S3 says so only to who may list, and to others that it is forbidden. It asks that without naming a prefix, hence `IfExists`.
+
+use std::collections::BTreeSet;
+
+use engine::drivers::service::Role;
+use engine::pipeline::plan::{Location, Plan, PluginRef, SecretRef, TemplatePart};
+use serde_json::json;
+
+use super::Mode;
+use super::places::{Layer, Site};
+use super::policy::Statement;
+
+/// Folders of a layer, and what is done there: `r`eads, `w`rites, `d`eletes. `NAME` stands for each Gold table.
+type Touched = (Place, &'static str, &'static str);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Bronze,
+    Silver,
+    Gold,
+}
+use Place::{Bronze, Gold, Silver};
+
+/// Every process, when it starts: the tables are opened, or made, and Silver gets what columns are new.
+const OPEN: &[Touched] = &[
+    (Bronze, "_swaps/*", "r"),
+    (Bronze, "_plugins/*", "r"),
+    (Silver, "_delta_log/*", "w"),
+    (Gold, "NAME/_delta_log/*", "r"),
+    (Gold, "NAME/_delta_log/00000000000000000000.json", "w"),
+];
+/// A process that watches what is published: it is tried on the latest inputs, and noted what became of it.
+const WATCH: &[Touched] =
+    &[(Bronze, "run=*", "r"), (Bronze, "_answers/*", "r"), (Bronze, "_swaps/*", "w"), (Silver, "_bucket=*", "r")];
+/// What a plugin refused that was taken back is made again.
+const MEND: &[Touched] = &[(Bronze, "_quarantine/*", "rd"), (Bronze, "_receipts/*", "r"), (Silver, "_receipts/*", "r")];
+const TICK: &[Touched] = &[(Bronze, "run=*", "w"), (Bronze, "_quarantine/*", "w")];
+/// What was lost is found, what is old goes. Receipts are listed only.
+const SWEEP: &[Touched] = &[
+    (Bronze, "run=*", "w"),
+    (Silver, "_bucket=*", "d"),
+    (Silver, "_delta_log/*", "d"),
+    (Silver, "_retracted/*", "rd"),
+    (Gold, "NAME/*", "d"),
+    (Gold, "_generations/NAME/*", "r"),
+];
+const ENRICH: &[Touched] = &[(Bronze, "run=*", "w"), (Bronze, "_quarantine/*", "wd")];
+const ENRICH_BY_PLUGIN: &[Touched] = &[
+    (Bronze, "_answers/*", "wd"),
+    (Bronze, "_generations/*", "w"),
+    (Bronze, "_plugins/*", "w"),
+    (Bronze, "_receipts/*", "w"),
+    (Bronze, "_suspended/*", "w"),
+];
+const CLEAN: &[Touched] = &[
+    (Bronze, "run=*", "r"),
+    (Bronze, "_plugins/*", "w"),
+    (Bronze, "_quarantine/*", "wd"),
+    (Silver, "_bucket=*", "w"),
+    (Silver, "_delta_log/*", "wd"),
+    (Silver, "_generations/*", "w"),
+    (Silver, "_receipts/*", "w"),
+    (Silver, "_retracted/*", "w"),
+    (Silver, "_suspended/*", "w"),
+];
+const AGGREGATE: &[Touched] = &[
+    (Bronze, "_plugins/*", "w"),
+    (Silver, "_bucket=*", "r"),
+    (Gold, "NAME/*", "w"),
+    (Gold, "NAME/_delta_log/*", "d"),
+    (Gold, "NAME.parquet", "w"),
+    (Gold, "NAME.csv", "w"),
+    (Gold, "_partials/NAME/*", "wd"),
+    (Gold, "_generations/NAME/*", "w"),
+];
+
+/// Why a role touches something: the sets above, each with the key that asks for it beside the layer's own.
+fn reasons(plan: &Plan, role: Role, mode: Mode) -> Vec<(&'static str, Option<&'static str>, &'static [Touched])> {
+    let mut reasons = vec![("Open", None, OPEN)];
+    if plan.swap.watch {
+        reasons.push(("Watch", Some("swap.watch"), WATCH));
+        if role != Role::Ingest {
+            reasons.push(("Mend", Some("swap.watch"), MEND));
+        }
+    }
+    if sweeps(role, mode) {
+        reasons.push(("Sweep", None, SWEEP));
+    }
+    reasons.extend(match role {
+        Role::Ingest => vec![("Tick", None, TICK)],
+        Role::Enrich if plan.enrich.is_some() => {
+            vec![("Work", None, ENRICH), ("Plugin", Some("enrich.plugin"), ENRICH_BY_PLUGIN)]
+        }
+        Role::Enrich => vec![("Work", None, ENRICH)],
+        Role::Clean => vec![("Work", None, CLEAN)],
+        Role::Aggregate => vec![("Work", None, AGGREGATE)],
+    });
+    reasons
+}
+
+/// A function sweeps before its tick; a server does so whatever its role.
+fn sweeps(role: Role, mode: Mode) -> bool {
+    mode == Mode::Ecs || role == Role::Ingest
+}
+
+/// What `role` may do.
+pub(super) fn statements(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Vec<Statement> {
+    // A container's log is written by Fargate.
+    let mut statements: Vec<Statement> = (mode == Mode::Lambda).then(|| log(site, role)).into_iter().collect();
+    statements.extend(site.layers().map(|layer| listing(site, layer)));
+    let mut given = BTreeSet::new();
+    for (why, asked_by, touched) in reasons(plan, role, mode) {
+        for (place, layer) in [(Bronze, &site.bronze), (Silver, &site.silver), (Gold, &site.gold)] {
+            for (verb, actions) in VERBS {
+                let touched = touched.iter().filter(|(there, _, does)| *there == place && does_so(does, *verb));
+                let mut resources: Vec<String> = touched.flat_map(|(_, folder, _)| folders(plan, folder)).collect();
+                resources.retain(|folder| given.insert((*verb, layer.name, folder.clone())));
+                if resources.is_empty() {
+                    continue;
+                }
+                let of_tables = place == Gold;
+                let arn = |folder: String| site.bucket_arn(&format!("{}/{}", layer.bucket, layer.key(&folder)));
+                let sid = format!("{why}{}{}", capital(layer.name), word(*verb));
+                let mut statement =
+                    Statement::new(sid, actions, resources.into_iter().map(arn).collect(), layer.said());
+                statement.said.extend(asked_by.map(str::to_owned));
+                if of_tables {
+                    statement.said.extend(plan.aggregates.iter().map(|one| format!("aggregate.{}", one.name)));
+                }
+                statements.push(statement);
+            }
+        }
+    }
+    statements.extend(foreign(plan, site, role));
+    statements.extend(queues(plan, site, role, mode));
+    statements
+}
+
+/// In the order in which they stand in a policy. An upload in parts that fails is taken back.
+const VERBS: &[(char, &[&str])] =
+    &[('r', &["s3:GetObject"]), ('w', &["s3:PutObject", "s3:AbortMultipartUpload"]), ('d', &["s3:DeleteObject"])];
+
+fn does_so(does: &str, verb: char) -> bool {
+    does.contains(verb) || verb == 'r' && does.contains('w')
+}
+
+fn word(verb: char) -> &'static str {
+    match verb {
+        'r' => "Read",
+        'w' => "Write",
+        _ => "Delete",
+    }
+}
+
+fn folders(plan: &Plan, folder: &str) -> Vec<String> {
+    if !folder.contains("NAME") {
+        return vec![folder.to_owned()];
+    }
+    plan.aggregates.iter().map(|aggregate| folder.replace("NAME", &aggregate.name)).collect()
+}
+
+fn listing(site: &Site, layer: &Layer) -> Statement {
+    let condition = json!({ "StringLikeIfExists": { "s3:prefix": [layer.key("*")] } });
+    let sid = format!("List{}", capital(layer.name));
+    let bucket = vec![site.bucket_arn(&layer.bucket)];
+    Statement { condition: Some(condition), ..Statement::new(sid, &["s3:ListBucket"], bucket, layer.said()) }
+}
+
+fn log(site: &Site, role: Role) -> Statement {
+    let group = site.arn("logs", &format!("log-group:{}:*", log_group(site, role, Mode::Lambda)));
+    Statement::new("Log", &["logs:CreateLogStream", "logs:PutLogEvents"], vec![group], "pipeline.name")
+}
+
+/// The name of a role's log group.
+pub(super) fn log_group(site: &Site, role: Role, mode: Mode) -> String {
+    match mode {
+        Mode::Lambda => format!("/aws/lambda/{}-{}", site.name, role.name()),
+        Mode::Ecs => format!("/ecs/{}-{}", site.name, role.name()),
+    }
+}
+
+/// What is not the pipeline's own: its source, plugins, secrets.
+fn foreign(plan: &Plan, site: &Site, role: Role) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    let object = |url: &url::Url| {
+        let key = object_store::path::Path::from_url_path(url.path()).unwrap_or_default();
+        site.bucket_arn(&format!("{}/{key}", url.host_str().unwrap_or_default()))
+    };
+    if role == Role::Ingest
+        && let Location::Remote(url) = &plan.source.location
+        && url.scheme() == "s3"
+    {
+        statements.push(Statement::new("Source", &["s3:GetObject"], vec![object(url)], "source.uri"));
+    }
+    let mut plugins = Statement::new("Plugins", &["s3:GetObject"], Vec::new(), "");
+    plugins.said.clear();
+    for (stage, settings) in plan.stages() {
+        let PluginRef::File(Location::Remote(url)) = &settings.plugin else { continue };
+        let component = object(url);
+        let signature = (!plan.trusted_keys.is_empty()).then(|| format!("{component}.sig"));
+        plugins.resources.extend([component].into_iter().chain(signature));
+        plugins.said.push(format!("{}.plugin", stage.replace(' ', ".")));
+    }
+    plugins.resources.sort();
+    plugins.resources.dedup();
+    statements.extend(Some(plugins).filter(|plugins| !plugins.resources.is_empty()));
+    if role == Role::Enrich && plan.enrich.is_some() {
+        statements.extend(secrets(plan, site));
+    }
+    statements
+}
+
+/// Those that an endpoint sends. Behind a secret's name its ARN has six letters more.
+fn secrets(plan: &Plan, site: &Site) -> Option<Statement> {
+    let templates = plan.endpoints.values().flat_map(|endpoint| endpoint.query.iter().chain(&endpoint.headers));
+    let used: BTreeSet<&String> = templates
+        .flat_map(|(_, template)| &template.0)
+        .filter_map(|part| match part {
+            TemplatePart::Secret(name) => Some(name),
+            TemplatePart::Text(_) => None,
+        })
+        .collect();
+    let mut resources = BTreeSet::new();
+    for secret in used.iter().filter_map(|name| plan.secrets.get(*name)) {
+        let SecretRef::AwsSecretsManager { name, .. } = secret else { continue };
+        if name.starts_with("arn:") {
+            resources.extend([name.clone(), format!("{name}-??????")]);
+        } else {
+            resources.insert(site.arn("secretsmanager", &format!("secret:{name}-??????")));
+        }
+    }
+    let said = used.iter().map(|name| format!("secrets.{name}")).collect();
+    let resources: Vec<String> = resources.into_iter().collect();
+    let statement = Statement::new("Secrets", &["secretsmanager:GetSecretValue"], resources, "");
+    (!used.is_empty()).then_some(Statement { said, ..statement })
+}
+
+/// The stages that have queues.
+pub(super) const STAGES: [Role; 3] = [Role::Enrich, Role::Clean, Role::Aggregate];
+
+fn queues(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Vec<Statement> {
+    let live = |stage: Role| site.arn("sqs", &format!("{}-{}", site.name, stage.name()));
+    let dead = |stage: Role| format!("{}-dead", live(stage));
+    let statement = |sid, actions: &[&'static str], resources| Statement::new(sid, actions, resources, "queue.url");
+    // All of them are opened, whatever the role.
+    let all = STAGES.iter().flat_map(|stage| [live(*stage), dead(*stage)]).collect();
+    let mut statements = vec![statement("Queues", &["sqs:GetQueueAttributes"], all)];
+    if role != Role::Ingest {
+        let own = match mode {
+            Mode::Lambda => vec![live(role)],
+            // A server gives dead letters their last try.
+            Mode::Ecs => vec![live(role), dead(role)],
+        };
+        let actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"];
+        statements.push(statement("Take", &actions, own));
+    }
+    let mut to: Vec<Role> = Vec::new();
+    if sweeps(role, mode) {
+        to.extend(STAGES);
+    }
+    match role {
+        Role::Enrich => to.push(Role::Clean),
+        Role::Clean => to.push(Role::Aggregate),
+        Role::Ingest | Role::Aggregate => {}
+    }
+    if plan.swap.watch && role != Role::Ingest {
+        to.extend([Role::Enrich, Role::Clean]);
+    }
+    let told: Vec<String> = STAGES.iter().filter(|stage| to.contains(stage)).map(|stage| live(*stage)).collect();
+    if !told.is_empty() {
+        statements.push(statement("Tell", &["sqs:SendMessage"], told));
+    }
+    statements
+}
+
+/// With its first letter a capital one.
+pub(super) fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+}

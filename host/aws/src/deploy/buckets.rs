@@ -1,0 +1,91 @@
+//! The buckets of the lake: closed, encrypted, without old versions, and telling the queues what is new.
+//!
+//! Does not declare the source's bucket, or the plugins'.
+
+use serde_json::{Value, json};
+
+use super::Mode;
+use super::access::capital;
+use super::places::{Layer, Site};
+use super::policy::only_tls;
+use super::tables::RESULTS;
+use super::template::Resources;
+
+/// The resource of the bucket that a layer is in: called after the first layer there.
+pub(super) fn bucket_of(site: &Site, layer: &Layer) -> String {
+    let buckets = site.buckets();
+    let found = buckets.iter().find(|(bucket, _)| *bucket == layer.bucket).and_then(|(_, layers)| layers.first());
+    format!("{}Bucket", capital(found.map_or(layer.name, |first| first.name)))
+}
+
+pub(super) fn resources(site: &Site, mode: Mode) -> Resources {
+    let mut resources = Resources::new();
+    for (bucket, layers) in site.buckets() {
+        let Some(first) = layers.first() else { continue };
+        let id = bucket_of(site, first);
+        let (notifications, after) = match mode {
+            Mode::Lambda => notifications(site, &layers),
+            // A server's roles tell each other.
+            Mode::Ecs => (Vec::new(), Vec::new()),
+        };
+        let mut properties = json!({
+            "BucketName": bucket,
+            "BucketEncryption": { "ServerSideEncryptionConfiguration": [
+                { "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" } },
+            ] },
+            "LifecycleConfiguration": { "Rules": lifecycle(layers.contains(&&site.gold)) },
+            "OwnershipControls": { "Rules": [{ "ObjectOwnership": "BucketOwnerEnforced" }] },
+            "PublicAccessBlockConfiguration": {
+                "BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true,
+            },
+        });
+        if let (false, Some(fields)) = (notifications.is_empty(), properties.as_object_mut()) {
+            let queues = json!({ "QueueConfigurations": notifications });
+            fields.insert("NotificationConfiguration".to_owned(), queues);
+        }
+        let mut resource = json!({ "Type": "AWS::S3::Bucket" });
+        if let Some(fields) = resource.as_object_mut() {
+            // S3 asks whether it may tell a queue before it notes that it should.
+            if !after.is_empty() {
+                fields.insert("DependsOn".to_owned(), json!(after));
+            }
+            fields.insert("DeletionPolicy".to_owned(), json!("Retain"));
+            fields.insert("UpdateReplacePolicy".to_owned(), json!("Retain"));
+            fields.insert("Properties".to_owned(), properties);
+        }
+        resources.push((id.clone(), resource));
+        resources.push((format!("{id}Policy"), policy(site, &id, bucket)));
+    }
+    resources
+}
+
+/// Unfinished uploads end, and what Athena has answered goes: it holds rows that `forget` cannot reach.
+fn lifecycle(with_results: bool) -> Vec<Value> {
+    let mut rules = vec![json!({
+        "Id": "unfinished-uploads", "Status": "Enabled", "AbortIncompleteMultipartUpload": { "DaysAfterInitiation": 2 },
+    })];
+    if with_results {
+        rules.push(json!({ "Id": "results-of-athena", "Status": "Enabled", "Prefix": RESULTS, "ExpirationInDays": 1 }));
+    }
+    rules
+}
+
+/// What S3 tells the queues, and the resources that must be there before.
+fn notifications(site: &Site, layers: &[&Layer]) -> (Vec<Value>, Vec<String>) {
+    // Without the `=` of `run=`, which S3 wants escaped in a filter; everything else in Bronze begins with `_`.
+    let told = [(&site.bronze, "run", ".jsonl", "clean"), (&site.silver, "_delta_log/", ".json", "aggregate")];
+    let told = told.into_iter().filter(|(layer, ..)| layers.contains(layer));
+    let one = |(layer, below, suffix, stage): (&Layer, &str, &str, &str)| {
+        let rules = json!([{ "Name": "prefix", "Value": layer.key(below) }, { "Name": "suffix", "Value": suffix }]);
+        let queue = site.arn("sqs", &format!("{}-{stage}", site.name));
+        let told = json!({ "Event": "s3:ObjectCreated:*", "Queue": queue, "Filter": { "S3Key": { "Rules": rules } } });
+        (told, format!("{}QueuePolicy", capital(stage)))
+    };
+    told.map(one).unzip()
+}
+
+fn policy(site: &Site, id: &str, bucket: &str) -> Value {
+    let resources = [json!(site.bucket_arn(bucket)), json!(site.bucket_arn(&format!("{bucket}/*")))];
+    let document = json!({ "Version": "2012-10-17", "Statement": [only_tls("s3:*", &resources)] });
+    json!({ "Type": "AWS::S3::BucketPolicy", "Properties": { "Bucket": { "Ref": id }, "PolicyDocument": document } })
+}

@@ -1,0 +1,139 @@
+//! The functions of Lambda, a role each, with log, role of IAM, and what invokes them.
+//!
+//! Does not declare the schedule.
+
+use std::time::Duration;
+
+use engine::drivers::service::Role;
+use engine::pipeline::plan::{Plan, Stage};
+use serde_json::{Map, Value, json};
+
+use super::access::{STAGES, capital, log_group};
+use super::policy::assumed_by;
+use super::template::{Resources, logs};
+use super::{Arch, Deployment, Mode, Options};
+
+/// The longest that a function runs: all that Lambda allows for ingest, which reads a whole source and looks for what was lost. For the
+/// others enough for a batch; more of them only makes what fails come again later.
+const TICK_SECONDS: u64 = 900;
+const BATCH_SECONDS: u64 = 300;
+/// Above this a plugin's deadline leaves too little of that for a batch.
+const LONG_CALL: Duration = Duration::from_secs(60);
+/// With as much memory Lambda gives one whole processor.
+const LEAST_MEMORY: u64 = 1_769;
+const MOST_MEMORY: u64 = 10_240;
+/// What the program takes itself.
+const OWN_MEMORY: u64 = 640;
+/// The least that AWS lets a queue's functions be bounded to.
+const FEW: u32 = 2;
+
+/// What a function of `stage` is handed at once, and for how many seconds messages are collected for it.
+fn batch(stage: Role) -> (u32, u64) {
+    match stage {
+        // A message is a batch of records already, and each waits for a service.
+        Role::Enrich => (10, 0),
+        // All of them become one commit.
+        Role::Ingest | Role::Clean => (100, 5),
+        Role::Aggregate => (100, 10),
+    }
+}
+
+fn stages(plan: &Plan, role: Role) -> Vec<&Stage> {
+    match role {
+        Role::Ingest => Vec::new(),
+        Role::Enrich => plan.enrich.iter().collect(),
+        Role::Clean => vec![&plan.clean],
+        Role::Aggregate => plan.aggregates.iter().map(|one| &one.stage).collect(),
+    }
+}
+
+fn timeout(plan: &Plan, role: Role) -> u64 {
+    let long = stages(plan, role).iter().any(|stage| stage.limits.deadline > LONG_CALL);
+    if role == Role::Ingest || long { TICK_SECONDS } else { BATCH_SECONDS }
+}
+
+/// What a role's process needs, in MiB: all calls at once may use what they may use.
+pub(super) fn memory(plan: &Plan, role: Role) -> u64 {
+    let calls = stages(plan, role).into_iter().map(|stage| {
+        let at_once = u64::try_from(stage.concurrency.get()).unwrap_or(u64::MAX);
+        at_once.saturating_mul(stage.limits.memory >> 20)
+    });
+    calls.fold(OWN_MEMORY, u64::saturating_add).clamp(LEAST_MEMORY, MOST_MEMORY)
+}
+
+/// For how long a message of a stage must stay invisible, in seconds: what AWS asks for.
+pub(super) fn visibility(plan: &Plan, stage: Role) -> u64 {
+    6 * timeout(plan, stage) + batch(stage).1
+}
+
+/// What a role's function is called.
+pub(super) fn name(deployment: &Deployment<'_>, role: Role) -> String {
+    format!("{}-{}", deployment.site.name, role.name())
+}
+
+pub(super) fn resources(deployment: &Deployment<'_>, options: &Options) -> Resources {
+    let mut resources = Resources::new();
+    for policy in deployment.policies(Mode::Lambda) {
+        let (role, id) = (policy.role, capital(policy.role.name()));
+        let group = log_group(&deployment.site, role, Mode::Lambda);
+        resources.push((format!("{id}Log"), logs(&group)));
+        let inline = json!([{ "PolicyName": role.name(), "PolicyDocument": policy.document() }]);
+        let assumed = assumed_by("lambda.amazonaws.com", None);
+        resources.push((
+            format!("{id}Role"),
+            json!({ "Type": "AWS::IAM::Role", "Properties": { "AssumeRolePolicyDocument": assumed, "Policies": inline } }),
+        ));
+        resources.push((format!("{id}Function"), function(deployment, options, role)));
+    }
+    resources
+        .extend(STAGES.map(|stage| (format!("{}Mapping", capital(stage.name())), mapping(deployment.plan, stage))));
+    resources
+}
+
+fn function(deployment: &Deployment<'_>, options: &Options, role: Role) -> Value {
+    let id = capital(role.name());
+    let version = json!({ "Fn::If": ["HasCodeVersion", { "Ref": "CodeVersion" }, { "Ref": "AWS::NoValue" }] });
+    json!({ "Type": "AWS::Lambda::Function", "DependsOn": format!("{id}Log"), "Properties": {
+        "FunctionName": name(deployment, role),
+        "Description": format!("Role {} of the pipeline {}", role.name(), deployment.plan.name),
+        "Runtime": "provided.al2023",
+        "Handler": "bootstrap",
+        "Architectures": [match options.arch { Arch::X86_64 => "x86_64", Arch::Arm64 => "arm64" }],
+        "Code": { "S3Bucket": { "Ref": "CodeBucket" }, "S3Key": { "Ref": "CodeKey" }, "S3ObjectVersion": version },
+        "Role": { "Fn::GetAtt": [format!("{id}Role"), "Arn"] },
+        "MemorySize": memory(deployment.plan, role),
+        "Timeout": timeout(deployment.plan, role),
+        "Environment": { "Variables": environment(options, role) },
+    } })
+}
+
+fn environment(options: &Options, role: Role) -> Value {
+    let mut variables = Map::new();
+    variables.insert("SLUICEBOX_ROLE".to_owned(), json!(role.name()));
+    if let Some(target) = &options.target {
+        variables.insert("SLUICEBOX_TARGET".to_owned(), json!(target));
+    }
+    if !options.set.is_empty() {
+        variables.insert("SLUICEBOX_SET".to_owned(), json!(options.set.join("\n")));
+    }
+    variables.insert("SLUICEBOX_NOTIFICATIONS".to_owned(), json!("true"));
+    Value::Object(variables)
+}
+
+fn mapping(plan: &Plan, stage: Role) -> Value {
+    let id = capital(stage.name());
+    let (size, window) = batch(stage);
+    let mut properties = json!({
+        "FunctionName": { "Ref": format!("{id}Function") },
+        "EventSourceArn": { "Fn::GetAtt": [format!("{id}Queue"), "Arn"] },
+        "BatchSize": size,
+        "MaximumBatchingWindowInSeconds": window,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    });
+    // A rate bounds one process, and who commits to one table at once waits for each other.
+    let bounded = stage != Role::Enrich || plan.endpoints.values().any(|endpoint| endpoint.rate.is_some());
+    if let (true, Some(fields)) = (bounded, properties.as_object_mut()) {
+        fields.insert("ScalingConfig".to_owned(), json!({ "MaximumConcurrency": FEW }));
+    }
+    json!({ "Type": "AWS::Lambda::EventSourceMapping", "Properties": properties })
+}

@@ -1,0 +1,213 @@
+//! Where a pipeline is in AWS: account and region, the buckets of its layers, its queues; or every reason why it is not there.
+//!
+//! Does not look whether anything is there.
+
+use std::path::{Component, Path as FilePath};
+
+use engine::pipeline::plan::{Location, Plan, PluginRef, SecretRef};
+use engine::pipeline::{Objection, code};
+use object_store::path::Path;
+use url::Url;
+
+use super::Mode;
+
+/// What a queue's name may be long, `-aggregate-dead` not counted; a function's, `-aggregate` not counted, is shorter.
+const LONGEST_NAME: usize = 54;
+
+/// A pipeline's places.
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    /// `aws`, `aws-cn` or `aws-us-gov`: what ARNs begin with.
+    pub(super) partition: &'static str,
+    pub(super) region: String,
+    pub(super) account: String,
+    /// What the queues are named from, and everything else.
+    pub(super) name: String,
+    pub(super) bronze: Layer,
+    pub(super) silver: Layer,
+    pub(super) gold: Layer,
+}
+
+/// Where a layer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Layer {
+    /// `bronze`, `silver` or `gold`.
+    pub(super) name: &'static str,
+    pub(super) bucket: String,
+    /// Empty for a whole bucket.
+    prefix: String,
+}
+
+impl Layer {
+    /// The key of what is `below` in the layer.
+    pub(super) fn key(&self, below: &str) -> String {
+        match self.prefix.as_str() {
+            "" => below.to_owned(),
+            prefix => format!("{prefix}/{below}"),
+        }
+    }
+
+    /// The place of what is `below` in the layer.
+    pub(super) fn url(&self, below: &str) -> String {
+        format!("s3://{}/{}", self.bucket, self.key(below))
+    }
+
+    /// What it is called in `pipeline.toml`.
+    pub(super) fn said(&self) -> String {
+        format!("lake.{}", self.name)
+    }
+}
+
+impl Site {
+    /// An ARN of the account.
+    pub(super) fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account)
+    }
+
+    /// The ARN of a bucket, or of objects in it.
+    pub(super) fn bucket_arn(&self, bucket: &str) -> String {
+        format!("arn:{}:s3:::{bucket}", self.partition)
+    }
+
+    /// The layers in the order in which records pass them.
+    pub(super) fn layers(&self) -> [&Layer; 3] {
+        [&self.bronze, &self.silver, &self.gold]
+    }
+
+    /// The layers by the buckets that they share.
+    pub(super) fn buckets(&self) -> Vec<(&str, Vec<&Layer>)> {
+        let mut buckets: Vec<(&str, Vec<&Layer>)> = Vec::new();
+        for layer in self.layers() {
+            match buckets.iter_mut().find(|(bucket, _)| *bucket == layer.bucket) {
+                Some((_, layers)) => layers.push(layer),
+                None => buckets.push((&layer.bucket, vec![layer])),
+            }
+        }
+        buckets
+    }
+
+    /// The name with `_` for what databases do not take.
+    pub(super) fn database(&self) -> String {
+        identifier(&self.name)
+    }
+}
+
+/// A name as databases take it.
+pub(super) fn identifier(name: &str) -> String {
+    name.to_lowercase().replace('-', "_")
+}
+
+/// The places of `plan`, as far as it has them; what is missing is among the objections.
+pub(super) fn site(plan: &Plan, mode: Mode, objections: &mut Vec<Objection>) -> Option<Site> {
+    let queues = queues(plan, objections);
+    let layer = |name, location, objections: &mut Vec<Objection>| layer(name, location, objections);
+    let bronze = layer("bronze", &plan.lake.bronze, objections);
+    let silver = layer("silver", &plan.lake.silver, objections);
+    let gold = layer("gold", &plan.lake.gold, objections);
+    source(plan, objections);
+    secrets(plan, objections);
+    if mode == Mode::Lambda {
+        plugins(plan, objections);
+    }
+    let (partition, region, account, name) = queues?;
+    Some(Site { partition, region, account, name, bronze: bronze?, silver: silver?, gold: gold? })
+}
+
+fn objection(about: impl Into<String>, message: impl Into<String>, expected: &str, hint: &str) -> Objection {
+    let (expected, hint) = (Some(expected.to_owned()), Some(hint.to_owned()));
+    Objection { about: about.into(), code: code::NOT_IN_AWS, message: message.into(), expected, hint }
+}
+
+fn layer(name: &'static str, location: &Location, objections: &mut Vec<Objection>) -> Option<Layer> {
+    let about = format!("lake.{name}");
+    let (expected, hint) =
+        ("`s3://BUCKET/PREFIX`", "name its place in AWS in a `[target.NAME]`, and deploy with `--target NAME`");
+    let Location::Remote(url) = location else {
+        objections.push(objection(about, format!("layer {name} is on this machine: `{location}`"), expected, hint));
+        return None;
+    };
+    let prefix = Path::from_url_path(url.path()).ok()?.to_string();
+    // S3 wants these escaped in filters and policies, each in its own way: nobody has to find out whether that works.
+    if let Some(odd) = prefix.chars().find(|letter| !letter.is_ascii_alphanumeric() && !"/-_.".contains(*letter)) {
+        let message = format!("`{}` in the place of layer {name}", odd.escape_default());
+        let hint = "notifications and policies take it for something else: choose another prefix";
+        objections.push(objection(about, message, "a prefix of `a-z`, `A-Z`, `0-9`, `/`, `-`, `_` and `.`", hint));
+        return None;
+    }
+    Some(Layer { name, bucket: url.host_str()?.to_owned(), prefix })
+}
+
+type Queues = (&'static str, String, String, String);
+
+fn queues(plan: &Plan, objections: &mut Vec<Objection>) -> Option<Queues> {
+    let expected = "`https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`";
+    let Some(url) = &plan.queue.url else {
+        let hint = "`queue.url` says in which account and region the pipeline is, and how its queues are called";
+        objections.push(objection("queue.url", "the queues are on this machine", expected, hint));
+        return None;
+    };
+    let Some(parts) = queue_parts(url) else {
+        let hint = "the queues are made by the stack: their name is yours to choose";
+        objections.push(objection("queue.url", format!("`{url}` is no queue of SQS"), expected, hint));
+        return None;
+    };
+    if parts.3.len() > LONGEST_NAME {
+        let message = format!("the name `{}` has {} letters", parts.3, parts.3.len());
+        let hint = "functions are named from it, and may have 64 letters";
+        let expected = format!("at most {LONGEST_NAME}");
+        objections.push(Objection { code: code::NOT_DEPLOYABLE, ..objection("queue.url", message, &expected, hint) });
+        return None;
+    }
+    Some(parts)
+}
+
+fn queue_parts(url: &Url) -> Option<Queues> {
+    let host = url.host_str()?.strip_prefix("sqs.")?;
+    let region = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
+    let partition = match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    let (account, name) = url.path().trim_matches('/').split_once('/')?;
+    let is_account = account.len() == 12 && account.bytes().all(|digit| digit.is_ascii_digit());
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    let is_name = !name.is_empty() && name.chars().all(fits) && !region.contains('.');
+    (is_account && is_name).then(|| (partition, region.to_owned(), account.to_owned(), name.to_owned()))
+}
+
+fn source(plan: &Plan, objections: &mut Vec<Objection>) {
+    if let Location::Local(path) = &plan.source.location {
+        let hint = "functions and tasks see no file of yours: upload it, and name it in the target";
+        let message = format!("the source is on this machine: `{path}`");
+        objections.push(objection("source.uri", message, "`s3://BUCKET/KEY` or `https://…`", hint));
+    }
+}
+
+fn secrets(plan: &Plan, objections: &mut Vec<Objection>) {
+    for (name, secret) in &plan.secrets {
+        let what = match secret {
+            SecretRef::Env(_) => "an environment variable",
+            SecretRef::File(_) => "a file",
+            SecretRef::AwsSecretsManager { .. } => continue,
+        };
+        let hint =
+            "who may see a function's settings would see it: put it into Secrets Manager, and name that in the target";
+        let message = format!("secret `{name}` is in {what}");
+        objections.push(objection(format!("secrets.{name}"), message, "`aws-secretsmanager:NAME#FIELD`", hint));
+    }
+}
+
+/// What is in the bundle must be within the project.
+fn plugins(plan: &Plan, objections: &mut Vec<Objection>) {
+    for (stage, settings) in plan.stages() {
+        let PluginRef::File(Location::Local(path)) = &settings.plugin else { continue };
+        if FilePath::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+            continue;
+        }
+        let message = format!("the plugin of stage `{stage}` is outside of the project: `{path}`");
+        let hint = "the bundle holds what is below the folder of the pipeline's file";
+        let about = format!("{}.plugin", stage.replace(' ', "."));
+        objections.push(objection(about, message, "a relative path without `..`, or `s3://BUCKET/KEY.wasm`", hint));
+    }
+}

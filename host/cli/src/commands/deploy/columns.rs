@@ -1,0 +1,32 @@
+//! The columns of a pipeline's tables, as its plugins describe them.
+//!
+//! Does not fetch a plugin that is in S3: what is printed is to depend on the project alone.
+
+use aws::deploy::Columns;
+use engine::pipeline::plan::{Location, PluginRef};
+
+use crate::compose::Shared;
+use crate::context::Context;
+use crate::load::{Loading, load};
+use crate::pipelines::PipelineFile;
+
+/// The columns, or none if some plugin is elsewhere.
+pub(super) async fn columns(file: &PipelineFile, context: &Context) -> anyhow::Result<Columns> {
+    let plan = &file.plan;
+    let elsewhere = plan.stages().find(|(_, stage)| matches!(stage.plugin, PluginRef::File(Location::Remote(_))));
+    if let Some((stage, settings)) = elsewhere {
+        context.output.notice(&format!(
+            "the plugin of stage `{stage}` is not read, for it is at `{}`: tables get no columns, and there is no dashboard",
+            settings.plugin
+        ))?;
+        return Ok(Columns::default());
+    }
+    let shared = Shared::new(std::slice::from_ref(file), context)?;
+    let (folder, plugins, remote) = (file.folder.as_path(), &shared.plugins, &shared.remote);
+    let loaded = load(Loading { plan, folder, plugins, remote, lake: None, serves: None, else_last: false }).await?;
+    let gold = plan.aggregates.iter().zip(&loaded.aggregates);
+    Ok(Columns {
+        silver: loaded.clean.0.descriptor().output.clone(),
+        gold: gold.map(|(one, (plugin, _))| (one.name.clone(), plugin.descriptor().output.clone())).collect(),
+    })
+}

@@ -1,0 +1,201 @@
+//! What a pipeline is in AWS, printed from its file: judged by AWS's own linter, made in an account of the emulator, and told line by line.
+//!
+//! Does not run what was made.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test: it reads files itself, and what goes wrong ends it"
+)]
+
+mod films;
+mod support;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use aws_emulator::Emulator;
+use films::Films;
+use serde_json::Value;
+use support::{Ran, fresh_folder, repository, run, sluicebox};
+
+fn python() -> Command {
+    Command::new(std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
+        "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
+    ))
+}
+
+/// The films' pipeline with a target in the emulator's account.
+fn in_aws(name: &str, more: &str) -> Films {
+    let films = Films::new(name);
+    let places = ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{name}/films/{layer}\"\n"));
+    let target = format!(
+        "\n[target.aws]\n{}source.uri = \"s3://{name}-source/movies.csv\"\n\
+         queue.url = \"https://sqs.us-east-1.amazonaws.com/000000000000/{name}\"\n\
+         secrets.omdb_api_key = \"aws-secretsmanager:{name}#omdb\"\n{more}",
+        places.concat()
+    );
+    let file = films.path("pipeline.toml");
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
+    films
+}
+
+/// `sluicebox deploy ARGS` with the target, its plugins compiled where all tests have them.
+fn deploy(films: &Films, args: &[&str]) -> Ran {
+    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+    let mut command = support::command(&films.folder);
+    run(command.arg("deploy").args(args).args(["--target", "aws", "--cache-dir"]).arg(cache))
+}
+
+#[test]
+fn templates_are_what_aws_takes_and_the_same_each_time() {
+    let films = in_aws("films-linted", "");
+    for (mode, arch) in [("lambda", "x86-64"), ("ecs", "arm64")] {
+        let args = ["cloudformation", "--mode", mode, "--arch", arch];
+        let text = deploy(&films, &args).exits(0).stdout;
+        assert_eq!(text, deploy(&films, &args).exits(0).stdout, "{mode}");
+        let template: Value = serde_json::from_str(&text).unwrap();
+        let types: Vec<&str> =
+            template["Resources"].as_object().unwrap().values().map(|one| one["Type"].as_str().unwrap()).collect();
+        assert!(types.contains(&"AWS::QuickSight::Dashboard"), "{types:?}");
+        let file = films.path(&format!("{mode}.json"));
+        deploy(&films, &[&args[..], &["-o", file.to_str().unwrap()]].concat()).exits(0);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "{mode}");
+        let linted = run(python().args(["-m", "cfnlint", "--regions", "us-east-1", "--"]).arg(&file));
+        assert_eq!((linted.code, linted.stdout.as_str()), (0, ""), "{mode}\n{}", linted.stderr);
+    }
+    let whole = deploy(&films, &["cloudformation", "--json"]).exits(0).json();
+    assert!(whole["template"]["Resources"]["IngestFunction"].is_object(), "{whole}");
+}
+
+#[test]
+fn a_stack_of_the_template_is_what_the_program_expects() {
+    let films = in_aws("films-in-a-stack", "");
+    let file = films.path("template.json");
+    deploy(&films, &["cloudformation", "-o", file.to_str().unwrap()]).exits(0);
+    let emulator = Emulator::shared(env!("CARGO_TARGET_TMPDIR"));
+    let mut command = python();
+    command.arg(repository().join("tests/e2e/aws_stack.py")).args(["create", "films-in-a-stack"]);
+    let ran = run(command.arg(&file).arg("films-in-a-stack-code").envs(emulator.environment()));
+    let there = ran.exits(0).json();
+    for (stage, timeout) in [("Enrich", 1800), ("Clean", 1805), ("Aggregate", 1810)] {
+        let queue = &there["queues"][format!("{stage}Queue")];
+        let redrive: Value = serde_json::from_str(queue["RedrivePolicy"].as_str().unwrap()).unwrap();
+        let dead = format!("films-in-a-stack-{}-dead", stage.to_lowercase());
+        assert!(redrive["deadLetterTargetArn"].as_str().unwrap().ends_with(&dead), "{redrive}");
+        assert_eq!(redrive["maxReceiveCount"].to_string().trim_matches('"'), "10");
+        assert_eq!(queue["VisibilityTimeout"], timeout.to_string(), "{queue}");
+        assert_eq!(queue["MaximumMessageSize"], "1048576", "{queue}");
+        let function = &there["functions"][format!("{stage}Function")];
+        assert!(function["timeout"].as_u64().unwrap() * 6 <= timeout, "{function}");
+        let mapping = &function["mappings"][0];
+        assert_eq!(mapping["FunctionResponseTypes"][0], "ReportBatchItemFailures", "{mapping}");
+        assert_eq!(mapping["ScalingConfig"]["MaximumConcurrency"], 2, "{mapping}");
+        assert_eq!(function["policies"].as_array().unwrap().len(), 1, "{function}");
+        assert_eq!(function["environment"]["SLUICEBOX_ROLE"], stage.to_lowercase());
+    }
+    let told = &there["buckets"]["films-in-a-stack"];
+    assert_eq!(told["versioning"], Value::Null, "{told}");
+    let filters: Vec<String> = told["notifications"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            let value = |at: usize| one["Filter"]["Key"]["FilterRules"][at]["Value"].as_str().unwrap().to_owned();
+            format!("{}…{} {}", value(0), value(1), one["QueueArn"].as_str().unwrap().rsplit(':').next().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        filters,
+        ["films/bronze/run….jsonl films-in-a-stack-clean", "films/silver/_delta_log/….json films-in-a-stack-aggregate"]
+    );
+    let schedule = &there["schedules"][0];
+    assert_eq!(schedule["expression"], "cron(0 3 * * ? *)");
+    assert_eq!(schedule["target"]["Input"], "{\"time\": \"<aws.scheduler.scheduled-time>\"}");
+    assert!(schedule["target"]["Arn"].as_str().unwrap().ends_with(":films-in-a-stack-ingest"), "{schedule}");
+    assert_eq!(there["tables"]["genres"], "s3://films-in-a-stack/films/gold/genres/");
+    assert_eq!(there["alarms"], 14);
+    // The same program opens them: it is strict about queues.
+    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+    let mut status = support::command(&films.folder);
+    status.args(["status", "--target", "aws", "--cache-dir"]).arg(cache).envs(emulator.environment());
+    run(&mut status).exits(0);
+}
+
+#[test]
+fn each_statement_is_traced_to_its_line() {
+    let films = in_aws("films-explained", "");
+    let text = std::fs::read_to_string(films.path("pipeline.toml")).unwrap();
+    let line = |start: &str| text.lines().position(|line| line.starts_with(start)).unwrap() + 1;
+    let told = deploy(&films, &["iam", "--explain"]).exits(0).stdout;
+    for (statement, key, start) in [
+        ("WorkSilverWrite", "lake.silver", "lake.silver = \"s3"),
+        ("Secrets", "secrets.omdb_api_key", "secrets.omdb_api_key"),
+        ("Queues", "queue.url", "queue.url"),
+        ("Source", "source.uri", "source.uri"),
+        ("WorkGoldWrite", "aggregate.decades", "name = \"decades\""),
+    ] {
+        let place = format!("pipeline.toml:{} {key}", line(start));
+        assert!(told.contains(&place) && told.contains(statement), "{place}\n{told}");
+    }
+    assert!(told.contains("pipeline.toml swap.watch (default)"), "{told}");
+    let roles = deploy(&films, &["iam"]).exits(0).json();
+    let secrets = |role: &str| roles[role].to_string().contains("secretsmanager:GetSecretValue");
+    assert!(secrets("enrich") && !secrets("ingest") && !secrets("clean") && !secrets("aggregate"), "{roles}");
+    for (role, document) in roles.as_object().unwrap() {
+        for statement in document["Statement"].as_array().unwrap() {
+            let actions = statement["Action"].as_array().unwrap();
+            assert!(actions.iter().all(|action| !action.as_str().unwrap().contains('*')), "{role}: {statement}");
+        }
+    }
+}
+
+#[test]
+fn manifests_name_the_csv_of_each_table() {
+    let films = in_aws("films-manifests", "");
+    let folder = films.path("manifests");
+    deploy(&films, &["quicksight", "-o", folder.to_str().unwrap()]).exits(0);
+    let text = std::fs::read_to_string(folder.join("genres.manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(manifest["fileLocations"][0]["URIs"][0], "s3://films-manifests/films/gold/genres.csv");
+    assert_eq!(manifest["globalUploadSettings"]["containsHeader"], "true");
+}
+
+fn refused(name: &str, text: &str, args: &[&str]) -> String {
+    let folder: PathBuf = fresh_folder(name);
+    std::fs::write(folder.join("pipeline.toml"), text).unwrap();
+    sluicebox(&folder, &[&["deploy"], args].concat()).exits(2).stderr
+}
+
+#[test]
+fn everything_that_is_in_the_way_is_told_at_once() {
+    let told = refused(
+        "deploy-refused",
+        "[pipeline]\nname = \"orders\"\n[schedule]\ncron = \"0 0 1,L * *\"\n[source]\nuri = \"orders.csv\"\nkey = [\"id\"]\n\
+         [secrets]\ntoken = \"env:TOKEN\"\n[endpoints.rates]\nurl = \"https://rates.example.com/\"\n\
+         headers = { authorization = \"{secret:token}\" }\n[enrich]\nplugin = \"e\"\n[clean]\nplugin = \"../c.wasm\"\n\
+         [lake]\nbronze = \"s3://acme-lake/orders=1/bronze\"\n",
+        &["cloudformation"],
+    );
+    for (place, message) in [
+        ("4:8", "error[C071]: AWS has no schedule for `1,L` as the day of month"),
+        ("6:7", "error[C070]: the source is on this machine: `orders.csv`"),
+        ("9:9", "error[C070]: secret `token` is in an environment variable"),
+        ("16:10", "error[C070]: the plugin of stage `clean` is outside of the project: `../c.wasm`"),
+        ("17:2", "error[C070]: layer silver is on this machine: `lake/silver`"),
+        ("17:2", "error[C070]: layer gold is on this machine: `lake/gold`"),
+        ("18:10", "error[C070]: `=` in the place of layer bronze"),
+        ("18:41", "error[C070]: the queues are on this machine"),
+    ] {
+        assert!(
+            told.contains(&format!("--> pipeline.toml:{place}\n")) && told.contains(message),
+            "{place} {message}\n{told}"
+        );
+    }
+    let at_home =
+        refused("deploy-at-home", &std::fs::read_to_string(repository().join("pipeline.toml")).unwrap(), &["iam"]);
+    assert!(at_home.contains("deploy with `--target NAME`"), "{at_home}");
+}
