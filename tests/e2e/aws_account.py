@@ -138,4 +138,5 @@ def credentials():
 
 
 COMMANDS = {"credentials": credentials, "make": make, "object": thing, "put": put, "receive": receive, "state": state}
-COMMANDS[sys.argv[1]](*sys.argv[2:])
+if __name__ == "__main__":
+    COMMANDS[sys.argv[1]](*sys.argv[2:])

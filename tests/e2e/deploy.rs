@@ -199,3 +199,60 @@ fn everything_that_is_in_the_way_is_told_at_once() {
         refused("deploy-at-home", &std::fs::read_to_string(repository().join("pipeline.toml")).unwrap(), &["iam"]);
     assert!(at_home.contains("deploy with `--target NAME`"), "{at_home}");
 }
+
+/// What `doctor` says of the pipeline as it is in the account: promises that do not hold, with what they are about.
+fn findings(films: &Films, emulator: &Emulator, code: i32) -> Vec<String> {
+    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+    let mut command = support::command(&films.folder);
+    command.envs(emulator.environment()).args(["doctor", "--target", "aws", "--json", "--cache-dir"]).arg(cache);
+    let told = run(&mut command).exits(code).json();
+    let checks = told["pipelines"][0]["checks"].as_array().unwrap().clone();
+    assert!(checks.len() > 30, "{checks:#?}");
+    let wrong = checks.iter().filter(|check| check["finding"].is_object());
+    wrong
+        .map(|check| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            assert!(
+                !text(&check["finding"]["fix"]).is_empty() && !text(&check["finding"]["found"]).is_empty(),
+                "{check}"
+            );
+            format!("{} {}", text(&check["about"]), text(&check["promise"]))
+        })
+        .collect()
+}
+
+#[test]
+fn the_doctor_is_content_with_a_stack_of_the_template_and_finds_what_is_done_to_it() {
+    const NAME: &str = "films-examined";
+    let films = in_aws(NAME, "");
+    let file = films.path("template.json");
+    deploy(&films, &["cloudformation", "-o", file.to_str().unwrap()]).exits(0);
+    let emulator = Emulator::shared(env!("CARGO_TARGET_TMPDIR"));
+    let script = |script: &str, args: &[&str]| {
+        let mut command = python();
+        command.arg(repository().join("tests/e2e").join(script)).args(args).envs(emulator.environment());
+        run(&mut command).exits(0)
+    };
+    let source = films.path("data/movies.csv");
+    script("stack.py", &["prepare", NAME, films::KEY, source.to_str().unwrap()]);
+    script("aws_stack.py", &["create", NAME, file.to_str().unwrap(), "films-examined-bundle"]);
+    assert_eq!(findings(&films, &emulator, 0), [""; 0]);
+
+    script("stack.py", &["break", NAME]);
+    assert_eq!(
+        findings(&films, &emulator, 1),
+        [
+            "source can be read",
+            "secret omdb_api_key can be read",
+            "queue films-examined-enrich what is handed out stays invisible for six times as long as its function may run",
+            "queue films-examined-enrich-dead is empty",
+            "queue films-examined-clean gives up into its dead letters, after as many tries as the file says",
+            "queue films-examined-clean-dead keeps dead letters until somebody has looked",
+            "queue films-examined-aggregate is there",
+            "bucket films-examined keeps no old versions",
+            "bucket films-examined ends unfinished uploads",
+            "bucket films-examined tells the queues what is new",
+            "bucket films-examined tells the queues what is new",
+        ]
+    );
+}

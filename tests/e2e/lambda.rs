@@ -13,173 +13,20 @@
 )]
 
 mod films;
+mod functions;
 mod support;
 
 use std::collections::BTreeSet;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::process::Command;
+use std::time::Duration;
 
 use api_stub::{Fault, Rule};
-use aws_emulator::Emulator;
-use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use films::{Films, KEY, TICK};
+use films::TICK;
+use functions::{Account, MINUTE, PATIENCE, script};
 use serde_json::{Value, json};
-use support::{Ran, repository, run};
+use support::run;
 
 const GOLD: [&str; 3] = ["genres", "directors", "decades"];
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn script(emulator: &Emulator, args: &[&str]) -> Ran {
-    let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
-        "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
-    );
-    let mut command = Command::new(python);
-    command.arg(repository().join("tests/e2e/aws_account.py")).args(args).envs(emulator.environment());
-    run(&mut command).exits(0)
-}
-
-type Event = (String, u64, String);
-
-/// What the Runtime API of a function holds: the next event, and who wants to hear how it went.
-#[derive(Clone)]
-struct Api {
-    events: Arc<tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<Event>>>,
-    answers: Arc<Mutex<mpsc::Sender<(String, Value)>>>,
-}
-
-async fn next(State(api): State<Api>) -> Response {
-    let Some((id, deadline, event)) = api.events.lock().await.recv().await else {
-        return StatusCode::GONE.into_response();
-    };
-    let headers = [("lambda-runtime-aws-request-id", id), ("lambda-runtime-deadline-ms", deadline.to_string())];
-    (headers, event).into_response()
-}
-
-async fn told(State(api): State<Api>, Path((_, how)): Path<(String, String)>, body: String) -> StatusCode {
-    let _ = api.answers.lock().unwrap().send((how, serde_json::from_str(&body).unwrap_or_default()));
-    StatusCode::ACCEPTED
-}
-
-async fn not_begun(State(api): State<Api>, body: String) -> StatusCode {
-    let _ = api.answers.lock().unwrap().send(("init".to_owned(), serde_json::from_str(&body).unwrap_or_default()));
-    StatusCode::ACCEPTED
-}
-
-/// A function: the program, and the API that it asks for work.
-struct Function {
-    program: Child,
-    events: tokio::sync::mpsc::UnboundedSender<Event>,
-    answers: mpsc::Receiver<(String, Value)>,
-    invoked: usize,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Drop for Function {
-    fn drop(&mut self) {
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-    }
-}
-
-impl Function {
-    /// How an invocation with `time` to spend ends: `response` or `error`, and with what.
-    fn invoke(&mut self, event: &Value, time: Duration) -> (String, Value) {
-        let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + time;
-        self.invoked += 1;
-        let id = format!("request-{}", self.invoked);
-        self.events.send((id, u64::try_from(deadline.as_millis()).unwrap(), event.to_string())).unwrap();
-        self.answers.recv_timeout(PATIENCE).expect("an answer")
-    }
-
-    /// The ids that a batch leaves undone.
-    fn failures(&mut self, event: &Value, time: Duration) -> Vec<String> {
-        let (how, answer) = self.invoke(event, time);
-        assert_eq!(how, "response", "{answer}");
-        let failures = answer["batchItemFailures"].as_array().expect("a list").iter();
-        failures.map(|one| one["itemIdentifier"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-/// The films' pipeline as a bundle, and the account that its target `aws` names.
-struct Account {
-    films: Films,
-    emulator: Emulator,
-    name: &'static str,
-}
-
-impl Account {
-    fn new(name: &'static str, sets: &str) -> Self {
-        let (films, emulator) = (Films::new(name), Emulator::shared(env!("CARGO_TARGET_TMPDIR")));
-        let (url, stub) = (emulator.url(), films.stub.url());
-        let places = ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{name}/lake/{layer}\"\n"));
-        let target = format!(
-            "\n[target.aws]\n{}source.uri = \"s3://{name}/source/movies.csv\"\nqueue.url = \"{url}/000000000000/{name}\"\n\
-             secrets.omdb_api_key = \"aws-secretsmanager:{name}#omdb\"\nendpoints.omdb.url = \"{stub}\"\n\
-             endpoints.omdb.rate = \"5000/s\"\n{sets}",
-            places.concat()
-        );
-        let file = films.path("pipeline.toml");
-        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
-        let account = Account { films, emulator, name };
-        let source = account.films.path("data/movies.csv");
-        script(&account.emulator, &["make", name, KEY, source.to_str().unwrap()]);
-        account
-    }
-
-    fn function(&self, role: &str) -> Function {
-        let mut program = support::command(&self.films.folder);
-        let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
-        program.env("LAMBDA_TASK_ROOT", &self.films.folder).env("SLUICEBOX_CACHE_DIR", cache);
-        self.start(role, program)
-    }
-
-    fn start(&self, role: &str, mut program: Command) -> Function {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
-        let (sender, answers) = mpsc::channel();
-        let api = Api { events: Arc::new(tokio::sync::Mutex::new(receiver)), answers: Arc::new(Mutex::new(sender)) };
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        let routes = Router::new()
-            .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/{id}/{how}", post(told))
-            .route("/2018-06-01/runtime/init/error", post(not_begun))
-            .with_state(api);
-        runtime.spawn(async move { axum::serve(listener, routes).await });
-        let log = std::fs::File::create(self.films.path(&format!("{role}.log"))).unwrap();
-        let program = program
-            .envs(self.emulator.environment())
-            .env_remove("OMDB_API_KEY")
-            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
-            .env("SLUICEBOX_ROLE", role)
-            .env("SLUICEBOX_TARGET", "aws")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the program starts");
-        Function { program, events, answers, invoked: 0, _runtime: runtime }
-    }
-
-    /// All that waits in a stage's queue, as SQS events of ten messages each.
-    fn batches(&self, stage: &str) -> Vec<Value> {
-        script(&self.emulator, &["receive", self.name, stage]).json().as_array().unwrap().clone()
-    }
-
-    fn keys(&self) -> Vec<String> {
-        let state = script(&self.emulator, &["state", self.name]).json();
-        state["keys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned()).collect()
-    }
-
-    fn log(&self, role: &str) -> String {
-        std::fs::read_to_string(self.films.path(&format!("{role}.log"))).unwrap()
-    }
-}
-
 /// A notification of S3 for an object, as SQS hands it over.
 fn notified(number: usize, bucket: &str, key: &str) -> Value {
     let key = key.replace('=', "%3D");
@@ -191,8 +38,6 @@ fn notified(number: usize, bucket: &str, key: &str) -> Value {
 fn message(number: usize, body: &str) -> Value {
     json!({"messageId": format!("m-{number}"), "receiptHandle": "", "body": body, "eventSource": "aws:sqs"})
 }
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
 fn four_functions_make_the_gold_of_a_laptop_and_every_message_is_answered() {

@@ -1,16 +1,22 @@
 """Sets up a generated stack in an account of AWS, and looks at what it does. The account is the emulator's, named by the environment.
 
-    aws_stack.py prepare NAME SECRET FILE KEY...  the buckets NAME-source (the source, and FILE under each KEY) and NAME-code, the secret NAME
-    aws_stack.py create NAME TEMPLATE BUNDLE      uploads the bundle, and has CloudFormation make the stack NAME
-    aws_stack.py set NAME STAGE ATTRIBUTE VALUE   an attribute of the queue NAME-STAGE
-    aws_stack.py send NAME STAGE BODY             a message
-    aws_stack.py depths NAME                      how many messages wait in each queue, as JSON
-    aws_stack.py halt NAME                        disables the schedules
-    aws_stack.py ask NAME TABLE QUERY             asks Athena, in the stack's workgroup and database, as JSON; TABLE is declared over Gold's
-                                                  Parquet object of that name
-    aws_stack.py policies NAME                    what each role may do, and what was done with it, as JSON
+    stack.py prepare NAME SECRET SOURCE [KEY FILE]...  the bucket NAME-source, with the source and more; the bucket NAME-code; the secret
+    stack.py create NAME TEMPLATE BUNDLE               uploads the bundle, and has CloudFormation make the stack NAME
+    stack.py publish NAME KEY FILE                     an object of NAME-source
+    stack.py hurry NAME STAGE SECONDS                  for how long what a queue hands out stays invisible
+    stack.py redrive NAME STAGE                        hands out the dead letters of a queue once more
+    stack.py break NAME                                does to queues, buckets, source and secret what makes a pipeline fail
+    stack.py send NAME STAGE BODY                      a message
+    stack.py depths NAME                               how many messages each queue has, as JSON
+    stack.py schedules NAME ENABLED|DISABLED           whether the schedules fire
+    stack.py table NAME TABLE COLUMNS KEY              a table of Athena over a copy of a Parquet object of the lake
+    stack.py ask NAME QUERY                            asks Athena, in the stack's workgroup and database; the answer as JSON
+    stack.py powers NAME CALLS                         what each role may do and did or did not, and what was refused to it, as JSON;
+                                                       CALLS is what the emulator has noted
 """
 
+import fnmatch
+import hashlib
 import json
 import pathlib
 import sys
@@ -21,38 +27,40 @@ from aws_account import STAGES, client
 PATIENCE = 120.0  # seconds
 
 
-def prepare(name, secret, source, *keys):
+def prepare(name, secret, source, *more):
     s3 = client("s3")
     for bucket in (f"{name}-source", f"{name}-code"):
         s3.create_bucket(Bucket=bucket)
-    s3.put_object(Bucket=f"{name}-source", Key="movies.csv", Body=pathlib.Path(source).read_bytes())
-    for key, file in zip(keys[::2], keys[1::2], strict=True):
-        s3.put_object(Bucket=f"{name}-source", Key=key, Body=pathlib.Path(file).read_bytes())
+    publish(name, "movies.csv", source)
+    for key, file in zip(more[::2], more[1::2], strict=True):
+        publish(name, key, file)
     client("secretsmanager").create_secret(Name=name, SecretString=json.dumps({"omdb": secret}))
 
 
+def publish(name, key, file):
+    client("s3").put_object(Bucket=f"{name}-source", Key=key, Body=pathlib.Path(file).read_bytes())
+
+
 def create(name, template, bundle):
-    client("s3").put_object(Bucket=f"{name}-code", Key="bundle.zip", Body=pathlib.Path(bundle).read_bytes())
+    code = f"{name}-code"
+    for key, file in {"bundle.zip": bundle, "stack.json": template}.items():
+        client("s3").put_object(Bucket=code, Key=key, Body=pathlib.Path(file).read_bytes())
     formation = client("cloudformation")
-    given = {"CodeBucket": f"{name}-code", "CodeKey": "bundle.zip"}
+    given = {"CodeBucket": code, "CodeKey": "bundle.zip"}
     formation.create_stack(
         StackName=name,
-        TemplateBody=pathlib.Path(template).read_text(),
+        TemplateURL=f"https://s3.us-east-1.amazonaws.com/{code}/stack.json",
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+        Capabilities=["CAPABILITY_IAM"],
     )
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        stack = formation.describe_stacks(StackName=name)["Stacks"][0]
-        if stack["StackStatus"] == "CREATE_COMPLETE":
-            outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-            resources = formation.describe_stack_resources(StackName=name)["StackResources"]
-            print(json.dumps({"outputs": outputs, "resources": [one["ResourceType"] for one in resources]}))
+        status = formation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+        if status == "CREATE_COMPLETE":
             return
-        if not stack["StackStatus"].endswith("_IN_PROGRESS") or stack["StackStatus"].startswith("ROLLBACK"):
+        if not status.endswith("_IN_PROGRESS") or status.startswith("ROLLBACK"):
             events = formation.describe_stack_events(StackName=name)["StackEvents"]
-            told = [(one["LogicalResourceId"], one.get("ResourceStatusReason")) for one in events]
-            sys.exit(f"{stack['StackStatus']}: {[one for one in told if one[1]]}")
+            sys.exit("\n".join(f"{one['LogicalResourceId']}: {one.get('ResourceStatusReason')}" for one in events))
         time.sleep(0.2)
     sys.exit("the stack is not there in time")
 
@@ -61,9 +69,25 @@ def queue(sqs, name, stage):
     return sqs.get_queue_url(QueueName=f"{name}-{stage}")["QueueUrl"]
 
 
-def set_attribute(name, stage, attribute, value):
+def hurry(name, stage, seconds):
     sqs = client("sqs")
-    sqs.set_queue_attributes(QueueUrl=queue(sqs, name, stage), Attributes={attribute: value})
+    sqs.set_queue_attributes(QueueUrl=queue(sqs, name, stage), Attributes={"VisibilityTimeout": seconds})
+
+
+def break_it(name):
+    """Everything that somebody may do to a stack with the best intentions."""
+    s3, sqs = client("s3"), client("sqs")
+    s3.delete_object(Bucket=f"{name}-source", Key="movies.csv")
+    client("secretsmanager").update_secret(SecretId=name, SecretString=json.dumps({"another": "field"}))
+    hurry(name, "enrich", "60")
+    send(name, "enrich-dead", "a letter")
+    sqs.set_queue_attributes(QueueUrl=queue(sqs, name, "clean"), Attributes={"RedrivePolicy": ""})
+    dead = queue(sqs, name, "clean-dead")
+    sqs.set_queue_attributes(QueueUrl=dead, Attributes={"MessageRetentionPeriod": "345600"})
+    sqs.delete_queue(QueueUrl=queue(sqs, name, "aggregate"))
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    s3.delete_bucket_lifecycle(Bucket=name)
+    s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration={})
 
 
 def send(name, stage, body):
@@ -71,24 +95,32 @@ def send(name, stage, body):
     sqs.send_message(QueueUrl=queue(sqs, name, stage), MessageBody=body)
 
 
-def depths(name):
+def redrive(name, stage):
     sqs = client("sqs")
+    dead, live = queue(sqs, name, f"{stage}-dead"), queue(sqs, name, stage)
+    # What `StartMessageMoveTask` does, which the emulator does not have.
+    while letters := sqs.receive_message(QueueUrl=dead, MaxNumberOfMessages=10).get("Messages"):
+        for letter in letters:
+            sqs.send_message(QueueUrl=live, MessageBody=letter["Body"])
+            sqs.delete_message(QueueUrl=dead, ReceiptHandle=letter["ReceiptHandle"])
+
+
+def depths(name):
+    sqs, told = client("sqs"), {}
     counted = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
-    told = {}
     for stage in (*STAGES, *(f"{stage}-dead" for stage in STAGES)):
         attributes = sqs.get_queue_attributes(QueueUrl=queue(sqs, name, stage), AttributeNames=counted)["Attributes"]
         told[stage] = sum(int(count) for count in attributes.values())
     print(json.dumps(told))
 
 
-def halt(name):
+def schedules(name, state):
     scheduler = client("scheduler")
+    kept = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow", "Target")
     for found in scheduler.list_schedules()["Schedules"]:
-        if not found["Name"].startswith(f"{name}-"):
-            continue
-        schedule = scheduler.get_schedule(Name=found["Name"])
-        kept = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow", "Target")
-        scheduler.update_schedule(Name=found["Name"], State="DISABLED", **{key: schedule[key] for key in kept if key in schedule})
+        if found["Name"].startswith(f"{name}-"):
+            schedule = scheduler.get_schedule(Name=found["Name"])
+            scheduler.update_schedule(Name=found["Name"], State=state, **{key: schedule[key] for key in kept})
 
 
 def outputs(name):
@@ -98,9 +130,8 @@ def outputs(name):
 
 def asked(name, query):
     athena, there = client("athena"), outputs(name)
-    begun = athena.start_query_execution(
-        QueryString=query, WorkGroup=there["Workgroup"], QueryExecutionContext={"Database": there["Database"]}
-    )["QueryExecutionId"]
+    place = {"WorkGroup": there["Workgroup"], "QueryExecutionContext": {"Database": there["Database"]}}
+    begun = athena.start_query_execution(QueryString=query, **place)["QueryExecutionId"]
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         status = athena.get_query_execution(QueryExecutionId=begun)["QueryExecution"]["Status"]
@@ -113,18 +144,70 @@ def asked(name, query):
     sys.exit(f"{query}: no answer in time")
 
 
-def ask(name, table, columns, place, query):
-    asked(name, f"CREATE EXTERNAL TABLE {table}_as_parquet ({columns}) STORED AS PARQUET LOCATION '{place}'")
+def ask(name, query):
     print(json.dumps(asked(name, query)))
+
+
+def table(name, table, columns, key):
+    bucket = f"{name}-source"
+    client("s3").copy_object(Bucket=bucket, Key=f"{table}/0.parquet", CopySource={"Bucket": name, "Key": key})
+    place = f"s3://{bucket}/{table}/"
+    asked(name, f"CREATE EXTERNAL TABLE {table} ({columns}) STORED AS PARQUET LOCATION '{place}'")
+
+
+def powers(name, calls):
+    """Of each role: what it may, what of that nobody did, what AWS does in its name, and what was refused."""
+    made = [json.loads(line) for line in pathlib.Path(calls).read_text().splitlines()]
+    functions, iam, told = client("lambda"), client("iam"), {}
+    for role in ("ingest", *STAGES):
+        function = functions.get_function_configuration(FunctionName=f"{name}-{role}")
+        # How the emulator names the session of a function.
+        digest = hashlib.sha256(f"{function['FunctionArn']}:{function['Role']}".encode()).hexdigest()
+        key = f"ASIA{digest[:16].upper()}"
+        mine = [(action, resource, allowed) for who, action, resource, allowed in made if who == key]
+        may, by_aws = set(), set()
+        holder = function["Role"].split("/")[-1]
+        for policy in iam.list_role_policies(RoleName=holder)["PolicyNames"]:
+            document = iam.get_role_policy(RoleName=holder, PolicyName=policy)["PolicyDocument"]
+            for statement in document["Statement"]:
+                for action in listed(statement["Action"]):
+                    for resource in listed(statement["Resource"]):
+                        (by_aws if action in BY_AWS else may).add((action, resource))
+        used = {
+            (action, pattern)
+            for action, pattern in may
+            if any(did == action and fnmatch.fnmatchcase(on, pattern) for did, on, allowed in mine if allowed)
+        }
+        told[role] = {
+            "used": sorted(used),
+            "unused": sorted(may - used),
+            "by AWS": sorted(by_aws),
+            "refused": sorted({(action, resource) for action, resource, allowed in mine if not allowed}),
+        }
+    print(json.dumps(told))
+
+
+# What Lambda and the pollers of queues do as a function's role: the emulator asks no policy for it.
+BY_AWS = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ReceiveMessage", "sqs:DeleteMessage"}
+
+
+def listed(one):
+    return one if isinstance(one, list) else [one]
 
 
 COMMANDS = {
     "ask": ask,
+    "break": break_it,
     "create": create,
     "depths": depths,
-    "halt": halt,
+    "hurry": hurry,
+    "powers": powers,
     "prepare": prepare,
+    "publish": publish,
+    "redrive": redrive,
+    "schedules": schedules,
     "send": send,
-    "set": set_attribute,
+    "table": table,
 }
-COMMANDS[sys.argv[1]](*sys.argv[2:])
+if __name__ == "__main__":
+    COMMANDS[sys.argv[1]](*sys.argv[2:])

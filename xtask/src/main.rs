@@ -5,6 +5,7 @@
 // A developer's tool: the environment, the clock and the file system are its business.
 #![allow(clippy::disallowed_methods)]
 
+mod aws_test;
 mod bench;
 mod data;
 mod demo;
@@ -47,6 +48,8 @@ enum Verb {
     Faults(faults::Options),
     /// Try every plugin of the corpus of those that misbehave and show what stopped each
     Hostile(hostile::Options),
+    /// Try everything of AWS in an emulator with a release build, and show how fast a function starts (some five minutes after the build)
+    AwsTest,
     /// Run the benchmarks
     Bench(bench::Options),
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Data => data::make(),
         Verb::Faults(options) => faults::run(&options),
         Verb::Hostile(options) => hostile::run(&options),
+        Verb::AwsTest => aws_test::run(),
         Verb::Bench(options) => bench::run(&options),
     };
     match outcome {

@@ -82,6 +82,15 @@ impl Cloud {
         aws_sdk_s3::Client::from_conf(config.build())
     }
 
+    /// Where S3 answers.
+    pub(crate) fn s3_address(&self) -> String {
+        let elsewhere = std::env::var("AWS_ENDPOINT_URL_S3").ok();
+        let region = self.config.region().map(Region::as_ref).unwrap_or_default();
+        elsewhere
+            .or_else(|| self.config.endpoint_url().map(str::to_owned))
+            .unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com/"))
+    }
+
     /// A client of SQS, in another region than the configured one if the queue is there.
     pub(crate) fn sqs(&self, region: Option<&str>) -> aws_sdk_sqs::Client {
         let config = aws_sdk_sqs::config::Builder::from(&self.config);

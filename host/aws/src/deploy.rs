@@ -25,6 +25,7 @@ use engine::pipeline::{Objection, code};
 use engine::seams::plugin::Field;
 use serde_json::{Value, json};
 
+pub(crate) use self::access::STAGES;
 use self::places::Site;
 pub use self::policy::Statement;
 
@@ -93,8 +94,8 @@ const MOST_POLICY: usize = 10_240;
 /// A plan that can be deployed.
 #[derive(Clone, Debug)]
 pub struct Deployment<'p> {
-    plan: &'p Plan,
-    site: Site,
+    pub(crate) plan: &'p Plan,
+    pub(crate) site: Site,
 }
 
 impl<'p> Deployment<'p> {
@@ -122,6 +123,11 @@ impl<'p> Deployment<'p> {
     pub fn policies(&self, mode: Mode) -> Vec<RolePolicy> {
         let of = |role| RolePolicy { role, statements: access::statements(self.plan, &self.site, role, mode) };
         Role::ALL.map(of).into()
+    }
+
+    /// For how long what a stage's queue hands out must stay invisible, in seconds.
+    pub(crate) fn visibility(&self, mode: Mode, stage: Role) -> u64 {
+        queues::visibility(self.plan, mode, stage)
     }
 
     /// The template.

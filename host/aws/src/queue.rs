@@ -27,6 +27,7 @@ use self::batches::{Batches, Settle};
 use self::leases::Leases;
 pub(crate) use self::leases::seconds;
 pub use self::stages::open_stage;
+pub(crate) use self::stages::{LEAST, beside, buried_after};
 use crate::cloud::Cloud;
 use crate::failure::CallError;
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, completions, deploy, explain, explain_error, forget, init, lambda, plugin, quarantine, records, replay, run,
-    status, verify,
+    check, completions, deploy, doctor, explain, explain_error, forget, init, lambda, plugin, quarantine, records,
+    replay, run, status, verify,
 };
 use crate::logging::LogFormat;
 use crate::output::ColorChoice;
@@ -78,6 +78,7 @@ pub(crate) enum Command {
     Forget(forget::Args),
     Lambda(lambda::Args),
     Deploy(deploy::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
 }
 

@@ -34,8 +34,8 @@ use local::{HttpOptions, ReqwestHttp, SystemClock};
 use runtime::WasmPlugins;
 use tokio::sync::OnceCell;
 
-pub(crate) use self::places::{Remote, lake, scrub_queue};
-use self::places::{SecretPlaces, queues, source};
+pub(crate) use self::places::{Remote, lake, scrub_queue, source};
+use self::places::{SecretPlaces, queues};
 use crate::context::Context;
 use crate::load::{Loaded, Loading, load};
 use crate::pipelines::PipelineFile;
@@ -129,8 +129,7 @@ async fn compose_on(
     .await?;
     let progress = Arc::new(Progress::default());
     let queues = queues(plan, &file.folder, shared).await?;
-    let secrets: Arc<dyn Secrets> =
-        Arc::new(RegisteringSecrets::new(SecretPlaces::new(file, shared), context.redactor.clone()));
+    let secrets = secrets(file, shared, context);
     let gateway = Arc::new(Gateway::new(
         &plan.endpoints,
         &plan.secrets,
@@ -180,6 +179,11 @@ async fn compose_on(
         clock: Arc::clone(&shared.clock),
         progress,
     })
+}
+
+/// The secrets that a pipeline file can name; whatever is read is registered, so that no log shows it.
+pub(crate) fn secrets(file: &PipelineFile, shared: &Shared, context: &Context) -> Arc<dyn Secrets> {
+    Arc::new(RegisteringSecrets::new(SecretPlaces::new(file, shared), context.redactor.clone()))
 }
 
 /// The plugins that have made the lake of `file`, to make things of it again.

@@ -29,8 +29,8 @@ mod watch;
 
 use args::Command;
 use commands::{
-    check, completions, deploy, explain, explain_error, forget, init, lambda, plugin, quarantine, records, replay, run,
-    status, verify,
+    check, completions, deploy, doctor, explain, explain_error, forget, init, lambda, plugin, quarantine, records,
+    replay, run, status, verify,
 };
 use context::Context;
 use exit::ExitCode;
@@ -67,6 +67,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::Verify(args) => verify::execute(args, context).await,
         Command::Forget(args) => forget::execute(args, context).await,
         Command::Deploy(args) => deploy::execute(args, context).await,
+        Command::Doctor(args) => doctor::execute(args, context).await,
         Command::Lambda(args) => lambda::execute(args, context).await,
         Command::Completions(args) => completions::execute(args, context).await,
     }

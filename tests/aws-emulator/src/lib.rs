@@ -14,8 +14,10 @@
 //! | fails no single entry of a batch in passing | scripted answers |
 //! | tells exact depths at once; SQS's are approximate and late | nothing: no contract leans on them |
 //! | answers every short poll with all that is ready; SQS asks some of its servers | nothing: an empty answer is always allowed |
+//! | speaks no TLS, which policies ask for: the keeper calls the loopback interface safe | nothing: that a policy has the clause is tested |
+//! | asks policies for the batch forms of SQS's actions, which AWS does not have | the keeper takes the single ones, as AWS says |
 //! | does not fill in the instant of a schedule's input | the keeper does, for schedules by the minute |
-//! | knows no credentials or policies unless told to | scripted answers (403) |
+//! | knows credentials and policies only as [`Emulator::strict`] | scripted answers (403) |
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic, reason = "for tests: it fails by panicking")]
 
 use std::fs::{self, File};
@@ -35,6 +37,7 @@ const START: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct Emulator {
     url: String,
+    folder: PathBuf,
     _using: File,
 }
 
@@ -45,8 +48,20 @@ impl Emulator {
     /// When there is no Python with it, or it does not answer.
     #[must_use]
     pub fn shared(folder: impl AsRef<Path>) -> Self {
-        let folder = folder.as_ref().join("aws-emulator");
-        fs::create_dir_all(&folder).expect("a folder for the emulator");
+        Emulator::of(&folder.as_ref().join("aws-emulator"), &[])
+    }
+
+    /// Another one, which lets functions do only what their roles may, and notes every call. Whoever has [`Emulator::environment`] may all.
+    ///
+    /// # Panics
+    /// As [`Emulator::shared`].
+    #[must_use]
+    pub fn strict(folder: impl AsRef<Path>) -> Self {
+        Emulator::of(&folder.as_ref().join("strict-aws-emulator"), &["strict"])
+    }
+
+    fn of(folder: &Path, how: &[&str]) -> Self {
+        fs::create_dir_all(folder).expect("a folder for the emulator");
         let starting = open(&folder.join("start.lock"));
         // While this is held nobody starts an emulator, and none stops.
         starting.lock().expect("a lock");
@@ -55,15 +70,21 @@ impl Emulator {
         let address = folder.join("address");
         let url = match fs::read_to_string(&address).ok().filter(|url| answers(url)) {
             Some(url) => url,
-            None => start(&folder, &address),
+            None => start(folder, &address, how),
         };
-        Emulator { url, _using: using }
+        Emulator { url, folder: folder.to_owned(), _using: using }
     }
 
     /// Where it answers: for `AWS_ENDPOINT_URL`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Every call so far, a line each: `[KEY, ACTION, RESOURCE, ALLOWED]`. Of a strict one.
+    #[must_use]
+    pub fn calls(&self) -> PathBuf {
+        self.folder.join("calls.jsonl")
     }
 
     /// What a program needs in its environment to use it.
@@ -85,7 +106,7 @@ fn open(path: &Path) -> File {
 }
 
 #[allow(clippy::zombie_processes, reason = "it is to outlive the test, and stops by itself")]
-fn start(folder: &Path, address: &Path) -> String {
+fn start(folder: &Path, address: &Path, how: &[&str]) -> String {
     let _ = fs::remove_file(address);
     let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").map(PathBuf::from).expect(
         "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
@@ -96,6 +117,7 @@ fn start(folder: &Path, address: &Path) -> String {
     let mut keeper = Command::new(python)
         .args(["-c", KEEPER])
         .arg(folder)
+        .args(how)
         .stdin(Stdio::null())
         .stdout(out.try_clone().expect("a handle of the log"))
         .stderr(out)

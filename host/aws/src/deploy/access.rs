@@ -241,7 +241,7 @@ fn secrets(plan: &Plan, site: &Site) -> Option<Statement> {
 }
 
 /// The stages that have queues.
-pub(super) const STAGES: [Role; 3] = [Role::Enrich, Role::Clean, Role::Aggregate];
+pub(crate) const STAGES: [Role; 3] = [Role::Enrich, Role::Clean, Role::Aggregate];
 
 fn queues(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Vec<Statement> {
     let live = |stage: Role| site.arn("sqs", &format!("{}-{}", site.name, stage.name()));

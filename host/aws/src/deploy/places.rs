@@ -16,31 +16,31 @@ const LONGEST_NAME: usize = 54;
 
 /// A pipeline's places.
 #[derive(Clone, Debug)]
-pub(super) struct Site {
+pub(crate) struct Site {
     /// `aws`, `aws-cn` or `aws-us-gov`: what ARNs begin with.
     pub(super) partition: &'static str,
-    pub(super) region: String,
+    pub(crate) region: String,
     pub(super) account: String,
     /// What the queues are named from, and everything else.
-    pub(super) name: String,
-    pub(super) bronze: Layer,
-    pub(super) silver: Layer,
+    pub(crate) name: String,
+    pub(crate) bronze: Layer,
+    pub(crate) silver: Layer,
     pub(super) gold: Layer,
 }
 
 /// Where a layer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Layer {
+pub(crate) struct Layer {
     /// `bronze`, `silver` or `gold`.
-    pub(super) name: &'static str,
-    pub(super) bucket: String,
+    pub(crate) name: &'static str,
+    pub(crate) bucket: String,
     /// Empty for a whole bucket.
     prefix: String,
 }
 
 impl Layer {
     /// The key of what is `below` in the layer.
-    pub(super) fn key(&self, below: &str) -> String {
+    pub(crate) fn key(&self, below: &str) -> String {
         match self.prefix.as_str() {
             "" => below.to_owned(),
             prefix => format!("{prefix}/{below}"),
@@ -75,7 +75,7 @@ impl Site {
     }
 
     /// The layers by the buckets that they share.
-    pub(super) fn buckets(&self) -> Vec<(&str, Vec<&Layer>)> {
+    pub(crate) fn buckets(&self) -> Vec<(&str, Vec<&Layer>)> {
         let mut buckets: Vec<(&str, Vec<&Layer>)> = Vec::new();
         for layer in self.layers() {
             match buckets.iter_mut().find(|(bucket, _)| *bucket == layer.bucket) {

@@ -2,6 +2,7 @@
 //!
 //! Does not say who takes from them.
 
+use engine::drivers::service::Role;
 use engine::pipeline::plan::Plan;
 use serde_json::{Value, json};
 
@@ -21,12 +22,7 @@ pub(super) fn resources(plan: &Plan, site: &Site, mode: Mode) -> Resources {
     let mut resources = Resources::new();
     for stage in STAGES {
         let (id, name) = (capital(stage.name()), format!("{}-{}", site.name, stage.name()));
-        // AWS wants six times as long as a function may take: a batch that is throttled comes again within that.
-        let visibility = match mode {
-            Mode::Lambda => functions::visibility(plan, stage),
-            Mode::Ecs => 0,
-        };
-        let visibility = visibility.max(plan.queue.visibility_timeout.as_secs()).max(60);
+        let visibility = visibility(plan, mode, stage);
         let mut live = queue(&name, visibility);
         if let Some(fields) = live.pointer_mut("/Properties").and_then(Value::as_object_mut) {
             let dead = json!({ "Fn::GetAtt": [format!("{id}DeadQueue"), "Arn"] });
@@ -47,6 +43,16 @@ pub(super) fn resources(plan: &Plan, site: &Site, mode: Mode) -> Resources {
         resources.push((format!("{id}QueuePolicy"), policy(site, &format!("{id}Queue"), &name, bucket)));
     }
     resources
+}
+
+/// For how long what is handed out stays invisible, in seconds. AWS wants six times as long as a function may take: a batch that is throttled
+/// comes again within that.
+pub(super) fn visibility(plan: &Plan, mode: Mode, stage: Role) -> u64 {
+    let needed = match mode {
+        Mode::Lambda => functions::visibility(plan, stage),
+        Mode::Ecs => 0,
+    };
+    needed.max(plan.queue.visibility_timeout.as_secs()).max(60)
 }
 
 fn queue(name: &str, visibility: u64) -> Value {

@@ -17,7 +17,7 @@ use crate::cloud::Cloud;
 
 /// What a stage's queue must take. The engine puts up to 200 KiB into a message, and a third more goes where the text needs encoding; what
 /// does not fit would stop the host.
-const LEAST: usize = 288 << 10;
+pub(crate) const LEAST: usize = 288 << 10;
 
 /// Opens the two queues of the stage `stage`. With `queue.url = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"` they are `NAME-STAGE` and
 /// `NAME-STAGE-dead`, as the embedded ones are `STAGE` and `STAGE-dead`. SQS itself moves dead letters, by the queue's `RedrivePolicy`.
@@ -69,7 +69,7 @@ pub(crate) fn beside(base: &Url, suffix: &str) -> Url {
 }
 
 /// After how many receives a policy sends messages to the queue of that name; none if it does not.
-fn buried_after(redrive: &str, name: &str) -> Option<u32> {
+pub(crate) fn buried_after(redrive: &str, name: &str) -> Option<u32> {
     let policy: Value = serde_json::from_str(redrive).ok()?;
     let target = policy.get("deadLetterTargetArn")?.as_str()?;
     if target.rsplit(':').next() != Some(name) {

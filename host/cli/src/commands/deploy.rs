@@ -72,7 +72,7 @@ impl Which {
 
 /// What the roles run as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum ModeName {
+pub(crate) enum ModeName {
     /// Functions of Lambda
     Lambda,
     /// Services of ECS on Fargate
@@ -80,7 +80,7 @@ enum ModeName {
 }
 
 impl ModeName {
-    fn mode(self) -> Mode {
+    pub(crate) fn mode(self) -> Mode {
         match self {
             ModeName::Lambda => Mode::Lambda,
             ModeName::Ecs => Mode::Ecs,

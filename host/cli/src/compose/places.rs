@@ -80,7 +80,7 @@ fn elsewhere(url: &str) -> anyhow::Error {
 }
 
 /// Where the records of a pipeline come from.
-pub(super) async fn source(file: &PipelineFile, shared: &Shared) -> anyhow::Result<SourcePlace> {
+pub(crate) async fn source(file: &PipelineFile, shared: &Shared) -> anyhow::Result<SourcePlace> {
     match &file.plan.source.location {
         Location::Local(path) => {
             let path = file.folder.join(path);

@@ -35,6 +35,34 @@ pub enum SourcePlace {
 const MOST_WEB_BYTES: u64 = 1 << 30;
 const WEB_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
 
+impl SourcePlace {
+    /// All of it.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read now.
+    pub async fn read(&self) -> Result<Bytes, Failure> {
+        match self {
+            SourcePlace::Object(store, path) => Ok(read(&**store, path).await?),
+            SourcePlace::Web(http, url) => {
+                let request = HttpRequest {
+                    url: url.clone(),
+                    headers: Vec::new(),
+                    timeout: WEB_TIMEOUT,
+                    max_body: MOST_WEB_BYTES,
+                };
+                let answer =
+                    http.send(request).await.map_err(|error| Failure::Transient(format!("source `{url}`: {error}")))?;
+                match answer.status {
+                    200 => Ok(answer.body),
+                    status => {
+                        Err(Failure::Transient(format!("source `{url}` answered with status {status}, expected 200")))
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The ingest role of one pipeline.
 #[derive(Debug)]
 pub struct Ingest {
@@ -102,7 +130,7 @@ impl Ingest {
     }
 
     async fn take(&self, tick: Tick) -> Result<Taken, Failure> {
-        let bytes = self.fetch().await?;
+        let bytes = self.place.read().await?;
         let records = source::top(&self.source, &bytes).map_err(|error| Failure::Fatal(error.to_string()))?;
         let mut entries = Vec::new();
         let mut refused = Vec::new();
@@ -129,28 +157,6 @@ impl Ingest {
             .map(|(entries, batch)| Message::new(&self.pipeline, tick, batch, entries.to_vec()))
             .collect();
         Ok(Taken { messages, refused })
-    }
-
-    async fn fetch(&self) -> Result<Bytes, Failure> {
-        match &self.place {
-            SourcePlace::Object(store, path) => Ok(read(&**store, path).await?),
-            SourcePlace::Web(http, url) => {
-                let request = HttpRequest {
-                    url: url.clone(),
-                    headers: Vec::new(),
-                    timeout: WEB_TIMEOUT,
-                    max_body: MOST_WEB_BYTES,
-                };
-                let answer =
-                    http.send(request).await.map_err(|error| Failure::Transient(format!("source `{url}`: {error}")))?;
-                match answer.status {
-                    200 => Ok(answer.body),
-                    status => {
-                        Err(Failure::Transient(format!("source `{url}` answered with status {status}, expected 200")))
-                    }
-                }
-            }
-        }
     }
 
     fn refuse(&self, tick: Tick, record: Record, key: Option<Key>, reason: String) -> Refused {

@@ -1,0 +1,61 @@
+//! Whether an account has what a pipeline needs there: queues and buckets as the program expects them, and leave to use them. By looking, and
+//! by calls that change nothing whether they are allowed or not.
+//!
+//! Does not mend anything, and does not look at functions, alarms or tables.
+
+mod buckets;
+mod queues;
+mod time;
+
+use serde::Serialize;
+
+use crate::cloud::Cloud;
+use crate::deploy::{Deployment, Mode};
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at: a queue, a bucket, a layer.
+    pub about: String,
+    /// What has to be so.
+    pub promise: &'static str,
+    /// What is not so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Finding>,
+}
+
+/// Something that is not as it has to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What is so instead.
+    pub found: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+impl Check {
+    /// A check with its outcome.
+    pub fn new(about: impl Into<String>, promise: &'static str, outcome: Result<(), Finding>) -> Self {
+        Check { about: about.into(), promise, finding: outcome.err() }
+    }
+}
+
+impl Finding {
+    /// What is so, and what to do.
+    pub fn new(found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Finding { found: found.into(), fix: fix.into() }
+    }
+}
+
+/// `Ok` if it is so.
+fn so(is_so: bool, finding: impl FnOnce() -> Finding) -> Result<(), Finding> {
+    if is_so { Ok(()) } else { Err(finding()) }
+}
+
+/// Everything that can be looked at of a deployed pipeline, in a fixed order. `now` is this machine's time.
+pub async fn examine(cloud: &Cloud, deployment: &Deployment<'_>, mode: Mode, now: impl Fn() -> i64) -> Vec<Check> {
+    let mut checks = vec![time::check(cloud, now).await];
+    checks.extend(queues::check(cloud, deployment, mode).await);
+    checks.extend(buckets::check(cloud, deployment, mode).await);
+    checks
+}

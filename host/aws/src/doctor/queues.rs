@@ -1,0 +1,163 @@
+//! The queues: there, with dead letters, patient enough for functions, and ours to use.
+//!
+//! Does not send anything: there is no message that a queue takes and nobody gets.
+
+use std::collections::HashMap;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, QueueAttributeName,
+};
+
+use super::{Check, Finding, so};
+use crate::cloud::Cloud;
+use crate::deploy::{Deployment, Mode};
+use crate::failure::CallError;
+use crate::queue::{LEAST, beside, buried_after};
+
+/// A receipt that SQS has never given out.
+const NO_RECEIPT: &str = "none";
+/// Dead letters are kept as long as SQS keeps anything, in seconds.
+const KEPT: u64 = 14 * 24 * 3600;
+
+pub(super) async fn check(cloud: &Cloud, deployment: &Deployment<'_>, mode: Mode) -> Vec<Check> {
+    let Some(base) = &deployment.plan.queue.url else { return Vec::new() };
+    let client = cloud.sqs(Some(&deployment.site.region));
+    let mut checks = Vec::new();
+    for stage in crate::deploy::STAGES {
+        let (live, dead) = (beside(base, stage.name()), beside(base, &format!("{}-dead", stage.name())));
+        let (live, dead) = (Looked::at(&client, live.to_string()).await, Looked::at(&client, dead.to_string()).await);
+        checks.push(live.is_there());
+        checks.push(dead.is_there());
+        if live.attributes.is_ok() {
+            checks.extend(live.is_fit(deployment, mode, stage, &dead.name));
+            checks.push(live.may_be_used(&client).await);
+        }
+        if dead.attributes.is_ok() {
+            checks.extend(dead.is_fit_for_the_dead());
+        }
+    }
+    checks
+}
+
+/// A queue as it is.
+struct Looked {
+    url: String,
+    name: String,
+    attributes: Result<HashMap<QueueAttributeName, String>, CallError>,
+}
+
+impl Looked {
+    async fn at(client: &Client, url: String) -> Self {
+        let name = url.rsplit('/').next().unwrap_or_default().to_owned();
+        let asked = client.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All).send().await;
+        let attributes = asked.map(|told| told.attributes.unwrap_or_default());
+        let attributes = attributes.map_err(|error| CallError::of("GetQueueAttributes", &url, &error));
+        Looked { url, name, attributes }
+    }
+
+    fn about(&self) -> String {
+        format!("queue {}", self.name)
+    }
+
+    fn number(&self, attribute: &QueueAttributeName) -> u64 {
+        let text = self.attributes.as_ref().ok().and_then(|attributes| attributes.get(attribute));
+        text.and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    fn is_there(&self) -> Check {
+        let outcome = match &self.attributes {
+            Ok(_) => Ok(()),
+            Err(error) if error.status() == Some(403) => Err(Finding::new(
+                error.to_string(),
+                "allow `sqs:GetQueueAttributes` on it, or look as somebody who may",
+            )),
+            Err(error) => Err(Finding::new(
+                error.to_string(),
+                "make it, as `sluicebox deploy cloudformation` does, or correct `queue.url`",
+            )),
+        };
+        Check::new(self.about(), "is there", outcome)
+    }
+
+    fn is_fit(
+        &self,
+        deployment: &Deployment<'_>,
+        mode: Mode,
+        stage: engine::drivers::service::Role,
+        dead: &str,
+    ) -> Vec<Check> {
+        let plan = deployment.plan;
+        let needed = deployment.visibility(mode, stage);
+        let visible = self.number(&QueueAttributeName::VisibilityTimeout);
+        let why = match mode {
+            Mode::Lambda => "what is handed out stays invisible for six times as long as its function may run",
+            Mode::Ecs => "what is handed out stays invisible for a minute or more",
+        };
+        let fix = format!("set its `VisibilityTimeout` to {needed}");
+        let visibility = so(visible >= needed, || Finding::new(format!("{visible} s, expected {needed} s"), fix));
+        let redrive = self.attributes.as_ref().ok().and_then(|all| all.get(&QueueAttributeName::RedrivePolicy));
+        let redrive = redrive.map(String::as_str).unwrap_or_default();
+        let wanted = plan.queue.max_receives.get();
+        let fix = format!(
+            "set its `RedrivePolicy`: `deadLetterTargetArn` to that of `{dead}`, `maxReceiveCount` to {wanted}, as `queue.max_receives`"
+        );
+        let found = if redrive.is_empty() { "no `RedrivePolicy`".to_owned() } else { redrive.to_owned() };
+        let buried = so(buried_after(redrive, dead) == Some(wanted), || Finding::new(found, fix));
+        let largest = self.number(&QueueAttributeName::MaximumMessageSize);
+        let size = so(largest >= LEAST as u64, || {
+            Finding::new(format!("{largest} bytes, expected {LEAST}"), "set its `MaximumMessageSize` to 1048576")
+        });
+        vec![
+            Check::new(self.about(), why, visibility),
+            Check::new(self.about(), "gives up into its dead letters, after as many tries as the file says", buried),
+            Check::new(self.about(), "takes messages as large as ours", size),
+        ]
+    }
+
+    fn is_fit_for_the_dead(&self) -> Vec<Check> {
+        let kept = self.number(&QueueAttributeName::MessageRetentionPeriod);
+        let retention = so(kept >= KEPT, || {
+            let found = format!("kept for {} days, counted from when they were first sent", kept / 86_400);
+            Finding::new(found, format!("set its `MessageRetentionPeriod` to {KEPT}, the most that SQS takes"))
+        });
+        let count = self.number(&QueueAttributeName::ApproximateNumberOfMessages);
+        let empty = so(count == 0, || {
+            Finding::new(
+                format!("{count} dead letters"),
+                "the log says why; when that is mended, hand them out again (`aws sqs start-message-move-task`)",
+            )
+        });
+        vec![
+            Check::new(self.about(), "keeps dead letters until somebody has looked", retention),
+            Check::new(self.about(), "is empty", empty),
+        ]
+    }
+
+    /// Of a receipt that was never given out SQS says that it is wrong, or that we may not ask.
+    async fn may_be_used(&self, client: &Client) -> Check {
+        let entry = DeleteMessageBatchRequestEntry::builder().id("0").receipt_handle(NO_RECEIPT).build();
+        let mut refused = Vec::new();
+        if let Ok(entry) = entry {
+            let asked = client.delete_message_batch().queue_url(&self.url).entries(entry).send().await;
+            refused.extend(asked.err().map(|error| CallError::of("DeleteMessageBatch", &self.url, &error)));
+        }
+        let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id("0").receipt_handle(NO_RECEIPT);
+        if let Ok(entry) = entry.visibility_timeout(0).build() {
+            let asked = client.change_message_visibility_batch().queue_url(&self.url).entries(entry).send().await;
+            refused.extend(asked.err().map(|error| CallError::of("ChangeMessageVisibilityBatch", &self.url, &error)));
+        }
+        let denied =
+            refused.into_iter().find(|error| error.status() == Some(403) || error.code().is_some_and(is_denial));
+        let outcome = denied.map_or(Ok(()), |error| {
+            let fix = "allow `sqs:ReceiveMessage`, `sqs:SendMessage`, `sqs:DeleteMessage` and `sqs:ChangeMessageVisibility` on it, \
+                       as `sluicebox deploy iam` prints them by role";
+            Err(Finding::new(error.to_string(), fix))
+        });
+        Check::new(self.about(), "lets us settle messages", outcome)
+    }
+}
+
+fn is_denial(code: &str) -> bool {
+    code.contains("AccessDenied")
+}

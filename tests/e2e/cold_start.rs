@@ -1,0 +1,118 @@
+//! How long a function takes from its start to its first answer, beside one in Python that imports what such functions import: both before
+//! the same Runtime API, one after the other, medians. And how much memory a function takes for a thousand documents.
+//!
+//! The function does its whole work on the way: it opens lake and queues in the emulator, asks the API and writes Bronze. The one in Python
+//! only turns its document into a row. So a part of the figure is the emulator's, which answers in milliseconds; `alone` is without it.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a benchmark: what goes wrong ends it"
+)]
+
+mod films;
+mod functions;
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use films::TICK;
+use functions::{Account, MINUTE};
+use serde_json::json;
+use support::{repository, run};
+
+fn main() {
+    let rounds = if std::env::args().any(|arg| arg == "--quick") { 2 } else { 15 };
+    let sets = format!("source.top_n = {}\nsource.batch_size = 1\n", rounds * 10);
+    let account = Account::new("films-cold", &sets);
+    let made = unpacked(&account);
+    account.start("ingest", bootstrap(&made)).invoke(&json!({"time": TICK}), MINUTE);
+    let batches = account.batches("enrich");
+    let (mut alone, mut whole, mut python) = (Vec::new(), Vec::new(), Vec::new());
+    for batch in batches.iter().take(rounds) {
+        let event = json!({"Records": [batch["Records"][0]]});
+        whole.push(timed(|| {
+            let mut function = account.start("enrich", bootstrap(&made));
+            assert_eq!(function.failures(&event, MINUTE), [""; 0], "{}", account.log("enrich"));
+        }));
+        alone.push(timed(|| {
+            drop(
+                run(Command::new(made.join("bootstrap"))
+                    .arg("check")
+                    .arg(made.join("pipeline.toml"))
+                    .arg("--cache-dir")
+                    .arg(made.join("cache")))
+                .exits(0),
+            )
+        }));
+        python.push(timed(|| {
+            let mut command = Command::new(std::env::var_os("SLUICEBOX_TEST_PYTHON").expect("SLUICEBOX_TEST_PYTHON"));
+            command.arg(repository().join("tests/e2e/cold_start.py"));
+            let (how, answer) = account.start("python", command).invoke(&event, MINUTE);
+            assert_eq!((how.as_str(), &answer["rows"]), ("response", &json!(1)), "{}", account.log("python"));
+        }));
+    }
+    let (alone, whole, python) = (median(alone), median(whole), median(python));
+    println!("cold start to the first record out, median of {rounds}");
+    println!(
+        "  function, its work in the emulator   {whole:>8.1?}   {:>5.1} times as fast as Python",
+        ratio(python, whole)
+    );
+    println!(
+        "  program, all plugins loaded, alone   {alone:>8.1?}   {:>5.1} times as fast as Python",
+        ratio(python, alone)
+    );
+    println!("  Python, importing boto3 and pandas   {python:>8.1?}");
+    println!("most memory, for 1,000 documents in ten messages");
+    memory();
+}
+
+/// The most memory of a function while it works off a thousand documents.
+fn memory() {
+    let account = Account::new("films-of-a-thousand", "source.top_n = 1000\nsource.batch_size = 100\n");
+    let made = unpacked(&account);
+    account.start("ingest", bootstrap(&made)).invoke(&json!({"time": TICK}), MINUTE);
+    for role in ["enrich", "clean", "aggregate"] {
+        let mut function = account.start(role, bootstrap(&made));
+        for batch in account.batches(role) {
+            assert_eq!(function.failures(&batch, MINUTE), [""; 0], "{}", account.log(role));
+        }
+        println!("  {role:<10} {:>4} MiB", function.peak_memory());
+    }
+}
+
+/// The bundle, made by the program and unpacked.
+fn unpacked(account: &Account) -> PathBuf {
+    let (bundle, made) = (account.films.path("films.zip"), account.films.folder.join("made"));
+    let mut command = support::command(&account.films.folder);
+    let told = run(command.args(["deploy", "bundle", "--target", "aws", "--json", "-o"]).arg(&bundle)).exits(0).json();
+    println!("bundle: {} bytes zipped, {} unpacked", told["bytes"], told["unpacked_bytes"]);
+    zip::ZipArchive::new(std::fs::File::open(&bundle).unwrap()).unwrap().extract(&made).unwrap();
+    made
+}
+
+fn bootstrap(made: &Path) -> Command {
+    let mut program = Command::new(made.join("bootstrap"));
+    program.env_clear().env("LAMBDA_TASK_ROOT", made);
+    program
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    work();
+    begun.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn ratio(slow: Duration, fast: Duration) -> f64 {
+    slow.as_secs_f64() / fast.as_secs_f64()
+}

@@ -1,0 +1,246 @@
+//! The whole of a pipeline in AWS, with no one touching anything: the generated stack, made by CloudFormation, runs the bundle, from its
+//! schedule to Gold. In an emulator that lets each function do only what its role may.
+//!
+//! Does not look at the template: `deploy.rs` does.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test: it reads files itself, and what goes wrong ends it"
+)]
+
+mod films;
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use api_stub::{Fault, Rule};
+use aws_emulator::Emulator;
+use films::{Films, KEY, TICK};
+use serde_json::Value;
+use support::{Ran, repository, run};
+
+const NAME: &str = "films-by-itself";
+/// How often a message is handed out before it is a dead letter.
+const RECEIVES: u32 = 3;
+const GOLD: [&str; 3] = ["genres", "directors", "decades"];
+/// Two minutes pass at most until the schedule fires, and the emulator is no fast machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+struct Stack {
+    films: Films,
+    emulator: Emulator,
+}
+
+impl Stack {
+    /// Everything that is there before the stack: source, plugin, secret, pipeline file.
+    fn prepare() -> Self {
+        let (films, emulator) = (Films::new(NAME), Emulator::strict(env!("CARGO_TARGET_TMPDIR")));
+        let places =
+            ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{NAME}/films/{layer}\"\n"));
+        let target = format!(
+            "\n[target.aws]\n{}source.uri = \"s3://{NAME}-source/movies.csv\"\nsource.top_n = 40\nsource.batch_size = 4\n\
+             queue.url = \"https://sqs.us-east-1.amazonaws.com/000000000000/{NAME}\"\nqueue.max_receives = {RECEIVES}\n\
+             schedule.cron = \"* * * * *\"\nsecrets.omdb_api_key = \"aws-secretsmanager:{NAME}#omdb\"\n\
+             endpoints.omdb.url = \"{}\"\nendpoints.omdb.rate = \"5000/s\"\n\
+             clean.plugin = \"s3://{NAME}-source/plugins/clean.wasm\"\n",
+            places.concat(),
+            films.stub.url()
+        );
+        let file = films.path("pipeline.toml");
+        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
+        let stack = Stack { films, emulator };
+        let (source, clean) = (stack.films.path("data/movies.csv"), stack.clean());
+        stack.script(&["prepare", NAME, KEY, source.to_str().unwrap(), "plugins/clean.wasm", clean.to_str().unwrap()]);
+        stack
+    }
+
+    fn clean(&self) -> std::path::PathBuf {
+        self.films.path("plugins/clean-movies/clean-movies.wasm")
+    }
+
+    fn script(&self, args: &[&str]) -> Ran {
+        let mut command = Command::new(std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
+            "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
+        ));
+        command.arg(repository().join("tests/e2e/stack.py")).args(args).envs(self.emulator.environment());
+        run(&mut command).exits(0)
+    }
+
+    /// `sluicebox ARGS` as somebody who may all.
+    fn sluicebox(&self, args: &[&str]) -> Ran {
+        let mut command = support::command(&self.films.folder);
+        command.envs(self.emulator.environment()).env_remove("OMDB_API_KEY").args(args).args(["--target", "aws"]);
+        run(command.arg("--cache-dir").arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")))
+    }
+
+    fn depths(&self) -> Value {
+        self.script(&["depths", NAME]).json()
+    }
+
+    /// Waits until `what` is so.
+    fn wait(&self, what: &str, is_so: impl Fn(&Self) -> Result<(), String>) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match is_so(self) {
+                Ok(()) => return,
+                Err(why) if Instant::now() > until => panic!("{what} did not come: {why}\n{}", self.depths()),
+                Err(_) => std::thread::sleep(Duration::from_millis(500)),
+            }
+        }
+    }
+
+    /// Waits until nothing is under way, and all that came is in Gold.
+    fn settle(&self) {
+        self.wait("rest", |stack| {
+            let depths = stack.depths();
+            let busy = ["enrich", "clean", "aggregate"].iter().any(|stage| depths[*stage] != 0);
+            if busy { Err(depths.to_string()) } else { Ok(()) }
+        });
+        let status = self.sluicebox(&["status", "--json"]).exits(0).json();
+        let lake = &status["pipelines"][0];
+        assert_eq!(lake["silver"]["unseen_objects"], 0, "{lake}");
+        for table in GOLD {
+            assert_eq!(lake["gold"][table]["silver_version"], lake["silver"]["version"], "{lake}");
+        }
+    }
+
+    fn object(&self, key: &str) -> Option<String> {
+        let mut command = Command::new(std::env::var_os("SLUICEBOX_TEST_PYTHON").unwrap());
+        command.arg(repository().join("tests/e2e/aws_account.py")).args(["object", NAME, key]);
+        let ran = run(command.envs(self.emulator.environment()));
+        (ran.code == 0).then_some(ran.stdout)
+    }
+
+    /// Kills the processes that the emulator runs a role's function in.
+    fn kill(&self, role: &str) {
+        let name = format!("AWS_LAMBDA_FUNCTION_NAME={NAME}-{role}");
+        let wanted = [name, format!("AWS_ENDPOINT_URL={}", self.emulator.url())];
+        let processes = std::fs::read_dir("/proc").unwrap().flatten().filter(|process| {
+            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+            let variables: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
+            wanted.iter().all(|one| variables.contains(&one.as_bytes()))
+        });
+        let mut kill = Command::new("kill");
+        kill.arg("-9").args(processes.map(|process| process.file_name()));
+        assert_eq!(run(&mut kill).code, 0);
+    }
+}
+
+#[test]
+fn the_stack_goes_by_itself_from_its_schedule_to_gold() {
+    let stack = Stack::prepare();
+    let (bundle, template) = (stack.films.path("films.zip"), stack.films.path("stack.json"));
+    let (bundle, template) = (bundle.to_str().unwrap(), template.to_str().unwrap());
+    stack.sluicebox(&["deploy", "bundle", "-o", bundle]).exits(0);
+    stack.sluicebox(&["deploy", "cloudformation", "-o", template]).exits(0);
+    // One film's answer is late each time, so that there is a batch in hand to be killed.
+    let fault = Fault::Delay { ms: 20_000 };
+    stack.films.stub.add_fault(Rule { fault, next: None, every: None, title: Some("The Matrix".to_owned()) });
+    stack.script(&["create", NAME, template, bundle]);
+    // What is in hand when a function dies comes again after that; the template has what AWS asks for, which is half an hour.
+    stack.script(&["hurry", NAME, "enrich", "8"]);
+    stack.script(&["send", NAME, "enrich", "no message of ours"]);
+    for _ in 0..RECEIVES {
+        let before = stack.films.stub.stats().calls;
+        stack.wait(
+            "a call",
+            |stack| if stack.films.stub.stats().calls > before { Ok(()) } else { Err("none".to_owned()) },
+        );
+        stack.script(&["schedules", NAME, "DISABLED"]);
+        // Time for its neighbours.
+        std::thread::sleep(Duration::from_secs(2));
+        stack.kill("enrich");
+    }
+
+    // What kills its function each time ends where it can be seen; what is no message at all was put aside.
+    stack.wait("the dead letter", |stack| {
+        let depths = stack.depths();
+        if depths["enrich-dead"].as_u64() > Some(0) { Ok(()) } else { Err(depths.to_string()) }
+    });
+    stack.settle();
+    let quarantine = stack.sluicebox(&["quarantine", "ls", "--json"]).exits(0).stdout;
+    assert_eq!(quarantine.matches("not a message of this pipeline").count(), 1, "{quarantine}");
+
+    stack.films.stub.clear_faults();
+    another_plugin_serves_from_the_next_tick(&stack);
+    stack.script(&["redrive", NAME, "enrich"]);
+    stack.wait("no dead letter", |stack| {
+        let depths = stack.depths();
+        if depths["enrich-dead"] == 0 { Ok(()) } else { Err(depths.to_string()) }
+    });
+    stack.settle();
+    stack.sluicebox(&["verify"]).exits(0);
+    gold_is_that_of_a_laptop_and_athena_sees_it(&stack);
+    no_role_may_more_than_it_does(&stack);
+}
+
+/// A plugin that is replaced in S3 cleans what the next tick brings, without a deployment; and the tick finds what was lost before.
+fn another_plugin_serves_from_the_next_tick(stack: &Stack) {
+    let mut component = std::fs::read(stack.clean()).unwrap();
+    // A section that only says something: other bytes, the same code.
+    component.extend([0, 6, 4, b'n', b'o', b't', b'e', b'2']);
+    let another = stack.films.path("another.wasm");
+    std::fs::write(&another, &component).unwrap();
+    stack.script(&["publish", NAME, "plugins/clean.wasm", another.to_str().unwrap()]);
+    let inspected = run(support::command(&stack.films.folder).args(["plugin", "inspect", "--json"]).arg(&another));
+    let digest = inspected.exits(0).json()["digest"].as_str().unwrap().to_owned();
+    stack.script(&["schedules", NAME, "ENABLED"]);
+    stack.wait("a row of the new plugin", |stack| {
+        let lake = stack.sluicebox(&["status", "--json"]).exits(0).json()["pipelines"][0].clone();
+        let is_so = lake["plugins"]["clean"]["digest"] == digest && lake["silver"]["rows"] == 40;
+        if is_so { Ok(()) } else { Err(lake.to_string()) }
+    });
+    stack.script(&["schedules", NAME, "DISABLED"]);
+    stack.settle();
+}
+
+fn gold_is_that_of_a_laptop_and_athena_sees_it(stack: &Stack) {
+    stack.films.once(TICK, 40, 4);
+    for table in GOLD {
+        let there = stack.object(&format!("films/gold/{table}.csv")).unwrap();
+        let here = std::fs::read_to_string(stack.films.path(&format!("lake/gold/{table}.csv"))).unwrap();
+        assert!(there.lines().count() > 4 && there == here, "{table}: {there}\n{here}");
+    }
+    // The emulator's Athena knows no Delta, and a table of Parquet is a folder. `read_lake.py` reads Delta.
+    let columns = "genre STRING, films BIGINT";
+    stack.script(&["table", NAME, "genres_parquet", columns, "films/gold/genres.parquet"]);
+    let answer = stack.script(&["ask", NAME, "SELECT genre, films FROM genres_parquet ORDER BY genre"]).json();
+    let cell = |row: &Value, at: usize| row[at].as_str().unwrap().to_owned();
+    let rows: Vec<_> = answer.as_array().unwrap()[1..].iter().map(|row| (cell(row, 0), cell(row, 1))).collect();
+    let mut expected: Vec<(String, String)> =
+        stack.films.gold("genres")[1..].iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    expected.sort();
+    assert_eq!(rows, expected);
+}
+
+/// What a role may do for a case that two minutes do not bring.
+const FOR_LATER: [(&str, &str); 0] = [];
+
+/// Whatever was called was allowed, and whatever is allowed was called: by action, since a role repairs in more folders than had to be repaired.
+fn no_role_may_more_than_it_does(stack: &Stack) {
+    let powers = stack.script(&["powers", NAME, stack.emulator.calls().to_str().unwrap()]).json();
+    let mut wrong = Vec::new();
+    for (role, told) in powers.as_object().unwrap() {
+        let of = |what: &str| told[what].as_array().unwrap().clone();
+        let actions = |what: &str| -> BTreeSet<String> {
+            of(what).iter().map(|power| power[0].as_str().unwrap().to_owned()).collect()
+        };
+        let (used, by_aws) = (actions("used"), actions("by AWS"));
+        println!("{role} may and does: {}", used.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+        println!("  in {} of {} places", of("used").len(), of("used").len() + of("unused").len());
+        println!("  and AWS in its name: {}", by_aws.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+        wrong.extend(of("refused").iter().map(|call| format!("{role} was refused {call}")));
+        let unused = actions("unused")
+            .into_iter()
+            .filter(|action| !used.contains(action) && !FOR_LATER.contains(&(role.as_str(), action.as_str())));
+        wrong.extend(unused.map(|action| format!("{role} may {action} and does not")));
+    }
+    assert_eq!(wrong, [""; 0]);
+}
