@@ -33,7 +33,7 @@ environment = {
     "BIND_HOST": "127.0.0.1",
     "GATEWAY_PORT": str(port),
     "SFTP_ENABLED": "0",
-    "SERVICES": "s3,sqs,secretsmanager,sts",
+    "SERVICES": "s3,sqs,secretsmanager,sts,iam,lambda,cloudformation,scheduler,logs,monitoring,glue,athena",
     "LOG_LEVEL": "WARNING",
 }
 emulator = subprocess.Popen(
