@@ -29,10 +29,12 @@ def create(name, template, bucket):
     s3, formation = client("s3"), client("cloudformation")
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="bundle.zip", Body=bundle.getvalue())
+    s3.put_object(Bucket=bucket, Key="template.json", Body=pathlib.Path(template).read_bytes())
     given = {"CodeBucket": bucket, "CodeKey": "bundle.zip"}
     formation.create_stack(
         StackName=name,
-        TemplateBody=pathlib.Path(template).read_text(),
+        # As text it would be too long.
+        TemplateURL=f"{os.environ['AWS_ENDPOINT_URL']}/{bucket}/template.json",
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
         Capabilities=["CAPABILITY_IAM"],
     )

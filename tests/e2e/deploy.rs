@@ -22,6 +22,8 @@ use films::Films;
 use serde_json::Value;
 use support::{Ran, fresh_folder, repository, run, sluicebox};
 
+const LINTER: &str = "from cfnlint.runner.cli import main; main()";
+
 fn python() -> Command {
     Command::new(std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
         "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
@@ -64,7 +66,7 @@ fn templates_are_what_aws_takes_and_the_same_each_time() {
         let file = films.path(&format!("{mode}.json"));
         deploy(&films, &[&args[..], &["-o", file.to_str().unwrap()]].concat()).exits(0);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "{mode}");
-        let linted = run(python().args(["-m", "cfnlint", "--regions", "us-east-1", "--"]).arg(&file));
+        let linted = run(python().args(["-c", LINTER, "--regions", "us-east-1", "--"]).arg(&file));
         assert_eq!((linted.code, linted.stdout.as_str()), (0, ""), "{mode}\n{}", linted.stderr);
     }
     let whole = deploy(&films, &["cloudformation", "--json"]).exits(0).json();
@@ -132,11 +134,11 @@ fn each_statement_is_traced_to_its_line() {
     let line = |start: &str| text.lines().position(|line| line.starts_with(start)).unwrap() + 1;
     let told = deploy(&films, &["iam", "--explain"]).exits(0).stdout;
     for (statement, key, start) in [
-        ("WorkSilverWrite", "lake.silver", "lake.silver = \"s3"),
+        ("WorkSilverReadWrite", "lake.silver", "lake.silver = \"s3"),
         ("Secrets", "secrets.omdb_api_key", "secrets.omdb_api_key"),
         ("Queues", "queue.url", "queue.url"),
         ("Source", "source.uri", "source.uri"),
-        ("WorkGoldWrite", "aggregate.decades", "name = \"decades\""),
+        ("WorkGoldReadWrite", "aggregate.decades", "name = \"decades\""),
     ] {
         let place = format!("pipeline.toml:{} {key}", line(start));
         assert!(told.contains(&place) && told.contains(statement), "{place}\n{told}");
@@ -188,7 +190,7 @@ fn everything_that_is_in_the_way_is_told_at_once() {
         ("17:2", "error[C070]: layer silver is on this machine: `lake/silver`"),
         ("17:2", "error[C070]: layer gold is on this machine: `lake/gold`"),
         ("18:10", "error[C070]: `=` in the place of layer bronze"),
-        ("18:41", "error[C070]: the queues are on this machine"),
+        ("18:42", "error[C070]: the queues are on this machine"),
     ] {
         assert!(
             told.contains(&format!("--> pipeline.toml:{place}\n")) && told.contains(message),

@@ -143,6 +143,14 @@ fn the_stack_goes_by_itself_from_its_schedule_to_gold() {
     // One film's answer is late each time, so that there is a batch in hand to be killed.
     let fault = Fault::Delay { ms: 20_000 };
     stack.films.stub.add_fault(Rule { fault, next: None, every: None, title: Some("The Matrix".to_owned()) });
+    // Another one's comes after the function has given it back once.
+    let once = Fault::Status { status: 503, retry_after: None };
+    stack.films.stub.add_fault(Rule {
+        fault: once,
+        next: Some(4),
+        every: None,
+        title: Some("Pulp Fiction".to_owned()),
+    });
     stack.script(&["create", NAME, template, bundle]);
     // What is in hand when a function dies comes again after that; the template has what AWS asks for, which is half an hour.
     stack.script(&["hurry", NAME, "enrich", "8"]);
@@ -220,8 +228,13 @@ fn gold_is_that_of_a_laptop_and_athena_sees_it(stack: &Stack) {
     assert_eq!(rows, expected);
 }
 
-/// What a role may do for a case that two minutes do not bring.
-const FOR_LATER: [(&str, &str); 0] = [];
+/// What roles may do for cases that two minutes do not bring.
+const FOR_LATER: [(&str, &str); 4] = [
+    ("s3:AbortMultipartUpload", "an object of more than 16 MiB of which a part fails"),
+    ("s3:DeleteObject", "tidying up what nobody has named for an hour"),
+    ("sqs:ChangeMessageVisibility", "a message that fails, and is to come again after a while"),
+    ("sqs:SendMessage", "what S3 does not tell: single lines, second looks"),
+];
 
 /// Whatever was called was allowed, and whatever is allowed was called: by action, since a role repairs in more folders than had to be repaired.
 fn no_role_may_more_than_it_does(stack: &Stack) {
@@ -237,10 +250,12 @@ fn no_role_may_more_than_it_does(stack: &Stack) {
         println!("  in {} of {} places", of("used").len(), of("used").len() + of("unused").len());
         println!("  and AWS in its name: {}", by_aws.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
         wrong.extend(of("refused").iter().map(|call| format!("{role} was refused {call}")));
-        let unused = actions("unused")
-            .into_iter()
-            .filter(|action| !used.contains(action) && !FOR_LATER.contains(&(role.as_str(), action.as_str())));
-        wrong.extend(unused.map(|action| format!("{role} may {action} and does not")));
+        for action in actions("unused").difference(&used) {
+            match FOR_LATER.iter().find(|(later, _)| later == action) {
+                Some((_, when)) => println!("  not yet: {action}, for {when}"),
+                None => wrong.push(format!("{role} may {action} and does not")),
+            }
+        }
     }
     assert_eq!(wrong, [""; 0]);
 }

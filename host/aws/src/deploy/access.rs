@@ -15,8 +15,12 @@ use super::Mode;
 use super::places::{Layer, Site};
 use super::policy::Statement;
 
-/// Folders of a layer, and what is done there: `r`eads, `w`rites, `d`eletes. `NAME` stands for each Gold table.
+/// Folders of a layer, and what is done there: `r`eads, `w`rites, `d`eletes. `NAME` stands for each Gold table, which a policy
+/// has room for where it matters: whoever only opens them may open whatever is there.
 type Touched = (Place, &'static str, &'static str);
+
+/// What stands for a table in a folder's name.
+const TABLE: &str = "NAME";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -30,53 +34,53 @@ use Place::{Bronze, Gold, Silver};
 const OPEN: &[Touched] = &[
     (Bronze, "_swaps/*", "r"),
     (Bronze, "_plugins/*", "r"),
-    (Silver, "_delta_log/*", "w"),
-    (Gold, "NAME/_delta_log/*", "r"),
-    (Gold, "NAME/_delta_log/00000000000000000000.json", "w"),
+    (Silver, "_delta_log/*", "rw"),
+    (Gold, "*/_delta_log/*", "r"),
+    (Gold, "*/_delta_log/00000000000000000000.json", "w"),
 ];
 /// A process that watches what is published: it is tried on the latest inputs, and noted what became of it.
 const WATCH: &[Touched] =
-    &[(Bronze, "run=*", "r"), (Bronze, "_answers/*", "r"), (Bronze, "_swaps/*", "w"), (Silver, "_bucket=*", "r")];
+    &[(Bronze, "run=*", "r"), (Bronze, "_answers/*", "r"), (Bronze, "_swaps/*", "rw"), (Silver, "_bucket=*", "r")];
 /// What a plugin refused that was taken back is made again.
 const MEND: &[Touched] = &[(Bronze, "_quarantine/*", "rd"), (Bronze, "_receipts/*", "r"), (Silver, "_receipts/*", "r")];
-const TICK: &[Touched] = &[(Bronze, "run=*", "w"), (Bronze, "_quarantine/*", "w")];
+const TICK: &[Touched] = &[(Bronze, "run=*", "rw"), (Bronze, "_quarantine/*", "rw")];
 /// What was lost is found, what is old goes. Receipts are listed only.
 const SWEEP: &[Touched] = &[
-    (Bronze, "run=*", "w"),
+    (Bronze, "run=*", "rw"),
     (Silver, "_bucket=*", "d"),
     (Silver, "_delta_log/*", "d"),
     (Silver, "_retracted/*", "rd"),
     (Gold, "NAME/*", "d"),
     (Gold, "_generations/NAME/*", "r"),
 ];
-const ENRICH: &[Touched] = &[(Bronze, "run=*", "w"), (Bronze, "_quarantine/*", "wd")];
+const ENRICH: &[Touched] = &[(Bronze, "run=*", "rw"), (Bronze, "_quarantine/*", "rwd")];
 const ENRICH_BY_PLUGIN: &[Touched] = &[
-    (Bronze, "_answers/*", "wd"),
-    (Bronze, "_generations/*", "w"),
-    (Bronze, "_plugins/*", "w"),
-    (Bronze, "_receipts/*", "w"),
-    (Bronze, "_suspended/*", "w"),
+    (Bronze, "_answers/*", "rwd"),
+    (Bronze, "_generations/*", "rw"),
+    (Bronze, "_plugins/*", "rw"),
+    (Bronze, "_receipts/*", "rw"),
+    (Bronze, "_suspended/*", "rw"),
 ];
 const CLEAN: &[Touched] = &[
     (Bronze, "run=*", "r"),
-    (Bronze, "_plugins/*", "w"),
-    (Bronze, "_quarantine/*", "wd"),
-    (Silver, "_bucket=*", "w"),
-    (Silver, "_delta_log/*", "wd"),
-    (Silver, "_generations/*", "w"),
-    (Silver, "_receipts/*", "w"),
-    (Silver, "_retracted/*", "w"),
-    (Silver, "_suspended/*", "w"),
+    (Bronze, "_plugins/*", "rw"),
+    (Bronze, "_quarantine/*", "rwd"),
+    (Silver, "_bucket=*", "rw"),
+    (Silver, "_delta_log/*", "rwd"),
+    (Silver, "_generations/*", "rw"),
+    (Silver, "_receipts/*", "rw"),
+    (Silver, "_retracted/*", "rw"),
+    (Silver, "_suspended/*", "rw"),
 ];
 const AGGREGATE: &[Touched] = &[
-    (Bronze, "_plugins/*", "w"),
+    (Bronze, "_plugins/*", "rw"),
     (Silver, "_bucket=*", "r"),
-    (Gold, "NAME/*", "w"),
+    (Gold, "NAME/*", "rw"),
     (Gold, "NAME/_delta_log/*", "d"),
-    (Gold, "NAME.parquet", "w"),
-    (Gold, "NAME.csv", "w"),
-    (Gold, "_partials/NAME/*", "wd"),
-    (Gold, "_generations/NAME/*", "w"),
+    (Gold, "NAME.parquet", "rw"),
+    (Gold, "NAME.csv", "rw"),
+    (Gold, "_partials/NAME/*", "rwd"),
+    (Gold, "_generations/NAME/*", "rw"),
 ];
 
 /// Why a role touches something: the sets above, each with the key that asks for it beside the layer's own.
@@ -116,20 +120,25 @@ pub(super) fn statements(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Ve
     let mut given = BTreeSet::new();
     for (why, asked_by, touched) in reasons(plan, role, mode) {
         for (place, layer) in [(Bronze, &site.bronze), (Silver, &site.silver), (Gold, &site.gold)] {
-            for (verb, actions) in VERBS {
-                let touched = touched.iter().filter(|(there, _, does)| *there == place && does_so(does, *verb));
-                let mut resources: Vec<String> = touched.flat_map(|(_, folder, _)| folders(plan, folder)).collect();
-                resources.retain(|folder| given.insert((*verb, layer.name, folder.clone())));
-                if resources.is_empty() {
-                    continue;
+            let mut by_verbs: Vec<(String, Vec<String>)> = Vec::new();
+            for (_, folder, verbs) in touched.iter().filter(|(there, ..)| *there == place) {
+                for folder in folders(plan, folder) {
+                    let fresh = verbs.chars().filter(|verb| given.insert((*verb, layer.name, folder.clone())));
+                    let fresh: String = fresh.collect();
+                    let arn = site.bucket_arn(&format!("{}/{}", layer.bucket, layer.key(&folder)));
+                    match by_verbs.iter_mut().find(|(verbs, _)| *verbs == fresh) {
+                        Some((_, resources)) => resources.push(arn),
+                        None => by_verbs.push((fresh, vec![arn])),
+                    }
                 }
-                let of_tables = place == Gold;
-                let arn = |folder: String| site.bucket_arn(&format!("{}/{}", layer.bucket, layer.key(&folder)));
-                let sid = format!("{why}{}{}", capital(layer.name), word(*verb));
-                let mut statement =
-                    Statement::new(sid, actions, resources.into_iter().map(arn).collect(), layer.said());
+            }
+            for (verbs, resources) in by_verbs.into_iter().filter(|(verbs, _)| !verbs.is_empty()) {
+                let words: String = verbs.chars().map(|verb| verb_of(verb).0).collect();
+                let actions: Vec<&str> = verbs.chars().flat_map(|verb| verb_of(verb).1).copied().collect();
+                let sid = format!("{why}{}{words}", capital(layer.name));
+                let mut statement = Statement::new(sid, &actions, resources, layer.said());
                 statement.said.extend(asked_by.map(str::to_owned));
-                if of_tables {
+                if place == Gold && touched.iter().any(|(_, folder, _)| folder.contains(TABLE)) {
                     statement.said.extend(plan.aggregates.iter().map(|one| format!("aggregate.{}", one.name)));
                 }
                 statements.push(statement);
@@ -141,27 +150,20 @@ pub(super) fn statements(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Ve
     statements
 }
 
-/// In the order in which they stand in a policy. An upload in parts that fails is taken back.
-const VERBS: &[(char, &[&str])] =
-    &[('r', &["s3:GetObject"]), ('w', &["s3:PutObject", "s3:AbortMultipartUpload"]), ('d', &["s3:DeleteObject"])];
-
-fn does_so(does: &str, verb: char) -> bool {
-    does.contains(verb) || verb == 'r' && does.contains('w')
-}
-
-fn word(verb: char) -> &'static str {
+/// A verb's word, and its actions. An upload in parts that fails is taken back.
+fn verb_of(verb: char) -> (&'static str, &'static [&'static str]) {
     match verb {
-        'r' => "Read",
-        'w' => "Write",
-        _ => "Delete",
+        'r' => ("Read", &["s3:GetObject"]),
+        'w' => ("Write", &["s3:PutObject", "s3:AbortMultipartUpload"]),
+        _ => ("Delete", &["s3:DeleteObject"]),
     }
 }
 
 fn folders(plan: &Plan, folder: &str) -> Vec<String> {
-    if !folder.contains("NAME") {
+    if !folder.contains(TABLE) {
         return vec![folder.to_owned()];
     }
-    plan.aggregates.iter().map(|aggregate| folder.replace("NAME", &aggregate.name)).collect()
+    plan.aggregates.iter().map(|aggregate| folder.replace(TABLE, &aggregate.name)).collect()
 }
 
 fn listing(site: &Site, layer: &Layer) -> Statement {

@@ -34,16 +34,18 @@ struct Field {
     name: &'static str,
     first: u32,
     last: u32,
+    /// The highest number that is read: Sunday is 0, and 7.
+    highest: u32,
     words: &'static [&'static str],
 }
 
 const MONTHS: &[&str] = &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const DAYS: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-const MINUTE: Field = Field { name: "minute", first: 0, last: 59, words: &[] };
-const HOUR: Field = Field { name: "hour", first: 0, last: 23, words: &[] };
-const DAY: Field = Field { name: "day of month", first: 1, last: 31, words: &[] };
-const MONTH: Field = Field { name: "month", first: 1, last: 12, words: MONTHS };
-const WEEKDAY: Field = Field { name: "day of week", first: 0, last: 6, words: DAYS };
+const MINUTE: Field = Field { name: "minute", first: 0, last: 59, highest: 59, words: &[] };
+const HOUR: Field = Field { name: "hour", first: 0, last: 23, highest: 23, words: &[] };
+const DAY: Field = Field { name: "day of month", first: 1, last: 31, highest: 31, words: &[] };
+const MONTH: Field = Field { name: "month", first: 1, last: 12, highest: 12, words: MONTHS };
+const WEEKDAY: Field = Field { name: "day of week", first: 0, last: 6, highest: 7, words: DAYS };
 
 /// The schedules of EventBridge that together fire when `expression` does: mostly one. Of an expression with both days of the month and of
 /// the week, where either will do, they are two, which fire twice on a day that is both: a tick fired twice is one tick.
@@ -79,9 +81,12 @@ impl Field {
             "L" | "LW" if !of_week => Some(upper.clone()),
             _ if !of_week => upper.strip_suffix('W').and_then(|day| Some(format!("{}W", self.number(day)?))),
             _ => match upper.split_once('#') {
-                Some((day, nth)) => self.number(day).map(|day| format!("{}#{nth}", day + 1)),
-                None => upper.strip_suffix('L').and_then(|day| Some(format!("{}L", self.number(day)? + 1))),
-            },
+                Some((day, "1" | "2" | "3" | "4" | "5")) => self.number(day).map(|day| self.wrapped(day) + 1),
+                Some(_) => None,
+                None => upper.strip_suffix('L').and_then(|day| Some(self.wrapped(self.number(day)?) + 1)),
+            }
+            // What follows the day stays as it is.
+            .map(|day| format!("{day}{}", upper.trim_start_matches(|letter: char| !"#L".contains(letter)))),
         };
         marked.map_or_else(|| self.numbers(text), Ok)
     }
@@ -111,8 +116,8 @@ impl Field {
             Some((first, last)) => (self.number(first)?, self.number(last)?),
             None => (self.number(range)?, self.number(range)?),
         };
-        // Sunday ends a week as well: `5-7`, `SAT-SUN`.
-        let last = if last < first && !self.words.is_empty() { last + self.size() } else { last };
+        // A week may end with its first day: `SAT-SUN`.
+        let last = if last < first { last + self.size() } else { last };
         let numbers: BTreeSet<u32> = (first..=last).step_by(step).map(|number| self.wrapped(number)).collect();
         (!numbers.is_empty()).then_some(numbers)
     }
@@ -120,9 +125,7 @@ impl Field {
     fn number(&self, text: &str) -> Option<u32> {
         let word = self.words.iter().position(|word| *word == text).and_then(|at| u32::try_from(at).ok());
         let number = word.map(|at| at + self.first).or_else(|| text.parse().ok())?;
-        (self.first..=self.last.max(7 * u32::from(self.first == 0 && !self.words.is_empty())))
-            .contains(&number)
-            .then(|| self.wrapped(number))
+        (self.first..=self.highest).contains(&number).then_some(number)
     }
 
     fn size(&self) -> u32 {
@@ -210,6 +213,7 @@ mod tests {
             "0 6 1,15 * 1-5",
             "0 0 * * 7",
             "0 0 * * 0-3",
+            "0 0 1 * 0-7",
             "0 0 * * SAT-SUN",
             "0 0 31 * *",
             "0 0 L 2 *",
