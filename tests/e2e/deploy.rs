@@ -238,6 +238,7 @@ fn the_doctor_is_content_with_a_stack_of_the_template_and_finds_what_is_done_to_
     let source = films.path("data/movies.csv");
     script("stack.py", &["prepare", NAME, films::KEY, source.to_str().unwrap()]);
     script("aws_stack.py", &["create", NAME, file.to_str().unwrap(), "films-examined-bundle"]);
+    script("stack.py", &["tend", NAME, file.to_str().unwrap()]);
     assert_eq!(findings(&films, &emulator, 0), [""; 0]);
 
     script("stack.py", &["break", NAME]);

@@ -2,6 +2,7 @@
 
     stack.py prepare NAME SECRET SOURCE [KEY FILE]...  the bucket NAME-source, with the source and more; the bucket NAME-code; the secret
     stack.py create NAME TEMPLATE BUNDLE               uploads the bundle, and has CloudFormation make the stack NAME
+    stack.py tend NAME TEMPLATE                        what the emulator leaves out of a stack
     stack.py publish NAME KEY FILE                     an object of NAME-source
     stack.py hurry NAME STAGE SECONDS                  for how long what a queue hands out stays invisible
     stack.py redrive NAME STAGE                        hands out the dead letters of a queue once more
@@ -72,6 +73,25 @@ def queue(sqs, name, stage):
 def hurry(name, stage, seconds):
     sqs = client("sqs")
     sqs.set_queue_attributes(QueueUrl=queue(sqs, name, stage), Attributes={"VisibilityTimeout": seconds})
+
+
+def tend(name, template):
+    """What the emulator's CloudFormation leaves out of a bucket: its lifecycle, as the template has it."""
+    resources = json.loads(pathlib.Path(template).read_text())["Resources"].values()
+    for bucket in [one["Properties"] for one in resources if one["Type"] == "AWS::S3::Bucket"]:
+        rules = [
+            {
+                "ID": rule["Id"],
+                "Status": rule["Status"],
+                "Filter": {"Prefix": rule.get("Prefix", "")},
+                **{key: rule[key] for key in ("AbortIncompleteMultipartUpload",) if key in rule},
+                **({"Expiration": {"Days": rule["ExpirationInDays"]}} if "ExpirationInDays" in rule else {}),
+            }
+            for rule in bucket["LifecycleConfiguration"]["Rules"]
+        ]
+        client("s3").put_bucket_lifecycle_configuration(
+            Bucket=bucket["BucketName"], LifecycleConfiguration={"Rules": rules}
+        )
 
 
 def break_it(name):
@@ -208,6 +228,7 @@ COMMANDS = {
     "schedules": schedules,
     "send": send,
     "table": table,
+    "tend": tend,
 }
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*sys.argv[2:])

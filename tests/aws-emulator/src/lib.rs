@@ -14,6 +14,7 @@
 //! | fails no single entry of a batch in passing | scripted answers |
 //! | tells exact depths at once; SQS's are approximate and late | nothing: no contract leans on them |
 //! | answers every short poll with all that is ready; SQS asks some of its servers | nothing: an empty answer is always allowed |
+//! | does not give a bucket the lifecycle of its template | the tests do, by hand |
 //! | speaks no TLS, which policies ask for: the keeper calls the loopback interface safe | nothing: that a policy has the clause is tested |
 //! | asks policies for the batch forms of SQS's actions, which AWS does not have | the keeper takes the single ones, as AWS says |
 //! | does not fill in the instant of a schedule's input | the keeper does, for schedules by the minute |
