@@ -46,7 +46,7 @@ def create(name, template, bucket):
     if stack["StackStatus"] != "CREATE_COMPLETE":
         events = formation.describe_stack_events(StackName=name)["StackEvents"]
         sys.exit("\n".join(f"{one['LogicalResourceId']}: {one.get('ResourceStatusReason')}" for one in events))
-    print(json.dumps(told(name, {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]})))
+    print(json.dumps(told(name, {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}), default=str))
 
 
 def told(name, outputs):
