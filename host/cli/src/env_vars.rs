@@ -15,6 +15,8 @@ pub(crate) const CARGO: &str = "CARGO";
 /// The rustc that is asked for its targets; `rustc` if it is not set. Cargo reads it as well.
 pub(crate) const RUSTC: &str = "RUSTC";
 
+/// Where a run answers probes and metrics, as `run --listen`.
+pub(crate) const LISTEN: &str = "SLUICEBOX_LISTEN";
 /// The role of a function, as `lambda --role`.
 pub(crate) const ROLE: &str = "SLUICEBOX_ROLE";
 /// The pipeline file of a function, as `lambda --pipeline`.
@@ -39,6 +41,7 @@ Environment:
   SLUICEBOX_LOG         the log filter, as --log-level
   SLUICEBOX_LOG_FORMAT  the log format, as --log-format
   SLUICEBOX_CACHE_DIR   where compiled plugins are kept, as --cache-dir
+  SLUICEBOX_LISTEN      where a run answers probes and metrics, as --listen
   SLUICEBOX_ROLE, SLUICEBOX_PIPELINE, SLUICEBOX_TARGET, SLUICEBOX_SET, SLUICEBOX_NOTIFICATIONS
                         of a function of AWS Lambda, as the options of `sluicebox lambda`; of SLUICEBOX_SET one a line
   AWS_LAMBDA_RUNTIME_API, LAMBDA_TASK_ROOT
@@ -60,6 +63,7 @@ mod tests {
             super::CARGO,
             super::RUSTC,
             super::CARGO_HOME,
+            super::LISTEN,
             super::ROLE,
             super::PIPELINE,
             super::TARGET,

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::compose::{Shared, compose};
 use crate::context::Context;
+use crate::env_vars;
 use crate::exit::ExitCode;
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
 use crate::swap::Watch;
@@ -53,7 +54,7 @@ pub(crate) struct Args {
     pub(crate) patience: Duration,
 
     /// Answer /livez, /readyz and /metrics (OpenMetrics) at this address, as in 0.0.0.0:9464
-    #[arg(long, value_name = "ADDRESS", env = "SLUICEBOX_LISTEN", conflicts_with = "once")]
+    #[arg(long, value_name = "ADDRESS", env = env_vars::LISTEN, conflicts_with = "once")]
     pub(crate) listen: Option<SocketAddr>,
 
     /// Run only this role; may be repeated

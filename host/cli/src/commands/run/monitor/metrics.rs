@@ -19,10 +19,13 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 type Labels = Vec<(&'static str, String)>;
 
+/// One of the counters that a run keeps.
+type Count = fn(&Progress) -> &AtomicU64;
+
 /// What a scrape shows.
 pub(super) struct Metrics {
     registry: Registry,
-    counters: Vec<(Family<Labels, Counter>, fn(&Progress) -> &AtomicU64)>,
+    counters: Vec<(Family<Labels, Counter>, Count)>,
     deliveries: Family<Labels, Counter>,
     suspended: Family<Labels, Gauge>,
     waiting: Family<Labels, Gauge>,
@@ -31,7 +34,7 @@ pub(super) struct Metrics {
 }
 
 /// A counter of [`Progress`]: its name less `_total`, what it counts, and where it is.
-type Counted = (&'static str, &'static str, fn(&Progress) -> &AtomicU64);
+type Counted = (&'static str, &'static str, Count);
 
 const COUNTED: [Counted; 12] = [
     ("records_taken", "Records taken from the source", |progress| &progress.taken),
