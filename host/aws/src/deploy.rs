@@ -158,3 +158,102 @@ fn too_long(policy: &RolePolicy) -> Option<Objection> {
         hint: Some("each aggregate adds its folders: deploy some of them as a pipeline of their own".to_owned()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::pipeline::{Overrides, check};
+
+    use super::*;
+
+    fn plan(more: &str) -> Plan {
+        let text = format!(
+            "[pipeline]\nname = \"orders\"\n[source]\nuri = \"s3://acme-in/orders.csv\"\nkey = [\"id\"]\n[clean]\nplugin = \"c\"\n\
+             [queue]\nurl = \"https://sqs.eu-central-1.amazonaws.com/123456789012/orders\"\n\
+             [lake]\nbronze = \"s3://acme-raw\"\nsilver = \"s3://acme-lake/orders/silver\"\ngold = \"s3://acme-lake/orders/gold\"\n{more}"
+        );
+        check("p.toml", &text, &Overrides::default()).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn tables(count: usize) -> String {
+        let one = |number| format!("[[aggregate]]\nname = \"table-{number}\"\nplugin = \"a\"\n");
+        (0..count).map(one).collect()
+    }
+
+    fn allowed(plan: &Plan, role: Role) -> Vec<String> {
+        let deployment = Deployment::of(plan, Mode::Lambda).unwrap();
+        let policies = deployment.policies(Mode::Lambda);
+        let policy = policies.iter().find(|policy| policy.role == role).unwrap();
+        let of = |statement: &Statement| -> Vec<String> {
+            let pairs = statement.actions.iter().flat_map(|action| {
+                statement
+                    .resources
+                    .iter()
+                    .map(move |resource| format!("{action} {}", resource.rsplit(':').next().unwrap()))
+            });
+            pairs.collect()
+        };
+        policy.statements.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn a_role_may_do_what_it_does_and_no_more() {
+        let plan = plan(&(tables(1) + "[swap]\nwatch = false\n"));
+        let has = |role, what: &str| allowed(&plan, role).iter().any(|one| one == what);
+        assert!(
+            has(Role::Ingest, "s3:GetObject acme-in/orders.csv")
+                && !has(Role::Clean, "s3:GetObject acme-in/orders.csv")
+        );
+        assert!(has(Role::Enrich, "s3:PutObject acme-raw/run=*") && !has(Role::Clean, "s3:PutObject acme-raw/run=*"));
+        let silver = "s3:PutObject acme-lake/orders/silver/_bucket=*";
+        assert!(has(Role::Clean, silver) && !has(Role::Aggregate, silver) && !has(Role::Ingest, silver));
+        let csv = "s3:PutObject acme-lake/orders/gold/table-0.csv";
+        assert!(has(Role::Aggregate, csv) && !has(Role::Clean, csv));
+        let deleted = |role| allowed(&plan, role).iter().filter(|one| one.starts_with("s3:DeleteObject")).count();
+        assert_eq!(Role::ALL.map(deleted), [4, 1, 2, 2]);
+        assert_eq!(allowed(&plan, Role::Aggregate).iter().filter(|one| one.starts_with("sqs:Send")).count(), 0);
+    }
+
+    #[test]
+    fn a_watch_is_what_lets_a_role_try_a_plugin() {
+        let reads = |more: &str| allowed(&plan(&(tables(1) + more)), Role::Aggregate);
+        let inputs = "s3:GetObject acme-raw/run=*".to_owned();
+        assert!(reads("").contains(&inputs) && !reads("[swap]\nwatch = false\n").contains(&inputs));
+    }
+
+    #[test]
+    fn twenty_tables_fit_and_what_does_not_is_told() {
+        assert!(Deployment::of(&plan(&tables(20)), Mode::Ecs).is_ok());
+        let told = Deployment::of(&plan(&tables(100)), Mode::Lambda).unwrap_err();
+        let of = told.iter().map(|one| (one.about.as_str(), one.code)).collect::<Vec<_>>();
+        assert!(of.contains(&("aggregate", "C071")), "{told:?}");
+    }
+
+    #[test]
+    fn a_layer_in_a_bucket_of_its_own_is_told_of_by_that_bucket() {
+        let plan = plan(&tables(1));
+        let columns = Columns::default();
+        let options = Options {
+            mode: Mode::Lambda,
+            arch: Arch::Arm64,
+            target: None,
+            set: vec!["a=1".into(), "b=2".into()],
+            columns,
+        };
+        let template = Deployment::of(&plan, Mode::Lambda).unwrap().template(&options);
+        let told = |bucket: &str| {
+            template["Resources"][bucket]["Properties"]["NotificationConfiguration"]["QueueConfigurations"].clone()
+        };
+        let prefix = |bucket: &str| told(bucket)[0]["Filter"]["S3Key"]["Rules"][0]["Value"].clone();
+        assert_eq!(
+            (prefix("BronzeBucket"), prefix("SilverBucket")),
+            (json!("run"), json!("orders/silver/_delta_log/"))
+        );
+        assert_eq!(template["Resources"]["GoldBucket"], Value::Null);
+        let function = &template["Resources"]["CleanFunction"]["Properties"];
+        assert_eq!(function["Environment"]["Variables"]["SLUICEBOX_SET"], "a=1\nb=2");
+        // Without columns there is nothing to show.
+        assert_eq!(template["Resources"]["QuickSightDashboard"], Value::Null);
+        // Without a rate nothing bounds how many functions enrich.
+        assert_eq!(template["Resources"]["EnrichMapping"]["Properties"]["ScalingConfig"], Value::Null);
+    }
+}

@@ -15,8 +15,8 @@ use super::Mode;
 use super::places::{Layer, Site};
 use super::policy::Statement;
 
-/// Folders of a layer, and what is done there: `r`eads, `w`rites, `d`eletes. `NAME` stands for each Gold table, which a policy
-/// has room for where it matters: whoever only opens them may open whatever is there.
+/// Folders of a layer, and what is done there: `r`eads, `w`rites, `d`eletes. `NAME` stands for each Gold table: a policy has room for some
+/// thirty of them, so they are named where a table is written, and where whoever sweeps deletes.
 type Touched = (Place, &'static str, &'static str);
 
 /// What stands for a table in a folder's name.
@@ -51,7 +51,7 @@ const SWEEP: &[Touched] = &[
     (Silver, "_delta_log/*", "d"),
     (Silver, "_retracted/*", "rd"),
     (Gold, "NAME/*", "d"),
-    (Gold, "_generations/NAME/*", "r"),
+    (Gold, "_generations/*", "r"),
 ];
 const ENRICH: &[Touched] = &[(Bronze, "run=*", "rw"), (Bronze, "_quarantine/*", "rwd")];
 const ENRICH_BY_PLUGIN: &[Touched] = &[
@@ -76,11 +76,11 @@ const AGGREGATE: &[Touched] = &[
     (Bronze, "_plugins/*", "rw"),
     (Silver, "_bucket=*", "r"),
     (Gold, "NAME/*", "rw"),
-    (Gold, "NAME/_delta_log/*", "d"),
+    (Gold, "*/_delta_log/*", "d"),
     (Gold, "NAME.parquet", "rw"),
     (Gold, "NAME.csv", "rw"),
-    (Gold, "_partials/NAME/*", "rwd"),
-    (Gold, "_generations/NAME/*", "rw"),
+    (Gold, "_partials/*", "rwd"),
+    (Gold, "_generations/*", "rw"),
 ];
 
 /// Why a role touches something: the sets above, each with the key that asks for it beside the layer's own.
