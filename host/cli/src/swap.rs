@@ -87,7 +87,8 @@ impl<'a> Watch<'a> {
     /// Watches until `stop`.
     pub(crate) async fn run(mut self, stop: &CancellationToken) {
         let mut files = FileWatch::new();
-        self.begin().await;
+        // What was published while the service was made is noticed, too: nothing counts as seen that was not compared with what serves.
+        self.look().await;
         let mut turns = tokio::time::interval(COMPARE_EVERY);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
@@ -113,12 +114,6 @@ impl<'a> Watch<'a> {
     /// Forgets what it has seen, so that the next look finds it changed.
     pub(crate) fn forget(&mut self) {
         self.seen.clear();
-    }
-
-    /// Remembers what there is now: only what comes after it is a change.
-    pub(crate) async fn begin(&mut self) {
-        let plan = self.file.plan.clone();
-        self.seen = self.sight(&plan).await;
     }
 
     /// The files and objects that decide what serves.

@@ -103,8 +103,7 @@ async fn serve(api: &RuntimeApi, args: &Args, context: &Context) -> Result<std::
     let serving = Serving::new(service);
     let watched =
         pipelines::PipelineArgs { files: vec![file.path.clone()], target: args.target.clone(), set: args.set.clone() };
-    let mut watch = Watch::new(&watched, &file, Arc::clone(&serving), &shared, &context);
-    watch.begin().await;
+    let watch = Watch::new(&watched, &file, Arc::clone(&serving), &shared, &context);
     let watch = file.plan.swap.watch.then_some(watch);
     let mut function = Function::new(role, serving, &file.plan, &place, watch).await;
     tracing::info!(pipeline = file.plan.name, role = role.name(), "ready");
