@@ -16,7 +16,7 @@ mod films;
 mod support;
 
 use std::collections::BTreeSet;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -145,6 +145,7 @@ impl Account {
             .with_state(api);
         runtime.spawn(async move { axum::serve(listener, routes).await });
         let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+        // One file for both, as Lambda has one log.
         let log = std::fs::File::create(self.films.path(&format!("{role}.log"))).unwrap();
         let program = support::command(&self.films.folder)
             .envs(self.emulator.environment())
@@ -154,7 +155,7 @@ impl Account {
             .env("SLUICEBOX_ROLE", role)
             .env("SLUICEBOX_TARGET", "aws")
             .env("SLUICEBOX_CACHE_DIR", cache)
-            .stdout(Stdio::null())
+            .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .expect("the program starts");
@@ -254,6 +255,17 @@ fn three_that_fail_of_ten_are_named_and_what_is_not_begun_in_time_too() {
         bad.push(record["messageId"].as_str().unwrap().to_owned());
     }
     assert_eq!(enrich.failures(first, MINUTE), bad, "{}", account.log("enrich"));
+    let log = account.log("enrich");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failed: Vec<&Value> = lines.iter().filter(|line| line["message"] == "failed, will be tried again").collect();
+    assert_eq!(failed.len(), 3, "{log}");
+    for line in failed {
+        assert_eq!(
+            (&line["request"], &line["role"], &line["pipeline"]),
+            (&json!("request-1"), &json!("enrich"), &json!("movies"))
+        );
+        assert!(line["batch"].as_str().unwrap().contains("/batch=") && line["run"] == "20261124T030000Z", "{line}");
+    }
     account.films.stub.clear_faults();
 
     // All answers late: what does not come in time is told in time.

@@ -54,16 +54,23 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// How work ends that fails so.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Self {
+        match failure {
+            Failure::Transient(_) => Outcome::Transient,
+            Failure::Pause { .. } => Outcome::Pause,
+            Failure::Plugin(_) => Outcome::Plugin,
+            Failure::Bug(_) => Outcome::Bug,
+            Failure::Fatal(_) => Outcome::Fatal,
+        }
+    }
+}
+
 impl From<&Result<(), Failure>> for Outcome {
     fn from(result: &Result<(), Failure>) -> Self {
-        match result {
-            Ok(()) => Outcome::Done,
-            Err(Failure::Transient(_)) => Outcome::Transient,
-            Err(Failure::Pause { .. }) => Outcome::Pause,
-            Err(Failure::Plugin(_)) => Outcome::Plugin,
-            Err(Failure::Bug(_)) => Outcome::Bug,
-            Err(Failure::Fatal(_)) => Outcome::Fatal,
-        }
+        result.as_ref().map_or_else(Outcome::of, |()| Outcome::Done)
     }
 }
 

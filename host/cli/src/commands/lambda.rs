@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use aws::lambda::{Invocation, RuntimeApi};
+use aws::lambda::RuntimeApi;
 use engine::drivers::service;
 use engine::drivers::serving::Serving;
+use engine::spans;
+use tracing::Instrument as _;
 
 use crate::commands::run::Role;
 use crate::compose::{Shared, compose};
@@ -98,34 +100,37 @@ async fn serve(api: &RuntimeApi, args: &Args, context: &Context) -> Result<std::
         anyhow::Ok((place, context, read, shared))
     };
     let (place, context, file, shared) = prepared.await.map_err(Ended::BeforeTheFirst)?;
-    let service = compose(&file, &shared, &context).await.map_err(Ended::BeforeTheFirst)?;
+    let named = spans::pipeline(&file.plan.name);
+    let service = compose(&file, &shared, &context).instrument(named.clone()).await.map_err(Ended::BeforeTheFirst)?;
     let role: service::Role = args.role.of_engine();
     let serving = Serving::new(service);
     let watched =
         pipelines::PipelineArgs { files: vec![file.path.clone()], target: args.target.clone(), set: args.set.clone() };
     let mut watch = Watch::new(&watched, &file, Arc::clone(&serving), &shared, &context);
-    watch.begin().await;
+    watch.begin().instrument(named).await;
     let watch = file.plan.swap.watch.then_some(watch);
+    let pipeline = file.plan.name.as_str();
     let mut function = Function::new(role, serving, &file.plan, &place, watch).await;
-    tracing::info!(pipeline = file.plan.name, role = role.name(), "ready");
+    tracing::info!(pipeline, role = role.name(), "ready");
     loop {
         let invocation = api.next().await.map_err(|error| Ended::Later(error.into()))?;
-        answer(api, &mut function, &invocation, &context).await;
+        let span = tracing::error_span!("invocation", request = invocation.id);
+        let answer = function.invoke(&invocation).instrument(span.clone()).await;
+        tell(api, &invocation.id, answer, &context).instrument(span).await;
     }
 }
 
-/// One invocation from its event to its answer.
-async fn answer(api: &RuntimeApi, function: &mut Function<'_>, invocation: &Invocation, context: &Context) {
-    let id = &invocation.id;
-    let told = match function.invoke(invocation).await {
+/// Tells Lambda how an invocation went.
+async fn tell(api: &RuntimeApi, id: &str, answer: anyhow::Result<Vec<u8>>, context: &Context) {
+    let told = match answer {
         Ok(answer) => api.respond(id, answer).await,
         Err(error) => {
             let text = context.redactor.redact(&format!("{error:#}"));
-            tracing::error!(request = id, error = text, "the invocation failed");
+            tracing::error!(error = text, "the invocation failed");
             api.fail(id, "Sluicebox.Failed", &text).await
         }
     };
     if let Err(error) = told {
-        tracing::error!(request = id, %error, "could not say how the invocation went");
+        tracing::error!(%error, "could not say how the invocation went");
     }
 }

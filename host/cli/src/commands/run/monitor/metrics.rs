@@ -18,11 +18,13 @@ use super::{Outcome, Progress, QueueStatus};
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
+/// Where a counter is.
+type Value = fn(&Progress) -> &AtomicU64;
 
 /// What a scrape shows.
 pub(super) struct Metrics {
     registry: Registry,
-    counters: Vec<(Family<Labels, Counter>, fn(&Progress) -> &AtomicU64)>,
+    counters: Vec<(Family<Labels, Counter>, Value)>,
     deliveries: Family<Labels, Counter>,
     suspended: Family<Labels, Gauge>,
     waiting: Family<Labels, Gauge>,
