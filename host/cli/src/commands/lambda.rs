@@ -20,9 +20,11 @@ use crate::failure::Failure;
 use crate::pipelines;
 use crate::swap::Watch;
 use function::Function;
+use metrics::Begun;
 use place::Place;
 
 mod function;
+mod metrics;
 mod place;
 
 /// Serve one role as a function of AWS Lambda
@@ -112,10 +114,17 @@ async fn serve(api: &RuntimeApi, args: &Args, context: &Context) -> Result<std::
     let pipeline = file.plan.name.as_str();
     let mut function = Function::new(role, serving, &file.plan, &place, watch).await;
     tracing::info!(pipeline, role = role.name(), "ready");
+    let mut cold = true;
     loop {
         let invocation = api.next().await.map_err(|error| Ended::Later(error.into()))?;
         let span = tracing::error_span!("invocation", request = invocation.id);
+        let begun = Begun::now(function.progress(), std::mem::take(&mut cold));
         let answer = function.invoke(&invocation).instrument(span.clone()).await;
+        // Before the answer: after it the process stands still.
+        let metrics = begun.metrics((pipeline, role.name()), &invocation.id, function.progress());
+        if let Err(error) = context.output.print(&format!("{metrics}\n")) {
+            tracing::warn!(request = invocation.id, %error, "the metrics of the invocation are lost");
+        }
         tell(api, &invocation.id, answer, &context).instrument(span).await;
     }
 }

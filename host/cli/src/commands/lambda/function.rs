@@ -14,6 +14,7 @@ use engine::drivers::serving::Serving;
 use engine::drivers::sweep::sweep;
 use engine::lake::keys::Tick;
 use engine::pipeline::plan::{LakePlaces, Location, Plan};
+use engine::progress::Progress;
 use engine::spans;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +64,11 @@ impl<'a> Function<'a> {
         };
         let (lake, next_look) = (plan.lake.clone(), Instant::now() + LOOK_EVERY);
         Function { role, serving, lake, place, watch, next_look, redelivery }
+    }
+
+    /// What the function has counted since it began.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.serving.current().progress)
     }
 
     /// Does what an event asks for, and gives the answer.
