@@ -15,6 +15,7 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::output::Output;
 use crate::redact::{RedactingWriter, Redactor};
+use crate::traces::SpanLayer;
 
 use fields::{Flat, Json, Line, Words};
 
@@ -38,11 +39,18 @@ pub(crate) const ENDING: &str = "warn";
 /// Libraries whose debug lines print requests, headers and key material. They are never heard below `warn`, whatever the filter says.
 const CAPPED: [&str; 7] = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tokio_rustls", "tower"];
 
-/// Starts logging for the whole process. `filter` is in the syntax of `tracing_subscriber::EnvFilter`.
-pub(crate) fn start(filter: &str, format: LogFormat, output: &Output, redactor: &Redactor) -> anyhow::Result<()> {
+/// Starts logging for the whole process, and the collecting of spans. `filter` is in the syntax of `tracing_subscriber::EnvFilter`.
+pub(crate) fn start(
+    filter: &str,
+    format: LogFormat,
+    output: &Output,
+    redactor: &Redactor,
+    spans: Option<SpanLayer>,
+) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).with_context(|| format!("`{filter}` is not a log filter"))?;
     let writer = LogWriter { redactor: redactor.clone(), progress: output.progress().clone() };
-    tracing_subscriber::registry().with(layer(format, output.stderr_color(), writer, filter)).try_init()?;
+    let spans = spans.map(|spans| spans.with_filter(filter_fn(SpanLayer::takes)));
+    tracing_subscriber::registry().with(layer(format, output.stderr_color(), writer, filter)).with(spans).try_init()?;
     report_panics_redacted(redactor.clone());
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Does not set up functions, and does not know what becomes of an event: `function` does.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aws::lambda::RuntimeApi;
@@ -26,6 +27,9 @@ use place::Place;
 mod function;
 mod metrics;
 mod place;
+
+/// The longest that the sending of spans holds up the next invocation.
+const TO_SEND: Duration = Duration::from_secs(1);
 
 /// Serve one role as a function of AWS Lambda
 #[derive(Debug, clap::Args)]
@@ -117,6 +121,8 @@ async fn serve(api: &RuntimeApi, args: &Args, context: &Context) -> Result<std::
     let mut cold = true;
     loop {
         let invocation = api.next().await.map_err(|error| Ended::Later(error.into()))?;
+        // Less what it takes to ask for the next one.
+        let until = Instant::now() + invocation.left.saturating_sub(TO_SEND / 10);
         let span = tracing::error_span!("invocation", request = invocation.id);
         let begun = Begun::now(function.progress(), std::mem::take(&mut cold));
         let answer = function.invoke(&invocation).instrument(span.clone()).await;
@@ -126,6 +132,7 @@ async fn serve(api: &RuntimeApi, args: &Args, context: &Context) -> Result<std::
             tracing::warn!(request = invocation.id, %error, "the metrics of the invocation are lost");
         }
         tell(api, &invocation.id, answer, &context).instrument(span).await;
+        context.traces.flush(until.saturating_duration_since(Instant::now()).min(TO_SEND)).await;
     }
 }
 

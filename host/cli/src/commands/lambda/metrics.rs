@@ -98,6 +98,9 @@ mod tests {
         assert!(line["_aws"]["Timestamp"].as_u64().is_some_and(|millis| millis > 1_700_000_000_000));
         let declared = directive["Metrics"].as_array().unwrap();
         assert!(declared.len() <= 100 && declared.iter().all(|one| line[one["Name"].as_str().unwrap()].is_number()));
+        let names: Vec<&Value> = declared.iter().map(|one| &one["Name"]).collect();
+        let others = line.as_object().unwrap().keys().filter(|name| !names.iter().any(|declared| *declared == *name));
+        assert_eq!(others.collect::<Vec<_>>(), ["_aws", "Pipeline", "Role", "request"]);
         let names = ["HttpRequests", "DeliveriesGivenUp", "DeliveriesDone", "ColdStart"];
         assert_eq!(names.map(|name| line[name].as_u64().unwrap()), [3, 1, 0, 1]);
         assert_eq!((&line["Pipeline"], &line["Role"]), (&json!("orders"), &json!("enrich")));
