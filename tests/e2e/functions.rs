@@ -4,7 +4,7 @@
 
 #![allow(dead_code, reason = "each program uses a part")]
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -146,6 +146,7 @@ impl Account {
             .route("/2018-06-01/runtime/init/error", post(not_begun))
             .with_state(api);
         runtime.spawn(async move { axum::serve(listener, routes).await });
+        // One file for both, as Lambda has one log.
         let log = std::fs::File::create(self.films.path(&format!("{role}.log"))).unwrap();
         let program = program
             .envs(self.emulator.environment())
@@ -153,7 +154,7 @@ impl Account {
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("SLUICEBOX_ROLE", role)
             .env("SLUICEBOX_TARGET", "aws")
-            .stdout(Stdio::null())
+            .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .expect("the program starts");
@@ -168,6 +169,14 @@ impl Account {
     pub(crate) fn keys(&self) -> Vec<String> {
         let state = script(&self.emulator, &["state", self.name]).json();
         state["keys"].as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The lines of metrics that a role has written, one an invocation.
+    pub(crate) fn metrics(&self, role: &str) -> Vec<Value> {
+        let log = self.log(role);
+        let lines =
+            log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")));
+        lines.filter(|line: &Value| line.get("_aws").is_some()).collect()
     }
 
     pub(crate) fn log(&self, role: &str) -> String {

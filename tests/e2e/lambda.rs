@@ -21,7 +21,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use api_stub::{Fault, Rule};
-use films::TICK;
+use films::{KEY, TICK};
 use functions::{Account, MINUTE, PATIENCE, script};
 use serde_json::{Value, json};
 use support::run;
@@ -49,6 +49,9 @@ fn four_functions_make_the_gold_of_a_laptop_and_every_message_is_answered() {
     let (how, fired) = ingest.invoke(&json!({"time": TICK}), MINUTE);
     assert_eq!((how.as_str(), &fired["messages"]), ("response", &json!(10)), "{fired}\n{}", account.log("ingest"));
     assert_eq!(ingest.invoke(&json!({"time": "soon"}), MINUTE).0, "error");
+    let metrics = account.metrics("ingest");
+    assert_eq!(metrics.iter().map(|one| &one["RecordsTaken"]).collect::<Vec<_>>(), [&json!(40), &json!(0)]);
+    assert_eq!(metrics.iter().map(|one| &one["ColdStart"]).collect::<Vec<_>>(), [&json!(1), &json!(0)]);
 
     let mut enrich = account.function("enrich");
     let batches = account.batches("enrich");
@@ -60,6 +63,22 @@ fn four_functions_make_the_gold_of_a_laptop_and_every_message_is_answered() {
     let calls = account.films.stub.stats().calls;
     assert_eq!(enrich.failures(&batches[0], MINUTE), [""; 0]);
     assert_eq!(account.films.stub.stats().calls, calls);
+    let metrics = account.metrics("enrich");
+    assert_eq!(metrics.len(), batches.len() + 1);
+    let sum = |name: &str| metrics.iter().map(|one| one[name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("HttpRequests"), sum("DeliveriesDone"), sum("DeliveriesTransient")), (calls, 20, 0));
+    for one in &metrics {
+        let directive = &one["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(
+            (&directive["Namespace"], &directive["Dimensions"]),
+            (&json!("Sluicebox"), &json!([["Pipeline", "Role"]]))
+        );
+        assert_eq!((&one["Pipeline"], &one["Role"]), (&json!("movies"), &json!("enrich")));
+        let declared = directive["Metrics"].as_array().unwrap();
+        assert!(declared.iter().all(|metric| one[metric["Name"].as_str().unwrap()].is_number()), "{one}");
+        assert!(one["Duration"].as_f64().unwrap() > 0.0 && one["_aws"]["Timestamp"].is_u64(), "{one}");
+    }
+    assert!(!account.log("enrich").contains(KEY));
 
     let keys = account.keys();
     let bronze: Vec<&String> = keys.iter().filter(|key| key.starts_with("lake/bronze/")).collect();
@@ -103,6 +122,19 @@ fn three_that_fail_of_ten_are_named_and_what_is_not_begun_in_time_too() {
         bad.push(record["messageId"].as_str().unwrap().to_owned());
     }
     assert_eq!(enrich.failures(first, MINUTE), bad, "{}", account.log("enrich"));
+    let log = account.log("enrich");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failed: Vec<&Value> = lines.iter().filter(|line| line["message"] == "failed, will be tried again").collect();
+    assert_eq!(failed.len(), 3, "{log}");
+    for line in failed {
+        assert_eq!(
+            (&line["request"], &line["role"], &line["pipeline"]),
+            (&json!("request-1"), &json!("enrich"), &json!("movies"))
+        );
+        assert!(line["batch"].as_str().unwrap().contains("/batch=") && line["run"] == "20261124T030000Z", "{line}");
+    }
+    let metrics = &account.metrics("enrich")[0];
+    assert_eq!((&metrics["DeliveriesDone"], &metrics["DeliveriesTransient"]), (&json!(7), &json!(3)), "{metrics}");
     account.films.stub.clear_faults();
 
     // All answers late: what does not come in time is told in time.

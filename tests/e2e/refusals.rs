@@ -19,6 +19,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use films::{Films, TICK};
+use serde_json::Value;
 use serve::Served;
 use support::sluicebox;
 
@@ -63,6 +64,35 @@ fn fields_and_keys_that_are_not_there_are_told_by_code() {
         *codes.entry(one["code"].as_str().unwrap()).or_default() += 1;
     }
     assert_eq!(codes, BTreeMap::from([("R002", 9), ("R003", 1)]), "{listed}");
+}
+
+/// What is searched for in a log has one name each, whoever writes the line.
+#[test]
+fn the_log_says_of_a_refusal_whose_work_it_was() {
+    let films = short("refusals-logged");
+    let sets = ["--set", NUMBERS, "--set", "clean.config={}", "--set", "source.top_n=20"];
+    let args = [&["run", "--once", "--tick", TICK, "--log-format", "json", "--log-level", "info"], &sets[..]].concat();
+    let log = films.sluicebox(&args).exits(0).stderr;
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    let refused: Vec<&Value> = lines.iter().filter(|line| line["message"] == "refused").collect();
+    assert_eq!(refused.len(), 10, "{log}");
+    for line in refused {
+        let by_source = line["code"] == "R003";
+        assert_eq!(text(line, "role"), if by_source { "ingest" } else { "clean" }, "{line}");
+        assert_eq!((text(line, "pipeline"), text(line, "run")), ("movies".into(), "20261124T030000Z".into()), "{line}");
+        assert!(!text(line, "key").is_empty(), "{line}");
+        if !by_source {
+            assert!(text(line, "batch").starts_with("run=20261124T030000Z/batch=0000"), "{line}");
+            let plugin = text(line, "plugin");
+            let (_, digits) = plugin.split_once('@').unwrap_or_else(|| panic!("{line}"));
+            assert!(digits.len() == 12 && text(line, "level") == "INFO", "{line}");
+        }
+    }
+    let names = ["tick fired", "cleaned"].map(|message| lines.iter().find(|line| line["message"] == message).unwrap());
+    assert_eq!(names.map(|line| text(line, "role")), ["ingest", "clean"]);
+    assert!(names.iter().all(|line| line["run"] == "20261124T030000Z" && line["pipeline"] == "movies"), "{names:?}");
+    assert!(!log.contains("trace."), "{log}");
 }
 
 #[test]

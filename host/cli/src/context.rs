@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::output::Output;
 use crate::redact::Redactor;
+use crate::traces::Traces;
 
 /// The process as a command sees it.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     /// Whoever reads a secret registers it here before using it.
     pub(crate) redactor: Redactor,
+    /// Where spans go.
+    pub(crate) traces: Traces,
     /// `--cache-dir`, if it was given.
     pub(crate) cache_dir: Option<PathBuf>,
 }

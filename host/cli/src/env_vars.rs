@@ -32,6 +32,15 @@ pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 /// The folder of a function's bundle; Lambda sets it.
 pub(crate) const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
 
+/// Where traces are sent: the collector's base URL; none are made if it is not set.
+pub(crate) const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// The whole URL for traces, in the place of the other one.
+pub(crate) const OTLP_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+/// Headers for the collector, `NAME=VALUE,…`.
+pub(crate) const OTLP_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+/// What the program is called in traces.
+pub(crate) const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+
 /// Where cargo keeps the sources of dependencies; `.cargo` in the home folder if it is not set.
 pub(crate) const CARGO_HOME: &str = "CARGO_HOME";
 
@@ -46,6 +55,8 @@ Environment:
                         of a function of AWS Lambda, as the options of `sluicebox lambda`; of SLUICEBOX_SET one a line
   AWS_LAMBDA_RUNTIME_API, LAMBDA_TASK_ROOT
                         set by Lambda: where it is asked for work, and the folder of the bundle
+  OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME
+                        where traces are sent (OTLP over HTTP, JSON), as for every OpenTelemetry tool; none without an endpoint
   NO_COLOR              any value switches colours off, unless --color always is given
   CARGO, RUSTC          the toolchain that builds plugins; `cargo` and `rustc` if not set
   CARGO_HOME            where its sources are, to keep their paths out of plugins; `.cargo` in the home folder if not set
@@ -71,6 +82,10 @@ mod tests {
             super::NOTIFICATIONS,
             super::RUNTIME_API,
             super::TASK_ROOT,
+            super::OTLP_ENDPOINT,
+            super::OTLP_TRACES_ENDPOINT,
+            super::OTLP_HEADERS,
+            super::OTEL_SERVICE_NAME,
         ] {
             assert!(super::HELP.contains(name), "{name} is missing");
         }

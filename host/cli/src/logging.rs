@@ -15,6 +15,11 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::output::Output;
 use crate::redact::{RedactingWriter, Redactor};
+use crate::traces::SpanLayer;
+
+use fields::{Flat, Json, Line, Words};
+
+mod fields;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -34,11 +39,18 @@ pub(crate) const ENDING: &str = "warn";
 /// Libraries whose debug lines print requests, headers and key material. They are never heard below `warn`, whatever the filter says.
 const CAPPED: [&str; 7] = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tokio_rustls", "tower"];
 
-/// Starts logging for the whole process. `filter` is in the syntax of `tracing_subscriber::EnvFilter`.
-pub(crate) fn start(filter: &str, format: LogFormat, output: &Output, redactor: &Redactor) -> anyhow::Result<()> {
+/// Starts logging for the whole process, and the collecting of spans. `filter` is in the syntax of `tracing_subscriber::EnvFilter`.
+pub(crate) fn start(
+    filter: &str,
+    format: LogFormat,
+    output: &Output,
+    redactor: &Redactor,
+    spans: Option<SpanLayer>,
+) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).with_context(|| format!("`{filter}` is not a log filter"))?;
     let writer = LogWriter { redactor: redactor.clone(), progress: output.progress().clone() };
-    tracing_subscriber::registry().with(layer(format, output.stderr_color(), writer, filter)).try_init()?;
+    let spans = spans.map(|spans| spans.with_filter(filter_fn(SpanLayer::takes)));
+    tracing_subscriber::registry().with(layer(format, output.stderr_color(), writer, filter)).with(spans).try_init()?;
     report_panics_redacted(redactor.clone());
     Ok(())
 }
@@ -50,8 +62,8 @@ where
     let filter = filter.and(filter_fn(may_be_heard));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(color);
     match format {
-        LogFormat::Human => lines.compact().with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+        LogFormat::Human => lines.fmt_fields(Words).event_format(Line).with_filter(filter).boxed(),
+        LogFormat::Json => lines.with_ansi(false).fmt_fields(Json).event_format(Flat).with_filter(filter).boxed(),
     }
 }
 
@@ -144,6 +156,24 @@ mod tests {
         });
         assert!(!text.contains("parsed headers"), "{text}");
         assert!(text.contains("bad record") && text.contains("step"), "{text}");
+    }
+
+    #[test]
+    fn a_line_has_the_fields_of_its_spans_and_none_that_is_for_traces() {
+        let act = || {
+            let outer = tracing::error_span!("outer", pipeline = "orders", batch = "a", trace.place = "00-1").entered();
+            let inner = tracing::error_span!("inner", batch = "b", status = tracing::field::Empty).entered();
+            inner.record("status", 200);
+            tracing::info!(rows = 3, "committed");
+            drop((inner, outer));
+        };
+        let text = logged(LogFormat::Json, "info", act);
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        let fields = ["pipeline", "batch", "status", "rows", "message"].map(|name| line[name].clone());
+        assert_eq!(serde_json::json!(fields), serde_json::json!(["orders", "b", 200, 3, "committed"]), "{line}");
+        let people = logged(LogFormat::Human, "info", act);
+        assert!(people.contains("pipeline=\"orders\"") && people.contains("status=200"), "{people}");
+        assert!(![text, people].concat().contains("00-1"));
     }
 
     #[test]

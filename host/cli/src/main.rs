@@ -25,6 +25,7 @@ mod redact;
 mod signature;
 mod swap;
 mod top;
+mod traces;
 mod watch;
 
 use args::Command;
@@ -49,7 +50,8 @@ fn main() -> std::process::ExitCode {
         Ok(context) => context,
         Err(code) => return code.into(),
     };
-    top::finish(top::block_on(dispatch(args.command, &context)), &context).into()
+    let command = context.traces.during(dispatch(args.command, &context));
+    top::finish(top::block_on(command), &context).into()
 }
 
 async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCode> {

@@ -158,7 +158,7 @@ impl<'a> Watch<'a> {
         }
         (self.seen, self.noticed) = (sight, now);
         if self.comparing.take().is_some() {
-            tracing::info!(pipeline = self.file.plan.name, "the comparison ends, for something else was published");
+            tracing::info!("the comparison ends, for something else was published");
         }
         let built = match next.map(|mut files| files.pop()) {
             Ok(Some(next)) => Candidate::build(&self.file, next, &self.serving, self.shared, self.context).await,
@@ -182,7 +182,12 @@ impl<'a> Watch<'a> {
             Some(how) => {
                 let told = format!("on {} of what comes in, for {} inputs", how.share, how.inputs);
                 for one in &candidate.replaced {
-                    tracing::info!(stage = one.stage, plugin = %one.new.plugin, told, "compared before it may serve");
+                    tracing::info!(
+                        stage = one.stage,
+                        plugin = one.new.plugin.short(),
+                        told,
+                        "compared before it may serve"
+                    );
                     self.tell(&one.stage, &one.new, Happened::Compared { how: told.clone() }).await;
                 }
                 self.comparing = Comparing::start(candidate, how, &self.serving.current()).await;
@@ -211,7 +216,7 @@ impl<'a> Watch<'a> {
         let tables = replaced.iter().any(|one| one.stage.starts_with("aggregate "));
         if whole {
             self.serving.replace(service);
-            tracing::info!(pipeline = file.plan.name, "the pipeline's file is another, it is served from now on");
+            tracing::info!("the pipeline's file is another, it is served from now on");
         } else {
             self.serving.switch(service, replaced.clone());
         }
@@ -220,7 +225,14 @@ impl<'a> Watch<'a> {
         let after_ms = (self.shared.clock().now() - self.noticed).num_milliseconds();
         for one in &replaced {
             let summary = summaries.get(&one.stage).map(ToString::to_string).unwrap_or_default();
-            tracing::info!(stage = one.stage, plugin = %one.new.plugin, before = %one.old.plugin, summary, after_ms, "another plugin serves");
+            tracing::info!(
+                stage = one.stage,
+                plugin = one.new.plugin.short(),
+                before = one.old.plugin.short(),
+                summary,
+                after_ms,
+                "another plugin serves"
+            );
             self.tell(&one.stage, &one.new, Happened::Promoted { summary }).await;
         }
         if let (true, Ok(silver)) = (tables, silver_version) {

@@ -18,6 +18,7 @@ use crate::logging;
 use crate::output::{Output, Tone};
 use crate::pipelines::InvalidPipelines;
 use crate::redact::Redactor;
+use crate::traces::Traces;
 
 /// Reads the command line. Help and usage errors are printed here: what remains is the code to exit with.
 pub(crate) fn parse() -> Result<Args, ExitCode> {
@@ -45,8 +46,16 @@ pub(crate) fn set_up(args: &Args) -> Result<Context, ExitCode> {
     let redactor = Redactor::default();
     let output = Output::new(global.json, global.color, redactor.clone());
     let format = global.log_format.unwrap_or_else(|| args.command.log_format());
-    let started = logging::start(filter, format, &output, &redactor);
-    let context = Context { output, redactor, cache_dir: global.cache_dir.clone() };
+    let context = |traces| Context {
+        output: output.clone(),
+        redactor: redactor.clone(),
+        traces,
+        cache_dir: global.cache_dir.clone(),
+    };
+    let (spans, traces) =
+        Traces::from_environment(&redactor).map_err(|error| finish(Err(error), &context(Traces::default())))?;
+    let started = logging::start(filter, format, &output, &redactor, spans);
+    let context = context(traces);
     match started {
         Ok(()) => Ok(context),
         Err(error) => {

@@ -19,5 +19,6 @@ pub mod remake;
 pub mod replay;
 pub mod roles;
 pub mod seams;
+pub mod spans;
 pub mod status;
 pub mod verify;

@@ -54,16 +54,23 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// How work ends that fails so.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Self {
+        match failure {
+            Failure::Transient(_) => Outcome::Transient,
+            Failure::Pause { .. } => Outcome::Pause,
+            Failure::Plugin(_) => Outcome::Plugin,
+            Failure::Bug(_) => Outcome::Bug,
+            Failure::Fatal(_) => Outcome::Fatal,
+        }
+    }
+}
+
 impl From<&Result<(), Failure>> for Outcome {
     fn from(result: &Result<(), Failure>) -> Self {
-        match result {
-            Ok(()) => Outcome::Done,
-            Err(Failure::Transient(_)) => Outcome::Transient,
-            Err(Failure::Pause { .. }) => Outcome::Pause,
-            Err(Failure::Plugin(_)) => Outcome::Plugin,
-            Err(Failure::Bug(_)) => Outcome::Bug,
-            Err(Failure::Fatal(_)) => Outcome::Fatal,
-        }
+        result.as_ref().map_or_else(Outcome::of, |()| Outcome::Done)
     }
 }
 
@@ -99,7 +106,28 @@ pub struct Progress {
     suspended: Mutex<BTreeMap<&'static str, String>>,
 }
 
+/// A counter: its name, what it counts, and where it is.
+pub type Counter = (&'static str, &'static str, fn(&Progress) -> &AtomicU64);
+
 impl Progress {
+    /// All counters.
+    pub const COUNTERS: [Counter; 12] = [
+        ("records_taken", "Records taken from the source", |progress| &progress.taken),
+        ("records_enriched", "Records in Bronze, whatever became of them", |progress| &progress.enriched),
+        ("records_cleaned", "Records cleaned, skipped or refused by the clean stage", |progress| &progress.cleaned),
+        ("records_quarantined", "Records put into quarantine", |progress| &progress.quarantined),
+        ("silver_rows_written", "Rows written to Silver or taken out of it", |progress| &progress.rows_written),
+        ("gold_commits", "Versions of Gold tables", |progress| &progress.published),
+        ("http_requests", "Outgoing requests", |progress| &progress.requests),
+        ("kept_answers", "Answers found kept, for which nothing was requested", |progress| &progress.kept_answers),
+        ("deliveries_retried", "Deliveries given back to be tried again", |progress| &progress.retried),
+        ("plugins_swapped", "Plugins that took over from others", |progress| &progress.swapped),
+        ("plugins_not_let_in", "Plugins and pipeline files that were published and not let in", |progress| {
+            &progress.not_let_in
+        }),
+        ("plugins_rolled_back", "Plugins that the host took back", |progress| &progress.rolled_back),
+    ];
+
     /// Adds to a counter.
     pub fn add(counter: &AtomicU64, count: usize) {
         counter.fetch_add(count as u64, Ordering::Relaxed);

@@ -4,6 +4,8 @@
 
 mod failure;
 
+pub(crate) use failure::reason;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -67,7 +69,8 @@ impl ReqwestHttp {
         Ok(ReqwestHttp { direct: build(client().no_proxy())?, outward: build(client())? })
     }
 
-    fn client_for(&self, url: &Url) -> &reqwest::Client {
+    /// The client that goes to `url`.
+    pub(crate) fn client_for(&self, url: &Url) -> &reqwest::Client {
         let loopback = match url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
             Some(Host::Ipv4(address)) => address.is_loopback(),

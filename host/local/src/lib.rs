@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod http;
+pub mod otlp;
 pub mod queue;
 pub mod secrets;
 pub mod store;

@@ -53,7 +53,7 @@ pub(crate) struct Callable {
     pub(crate) lifecycle: Arc<lifecycle::CommonIndices>,
     pub(crate) limits: Limits,
     pub(crate) config: String,
-    /// For log lines: `NAME VERSION`, or `?` before the plugin has said it.
+    /// For log lines: name and short digest, or `?` before the plugin has said it.
     pub(crate) plugin: String,
     pub(crate) digest: String,
     /// Whether its last call broke or flooded its log: the next one makes way from its start, as a long one does in the end. Many short

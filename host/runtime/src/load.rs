@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Descriptor, Digest, Fault, FaultKind, Grants, LoadError};
+use engine::spans;
 use wasmtime::component::InstancePre;
 
 use crate::bindings::{described, lifecycle};
@@ -57,7 +58,7 @@ pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &
         told_slow: Arc::default(),
     };
     let descriptor = describe(&callable, world)?;
-    callable.plugin = format!("{} {}", descriptor.name, descriptor.version);
+    callable.plugin = spans::plugin_name(&descriptor.name, digest.as_str());
     Ok(Loaded { callable, descriptor, digest, component: component.clone() })
 }
 

@@ -3,11 +3,14 @@
 //! Does not set up functions, and does not know what becomes of an event: `function` does.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use aws::lambda::{Invocation, RuntimeApi};
+use aws::lambda::RuntimeApi;
 use engine::drivers::service;
 use engine::drivers::serving::Serving;
+use engine::spans;
+use tracing::Instrument as _;
 
 use crate::commands::run::Role;
 use crate::compose::{Shared, compose};
@@ -18,10 +21,15 @@ use crate::failure::Failure;
 use crate::pipelines;
 use crate::swap::Watch;
 use function::Function;
+use metrics::Begun;
 use place::Place;
 
 mod function;
+mod metrics;
 mod place;
+
+/// The longest that the sending of spans holds up the next invocation.
+const TO_SEND: Duration = Duration::from_secs(1);
 
 /// Serve one role as a function of AWS Lambda
 #[derive(Debug, clap::Args)]
@@ -98,33 +106,46 @@ async fn serve(api: &RuntimeApi, args: &Args, context: &Context) -> Result<std::
         anyhow::Ok((place, context, read, shared))
     };
     let (place, context, file, shared) = prepared.await.map_err(Ended::BeforeTheFirst)?;
-    let service = compose(&file, &shared, &context).await.map_err(Ended::BeforeTheFirst)?;
+    let named = spans::pipeline(&file.plan.name);
+    let service = compose(&file, &shared, &context).instrument(named.clone()).await.map_err(Ended::BeforeTheFirst)?;
     let role: service::Role = args.role.of_engine();
     let serving = Serving::new(service);
     let watched =
         pipelines::PipelineArgs { files: vec![file.path.clone()], target: args.target.clone(), set: args.set.clone() };
     let watch = Watch::new(&watched, &file, Arc::clone(&serving), &shared, &context);
     let watch = file.plan.swap.watch.then_some(watch);
+    let pipeline = file.plan.name.as_str();
     let mut function = Function::new(role, serving, &file.plan, &place, watch).await;
-    tracing::info!(pipeline = file.plan.name, role = role.name(), "ready");
+    tracing::info!(pipeline, role = role.name(), "ready");
+    let mut cold = true;
     loop {
         let invocation = api.next().await.map_err(|error| Ended::Later(error.into()))?;
-        answer(api, &mut function, &invocation, &context).await;
+        // Less what it takes to ask for the next one.
+        let until = Instant::now() + invocation.left.saturating_sub(TO_SEND / 10);
+        let span = tracing::error_span!("invocation", request = invocation.id);
+        let begun = Begun::now(function.progress(), std::mem::take(&mut cold));
+        let answer = function.invoke(&invocation).instrument(span.clone()).await;
+        // Before the answer: after it the process stands still.
+        let metrics = begun.metrics((pipeline, role.name()), &invocation.id, function.progress());
+        if let Err(error) = context.output.print(&format!("{metrics}\n")) {
+            tracing::warn!(request = invocation.id, %error, "the metrics of the invocation are lost");
+        }
+        tell(api, &invocation.id, answer, &context).instrument(span).await;
+        context.traces.flush(until.saturating_duration_since(Instant::now()).min(TO_SEND)).await;
     }
 }
 
-/// One invocation from its event to its answer.
-async fn answer(api: &RuntimeApi, function: &mut Function<'_>, invocation: &Invocation, context: &Context) {
-    let id = &invocation.id;
-    let told = match function.invoke(invocation).await {
+/// Tells Lambda how an invocation went.
+async fn tell(api: &RuntimeApi, id: &str, answer: anyhow::Result<Vec<u8>>, context: &Context) {
+    let told = match answer {
         Ok(answer) => api.respond(id, answer).await,
         Err(error) => {
             let text = context.redactor.redact(&format!("{error:#}"));
-            tracing::error!(request = id, error = text, "the invocation failed");
+            tracing::error!(error = text, "the invocation failed");
             api.fail(id, "Sluicebox.Failed", &text).await
         }
     };
     if let Err(error) = told {
-        tracing::error!(request = id, %error, "could not say how the invocation went");
+        tracing::error!(%error, "could not say how the invocation went");
     }
 }

@@ -12,8 +12,10 @@ use anyhow::Context as _;
 use engine::drivers::service::{self, Service};
 use engine::drivers::serving::Serving;
 use engine::lake::keys;
+use engine::spans;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::compose::{Shared, compose};
 use crate::context::Context;
@@ -117,8 +119,8 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     }
     let mut services = Vec::new();
     for file in &files {
-        let service =
-            compose(file, &shared, context).await.with_context(|| format!("pipeline `{}`", file.plan.name))?;
+        let composed = compose(file, &shared, context).instrument(spans::pipeline(&file.plan.name)).await;
+        let service = composed.with_context(|| format!("pipeline `{}`", file.plan.name))?;
         services.push((file, service));
     }
     if args.once {
@@ -150,7 +152,8 @@ async fn serve(
             let done = CancellationToken::new();
             let watched = async {
                 if file.plan.swap.watch {
-                    Watch::new(&args.pipeline, file, Arc::clone(&serving), shared, context).run(&done).await;
+                    let watch = Watch::new(&args.pipeline, file, Arc::clone(&serving), shared, context);
+                    watch.run(&done).instrument(spans::pipeline(&file.plan.name)).await;
                 }
             };
             let served = async {

@@ -83,7 +83,7 @@ impl Candidate {
             let compared = compared(serves, &self.service, &one.stage, &inputs).await;
             let comparison = compared.map_err(|error| vec![not_good(&one, &error)])?;
             let first = comparison.first.as_deref().unwrap_or("none");
-            tracing::info!(stage = one.stage, plugin = %one.new.plugin, %comparison, first, "tried on the latest inputs");
+            tracing::info!(stage = one.stage, plugin = one.new.plugin.short(), %comparison, first, "tried on the latest inputs");
             self.add(&one, comparison)?;
         }
         Ok(())

@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::gate::Gate;
 use crate::backoff;
@@ -22,6 +23,7 @@ use crate::failure::Failure;
 use crate::progress::{Outcome, Progress};
 use crate::seams::clock::Clock;
 use crate::seams::queue::{Delivery, Queue, QueueError};
+use crate::spans::{About, InHand};
 
 mod dead_letters;
 
@@ -53,6 +55,11 @@ pub trait Work: Send + Sync {
     /// The plugin of version `seen` has failed as a whole: whether another one does the work now, so that the stage goes on.
     async fn fall_back(&self, _seen: u64, _reason: &str) -> bool {
         false
+    }
+
+    /// What the log and a trace say of a delivery.
+    fn about(&self, _delivery: &Delivery) -> About {
+        About::default()
     }
 
     /// Does the work of all `deliveries`; the results stand in their order.
@@ -122,11 +129,11 @@ impl Consumer {
         let version = self.work.version();
         self.start(version, &gate, &stop).await?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.clone().renew(version, Arc::clone(&gate), stop.clone()));
+        tasks.spawn(self.clone().renew(version, Arc::clone(&gate), stop.clone()).in_current_span());
         for _ in 0..self.workers.max(1) {
-            tasks.spawn(self.clone().work(Arc::clone(&gate), stop.clone()));
+            tasks.spawn(self.clone().work(Arc::clone(&gate), stop.clone()).in_current_span());
         }
-        tasks.spawn(self.clone().bury(gate, stop.clone()));
+        tasks.spawn(self.clone().bury(gate, stop.clone()).in_current_span());
         let mut outcome = Ok(());
         while let Some(ended) = tasks.join_next().await {
             let ended = ended
@@ -150,7 +157,7 @@ impl Consumer {
                     break;
                 }
                 Err(failure @ (Failure::Transient(_) | Failure::Pause { .. } | Failure::Bug(_))) => {
-                    tracing::warn!(stage = self.stage, error = %failure, "cannot start yet");
+                    tracing::warn!(error = %failure, "cannot start yet");
                     self.rest(AFTER_ERROR, stop).await;
                 }
             }
@@ -167,7 +174,7 @@ impl Consumer {
             }
             seen = self.work.version();
             if gate.renew() {
-                tracing::info!(stage = self.stage, "another version serves, the stage goes on");
+                tracing::info!("another version serves, the stage goes on");
                 self.progress.resume(self.stage);
                 self.start(seen, &gate, &stop).await?;
             }
@@ -187,28 +194,33 @@ impl Consumer {
                 continue;
             }
             let (version, begun) = (self.work.version(), self.clock.now());
-            let results = self.take(&deliveries).await;
+            let spans = self.in_hand(&deliveries);
+            let results = self.take(&deliveries, &spans).await;
             let took_ms = (self.clock.now() - begun).num_microseconds().unwrap_or_default() as f64 / 1000.0;
-            tracing::debug!(stage = self.stage, version, deliveries = deliveries.len(), took_ms, "batch done");
+            tracing::debug!(version, deliveries = deliveries.len(), took_ms, "batch done");
             // All at once: a queue can settle many with one call.
-            let done = deliveries.iter().zip(&results).filter(|(_, result)| result.is_ok());
-            let acks = done.map(async |(one, _)| self.settled(self.queue.live.ack(&one.receipt).await, one));
+            let this = &self;
+            let done = deliveries.iter().zip(&spans.each).zip(&results).filter(|(_, result)| result.is_ok());
+            let acks = done.map(|((one, span), _)| {
+                async move { this.settled(this.queue.live.ack(&one.receipt).await, one) }.instrument(span.clone())
+            });
             join_all(acks).await;
             let mut probe = None;
             let mut others = Vec::new();
-            for (delivery, result) in deliveries.iter().zip(results) {
+            for (at, (delivery, result)) in deliveries.iter().zip(results).enumerate() {
+                let alone = spans.alone(at);
                 match result {
                     Ok(()) => {}
                     Err(Failure::Pause { pause, reason }) if probe.is_none() && gate.pause() => {
-                        probe = Some((delivery, pause, reason));
+                        probe = Some((delivery, alone, pause, reason));
                     }
                     Err(Failure::Pause { .. }) => others.push(delivery.clone()),
-                    result => self.settle(delivery, version, result, &gate).await?,
+                    result => alone.work(self.settle(delivery, version, result, &gate)).await?,
                 }
             }
             self.give_back(&others, &gate).await;
-            if let Some((delivery, pause, reason)) = probe {
-                self.probe(delivery, (pause, reason), &gate, &stop).await?;
+            if let Some((delivery, alone, pause, reason)) = probe {
+                alone.work(self.probe(delivery, &alone, (pause, reason), &gate, &stop)).await?;
             }
         }
         Ok(())
@@ -219,13 +231,14 @@ impl Consumer {
     async fn probe(
         &self,
         delivery: &Delivery,
+        span: &InHand,
         (mut pause, mut reason): (Duration, String),
         gate: &Gate,
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
         let hand = std::slice::from_ref(delivery);
         loop {
-            tracing::warn!(stage = self.stage, reason, ?pause, "paused");
+            tracing::warn!(reason, ?pause, "paused");
             self.progress.set_waiting_for(Some(reason));
             self.holding(&self.queue.live, hand, self.rest(pause, stop)).await;
             if stop.is_cancelled() {
@@ -233,7 +246,7 @@ impl Consumer {
                 return Ok(());
             }
             let version = self.work.version();
-            match self.take(hand).await.pop() {
+            match self.take(hand, span).await.pop() {
                 Some(Err(Failure::Pause { pause: again, reason: why })) => (pause, reason) = (again, why),
                 result => {
                     self.progress.set_waiting_for(None);
@@ -267,7 +280,7 @@ impl Consumer {
         match queue.receive(max, wait).await {
             Ok(deliveries) => deliveries,
             Err(error) => {
-                tracing::warn!(stage = self.stage, %error, "receive failed");
+                tracing::warn!(%error, "receive failed");
                 self.rest(AFTER_ERROR, stop).await;
                 Vec::new()
             }
@@ -283,14 +296,14 @@ impl Consumer {
     }
 
     /// The work. If the host panics over many deliveries each is tried alone, so that the one to blame is found.
-    async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
+    async fn take(&self, deliveries: &[Delivery], spans: &InHand) -> Vec<Result<(), Failure>> {
         let all = async {
             let _room = self.room.read().await;
             match self.guarded(deliveries).await {
                 Ok(results) => results,
                 Err(bug) if deliveries.len() < 2 => vec![Err(bug)],
                 Err(bug) => {
-                    tracing::error!(stage = self.stage, deliveries = deliveries.len(), error = %bug, "trying each alone");
+                    tracing::error!(deliveries = deliveries.len(), error = %bug, "trying each alone");
                     let mut results = Vec::new();
                     for delivery in deliveries {
                         let alone = self.guarded(std::slice::from_ref(delivery)).await;
@@ -300,11 +313,18 @@ impl Consumer {
                 }
             }
         };
-        let results = self.holding(&self.queue.live, deliveries, all).await;
-        for result in &results {
-            self.progress.delivered(self.stage, Outcome::from(result));
+        let results = self.holding(&self.queue.live, deliveries, spans.work(all)).await;
+        for (result, span) in results.iter().zip(&spans.each) {
+            let outcome = Outcome::from(result);
+            self.progress.delivered(self.stage, outcome);
+            span.record("outcome", outcome.name());
         }
         results
+    }
+
+    fn in_hand(&self, deliveries: &[Delivery]) -> InHand {
+        let abouts: Vec<About> = deliveries.iter().map(|delivery| self.work.about(delivery)).collect();
+        InHand::of(self.stage, &abouts)
     }
 
     /// The work, a panic turned into a failure.
@@ -333,7 +353,7 @@ impl Consumer {
             self.clock.sleep(visibility / 3).await;
             let beats = deliveries.iter().map(async |delivery| {
                 if let Err(error) = queue.extend(&delivery.receipt, visibility).await {
-                    tracing::warn!(stage = self.stage, message = delivery.id, %error, "heartbeat failed, the work may be done twice");
+                    tracing::warn!(delivery = delivery.id, %error, "heartbeat failed, the work may be done twice");
                 }
             });
             join_all(beats).await;
@@ -352,7 +372,7 @@ impl Consumer {
         match result {
             Ok(()) => self.settled(queue.ack(&delivery.receipt).await, delivery),
             Err(failure @ (Failure::Transient(_) | Failure::Bug(_))) if delivery.receives >= self.max_receives => {
-                tracing::error!(stage = self.stage, message = delivery.id, error = %failure, "given up");
+                tracing::error!(delivery = delivery.id, error = %failure, "given up");
                 match self.give_up(queue, delivery, &GivenUp::Failed { receives: delivery.receives, failure }).await {
                     Ok(()) => self.settled(queue.ack(&delivery.receipt).await, delivery),
                     Err(failure @ Failure::Fatal(_)) => return Err(failure),
@@ -361,7 +381,7 @@ impl Consumer {
             }
             Err(failure @ (Failure::Transient(_) | Failure::Bug(_))) => {
                 let (delay, receives) = (delay(delivery), delivery.receives);
-                tracing::warn!(stage = self.stage, message = delivery.id, error = %failure, receives, ?delay, "failed, will be tried again");
+                tracing::warn!(delivery = delivery.id, error = %failure, receives, ?delay, "failed, will be tried again");
                 Progress::add(&self.progress.retried, 1);
                 self.settled(queue.release(&delivery.receipt, delay).await, delivery);
             }
@@ -384,7 +404,7 @@ impl Consumer {
             return;
         }
         if gate.suspend() {
-            tracing::error!(stage = self.stage, reason, "suspended, its messages stay queued");
+            tracing::error!(reason, "suspended, its messages stay queued");
             self.progress.suspend(self.stage, reason);
         }
     }
@@ -392,7 +412,7 @@ impl Consumer {
     /// A settlement that fails is no failure of the work: the message comes again, and its work is found done.
     fn settled(&self, result: Result<(), QueueError>, delivery: &Delivery) {
         if let Err(error) = result {
-            tracing::warn!(stage = self.stage, message = delivery.id, %error, "could not settle, the message will come again");
+            tracing::warn!(delivery = delivery.id, %error, "could not settle, the message will come again");
         }
     }
 }

@@ -37,6 +37,8 @@ impl Gate {
         loop {
             let mut state = self.state.subscribe();
             tokio::select! {
+                // After a stop nothing more is received, be the gate ever so open.
+                biased;
                 () = stop.cancelled() => return None,
                 // The sender lives as long as the gate, so this ends only when the gate is open.
                 _ = state.wait_for(|state| *state == State::Open) => {}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::consumer::{Consumer, StageQueue};
 use super::keeping::Keeping;
@@ -25,6 +26,7 @@ use crate::roles::clean::Clean;
 use crate::roles::enrich::Enrich;
 use crate::roles::ingest::{Fired, Ingest};
 use crate::seams::clock::Clock;
+use crate::spans;
 
 /// Events that become one commit.
 const COALESCE: usize = 256;
@@ -244,7 +246,7 @@ impl Service {
             tasks.spawn({
                 let stop = stop.clone();
                 let consumer = self.consumer(serving, *role, &room);
-                async move {
+                let running = async move {
                     match consumer {
                         Some(consumer) => consumer.run(stop).await,
                         None => {
@@ -252,7 +254,8 @@ impl Service {
                             Ok(())
                         }
                     }
-                }
+                };
+                running.instrument(spans::role(&self.pipeline, role.name()))
             });
         }
         tasks

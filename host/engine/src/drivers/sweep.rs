@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use tracing::Instrument as _;
+
 use super::consumer::StageQueue;
 use super::service::Service;
 use crate::failure::Failure;
@@ -12,6 +14,7 @@ use crate::lake::{receipts, retracted};
 use crate::roles::events::{NewObject, NewVersion, encode, send_all, send_missing};
 use crate::roles::ingest::send;
 use crate::seams::store::{Path, read};
+use crate::spans;
 
 /// What a sweep found not done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -46,6 +49,10 @@ impl std::fmt::Display for Missing {
 
 /// Looks at everything, and queues what is missing if `repair`.
 pub async fn sweep(service: &Service, repair: bool) -> Result<Missing, Failure> {
+    look(service, repair).instrument(spans::pipeline(&service.pipeline)).await
+}
+
+async fn look(service: &Service, repair: bool) -> Result<Missing, Failure> {
     let lake = &service.enrich.lake;
     let inventory = bronze::inventory(lake, None).await?;
     let objects: BTreeSet<&Path> = inventory.objects.iter().collect();

@@ -10,11 +10,14 @@ use super::consumer::{GivenUp, Work};
 use super::service::Service;
 use super::serving::Serving;
 use crate::failure::Failure;
-use crate::lake::bronze::Message;
+use crate::lake::bronze::{self, Message, PluginStamp};
 use crate::lake::keys::{Record, Tick};
 use crate::lake::quarantine::{self, REFUSED_MESSAGE, Refused, RefusedAt};
-use crate::roles::events::{Again, NewObject, NewVersion, ToEnrich, Unreadable, decode, enrich_work};
+use crate::roles::events::{Again, NewObject, NewVersion, ToEnrich, Unreadable, decode, enrich_work, object_of};
+use crate::seams::plugin::Plugin;
 use crate::seams::queue::Delivery;
+use crate::seams::store::Path;
+use crate::spans::{About, Place};
 
 /// How much of a bad message is kept.
 const MOST_KEPT: usize = 1 << 20;
@@ -41,6 +44,20 @@ impl Work for EnrichQueue {
 
     async fn ready(&self) -> Result<(), Failure> {
         self.serving.current().enrich.breaker.ready().await
+    }
+
+    fn about(&self, delivery: &Delivery) -> About {
+        let role = &self.serving.current().enrich;
+        let plugin = role.plugin.as_deref().map(stamp);
+        let Some((object, fresh)) = object_of(&delivery.body) else { return About { plugin, ..About::default() } };
+        let about = About { plugin, ..of_object(&role.pipeline, &object) };
+        // What makes a batch the first time has the place that whoever comes after it works out for it; a later try has one of its own.
+        let first = about.run.filter(|_| fresh && delivery.receives == 1);
+        let place = match first {
+            Some(tick) => Some(Place::of_batch(&role.pipeline, tick, object.as_ref())),
+            None => about.parent.map(|parent| try_of(parent, "enrich", delivery)),
+        };
+        About { place, ..about }
     }
 
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
@@ -80,7 +97,7 @@ async fn one(service: &Service, delivery: &Delivery) -> Result<(), Failure> {
 }
 
 async fn refuse(service: &Service, delivery: &Delivery, reason: String) -> Result<(), Failure> {
-    tracing::error!(message = delivery.id, reason, "not a message of this pipeline, quarantined");
+    tracing::error!(delivery = delivery.id, reason, "not a message of this pipeline, quarantined");
     let input = format!("queue:{}", delivery.id);
     let kept = delivery.body.slice(..delivery.body.len().min(MOST_KEPT));
     let text = String::from_utf8_lossy(&kept).into_owned();
@@ -122,6 +139,17 @@ impl Work for CleanQueue {
 
     async fn ready(&self) -> Result<(), Failure> {
         self.serving.current().clean.breaker.ready().await
+    }
+
+    fn about(&self, delivery: &Delivery) -> About {
+        let service = self.serving.current();
+        let plugin = Some(stamp(&*service.clean.plugin));
+        let Ok(event) = decode::<NewObject>(&delivery.body) else { return About { plugin, ..About::default() } };
+        let object = Path::from(event.bronze);
+        let about = of_object(&service.pipeline, &object);
+        let batch = about.run.filter(|_| bronze::is_first(&object));
+        let parent = batch.map(|tick| Place::of_batch(&service.pipeline, tick, object.as_ref())).or(about.parent);
+        About { plugin, parent, place: parent.map(|parent| try_of(parent, "clean", delivery)), ..about }
     }
 
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
@@ -178,6 +206,22 @@ impl Work for AggregateQueue {
     }
 }
 
+/// What the name of an object of Bronze says of work on it.
+fn of_object(pipeline: &str, object: &Path) -> About {
+    let run = bronze::tick_of(object);
+    let parent = run.map(|tick| Place::of_tick(pipeline, tick));
+    About { run, parent, batch: Some(object.to_string()), ..About::default() }
+}
+
+/// The place of a delivery: each has its own.
+fn try_of(parent: Place, stage: &str, delivery: &Delivery) -> Place {
+    parent.step(&[stage, &delivery.id, &delivery.receives.to_string()])
+}
+
+fn stamp(plugin: &(impl Plugin + ?Sized)) -> String {
+    PluginStamp::of(plugin).short()
+}
+
 /// The events that can be read. Others hold nothing that a sweep does not find again.
 fn readable<T: for<'de> serde::Deserialize<'de>>(stage: &str, deliveries: &[Delivery]) -> Vec<T> {
     let mut events = Vec::new();
@@ -185,7 +229,7 @@ fn readable<T: for<'de> serde::Deserialize<'de>>(stage: &str, deliveries: &[Deli
         match decode(&delivery.body) {
             Ok(event) => events.push(event),
             Err(reason) => {
-                tracing::error!(stage, message = delivery.id, ?reason, "not an event of this stage, dropped")
+                tracing::error!(stage, delivery = delivery.id, ?reason, "not an event of this stage, dropped")
             }
         }
     }
@@ -194,7 +238,7 @@ fn readable<T: for<'de> serde::Deserialize<'de>>(stage: &str, deliveries: &[Deli
 
 /// An event is only news of what is in the lake: the next sweep finds it.
 fn abandon(stage: &str, delivery: &Delivery, why: &GivenUp) {
-    tracing::error!(stage, message = delivery.id, reason = %why, "event given up, the next sweep will find its work");
+    tracing::error!(stage, delivery = delivery.id, reason = %why, "event given up, the next sweep will find its work");
 }
 
 /// What became of the whole became of each.

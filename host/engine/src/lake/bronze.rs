@@ -10,6 +10,7 @@ use super::keys::{Key, Record, Tick, fingerprint};
 use super::{Lake, LakeError};
 use crate::seams::plugin::{Descriptor, Plugin};
 use crate::seams::store::{Created, Path, create, read_if_there};
+use crate::spans;
 
 /// One record on its way: its key, and what the source said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +57,14 @@ impl Message {
     /// Where its Bronze object is: `run=TICK/batch=N-ID.jsonl`.
     #[must_use]
     pub fn object(&self) -> Path {
-        Path::from(format!("run={}/batch={:05}-{}.jsonl", self.tick, self.batch, self.id))
+        object_named(self.tick, self.batch, &self.id)
     }
+}
+
+/// The path of the object of a message.
+#[must_use]
+pub fn object_named(tick: Tick, batch: u32, id: &str) -> Path {
+    Path::from(format!("run={tick}/batch={batch:05}-{id}.jsonl"))
 }
 
 /// Which plugin made something.
@@ -77,6 +84,12 @@ impl PluginStamp {
     pub fn of(plugin: &(impl Plugin + ?Sized)) -> Self {
         let Descriptor { name, version, .. } = plugin.descriptor();
         PluginStamp { name: name.clone(), version: version.clone(), digest: plugin.digest().to_string() }
+    }
+
+    /// What it is called in the log and in traces: its name and the first digits of its digest.
+    #[must_use]
+    pub fn short(&self) -> String {
+        spans::plugin_name(&self.name, &self.digest)
     }
 }
 
@@ -316,6 +329,12 @@ pub async fn snapshots(lake: &Lake, inventory: &Inventory) -> Result<Vec<Message
     let all: Vec<Vec<Message>> =
         futures::stream::iter(inventory.snapshots.clone()).map(read).buffered(8).try_collect().await?;
     Ok(all.into_iter().flatten().collect())
+}
+
+/// Whether that is the path of an object that a message has become, and not of records enriched again.
+#[must_use]
+pub fn is_first(path: &Path) -> bool {
+    is_object(path) && path.filename().is_some_and(|name| name.starts_with("batch="))
 }
 
 /// The tick that an object of Bronze belongs to.

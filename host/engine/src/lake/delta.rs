@@ -47,6 +47,8 @@ pub(crate) const MADE_FROM: &str = "sluicebox.silver";
 pub(crate) const GENERATION: &str = "sluicebox.generation";
 /// Where a table's configuration says that it was emptied and is not whole yet.
 pub(crate) const REBUILDING: &str = "sluicebox.rebuilding";
+/// The key of `commitInfo` that says where in which trace a commit was made, as W3C's `traceparent`.
+pub(crate) const TRACE: &str = "sluicebox.trace";
 
 /// How a table begins; what exists already is kept as it is.
 pub(crate) struct Genesis {

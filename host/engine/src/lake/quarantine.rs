@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bronze::PluginStamp;
 use super::keys::{Key, Record, Tick, fingerprint};
 use super::{Lake, LakeError};
-use crate::seams::store::{ObjectStoreExt, Path, StoreError, create, read_if_there};
+use crate::seams::store::{Created, ObjectStoreExt, Path, StoreError, create, read_if_there};
 
 /// Where a record was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -82,6 +82,21 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// Tells the log, which is the first to be looked at. What broke the plugin is worth more attention than what it has refused.
+    fn tell(&self) {
+        let (batch, line) = self.input.rsplit_once(':').unwrap_or((&self.input, ""));
+        let (id, code, reason, run) = (&self.id, &self.code, &self.reason, self.seq);
+        let key = self.key.as_ref().map(Key::as_str);
+        let plugin = self.plugin.as_ref().map(PluginStamp::short);
+        if self.details.is_empty() {
+            tracing::info!(key, %run, batch, line, plugin, id, code, reason, "refused");
+        } else {
+            tracing::warn!(key, %run, batch, line, plugin, id, code, reason, "refused");
+        }
+    }
+}
+
 fn path(id: &str) -> Path {
     Path::from(format!("_quarantine/{id}.json"))
 }
@@ -90,7 +105,9 @@ fn path(id: &str) -> Path {
 pub async fn put(lake: &Lake, refused: &Refused) -> Result<(), LakeError> {
     let path = path(&refused.id);
     let body = serde_json::to_vec_pretty(refused).map_err(|error| LakeError::corrupt(&path, error))?;
-    create(&*lake.bronze, &path, body.into()).await?;
+    if let Created::New = create(&*lake.bronze, &path, body.into()).await? {
+        refused.tell();
+    }
     Ok(())
 }
 

@@ -24,6 +24,7 @@ use super::delta::{
 };
 use crate::seams::clock::Clock;
 use crate::seams::store::Store;
+use crate::spans::Place;
 
 mod bucket;
 mod columns;
@@ -143,6 +144,8 @@ pub struct Snapshot {
     pub generation: Option<u32>,
     /// Whether the table was emptied and is being made anew: what it holds is not all.
     pub rebuilding: bool,
+    /// Where in which trace the version was made, if that is known.
+    pub made_at: Option<Place>,
     state: Arc<TableState>,
 }
 
@@ -158,7 +161,8 @@ impl Snapshot {
             buckets.entry(bucket).or_default().push(BucketFile { file: Arc::clone(file), rows: file_rows });
         }
         let generation = state.generation.and_then(|number| u32::try_from(number).ok());
-        Ok(Snapshot { version: state.version_i64(), buckets, rows, generation, rebuilding: state.rebuilding, state })
+        let (version, rebuilding, made_at) = (state.version_i64(), state.rebuilding, state.made_at);
+        Ok(Snapshot { version, buckets, rows, generation, rebuilding, made_at, state })
     }
 
     /// The columns that [`Silver::read`] gives: the plugin's, then `_key`, `_ord`, `_seq`, `_source` and `_plugin`.

@@ -19,6 +19,7 @@ use crate::lake::silver::{BucketFile, Silver, Snapshot};
 use crate::lake::{Lake, TableError};
 use crate::progress::Progress;
 use crate::seams::plugin::Aggregator;
+use crate::spans;
 
 mod associative;
 mod tree;
@@ -131,6 +132,7 @@ impl Aggregate {
     /// other from being made; the gravest failure decides.
     pub async fn versions(&self, _events: &[NewVersion]) -> Result<(), Failure> {
         let snapshot = self.silver.snapshot().await?;
+        spans::follow(snapshot.made_at);
         if snapshot.rebuilding {
             tracing::info!("silver is being made anew: gold stays as it is until then");
             return Ok(());
@@ -157,7 +159,8 @@ impl Aggregate {
     async fn table(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<(), Failure> {
         let made = self.partials(table, snapshot).await?;
         table.tried.on(&*table.plugin, &made.of_buckets).await?;
-        let rows = table.plugin.finish(&made.top).await?;
+        let finish = spans::call(&*table.plugin, "finish", made.top.len());
+        let rows = spans::called(finish, table.plugin.finish(&made.top)).await?;
         let generation = table.generation(&self.lake).await?.number;
         let published = table.gold.publish(&rows, snapshot.version, generation).await?;
         if matches!(published, Published::Committed { .. }) {
@@ -210,7 +213,10 @@ impl Aggregate {
     async fn fold(&self, table: &GoldTable, snapshot: &Snapshot, bucket: u32) -> Result<Bytes, Failure> {
         let columns: Vec<&str> = table.plugin.descriptor().input.iter().map(|field| field.name.as_str()).collect();
         match self.silver.read(snapshot, bucket, Some(&columns)).await {
-            Ok(rows) => Ok(table.plugin.fold(&rows).await?),
+            Ok(rows) => {
+                let count = rows.iter().map(|rows| rows.num_rows()).sum();
+                Ok(spans::called(spans::call(&*table.plugin, "fold", count), table.plugin.fold(&rows)).await?)
+            }
             // Whoever slept for longer than old versions are kept goes on from the newest, the next time.
             Err(error @ TableError::Missing { .. }) if self.silver.snapshot().await?.version > snapshot.version => {
                 Err(Failure::Transient(error.to_string()))

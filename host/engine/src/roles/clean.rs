@@ -24,6 +24,7 @@ use crate::lake::silver::Silver;
 use crate::progress::Progress;
 use crate::seams::plugin::{Cleaned, Cleaner, Fault};
 use crate::seams::queue::Queue;
+use crate::spans;
 
 mod made;
 mod tasks;
@@ -199,12 +200,11 @@ impl Clean {
 
     async fn call(&self, batch: &[Document]) -> Result<Cleaned, Fault> {
         let texts: Vec<Bytes> = batch.iter().map(|document| document.line.text.clone()).collect();
-        self.plugin.clean(&texts).await
+        spans::called(spans::call(&*self.plugin, "clean", texts.len()), self.plugin.clean(&texts)).await
     }
 }
 
 fn broke(document: Document, fault: &Fault, by: &Generation) -> Made {
-    tracing::warn!(code = fault.code, record = %document.line.meta.key, source = document.source, error = %fault, "plugin broke on a record");
     Made::broken(document, fault, by)
 }
 

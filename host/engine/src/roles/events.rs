@@ -6,7 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::lake::bronze::Message;
+use crate::lake::bronze::{Message, object_named};
+use crate::lake::keys::Tick;
 use crate::lake::{Lake, LakeError};
 use crate::seams::queue::{Queue, QueueError};
 use crate::seams::store::{Path, create, read};
@@ -119,6 +120,27 @@ pub async fn enrich_work(lake: &Lake, body: &Bytes) -> Result<ToEnrich, Unreadab
     }
 }
 
+/// The object of Bronze that a body for the enrich stage is about, and whether it is to be made: without reading the store, or what the
+/// records hold.
+#[must_use]
+pub fn object_of(body: &[u8]) -> Option<(Path, bool)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Named {
+        Inline { tick: Tick, batch: u32, id: String },
+        Stored(String),
+        Again { bronze: String },
+    }
+    match serde_json::from_slice(body).ok()? {
+        Named::Inline { tick, batch, id } => Some((object_named(tick, batch, &id), true)),
+        Named::Stored(path) => {
+            let (folder, name) = path.split_once("/_message-")?;
+            Some((Path::from(format!("{folder}/batch={}.jsonl", name.strip_suffix(".json")?)), true))
+        }
+        Named::Again { bronze } => Some((Path::from(bronze), false)),
+    }
+}
+
 /// Why a body is no work.
 #[derive(Debug)]
 pub enum Unreadable {
@@ -153,4 +175,23 @@ pub fn encode<T: Serialize>(event: &T) -> Bytes {
 /// The event in `body`.
 pub fn decode<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Unreadable> {
     serde_json::from_slice(body).map_err(|error| Unreadable::Ever(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_names_the_object_that_it_is_about_whether_it_holds_the_message_or_its_place() {
+        let tick = Tick::parse("20261124T030000Z").unwrap();
+        let message = Message::new("orders", tick, 7, Vec::new());
+        let stored = format!("run={tick}/_message-00007-{}.json", message.id);
+        let object = message.object();
+        for work in [EnrichWork::Inline(message), EnrichWork::Stored(stored)] {
+            assert_eq!(object_of(&encode(&work)), Some((object.clone(), true)));
+        }
+        let again = Again { pipeline: "orders".into(), bronze: object.to_string(), lines: vec![1], fetch: false };
+        assert_eq!(object_of(&again_body(again)), Some((object, false)));
+        assert_eq!(object_of(b"{}"), None);
+    }
 }

@@ -17,6 +17,7 @@ use crate::seams::clock::Clock;
 use crate::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 use crate::seams::plugin::EndpointRequest;
 use crate::seams::secrets::{ExposeSecret, SecretError, SecretRef, SecretString, Secrets};
+use crate::spans;
 
 mod admit;
 mod timing;
@@ -122,7 +123,8 @@ impl Gateway {
             self.wait_for_turn(gate).await;
             let made = self.assemble(gate, request).await?;
             Progress::add(&self.progress.requests, 1);
-            match self.http.send(made).await {
+            let span = spans::request(&request.endpoint, made.url.host_str());
+            match spans::requested(span, self.http.send(made)).await {
                 Ok(answer) if matches!(answer.status, 401 | 403) && !refreshed => {
                     // The secret may have been rotated: look once, and ask again only if it really is another one.
                     refreshed = true;

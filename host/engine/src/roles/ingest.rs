@@ -17,10 +17,11 @@ use crate::lake::bronze::{self, Entry, Message};
 use crate::lake::keys::{Key, Record, Tick, fingerprint};
 use crate::lake::quarantine::{self, REFUSED_BY_INGEST, Refused, RefusedAt};
 use crate::pipeline::plan::Source;
-use crate::progress::Progress;
+use crate::progress::{Outcome, Progress};
 use crate::seams::http::{Http, HttpRequest};
 use crate::seams::queue::Queue;
 use crate::seams::store::{Path, Store, read};
+use crate::spans;
 
 /// Where the bytes of a source come from.
 #[derive(Clone, Debug)]
@@ -50,8 +51,9 @@ impl SourcePlace {
                     timeout: WEB_TIMEOUT,
                     max_body: MOST_WEB_BYTES,
                 };
-                let answer =
-                    http.send(request).await.map_err(|error| Failure::Transient(format!("source `{url}`: {error}")))?;
+                let sent = http.send(request);
+                let sent = spans::requested(spans::request("source", url.host_str()), sent).await;
+                let answer = sent.map_err(|error| Failure::Transient(format!("source `{url}`: {error}")))?;
                 match answer.status {
                     200 => Ok(answer.body),
                     status => {
@@ -99,6 +101,10 @@ impl Ingest {
     /// Fires `tick`. Doing so again, or elsewhere at the same moment, queues only what has not reached Bronze and is not queued: two of
     /// one message would ask the service twice.
     pub async fn fire(&self, tick: Tick) -> Result<Fired, Failure> {
+        spans::observed(spans::tick(&self.pipeline, tick), self.queue_all(tick), outcome).await
+    }
+
+    async fn queue_all(&self, tick: Tick) -> Result<Fired, Failure> {
         let config = self.config();
         let mut refused = 0;
         let kept = bronze::snapshot(&self.lake, tick, &config).await?;
@@ -120,7 +126,7 @@ impl Ingest {
             messages.into_iter().partition(|message| there.contains(&message.object()));
         Progress::add(&self.progress.enriched, done.iter().map(|message| message.entries.len()).sum());
         let queued = send(&self.lake, &*self.queue, missing).await?;
-        tracing::info!(pipeline = %self.pipeline, %tick, records, messages = total, queued, refused, "tick fired");
+        tracing::info!(records, messages = total, queued, refused, "tick fired");
         Ok(Fired { tick, records, messages: total, queued, refused })
     }
 
@@ -176,6 +182,10 @@ impl Ingest {
             details: Vec::new(),
         }
     }
+}
+
+fn outcome(failure: &Failure) -> &'static str {
+    Outcome::of(failure).name()
 }
 
 struct Taken {

@@ -80,6 +80,19 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// What it is called where there is no room for a sentence.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            HttpError::Connect(_) => "connect",
+            HttpError::Timeout(_) => "timeout",
+            HttpError::Broken(_) => "broken",
+            HttpError::Tls(_) => "tls",
+            HttpError::TooLarge { .. } => "too_large",
+            HttpError::Invalid(_) => "invalid",
+        }
+    }
+
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -22,7 +22,7 @@ pub(super) fn kind(error: &reqwest::Error) -> HttpError {
 }
 
 /// The causes below reqwest's own message, which holds the URL; a message that its predecessor ends with is not said twice.
-pub(super) fn reason(error: &reqwest::Error) -> String {
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut reasons: Vec<String> = Vec::new();
     for cause in chain(error).skip(1) {
         let text = cause.to_string();

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::seams::plugin::{Descriptor, Digest, Fault, FaultKind, LoadError};
+use engine::spans;
 use tokio::sync::Semaphore;
 
 use super::wire::{Load, Output, Ready, Reply, Request, unlike};
@@ -63,7 +64,7 @@ impl Pool {
     pub(super) fn start(program: WorkerProgram, load: Load) -> Result<(Self, Descriptor), LoadError> {
         let digest = Digest::of(&load.component);
         let (worker, descriptor) = Worker::start(&program, &load)?;
-        let name = format!("{} {}", descriptor.name, descriptor.version);
+        let name = spans::plugin_name(&descriptor.name, digest.as_str());
         let (idle, permits) = (Mutex::new(vec![worker]), Semaphore::new(MOST));
         Ok((Pool { program, load, digest, name, idle, permits }, descriptor))
     }

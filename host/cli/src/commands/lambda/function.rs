@@ -14,8 +14,11 @@ use engine::drivers::serving::Serving;
 use engine::drivers::sweep::sweep;
 use engine::lake::keys::Tick;
 use engine::pipeline::plan::{LakePlaces, Location, Plan};
+use engine::progress::Progress;
+use engine::spans;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::place::Place;
 use crate::swap::Watch;
@@ -63,6 +66,11 @@ impl<'a> Function<'a> {
         Function { role, serving, lake, place, watch, next_look, redelivery }
     }
 
+    /// What the function has counted since it began.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.serving.current().progress)
+    }
+
     /// Does what an event asks for, and gives the answer.
     pub(super) async fn invoke(&mut self, invocation: &Invocation) -> anyhow::Result<Vec<u8>> {
         let until = Instant::now() + invocation.left;
@@ -71,7 +79,8 @@ impl<'a> Function<'a> {
             return self.tick(&invocation.event).await;
         }
         let records = events::batch(&invocation.event)?;
-        let unfinished = self.batch(records, until).await;
+        let span = spans::role(&self.serving.current().pipeline, self.role.name());
+        let unfinished = self.batch(records, until).instrument(span).await;
         let failures: Vec<_> = unfinished.iter().map(|one| json!({ "itemIdentifier": one.id })).collect();
         Ok(json!({ "batchItemFailures": failures }).to_string().into_bytes())
     }
@@ -89,6 +98,7 @@ impl<'a> Function<'a> {
             }
             watch.turn().await;
         });
+        let looked = looked.instrument(spans::pipeline(&self.serving.current().pipeline));
         let rest = if looked.await.is_ok() {
             LOOK_EVERY
         } else {
@@ -149,7 +159,7 @@ impl<'a> Function<'a> {
         let both = async {
             let (why, ended) = tokio::join!(conduct, work);
             if let Err(failure) = ended {
-                tracing::error!(role = self.role.name(), error = %failure, "stopped");
+                tracing::error!(error = %failure, "stopped");
             }
             why
         };
@@ -161,12 +171,7 @@ impl<'a> Function<'a> {
         let unfinished = queue.unfinished();
         if !unfinished.is_empty() {
             let reason = why.unwrap_or_else(|| "see above".to_owned());
-            tracing::warn!(
-                role = self.role.name(),
-                messages = unfinished.len(),
-                reason,
-                "not all of the batch is done"
-            );
+            tracing::warn!(messages = unfinished.len(), reason, "not all of the batch is done");
             self.put_off(&unfinished, paused(), answer_at).await;
         }
         unfinished

@@ -32,7 +32,8 @@ impl Consumer {
             // Taken only when nothing else is under way: if the host dies now, it dies of this one.
             let room = self.room.write().await;
             for delivery in self.receive(&self.queue.dead, 1, Duration::ZERO, &stop).await {
-                self.last_try(&delivery, &gate).await?;
+                let spans = self.in_hand(std::slice::from_ref(&delivery));
+                spans.work(self.last_try(&delivery, &gate)).await?;
             }
             drop(room);
         }
@@ -56,13 +57,7 @@ impl Consumer {
                     GivenUp::Failed { receives: self.max_receives.saturating_add(1), failure }
                 }
                 Err(Failure::Pause { pause, reason }) => {
-                    tracing::warn!(
-                        stage = self.stage,
-                        message = delivery.id,
-                        reason,
-                        ?pause,
-                        "its last try has to wait"
-                    );
+                    tracing::warn!(delivery = delivery.id, reason, ?pause, "its last try has to wait");
                     // It has done no harm: it starts anew.
                     return self.back_to_life(delivery).await;
                 }
@@ -73,12 +68,12 @@ impl Consumer {
                 Err(failure @ Failure::Fatal(_)) => return Err(failure),
             }
         };
-        tracing::error!(stage = self.stage, message = delivery.id, reason = %why, "given up");
+        tracing::error!(delivery = delivery.id, reason = %why, "given up");
         match self.give_up(dead, delivery, &why).await {
             Ok(()) => self.settled(dead.ack(&delivery.receipt).await, delivery),
             Err(failure @ Failure::Fatal(_)) => return Err(failure),
             Err(failure) => {
-                tracing::warn!(stage = self.stage, message = delivery.id, error = %failure, "cannot give it up now");
+                tracing::warn!(delivery = delivery.id, error = %failure, "cannot give it up now");
                 self.settled(dead.release(&delivery.receipt, LONGEST_DELAY).await, delivery);
             }
         }

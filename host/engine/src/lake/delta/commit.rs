@@ -19,9 +19,10 @@ use uuid::Uuid;
 
 use super::error::TableError;
 use super::state::TableState;
-use super::{Genesis, Table, first_metadata};
+use super::{Genesis, TRACE, Table, first_metadata};
 use crate::seams::clock::Clock;
 use crate::seams::store::{self, Created, Store, StoreError};
+use crate::spans;
 
 /// How long a written file may wait for an attempt to commit it. What no commit names for longer is deleted as left behind by a dead writer:
 /// see `tidy`.
@@ -192,6 +193,7 @@ pub(super) async fn pause(step: u32) {
 }
 
 fn info(draft: &Draft, read_version: Option<u64>, now: i64, id: &str) -> CommitInfo {
+    let made_at = spans::place().map(|place| (TRACE.to_owned(), Value::from(place.to_string())));
     CommitInfo {
         timestamp: Some(now),
         operation: Some(draft.operation.to_owned()),
@@ -199,7 +201,7 @@ fn info(draft: &Draft, read_version: Option<u64>, now: i64, id: &str) -> CommitI
         read_version,
         is_blind_append: Some(false),
         engine_info: Some(concat!("sluicebox/", env!("CARGO_PKG_VERSION")).to_owned()),
-        info: HashMap::from([(COMMIT_ID.to_owned(), Value::from(id))]),
+        info: [Some((COMMIT_ID.to_owned(), Value::from(id))), made_at].into_iter().flatten().collect(),
         ..CommitInfo::default()
     }
 }

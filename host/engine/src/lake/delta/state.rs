@@ -13,7 +13,8 @@ use deltalake_core::logstore::get_actions;
 use object_store::path::Path;
 
 use super::error::TableError;
-use super::{GENERATION, MADE_FROM, REBUILDING, schema, supported};
+use super::{GENERATION, MADE_FROM, REBUILDING, TRACE, schema, supported};
+use crate::spans::Place;
 
 /// A Parquet file of the table. What is asked of every file for each commit is worked out once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub(crate) struct TableState {
     pub(crate) generation: Option<i64>,
     /// Whether the table was emptied and is being made anew: what it holds is not all.
     pub(crate) rebuilding: bool,
+    /// Where in which trace its last commit was made, if that says so. A checkpoint does not.
+    pub(crate) made_at: Option<Place>,
 }
 
 impl TableState {
@@ -93,7 +96,8 @@ impl TableState {
     pub(crate) fn new(name: &str, version: u64, metadata: Metadata) -> Result<Self, TableError> {
         let schema = Arc::new(schema::to_arrow(name, &metadata)?);
         let (generation, rebuilding) = settings(&metadata);
-        Ok(TableState { version, metadata, schema, files: BTreeMap::new(), made_from: None, generation, rebuilding })
+        let files = BTreeMap::new();
+        Ok(TableState { version, metadata, schema, files, made_from: None, generation, rebuilding, made_at: None })
     }
 
     /// What these actions of a checkpoint or of the first commit come to, from nothing. None if they lack what every table has.
@@ -116,6 +120,7 @@ impl TableState {
     /// Applies the next commit.
     pub(crate) fn advance(&mut self, name: &str, entry: &Bytes) -> Result<(), TableError> {
         self.version += 1;
+        self.made_at = None;
         for action in get_actions(self.version, entry).map_err(|error| TableError::log(name, error))? {
             self.apply(name, action)?;
         }
@@ -137,7 +142,10 @@ impl TableState {
             }
             Action::Protocol(protocol) => supported(name, &protocol)?,
             Action::Txn(txn) if txn.app_id == MADE_FROM => self.made_from = Some(txn.version),
-            Action::Txn(_) | Action::Cdc(_) | Action::CommitInfo(_) | Action::DomainMetadata(_) => {}
+            Action::CommitInfo(info) => {
+                self.made_at = info.info.get(TRACE).and_then(|text| Place::parse(text.as_str()?));
+            }
+            Action::Txn(_) | Action::Cdc(_) | Action::DomainMetadata(_) => {}
         }
         Ok(())
     }

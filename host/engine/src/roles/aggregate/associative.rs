@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::tree::FAN_OUT;
 use crate::difference::first_different_row;
 use crate::seams::plugin::{Aggregator, Fault, FaultKind};
+use crate::spans;
 
 /// Of so many partial results a plugin is tried at most: the first ones. Enough for each level of a tree, and no more than a call can take.
 const TRIED_AT_MOST: usize = (FAN_OUT * FAN_OUT) as usize;
@@ -29,7 +30,7 @@ impl Tried {
         if partials.is_empty() || (before > 0 && partials.len() < before.saturating_mul(2)) {
             return Ok(());
         }
-        try_on(plugin, partials).await?;
+        spans::called(spans::call(plugin, "merge", partials.len()), try_on(plugin, partials)).await?;
         self.0.store(partials.len(), Ordering::Relaxed);
         Ok(())
     }

@@ -11,6 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::lake::gold::PartialId;
 use crate::seams::plugin::{Aggregator, Fault};
+use crate::spans;
 
 /// The most that a group has, and that is finished: up to so many buckets have no groups, and up to its square a correction merges twice as
 /// many at most.
@@ -91,7 +92,7 @@ impl Tree {
                 merges.push(async move {
                     match kept {
                         Some(partial) => Ok(partial),
-                        None => plugin.merge(members).await,
+                        None => spans::called(spans::call(plugin, "merge", members.len()), plugin.merge(members)).await,
                     }
                 });
             }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use futures::StreamExt;
+use tracing::Instrument as _;
 
 use super::record::{Enriched, From, Unended, Verdict};
 use super::{Enrich, Judged, gravest};
@@ -17,6 +18,7 @@ use crate::lake::{quarantine, receipts};
 use crate::progress::Progress;
 use crate::roles::events::{Again, NewObject, encode};
 use crate::seams::store::{Path, read};
+use crate::spans;
 
 /// A line that was looked at again.
 struct Looked {
@@ -72,7 +74,7 @@ impl Enrich {
 
     async fn look(&self, number: usize, before: Line, tick: Tick, from: From) -> Result<Looked, Failure> {
         let entry = Entry { key: before.meta.key.clone(), record: before.meta.record.clone() };
-        let now = match self.decide(&entry, tick, from).await {
+        let now = match self.decide(&entry, tick, from).instrument(spans::record(&entry.key)).await {
             Ok(enriched) => Some(enriched),
             Err(Unended::Unanswered) => None,
             Err(Unended::Failed(failure)) => return Err(failure),

@@ -2,6 +2,8 @@
 //!
 //! Does not write documents; keeps answers, for that must happen before they are used.
 
+use tracing::Instrument as _;
+
 use super::Enrich;
 use crate::failure::Failure;
 use crate::lake::answers::{self, AnswerId};
@@ -13,6 +15,7 @@ use crate::rehearsal::Fate;
 use crate::roles::gateway::GatewayError;
 use crate::seams::http::HttpAnswer;
 use crate::seams::plugin::{EndpointRequest, Fault, Step};
+use crate::spans;
 
 use super::fault_details;
 
@@ -83,7 +86,7 @@ impl std::convert::From<Failure> for Unended {
 impl Enrich {
     /// A new record, with the services to answer.
     pub(super) async fn record(&self, entry: &Entry, tick: Tick, from: From) -> Result<Enriched, Failure> {
-        match self.decide(entry, tick, from).await {
+        match self.decide(entry, tick, from).instrument(spans::record(&entry.key)).await {
             Ok(enriched) => Ok(enriched),
             Err(Unended::Failed(failure)) => Err(failure),
             Err(Unended::Unanswered) => Err(Failure::Fatal("an answer that may be asked for was not".to_owned())),
@@ -113,7 +116,8 @@ impl Enrich {
         let mut given: Vec<HttpAnswer> = Vec::new();
         let mut answers = Answers::default();
         for _ in 0..MOST_ROUNDS {
-            let outcome = match plugin.enrich(&text, &given).await {
+            let asked = spans::called(spans::call(&**plugin, "enrich", 1), plugin.enrich(&text, &given)).await;
+            let outcome = match asked {
                 Err(fault) => broken(fault),
                 Ok(Step::Done(document)) => Verdict::Document(document),
                 Ok(Step::Skip(reason)) => Verdict::Skipped(reason),

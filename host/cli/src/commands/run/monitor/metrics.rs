@@ -18,14 +18,13 @@ use super::{Outcome, Progress, QueueStatus};
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
-
-/// One of the counters that a run keeps.
-type Count = fn(&Progress) -> &AtomicU64;
+/// Where a counter is.
+type Value = fn(&Progress) -> &AtomicU64;
 
 /// What a scrape shows.
 pub(super) struct Metrics {
     registry: Registry,
-    counters: Vec<(Family<Labels, Counter>, Count)>,
+    counters: Vec<(Family<Labels, Counter>, Value)>,
     deliveries: Family<Labels, Counter>,
     suspended: Family<Labels, Gauge>,
     waiting: Family<Labels, Gauge>,
@@ -33,33 +32,13 @@ pub(super) struct Metrics {
     oldest: Family<Labels, Gauge>,
 }
 
-/// A counter of [`Progress`]: its name less `_total`, what it counts, and where it is.
-type Counted = (&'static str, &'static str, Count);
-
-const COUNTED: [Counted; 12] = [
-    ("records_taken", "Records taken from the source", |progress| &progress.taken),
-    ("records_enriched", "Records in Bronze, whatever became of them", |progress| &progress.enriched),
-    ("records_cleaned", "Records cleaned, skipped or refused by the clean stage", |progress| &progress.cleaned),
-    ("records_quarantined", "Records put into quarantine", |progress| &progress.quarantined),
-    ("silver_rows_written", "Rows written to Silver or taken out of it", |progress| &progress.rows_written),
-    ("gold_commits", "Versions of Gold tables", |progress| &progress.published),
-    ("http_requests", "Outgoing requests", |progress| &progress.requests),
-    ("kept_answers", "Answers found kept, for which nothing was requested", |progress| &progress.kept_answers),
-    ("deliveries_retried", "Deliveries given back to be tried again", |progress| &progress.retried),
-    ("plugins_swapped", "Plugins that took over from others", |progress| &progress.swapped),
-    ("plugins_not_let_in", "Plugins and pipeline files that were published and not let in", |progress| {
-        &progress.not_let_in
-    }),
-    ("plugins_rolled_back", "Plugins that the host took back", |progress| &progress.rolled_back),
-];
-
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("sluicebox");
         let build = Family::<Labels, Gauge>::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
         registry.register("build_info", "The program", build);
-        let counters = COUNTED.map(|(name, help, value)| {
+        let counters = Progress::COUNTERS.map(|(name, help, value)| {
             let family = Family::<Labels, Counter>::default();
             registry.register(name, help, family.clone());
             (family, value)

@@ -1,0 +1,227 @@
+//! Traces: the spans of the work, sent to a collector of OpenTelemetry when the environment names one.
+//!
+//! Does not decide what a span is or whose child: `engine::spans` does. Sends no key of a record and no secret. A collector that is slow
+//! or away costs spans, and never work.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use local::otlp::{CollectorError, OtlpCollector};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::env_vars;
+use crate::exit::ExitCode;
+use crate::failure::Failure;
+use crate::redact::Redactor;
+
+pub(crate) use layer::SpanLayer;
+
+mod document;
+mod layer;
+
+/// Spans in one document.
+const AT_ONCE: usize = 512;
+/// Spans that wait to be sent, at most: what comes beyond is dropped and counted.
+const MOST_WAITING: usize = 16 * AT_ONCE;
+/// How long spans wait for company.
+const EVERY: Duration = Duration::from_secs(5);
+/// How long the end of the program waits for the last of them.
+const LAST: Duration = Duration::from_secs(5);
+
+/// The way of spans to the collector, if there is one. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Traces(Option<Arc<Sending>>);
+
+impl std::fmt::Debug for Traces {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Traces" } else { "Traces(off)" })
+    }
+}
+
+struct Sending {
+    waiting: Arc<Waiting>,
+    collector: OtlpCollector,
+    service: String,
+    redactor: Redactor,
+    /// Held by whoever sends; whether that went wrong the last time.
+    turn: tokio::sync::Mutex<bool>,
+}
+
+/// Spans that have ended and were not sent yet.
+#[derive(Default)]
+struct Waiting {
+    spans: Mutex<(Vec<Value>, u64)>,
+    enough: Notify,
+}
+
+impl Waiting {
+    fn push(&self, span: Value) {
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        if spans.0.len() < MOST_WAITING {
+            spans.0.push(span);
+        } else {
+            spans.1 += 1;
+        }
+        if spans.0.len() == AT_ONCE {
+            self.enough.notify_one();
+        }
+    }
+
+    /// Some of them, and how many were dropped since it was last asked.
+    fn take(&self) -> (Vec<Value>, u64) {
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let some = spans.0.len().min(AT_ONCE);
+        (spans.0.drain(..some).collect(), std::mem::take(&mut spans.1))
+    }
+
+    fn put_back(&self, spans: Vec<Value>) {
+        let mut waiting = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.0.splice(0..0, spans);
+    }
+}
+
+impl Traces {
+    /// What the environment asks for: a layer that collects spans, and the way to the collector; neither if it names none.
+    ///
+    /// # Errors
+    /// When the environment names a place that is none.
+    pub(crate) fn from_environment(redactor: &Redactor) -> anyhow::Result<(Option<SpanLayer>, Self)> {
+        let Some(url) = endpoint()? else { return Ok((None, Traces::default())) };
+        let headers = headers(&variable(env_vars::OTLP_HEADERS).unwrap_or_default());
+        headers.iter().for_each(|(_, value)| redactor.register(value));
+        let collector = OtlpCollector::at(url, headers)
+            .map_err(|error| Failure::new(ExitCode::Usage, format!("traces cannot be sent: {error}")))?;
+        let waiting = Arc::new(Waiting::default());
+        let sending = Sending {
+            waiting: Arc::clone(&waiting),
+            collector,
+            service: variable(env_vars::OTEL_SERVICE_NAME).unwrap_or_else(|| "sluicebox".to_owned()),
+            redactor: redactor.clone(),
+            turn: tokio::sync::Mutex::default(),
+        };
+        Ok((Some(SpanLayer::to(waiting)), Traces(Some(Arc::new(sending)))))
+    }
+
+    /// Sends what there is while `command` runs, and what is left at its end.
+    pub(crate) async fn during<T>(&self, command: impl Future<Output = T>) -> T {
+        let Some(sending) = &self.0 else { return command.await };
+        let stop = CancellationToken::new();
+        let keeping = tokio::spawn(Arc::clone(sending).keep(stop.clone()));
+        let ended = command.await;
+        stop.cancel();
+        let rest = async {
+            let _ = keeping.await;
+            sending.flush().await;
+        };
+        if tokio::time::timeout(LAST, rest).await.is_err() {
+            tracing::warn!("the last spans could not be sent in time");
+        }
+        ended
+    }
+
+    /// Sends what there is, for no longer than `limit`.
+    pub(crate) async fn flush(&self, limit: Duration) {
+        if let Some(sending) = &self.0 {
+            // What is not sent now is sent the next time.
+            let _ = tokio::time::timeout(limit, sending.flush()).await;
+        }
+    }
+}
+
+impl Sending {
+    async fn keep(self: Arc<Self>, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+                () = self.waiting.enough.notified() => {}
+            }
+            self.flush().await;
+        }
+    }
+
+    async fn flush(&self) {
+        let mut failed = self.turn.lock().await;
+        loop {
+            let (spans, dropped) = self.waiting.take();
+            if dropped > 0 {
+                tracing::warn!(dropped, "more spans than can be sent, some were dropped");
+            }
+            if spans.is_empty() {
+                return;
+            }
+            let text = self.redactor.redact(&document::of(&self.service, &spans).to_string());
+            match self.collector.post(text).await {
+                Ok(()) => *failed = false,
+                Err(error) => {
+                    let again = matches!(error, CollectorError::Later(_));
+                    // Told once and not with each try.
+                    if !std::mem::replace(&mut *failed, true) {
+                        tracing::warn!(%error, again, "spans could not be sent");
+                    }
+                    if again {
+                        return self.waiting.put_back(spans);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Where spans go: the variable for traces names the place itself, the one for all signals what is above it.
+fn endpoint() -> Result<Option<Url>, Failure> {
+    let (name, text) = match (variable(env_vars::OTLP_TRACES_ENDPOINT), variable(env_vars::OTLP_ENDPOINT)) {
+        (Some(whole), _) => (env_vars::OTLP_TRACES_ENDPOINT, whole),
+        (None, Some(base)) => (env_vars::OTLP_ENDPOINT, format!("{}/v1/traces", base.trim_end_matches('/'))),
+        (None, None) => return Ok(None),
+    };
+    match Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Some(url)),
+        // The text may hold a token.
+        _ => Err(Failure::new(
+            ExitCode::Usage,
+            format!("`{name}` is no URL, expected `http://HOST:4318` or `https://…`"),
+        )),
+    }
+}
+
+/// `NAME=VALUE,…`, values percent-encoded.
+fn headers(text: &str) -> HashMap<String, String> {
+    let one = |pair: &str| {
+        let (name, value) = pair.split_once('=')?;
+        let value = percent_decode_str(value.trim()).decode_utf8_lossy().into_owned();
+        Some((name.trim().to_lowercase(), value))
+    };
+    text.split(',').filter_map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_as_the_specification_writes_them() {
+        let expected = [("authorization", "Basic a=b"), ("x-team", "data")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(headers("Authorization=Basic%20a=b, x-team=data,,none"), HashMap::from(expected));
+    }
+
+    #[test]
+    fn spans_beyond_the_most_are_dropped_and_counted_and_those_put_back_come_first() {
+        let waiting = Waiting::default();
+        (0..MOST_WAITING + 3).for_each(|number| waiting.push(number.into()));
+        let (some, dropped) = waiting.take();
+        assert_eq!((some.len(), dropped), (AT_ONCE, 3));
+        waiting.put_back(some);
+        assert_eq!(waiting.take().0[0], 0);
+    }
+}

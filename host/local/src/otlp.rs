@@ -1,0 +1,72 @@
+//! A collector of OpenTelemetry: takes documents of OTLP over HTTP, in JSON.
+//!
+//! Does not make documents, and does not try again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use thiserror::Error;
+use url::Url;
+
+use crate::http::{HttpOptions, ReqwestHttp};
+
+/// For one document.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a document was not taken. No message holds a header's value.
+#[derive(Debug, Error)]
+pub enum CollectorError {
+    /// It may be taken later.
+    #[error("the collector cannot take them now: {0}")]
+    Later(String),
+    /// It will never be taken.
+    #[error("the collector does not take them: it answered with status {0}")]
+    Never(u16),
+    /// It cannot be asked.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// A collector.
+#[derive(Clone, Debug)]
+pub struct OtlpCollector {
+    http: ReqwestHttp,
+    url: Url,
+    headers: HeaderMap,
+}
+
+impl OtlpCollector {
+    /// The collector at `url`, which is sent these headers.
+    ///
+    /// # Errors
+    /// When this machine has no HTTP, or a header is none.
+    pub fn at(url: Url, headers: HashMap<String, String>) -> Result<Self, CollectorError> {
+        let mut all = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        for (name, value) in headers {
+            let invalid = || CollectorError::Invalid(format!("`{name}` and its value are no header"));
+            let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+            let mut value = HeaderValue::from_str(&value).map_err(|_| invalid())?;
+            value.set_sensitive(true);
+            all.insert(key, value);
+        }
+        let http =
+            ReqwestHttp::new(&HttpOptions::default()).map_err(|error| CollectorError::Invalid(error.to_string()))?;
+        Ok(OtlpCollector { http, url, headers: all })
+    }
+
+    /// Hands a document over.
+    ///
+    /// # Errors
+    /// When it was not taken.
+    pub async fn post(&self, document: String) -> Result<(), CollectorError> {
+        let request = self.http.client_for(&self.url).post(self.url.clone()).headers(self.headers.clone());
+        let sent = request.timeout(TIMEOUT).body(document).send().await;
+        let status = sent.map_err(|error| CollectorError::Later(crate::http::reason(&error)))?.status().as_u16();
+        match status {
+            200..=299 => Ok(()),
+            429 | 502..=504 => Err(CollectorError::Later(format!("it answered with status {status}"))),
+            status => Err(CollectorError::Never(status)),
+        }
+    }
+}
