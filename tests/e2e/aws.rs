@@ -21,21 +21,15 @@ use std::process::{Child, Command, Stdio};
 use aws_emulator::Emulator;
 use films::{Films, KEY, TICK};
 use serde_json::{Value, json};
-use support::{Ran, repository, run};
+use support::{Ran, run, script};
 
 /// Of the session's name, `films`: so the file of its login is called.
 const SESSION_SHA1: &str = "c17b76c5664ca62b672b629bf2a0ec9515105e86";
 
 const GOLD: [&str; 3] = ["genres", "directors", "decades"];
 
-/// The script of this folder, run by the Python that `cargo xtask test` prepares.
 fn python() -> Command {
-    let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
-        "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
-    );
-    let mut command = Command::new(python);
-    command.arg(repository().join("tests/e2e/aws_account.py"));
-    command
+    script("aws_account.py")
 }
 
 /// Something that hands out credentials. It ends with its stdin.

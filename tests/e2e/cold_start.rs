@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use films::TICK;
 use functions::{Account, MINUTE};
 use serde_json::json;
-use support::{repository, run};
+use support::{run, script};
 
 fn main() {
     let rounds = if std::env::args().any(|arg| arg == "--quick") { 2 } else { 15 };
@@ -51,9 +51,7 @@ fn main() {
             )
         }));
         python.push(timed(|| {
-            let mut command = Command::new(std::env::var_os("SLUICEBOX_TEST_PYTHON").expect("SLUICEBOX_TEST_PYTHON"));
-            command.arg(repository().join("tests/e2e/cold_start.py"));
-            let (how, answer) = account.start("python", command).invoke(&event, MINUTE);
+            let (how, answer) = account.start("python", script("cold_start.py")).invoke(&event, MINUTE);
             assert_eq!((how.as_str(), &answer["rows"]), ("response", &json!(1)), "{}", account.log("python"));
         }));
     }

@@ -15,19 +15,17 @@ mod films;
 mod support;
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use aws_emulator::Emulator;
 use films::Films;
 use serde_json::Value;
-use support::{Ran, fresh_folder, repository, run, sluicebox};
+use support::{Ran, fresh_folder, python, repository, run, script, sluicebox};
 
 const LINTER: &str = "from cfnlint.runner.cli import main; main()";
 
-fn python() -> Command {
-    Command::new(std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
-        "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
-    ))
+/// What `stack.py` says, in the emulator's account.
+fn stack(emulator: &Emulator, args: &[&str]) -> Ran {
+    run(script("stack.py").args(args).envs(emulator.environment())).exits(0)
 }
 
 /// The films' pipeline with a target in the emulator's account.
@@ -79,10 +77,10 @@ fn a_stack_of_the_template_is_what_the_program_expects() {
     let file = films.path("template.json");
     deploy(&films, &["cloudformation", "-o", file.to_str().unwrap()]).exits(0);
     let emulator = Emulator::shared(env!("CARGO_TARGET_TMPDIR"));
-    let mut command = python();
-    command.arg(repository().join("tests/e2e/aws_stack.py")).args(["create", "films-in-a-stack"]);
-    let ran = run(command.arg(&file).arg("films-in-a-stack-code").envs(emulator.environment()));
-    let there = ran.exits(0).json();
+    let source = films.path("data/movies.csv");
+    stack(&emulator, &["prepare", "films-in-a-stack", films::KEY, source.to_str().unwrap()]);
+    stack(&emulator, &["create", "films-in-a-stack", file.to_str().unwrap()]);
+    let there = stack(&emulator, &["inspect", "films-in-a-stack"]).json();
     for (stage, timeout) in [("Enrich", 1800), ("Clean", 1805), ("Aggregate", 1810)] {
         let queue = &there["queues"][format!("{stage}Queue")];
         let redrive: Value = serde_json::from_str(queue["RedrivePolicy"].as_str().unwrap()).unwrap();
@@ -230,18 +228,13 @@ fn the_doctor_is_content_with_a_stack_of_the_template_and_finds_what_is_done_to_
     let file = films.path("template.json");
     deploy(&films, &["cloudformation", "-o", file.to_str().unwrap()]).exits(0);
     let emulator = Emulator::shared(env!("CARGO_TARGET_TMPDIR"));
-    let script = |script: &str, args: &[&str]| {
-        let mut command = python();
-        command.arg(repository().join("tests/e2e").join(script)).args(args).envs(emulator.environment());
-        run(&mut command).exits(0)
-    };
     let source = films.path("data/movies.csv");
-    script("stack.py", &["prepare", NAME, films::KEY, source.to_str().unwrap()]);
-    script("aws_stack.py", &["create", NAME, file.to_str().unwrap(), "films-examined-bundle"]);
-    script("stack.py", &["tend", NAME, file.to_str().unwrap()]);
+    stack(&emulator, &["prepare", NAME, films::KEY, source.to_str().unwrap()]);
+    stack(&emulator, &["create", NAME, file.to_str().unwrap()]);
+    stack(&emulator, &["tend", NAME, file.to_str().unwrap()]);
     assert_eq!(findings(&films, &emulator, 0), [""; 0]);
 
-    script("stack.py", &["break", NAME]);
+    stack(&emulator, &["break", NAME]);
     assert_eq!(
         findings(&films, &emulator, 1),
         [

@@ -17,18 +17,13 @@ use axum::routing::{get, post};
 use serde_json::Value;
 
 use crate::films::{Films, KEY};
-use crate::support::{self, Ran, repository, run};
+use crate::support::{self, Ran, run};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 pub(crate) fn script(emulator: &Emulator, args: &[&str]) -> Ran {
-    let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
-        "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
-    );
-    let mut command = Command::new(python);
-    command.arg(repository().join("tests/e2e/aws_account.py")).args(args).envs(emulator.environment());
-    run(&mut command).exits(0)
+    run(support::script("aws_account.py").args(args).envs(emulator.environment())).exits(0)
 }
 
 type Event = (String, u64, String);

@@ -9,7 +9,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{fresh_folder, repository, sluicebox};
+use support::{fresh_folder, python, repository, sluicebox};
 
 const PIPELINE: &str = r#"
 [pipeline]
@@ -33,8 +33,7 @@ deadline = "60s"
 
 /// A program of the Python that the tests have.
 fn python_tool(name: &str) -> PathBuf {
-    let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").expect("`cargo xtask test` sets SLUICEBOX_TEST_PYTHON");
-    Path::new(&python).with_file_name(name)
+    Path::new(python().get_program()).with_file_name(name)
 }
 
 fn componentize(folder: &Path, flags: &[&str], to: &str) {

@@ -1,7 +1,8 @@
 """Sets up a generated stack in an account of AWS, and looks at what it does. The account is the emulator's, named by the environment.
 
     stack.py prepare NAME SECRET SOURCE [KEY FILE]...  the bucket NAME-source, with the source and more; the bucket NAME-code; the secret
-    stack.py create NAME TEMPLATE BUNDLE               uploads the bundle, and has CloudFormation make the stack NAME
+    stack.py create NAME TEMPLATE [BUNDLE]             uploads the bundle, or one that does nothing, and has CloudFormation make the stack NAME
+    stack.py inspect NAME                              all that the stack is, as JSON
     stack.py tend NAME TEMPLATE                        what the emulator leaves out of a stack
     stack.py publish NAME KEY FILE                     an object of NAME-source
     stack.py hurry NAME STAGE SECONDS                  for how long what a queue hands out stays invisible
@@ -18,10 +19,12 @@
 
 import fnmatch
 import hashlib
+import io
 import json
 import pathlib
 import sys
 import time
+import zipfile
 
 from aws_account import STAGES, client
 
@@ -42,10 +45,10 @@ def publish(name, key, file):
     client("s3").put_object(Bucket=f"{name}-source", Key=key, Body=pathlib.Path(file).read_bytes())
 
 
-def create(name, template, bundle):
-    code = f"{name}-code"
-    for key, file in {"bundle.zip": bundle, "stack.json": template}.items():
-        client("s3").put_object(Bucket=code, Key=key, Body=pathlib.Path(file).read_bytes())
+def create(name, template, bundle=None):
+    code, s3 = f"{name}-code", client("s3")
+    s3.put_object(Bucket=code, Key="stack.json", Body=pathlib.Path(template).read_bytes())
+    s3.put_object(Bucket=code, Key="bundle.zip", Body=pathlib.Path(bundle).read_bytes() if bundle else of_nothing())
     formation = client("cloudformation")
     given = {"CodeBucket": code, "CodeKey": "bundle.zip"}
     formation.create_stack(
@@ -64,6 +67,13 @@ def create(name, template, bundle):
             sys.exit("\n".join(f"{one['LogicalResourceId']}: {one.get('ResourceStatusReason')}" for one in events))
         time.sleep(0.2)
     sys.exit("the stack is not there in time")
+
+
+def of_nothing():
+    bundle = io.BytesIO()
+    with zipfile.ZipFile(bundle, "w") as archive:
+        archive.writestr("bootstrap", "#!/bin/sh\nexit 1\n")
+    return bundle.getvalue()
 
 
 def queue(sqs, name, stage):
@@ -143,13 +153,54 @@ def schedules(name, state):
             scheduler.update_schedule(Name=found["Name"], State=state, **{key: schedule[key] for key in kept})
 
 
-def outputs(name):
+def outputs_of(name):
     stack = client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
+def inspect(name):
+    outputs = outputs_of(name)
+    s3, sqs, functions = client("s3"), client("sqs"), client("lambda")
+    queues = {}
+    for key in [key for key in outputs if key.endswith("Queue")]:
+        queues[key] = sqs.get_queue_attributes(QueueUrl=outputs[key], AttributeNames=["All"])["Attributes"]
+    buckets = {}
+    for bucket in {outputs[key] for key in outputs if key.endswith("Bucket")}:
+        notifications = s3.get_bucket_notification_configuration(Bucket=bucket).get("QueueConfigurations", [])
+        versioning = s3.get_bucket_versioning(Bucket=bucket).get("Status")
+        buckets[bucket] = {"notifications": notifications, "versioning": versioning}
+    by_role = {}
+    for key in [key for key in outputs if key.endswith("Function")]:
+        function = functions.get_function_configuration(FunctionName=outputs[key])
+        role = function["Role"].split("/")[-1]
+        iam = client("iam")
+        policies = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        by_role[key] = {
+            "environment": function["Environment"]["Variables"],
+            "timeout": function["Timeout"],
+            "mappings": functions.list_event_source_mappings(FunctionName=outputs[key])["EventSourceMappings"],
+            "policies": [iam.get_role_policy(RoleName=role, PolicyName=one)["PolicyDocument"] for one in policies],
+        }
+    scheduler, glue = client("scheduler"), client("glue")
+    names = [one["Name"] for one in scheduler.list_schedules()["Schedules"] if one["Name"].startswith(f"{name}-")]
+    schedules = [scheduler.get_schedule(Name=one) for one in names]
+    tables = glue.get_tables(DatabaseName=outputs["Database"])["TableList"]
+    alarms = client("cloudwatch").describe_alarms()["MetricAlarms"]
+    found = {
+        "outputs": outputs,
+        "queues": queues,
+        "buckets": buckets,
+        "functions": by_role,
+        "schedules": [{"expression": one["ScheduleExpression"], "target": one["Target"]} for one in schedules],
+        "tables": {one["Name"]: one["StorageDescriptor"]["Location"] for one in tables},
+        "alarms": len([one for one in alarms if f"{name}-" in one["AlarmDescription"]]),
+    }
+    # There are dates in it.
+    print(json.dumps(found, default=str))
+
+
 def asked(name, query):
-    athena, there = client("athena"), outputs(name)
+    athena, there = client("athena"), outputs_of(name)
     place = {"WorkGroup": there["Workgroup"], "QueryExecutionContext": {"Database": there["Database"]}}
     begun = athena.start_query_execution(QueryString=query, **place)["QueryExecutionId"]
     until = time.monotonic() + PATIENCE
@@ -221,6 +272,7 @@ COMMANDS = {
     "create": create,
     "depths": depths,
     "hurry": hurry,
+    "inspect": inspect,
     "powers": powers,
     "prepare": prepare,
     "publish": publish,

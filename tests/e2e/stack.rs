@@ -24,7 +24,7 @@ use api_stub::{Fault, Rule};
 use aws_emulator::Emulator;
 use films::{Films, KEY, TICK};
 use serde_json::Value;
-use support::{Ran, repository, run};
+use support::{Ran, run, script};
 
 const NAME: &str = "films-by-itself";
 /// How often a message is handed out before it is a dead letter.
@@ -66,11 +66,7 @@ impl Stack {
     }
 
     fn script(&self, args: &[&str]) -> Ran {
-        let mut command = Command::new(std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
-            "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
-        ));
-        command.arg(repository().join("tests/e2e/stack.py")).args(args).envs(self.emulator.environment());
-        run(&mut command).exits(0)
+        run(script("stack.py").args(args).envs(self.emulator.environment())).exits(0)
     }
 
     /// `sluicebox ARGS` as somebody who may all.
@@ -112,9 +108,8 @@ impl Stack {
     }
 
     fn object(&self, key: &str) -> Option<String> {
-        let mut command = Command::new(std::env::var_os("SLUICEBOX_TEST_PYTHON").unwrap());
-        command.arg(repository().join("tests/e2e/aws_account.py")).args(["object", NAME, key]);
-        let ran = run(command.envs(self.emulator.environment()));
+        let mut command = script("aws_account.py");
+        let ran = run(command.args(["object", NAME, key]).envs(self.emulator.environment()));
         (ran.code == 0).then_some(ran.stdout)
     }
 

@@ -34,6 +34,20 @@ impl Ran {
     }
 }
 
+/// A script of this folder in the Python that has the packages of `requirements.txt`.
+pub(crate) fn script(name: &str) -> Command {
+    let mut python = python();
+    python.arg(repository().join("tests/e2e").join(name));
+    python
+}
+
+/// The Python that has the packages of `requirements.txt`.
+pub(crate) fn python() -> Command {
+    Command::new(std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
+        "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
+    ))
+}
+
 /// `sluicebox` in a folder, in an environment without our own variables, with plugins compiled to one place for all tests.
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluicebox"));

@@ -19,15 +19,11 @@ use std::process::{Command, Stdio};
 
 use films::{Films, KEY, NEXT_TICK, TICK, files};
 use serde_json::{Value, json};
-use support::{Ran, command, fresh_folder, repository, run, sluicebox};
+use support::{Ran, command, fresh_folder, repository, run, script, sluicebox};
 
-/// A script of this folder, run by the Python that `cargo xtask test` prepares.
-fn python(script: &str, args: &[&Path]) -> Value {
-    let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").expect(
-        "SLUICEBOX_TEST_PYTHON names no Python with the readers of tests/e2e/requirements.txt; run: cargo xtask test",
-    );
-    let ran = run(Command::new(python).arg(repository().join("tests/e2e").join(script)).args(args));
-    ran.exits(0).json()
+/// What a script of this folder says.
+fn python(name: &str, args: &[&Path]) -> Value {
+    run(script(name).args(args)).exits(0).json()
 }
 
 #[test]

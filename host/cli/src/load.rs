@@ -17,7 +17,7 @@ use engine::pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, St
 use engine::roles::source;
 use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
 
-use crate::compose::Remote;
+use crate::compose::{Remote, Shared};
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::pipelines::PipelineFile;
@@ -111,6 +111,21 @@ pub(crate) struct Loading<'a> {
     /// Whether the plugin that has worked last is taken where the one that is named cannot be: for those who only look, and want to see
     /// what has become of that.
     pub(crate) else_last: bool,
+}
+
+impl<'a> Loading<'a> {
+    /// What a pipeline's files say, for those who have no lake and serve nothing.
+    pub(crate) fn by_files(file: &'a PipelineFile, shared: &'a Shared) -> Self {
+        Loading {
+            plan: &file.plan,
+            folder: &file.folder,
+            plugins: &shared.plugins,
+            remote: &shared.remote,
+            lake: None,
+            serves: None,
+            else_last: false,
+        }
+    }
 }
 
 /// A stage and what it is called.

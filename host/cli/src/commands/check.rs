@@ -26,16 +26,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let shared = Shared::new(&files, context)?;
     let mut checked = Vec::new();
     for file in &files {
-        let loaded = load(Loading {
-            plan: &file.plan,
-            folder: &file.folder,
-            plugins: &shared.plugins,
-            remote: &shared.remote,
-            lake: None,
-            serves: None,
-            else_last: false,
-        })
-        .await?;
+        let loaded = load(Loading::by_files(file, &shared)).await?;
         let plugins: Vec<Value> =
             loaded.all(&file.plan).into_iter().map(|(stage, plugin)| entry(&stage, plugin)).collect();
         checked

@@ -57,17 +57,10 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
 
 /// What can be looked at wherever the pipeline is.
 async fn here(file: &PipelineFile, shared: &Shared, context: &Context) -> Vec<Check> {
-    let loading = Loading {
-        plan: &file.plan,
-        folder: &file.folder,
-        plugins: &shared.plugins,
-        remote: &shared.remote,
-        lake: None,
-        serves: None,
-        else_last: false,
-    };
-    let loaded =
-        load(loading).await.map(drop).map_err(|error| finding(&error, "correct it until `sluicebox check` is content"));
+    let loaded = load(Loading::by_files(file, shared))
+        .await
+        .map(drop)
+        .map_err(|error| finding(&error, "correct it until `sluicebox check` is content"));
     let mut checks = vec![Check::new("plugins", "load, and fit each other", loaded)];
     let found = async { anyhow::Ok(source(file, shared).await?.read().await.map(drop)?) };
     let found = found.await.map_err(|error| finding(&error, "correct `source.uri`, or put the source there"));

@@ -122,16 +122,7 @@ fn inside(path: &Path) -> Option<String> {
 async fn compile(file: &PipelineFile, cache: &Path, context: &Context) -> anyhow::Result<()> {
     let context = Context { cache_dir: Some(cache.to_owned()), ..context.clone() };
     let shared = Shared::new(std::slice::from_ref(file), &context)?;
-    let loading = Loading {
-        plan: &file.plan,
-        folder: &file.folder,
-        plugins: &shared.plugins,
-        remote: &shared.remote,
-        lake: None,
-        serves: None,
-        else_last: false,
-    };
-    load(loading).await.map(drop)
+    load(Loading::by_files(file, &shared)).await.map(drop)
 }
 
 fn compiled(cache: &Path) -> anyhow::Result<Vec<Entry>> {

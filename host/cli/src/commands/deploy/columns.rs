@@ -22,8 +22,7 @@ pub(super) async fn columns(file: &PipelineFile, context: &Context) -> anyhow::R
         return Ok(Columns::default());
     }
     let shared = Shared::new(std::slice::from_ref(file), context)?;
-    let (folder, plugins, remote) = (file.folder.as_path(), &shared.plugins, &shared.remote);
-    let loaded = load(Loading { plan, folder, plugins, remote, lake: None, serves: None, else_last: false }).await?;
+    let loaded = load(Loading::by_files(file, &shared)).await?;
     let gold = plan.aggregates.iter().zip(&loaded.aggregates);
     Ok(Columns {
         silver: loaded.clean.0.descriptor().output.clone(),
