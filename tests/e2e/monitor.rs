@@ -16,6 +16,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use films::Films;
 use serve::Served;
@@ -53,8 +54,17 @@ fn probes_and_metrics_are_answered_while_it_serves() {
     assert_eq!(get(&address, "/readyz"), (200, "ready\n".to_owned()));
     served.wait(at, "Gold", |line| line.message() == "aggregated" && line.text().contains("decades"));
 
-    let (status, text) = get(&address, "/metrics");
-    assert_eq!(status, 200, "{text}");
+    // Gold may have come of some of them while others are on their way.
+    let until = Instant::now() + Duration::from_secs(60);
+    let written = "sluicebox_silver_rows_written_total{pipeline=\"movies\"}";
+    let text = loop {
+        let (status, text) = get(&address, "/metrics");
+        assert_eq!(status, 200, "{text}");
+        if series(&text).get(written).is_some_and(|rows| *rows >= 5.0) || Instant::now() > until {
+            break text;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
     assert!(text.ends_with("# EOF\n"), "{text}");
     let found = series(&text);
     let at_least = |name: &str, least: f64| {
