@@ -163,8 +163,8 @@ async fn what_is_printed_is_logged() {
         (call $write (call $stderr) (i32.const 7000) (i32.const 2) (i32.const 6000))"#;
     seen(print).await;
     let text = lines.text();
-    assert!(text.contains("INFO plugin: wat plugin=\"wat 1.0.0\""), "{text}");
-    assert!(text.contains("WARN plugin: wa plugin=\"wat 1.0.0\""), "{text}");
+    assert!(text.contains("INFO plugin: wat plugin=\"wat@"), "{text}");
+    assert!(text.contains("WARN plugin: wa plugin=\"wat@"), "{text}");
 }
 
 #[tokio::test]
