@@ -117,16 +117,9 @@ async fn compose_on(
 ) -> anyhow::Result<Service> {
     let plan = &file.plan;
     let lake = lake(file, &shared.remote).await?;
-    let loaded = load(Loading {
-        plan,
-        folder: &file.folder,
-        plugins: &shared.plugins,
-        remote: &shared.remote,
-        lake: Some(&lake),
-        serves: None,
-        else_last: silver == Silvers::Viewed,
-    })
-    .await?;
+    let loading =
+        Loading { lake: Some(&lake), else_last: silver == Silvers::Viewed, ..Loading::by_files(file, shared) };
+    let loaded = load(loading).await?;
     let progress = Arc::new(Progress::default());
     let queues = queues(plan, &file.folder, shared).await?;
     let secrets = secrets(file, shared, context);

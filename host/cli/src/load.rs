@@ -114,7 +114,7 @@ pub(crate) struct Loading<'a> {
 }
 
 impl<'a> Loading<'a> {
-    /// What a pipeline's files say, for those who have no lake and serve nothing.
+    /// By what a pipeline's files say alone: without a lake, and with nothing that serves.
     pub(crate) fn by_files(file: &'a PipelineFile, shared: &'a Shared) -> Self {
         Loading {
             plan: &file.plan,

@@ -52,13 +52,9 @@ impl Candidate {
             Service { progress: Arc::clone(&serves.progress), ..service }
         } else {
             let loaded = load(Loading {
-                plan: &next.plan,
-                folder: &next.folder,
-                plugins: &shared.plugins,
-                remote: &shared.remote,
                 lake: Some(&serves.enrich.lake),
                 serves: Some((&file.plan, &serves)),
-                else_last: false,
+                ..Loading::by_files(&next, shared)
             });
             restaged(&serves, &file.plan, &next.plan, loaded.await.map_err(|error| cannot(&error))?, shared)
         };

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use engine::pipeline::plan::{Location, Plan};
 use engine::seams::plugin::Digest;
 use serde_json::json;
@@ -20,6 +21,7 @@ use crate::failure::Failure;
 use crate::load::{Loading, load};
 use crate::output::size;
 use crate::pipelines::PipelineFile;
+use crate::plugins::component;
 use crate::project::write_whole;
 use crate::published::Published;
 
@@ -48,8 +50,8 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let program = program::read()?;
     let cache =
         tempfile::Builder::new().prefix("sluicebox-").tempdir().context("cannot make a folder to compile in")?;
-    let mut entries = vec![Entry { name: "bootstrap".to_owned(), bytes: program, is_program: true }];
-    entries.push(Entry::new("pipeline.toml", read_file(&file.path)?));
+    let mut entries = vec![Entry { name: "bootstrap".to_owned(), bytes: program.into(), is_program: true }];
+    entries.push(Entry::new("pipeline.toml", component::read(&file.path)?));
     entries.extend(components(&file)?);
     compile(&file, cache.path(), context).await?;
     entries.extend(compiled(cache.path())?);
@@ -61,7 +63,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     }
     let output = args.output.unwrap_or_else(|| PathBuf::from(format!("{}.zip", file.plan.name)));
     let zip = zip(&entries).context("cannot make the zip file")?;
-    write_whole(&output, &zip).with_context(|| format!("cannot write `{}`", output.display()))?;
+    write_whole(&output, &zip)?;
     report(&output, &zip, &entries, &file.plan, context)?;
     Ok(ExitCode::Success)
 }
@@ -69,18 +71,14 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
 /// A file of the bundle.
 struct Entry {
     name: String,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     is_program: bool,
 }
 
 impl Entry {
-    fn new(name: impl Into<String>, bytes: Vec<u8>) -> Self {
-        Entry { name: name.into(), bytes, is_program: false }
+    fn new(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
+        Entry { name: name.into(), bytes: bytes.into(), is_program: false }
     }
-}
-
-fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
 /// The components of this machine, each with its signature if it has one, at the places that the pipeline file names.
@@ -103,7 +101,7 @@ fn components(file: &PipelineFile) -> anyhow::Result<Vec<Entry>> {
             entries.push(Entry::new(inside.clone(), component));
         }
         if let Some(signature) = published.signature().path().filter(|path| path.is_file()) {
-            entries.push(Entry::new(format!("{inside}.sig"), read_file(signature)?));
+            entries.push(Entry::new(format!("{inside}.sig"), component::read(signature)?));
         }
     }
     Ok(entries)
@@ -134,7 +132,7 @@ fn compiled(cache: &Path) -> anyhow::Result<Vec<Entry>> {
             if path.is_dir() {
                 folders.push(path);
             } else if let Some(inside) = path.strip_prefix(cache).ok().and_then(inside) {
-                entries.push(Entry::new(format!("cache/{inside}"), read_file(&path)?));
+                entries.push(Entry::new(format!("cache/{inside}"), component::read(&path)?));
             }
         }
     }
@@ -197,7 +195,7 @@ mod tests {
     #[test]
     fn equal_entries_make_equal_files() {
         let entries = || {
-            let bootstrap = Entry { name: "bootstrap".to_owned(), bytes: vec![1; 9], is_program: true };
+            let bootstrap = Entry { name: "bootstrap".to_owned(), bytes: vec![1; 9].into(), is_program: true };
             zip(&[bootstrap, Entry::new("pipeline.toml", b"[pipeline]".to_vec())]).unwrap()
         };
         assert_eq!(entries(), entries());
