@@ -14,19 +14,32 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::films::{Films, KEY};
+use crate::films::{Films, KEY, TICK};
 use crate::support::{self, Ran, run};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const GOLD: [&str; 3] = ["genres", "directors", "decades"];
 
 pub(crate) fn script(emulator: &Emulator, args: &[&str]) -> Ran {
     run(support::script("aws_account.py").args(args).envs(emulator.environment())).exits(0)
 }
 
 type Event = (String, u64, String);
+
+/// A notification of S3 for an object, as SQS hands it over.
+pub(crate) fn notified(number: usize, bucket: &str, key: &str) -> Value {
+    let key = key.replace('=', "%3D");
+    let body = json!({"Records": [{"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": bucket}, "object": {"key": key}}}]});
+    message(number, &body.to_string())
+}
+
+pub(crate) fn message(number: usize, body: &str) -> Value {
+    json!({"messageId": format!("m-{number}"), "receiptHandle": "", "body": body, "eventSource": "aws:sqs"})
+}
 
 /// What the Runtime API of a function holds: the next event, and who wants to hear how it went.
 #[derive(Clone)]
@@ -122,10 +135,21 @@ impl Account {
     }
 
     pub(crate) fn function(&self, role: &str) -> Function {
+        self.start(role, self.program())
+    }
+
+    /// The program as it is built, in the folder of the pipeline.
+    pub(crate) fn program(&self) -> Command {
         let mut program = support::command(&self.films.folder);
         let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
         program.env("LAMBDA_TASK_ROOT", &self.films.folder).env("SLUICEBOX_CACHE_DIR", cache);
-        self.start(role, program)
+        program
+    }
+
+    /// What a stage's function is handed of objects whose keys begin so.
+    pub(crate) fn notified(&self, prefix: &str) -> Vec<Value> {
+        let keys = self.keys().into_iter().filter(|key| key.starts_with(prefix));
+        keys.enumerate().map(|(number, key)| notified(number, self.name, &key)).collect()
     }
 
     pub(crate) fn start(&self, role: &str, mut program: Command) -> Function {
@@ -159,6 +183,16 @@ impl Account {
     /// All that waits in a stage's queue, as SQS events of ten messages each.
     pub(crate) fn batches(&self, stage: &str) -> Vec<Value> {
         script(&self.emulator, &["receive", self.name, stage]).json().as_array().unwrap().clone()
+    }
+
+    /// Asserts that Gold is what a laptop makes of the same tick.
+    pub(crate) fn has_the_gold_of_a_laptop(&self, top_n: u32, batch_size: u32) {
+        self.films.once(TICK, top_n, batch_size);
+        for table in GOLD {
+            let there = script(&self.emulator, &["object", self.name, &format!("lake/gold/{table}.csv")]).stdout;
+            let here = std::fs::read_to_string(self.films.path(&format!("lake/gold/{table}.csv"))).unwrap();
+            assert!(there.lines().count() > 4 && there == here, "{table}: {there}\n{here}");
+        }
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {

@@ -22,22 +22,9 @@ use std::time::Duration;
 
 use api_stub::{Fault, Rule};
 use films::{KEY, TICK};
-use functions::{Account, MINUTE, PATIENCE, script};
+use functions::{Account, MINUTE, PATIENCE, message, notified, script};
 use serde_json::{Value, json};
 use support::run;
-
-const GOLD: [&str; 3] = ["genres", "directors", "decades"];
-/// A notification of S3 for an object, as SQS hands it over.
-fn notified(number: usize, bucket: &str, key: &str) -> Value {
-    let key = key.replace('=', "%3D");
-    let body = json!({"Records": [{"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
-        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": bucket}, "object": {"key": key}}}]});
-    message(number, &body.to_string())
-}
-
-fn message(number: usize, body: &str) -> Value {
-    json!({"messageId": format!("m-{number}"), "receiptHandle": "", "body": body, "eventSource": "aws:sqs"})
-}
 
 #[test]
 fn four_functions_make_the_gold_of_a_laptop_and_every_message_is_answered() {
@@ -90,18 +77,71 @@ fn four_functions_make_the_gold_of_a_laptop_and_every_message_is_answered() {
     let mut clean = account.function("clean");
     assert_eq!(clean.failures(&json!({"Records": records}), MINUTE), [""; 0], "{}", account.log("clean"));
 
-    let keys = account.keys();
-    let silver = keys.iter().filter(|key| key.starts_with("lake/silver/"));
-    let records: Vec<Value> = silver.enumerate().map(|(number, key)| notified(number, account.name, key)).collect();
+    let records = account.notified("lake/silver/");
     let mut aggregate = account.function("aggregate");
     assert_eq!(aggregate.failures(&json!({"Records": records}), MINUTE), [""; 0], "{}", account.log("aggregate"));
+    account.has_the_gold_of_a_laptop(40, 4);
+}
 
-    account.films.once(TICK, 40, 4);
-    for table in GOLD {
-        let there = script(&account.emulator, &["object", account.name, &format!("lake/gold/{table}.csv")]).stdout;
-        let here = std::fs::read_to_string(account.films.path(&format!("lake/gold/{table}.csv"))).unwrap();
-        assert!(there.lines().count() > 4 && there == here, "{table}: {there}\n{here}");
+#[test]
+fn a_pipeline_file_in_s3_is_taken_up_and_a_plugin_that_does_worse_is_taken_back() {
+    let account = Account::new("films-taken-back", "source.top_n = 200\nsource.batch_size = 10\nswap.rehearse = 0\n");
+    let file = account.films.path("pipeline.toml");
+    let sound = std::fs::read_to_string(&file).unwrap();
+    let publish = || {
+        script(&account.emulator, &["put", account.name, "pipeline.toml", file.to_str().unwrap()]);
+    };
+    publish();
+    let function = |role: &str| {
+        let mut program = account.program();
+        program.env("SLUICEBOX_PIPELINE", format!("s3://{}/pipeline.toml", account.name));
+        account.start(role, program)
+    };
+    function("ingest").invoke(&json!({"time": TICK}), MINUTE);
+    let mut enrich = function("enrich");
+    for batch in account.batches("enrich") {
+        assert_eq!(enrich.failures(&batch, MINUTE), [""; 0], "{}", account.log("enrich"));
     }
+    let records = account.notified("lake/bronze/run=");
+    let (first, rest) = records.split_first().unwrap();
+    let mut clean = function("clean");
+    assert_eq!(clean.failures(&json!({"Records": [first]}), MINUTE), [""; 0], "{}", account.log("clean"));
+
+    let worse = sound.replace("max_year = 2011", "max_year = 1800");
+    assert_ne!(sound, worse);
+    std::fs::write(&file, &worse).unwrap();
+    publish();
+    // It looks every three seconds.
+    std::thread::sleep(Duration::from_millis(3100));
+    let mut left = rest.to_vec();
+    for _ in 0..5 {
+        let failed = clean.failures(&json!({"Records": left}), MINUTE);
+        left.retain(|record| failed.iter().any(|id| record["messageId"] == *id));
+        if left.is_empty() {
+            break;
+        }
+    }
+    let log = account.log("clean");
+    assert!(left.is_empty() && log.contains("another plugin serves"), "{log}");
+    assert!(log.contains("the new plugin is worse, the one before it serves again"), "{log}");
+    let refused = || account.keys().iter().filter(|key| key.starts_with("lake/bronze/_quarantine/")).count();
+    assert!(refused() > 1, "{log}");
+
+    // What it has refused is queued again. A function that starts only now does not let it serve, either.
+    let again = account.batches("clean");
+    assert!(!again.is_empty(), "{log}");
+    drop(clean);
+    let mut clean = function("clean");
+    for batch in again {
+        assert_eq!(clean.failures(&batch, MINUTE), [""; 0], "{}", account.log("clean"));
+    }
+    // The one that the plugin before refuses as well: of 2039.
+    assert_eq!(refused(), 1);
+    let mut aggregate = function("aggregate");
+    let records = account.notified("lake/silver/_delta_log/");
+    assert_eq!(aggregate.failures(&json!({"Records": records}), MINUTE), [""; 0], "{}", account.log("aggregate"));
+    std::fs::write(&file, &sound).unwrap();
+    account.has_the_gold_of_a_laptop(200, 10);
 }
 
 #[test]

@@ -7,15 +7,14 @@ mod places;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use aws::NotifiedQueue;
 use engine::drivers::keeping::Keeping;
-use engine::drivers::service::{Queues, Service};
-use engine::lake::Lake;
+use engine::drivers::service::{Queues, Role, Service};
 use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
 use engine::lake::silver::Silver;
+use engine::lake::{Lake, TableError};
 use engine::pipeline::plan::{Limits, Percent, Plan};
 use engine::progress::Progress;
 use engine::remake::Workshop;
@@ -30,6 +29,7 @@ use engine::seams::http::Http;
 use engine::seams::plugin::Cleaner;
 use engine::seams::queue::Queue;
 use engine::seams::secrets::Secrets;
+use futures::future::try_join_all;
 use local::{HttpOptions, ReqwestHttp, SystemClock};
 use runtime::WasmPlugins;
 use tokio::sync::OnceCell;
@@ -53,24 +53,31 @@ pub(crate) struct Shared {
     pub(crate) remote: Remote,
     /// Whether S3 itself tells a stage of what the one before has made.
     pub(crate) notified: bool,
+    /// The roles of this process. Tables of others are opened when they are first looked at, which may be never.
+    pub(crate) roles: Vec<Role>,
 }
 
 impl Shared {
     /// The adapters of this process; compiled plugins are kept beside the first pipeline's file.
     pub(crate) fn new(files: &[PipelineFile], context: &Context) -> anyhow::Result<Self> {
-        let http = ReqwestHttp::new(&HttpOptions::default()).context("cannot set up HTTP")?;
         Ok(Shared {
             plugins: component::runtime(context, files.first().map(|file| file.folder.as_path()))?,
             clock: Arc::new(SystemClock),
-            http: Arc::new(http),
+            http: Arc::new(ReqwestHttp::new(HttpOptions::default())),
             remote: Remote::default(),
             notified: false,
+            roles: Role::ALL.to_vec(),
         })
     }
 
     /// The way in which a stage is told of what the one before has made.
     fn told(&self, queue: &Arc<dyn Queue>) -> Arc<dyn Queue> {
         if self.notified { Arc::new(NotifiedQueue::new(Arc::clone(queue))) } else { Arc::clone(queue) }
+    }
+
+    /// Whether this process has the role.
+    pub(crate) fn serves(&self, role: Role) -> bool {
+        self.roles.contains(&role)
     }
 
     /// The time.
@@ -119,9 +126,10 @@ async fn compose_on(
     let lake = lake(file, &shared.remote).await?;
     let loading =
         Loading { lake: Some(&lake), else_last: silver == Silvers::Viewed, ..Loading::by_files(file, shared) };
-    let loaded = load(loading).await?;
+    // Side by side, here and below: what lies in AWS is opened by calls, and a function is paid and waited for while it opens it.
+    let (loaded, queues) = tokio::join!(load(loading), queues(plan, &file.folder, shared));
+    let (loaded, queues) = (loaded?, queues?);
     let progress = Arc::new(Progress::default());
-    let queues = queues(plan, &file.folder, shared).await?;
     let secrets = secrets(file, shared, context);
     let gateway = Arc::new(Gateway::new(
         &plan.endpoints,
@@ -132,14 +140,10 @@ async fn compose_on(
         Arc::clone(&progress),
     ));
     let enrich_breaker = enrich_breaker(plan, &loaded, &lake, shared);
-    let schema = loaded.clean.0.descriptor().output_schema();
-    let (store, clock) = (Arc::clone(&lake.silver), Arc::clone(&shared.clock));
-    let silver = match silver {
-        Silvers::Fitting => Silver::open(store, clock, schema, lake.buckets).await?,
-        Silvers::Viewed => Silver::view(store, clock, schema, lake.buckets).await?,
-        Silvers::Emptied => Silver::rebuild(store, clock, schema, lake.buckets).await?,
-    };
-    let roles = roles(plan, loaded, silver, &lake, &queues, shared, &progress).await?;
+    let (silver, tables) =
+        tokio::join!(open_silver(silver, &loaded, &lake, shared), gold_tables(plan, &loaded, &lake, shared));
+    let (silver, tables) = (silver?, tables?);
+    let roles = roles(plan, loaded, (silver, tables), &lake, &queues, shared, &progress);
     Ok(Service {
         pipeline: plan.name.clone(),
         schedule: plan.schedule.clone(),
@@ -186,6 +190,38 @@ pub(crate) async fn workshop(file: &PipelineFile, service: &Service, shared: &Sh
     Ok(Workshop::open(&service.enrich.lake, Arc::new(shared.plugins.clone()), limits).await?)
 }
 
+async fn open_silver(how: Silvers, loaded: &Loaded, lake: &Lake, shared: &Shared) -> Result<Silver, TableError> {
+    let schema = loaded.clean.0.descriptor().output_schema();
+    let (store, clock) = (Arc::clone(&lake.silver), Arc::clone(&shared.clock));
+    match how {
+        Silvers::Fitting if shared.serves(Role::Clean) => Silver::open(store, clock, schema, lake.buckets).await,
+        Silvers::Fitting => Silver::unopened(store, clock, &schema, lake.buckets),
+        Silvers::Viewed => Silver::view(store, clock, schema, lake.buckets).await,
+        Silvers::Emptied => Silver::rebuild(store, clock, schema, lake.buckets).await,
+    }
+}
+
+async fn gold_tables(plan: &Plan, loaded: &Loaded, lake: &Lake, shared: &Shared) -> Result<Vec<GoldTable>, TableError> {
+    let tables = plan.aggregates.iter().zip(&loaded.aggregates).map(async |(aggregate, (plugin, config))| {
+        let schema = plugin.descriptor().output_schema();
+        let (store, clock) = (Arc::clone(&lake.gold), Arc::clone(&shared.clock));
+        let gold = match shared.serves(Role::Aggregate) {
+            true => Gold::open(store, clock, &aggregate.name, schema).await?,
+            false => Gold::unopened(store, clock, &aggregate.name, &schema)?,
+        };
+        Ok(GoldTable {
+            name: aggregate.name.clone(),
+            plugin: Arc::clone(plugin),
+            config: config.clone(),
+            gold,
+            generations: Generations::of_aggregate(lake, &aggregate.name),
+            generation: OnceCell::new(),
+            tried: Tried::default(),
+        })
+    });
+    try_join_all(tables).await
+}
+
 /// What the plugins become once the tables are open.
 struct Roles {
     enrich: Option<Arc<dyn engine::seams::plugin::Enricher>>,
@@ -194,34 +230,20 @@ struct Roles {
     aggregate: Aggregate,
 }
 
-async fn roles(
+fn roles(
     plan: &Plan,
     loaded: Loaded,
-    silver: Silver,
+    (silver, tables): (Silver, Vec<GoldTable>),
     lake: &Lake,
     queues: &Queues,
     shared: &Shared,
     progress: &Arc<Progress>,
-) -> anyhow::Result<Roles> {
-    let mut tables = Vec::new();
-    for (aggregate, (plugin, config)) in plan.aggregates.iter().zip(loaded.aggregates) {
-        let schema = plugin.descriptor().output_schema();
-        let gold = Gold::open(Arc::clone(&lake.gold), Arc::clone(&shared.clock), &aggregate.name, schema).await?;
-        tables.push(GoldTable {
-            name: aggregate.name.clone(),
-            plugin,
-            config,
-            gold,
-            generations: Generations::of_aggregate(lake, &aggregate.name),
-            generation: OnceCell::new(),
-            tried: Tried::default(),
-        });
-    }
+) -> Roles {
     let folds = plan.aggregates.iter().map(|aggregate| aggregate.stage.concurrency).max().unwrap_or(NonZeroUsize::MIN);
     let (enrich, enrich_config) =
         loaded.enrich.map_or((None, "{}".to_owned()), |(plugin, config)| (Some(plugin), config));
     let (cleaner, config) = loaded.clean;
-    Ok(Roles {
+    Roles {
         enrich,
         enrich_config,
         clean: Clean {
@@ -236,7 +258,7 @@ async fn roles(
             progress: Arc::clone(progress),
         },
         aggregate: Aggregate { lake: lake.clone(), silver, tables, concurrency: folds, progress: Arc::clone(progress) },
-    })
+    }
 }
 
 /// The breaker of the enrich stage; of one without a plugin it never opens.

@@ -16,6 +16,7 @@ use engine::lake::{Lake, LakeError, components};
 use engine::pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, Stage};
 use engine::roles::source;
 use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
+use futures::future::join_all;
 
 use crate::compose::{Remote, Shared};
 use crate::exit::ExitCode;
@@ -143,50 +144,68 @@ impl<'a> StagePlace<'a> {
     }
 }
 
-/// Loads every plugin of a plan and checks what each layer needs against what the one before gives; an error names all that is wrong.
+/// Loads every plugin of a plan, all at once, and checks what each layer needs against what the one before gives; an error names all that is
+/// wrong.
 pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
-    let Loading { plan, plugins, serves, .. } = loading;
+    let (enrich, clean, aggregates) = tokio::join!(load_enrich(loading), load_clean(loading), load_aggregates(loading));
     let mut troubles = Vec::new();
-    let mut enrich = None;
-    if let Some(stage) = &plan.enrich {
-        let before = serves.and_then(|(plan, service)| {
-            let role = &service.enrich;
-            Some(Before { stage: plan.enrich.as_ref()?, config: &role.config, plugin: role.plugin.clone()? })
-        });
-        let load = async |component: Bytes, grants: &Grants| plugins.enricher(component, grants).await;
-        enrich = keep(one(loading, &StagePlace::plain("enrich", stage), before, load).await, &mut troubles);
+    let enrich = keep(enrich, &mut troubles).flatten();
+    let clean = keep(clean, &mut troubles);
+    let mut aggregators = Vec::new();
+    for (aggregate, loaded) in loading.plan.aggregates.iter().zip(aggregates) {
+        let loaded = keep(loaded, &mut troubles);
+        if let (Some((clean, _)), Some((plugin, _))) = (&clean, &loaded) {
+            let breaches = silver_breaches(clean.descriptor(), &aggregate.name, plugin.descriptor());
+            troubles.extend(breaches.into_iter().map(Trouble::breach));
+        }
+        aggregators.extend(loaded);
     }
-    let before = serves.map(|(plan, service)| {
+    if let Some((enrich, _)) = &enrich {
+        troubles.extend(source_troubles(&loading.plan.source, loading.folder, enrich.descriptor()));
+    }
+    match (clean, troubles.is_empty()) {
+        (Some(clean), true) => Ok(Loaded { enrich, clean, aggregates: aggregators }),
+        _ => Err(Failure::new(ExitCode::Usage, "cannot start the pipeline").caused_by(CannotLoad(troubles)).into()),
+    }
+}
+
+/// A plugin with its configuration, or why there is none.
+type OneLoaded<P> = Result<(Arc<P>, String), Trouble>;
+
+async fn load_enrich(loading: Loading<'_>) -> Result<Option<(Arc<dyn Enricher>, String)>, Trouble> {
+    let Some(stage) = &loading.plan.enrich else { return Ok(None) };
+    let before = loading.serves.and_then(|(plan, service)| {
+        let role = &service.enrich;
+        Some(Before { stage: plan.enrich.as_ref()?, config: &role.config, plugin: role.plugin.clone()? })
+    });
+    let load = async |component: Bytes, grants: &Grants| loading.plugins.enricher(component, grants).await;
+    one(loading, &StagePlace::plain("enrich", stage), before, load).await.map(Some)
+}
+
+async fn load_clean(loading: Loading<'_>) -> OneLoaded<dyn Cleaner> {
+    let before = loading.serves.map(|(plan, service)| {
         let role = &service.clean;
         Before { stage: &plan.clean, config: &role.config, plugin: Arc::clone(&role.plugin) }
     });
-    let load = async |component: Bytes, grants: &Grants| plugins.cleaner(component, grants).await;
-    let clean = keep(one(loading, &StagePlace::plain("clean", &plan.clean), before, load).await, &mut troubles);
-    let mut aggregates = Vec::new();
-    for aggregate in &plan.aggregates {
+    let load = async |component: Bytes, grants: &Grants| loading.plugins.cleaner(component, grants).await;
+    one(loading, &StagePlace::plain("clean", &loading.plan.clean), before, load).await
+}
+
+/// In the order of the plan's aggregates.
+async fn load_aggregates(loading: Loading<'_>) -> Vec<OneLoaded<dyn Aggregator>> {
+    let load = async |component: Bytes, grants: &Grants| loading.plugins.aggregator(component, grants).await;
+    let loaded = loading.plan.aggregates.iter().map(async |aggregate| {
         let name = &aggregate.name;
         let (event, shown) = (format!("aggregate {name}"), format!("aggregate `{name}`"));
         let place = StagePlace { name: event, shown, stage: &aggregate.stage };
-        let before = serves.and_then(|(plan, service)| {
+        let before = loading.serves.and_then(|(plan, service)| {
             let table = service.aggregate.tables.iter().find(|table| table.name == *name)?;
             let stage = &plan.aggregates.iter().find(|before| before.name == *name)?.stage;
             Some(Before { stage, config: &table.config, plugin: Arc::clone(&table.plugin) })
         });
-        let load = async |component: Bytes, grants: &Grants| plugins.aggregator(component, grants).await;
-        let loaded = keep(one(loading, &place, before, load).await, &mut troubles);
-        if let (Some((clean, _)), Some((plugin, _))) = (&clean, &loaded) {
-            let breaches = silver_breaches(clean.descriptor(), name, plugin.descriptor());
-            troubles.extend(breaches.into_iter().map(Trouble::breach));
-        }
-        aggregates.extend(loaded);
-    }
-    if let Some((enrich, _)) = &enrich {
-        troubles.extend(source_troubles(&plan.source, loading.folder, enrich.descriptor()));
-    }
-    match (clean, troubles.is_empty()) {
-        (Some(clean), true) => Ok(Loaded { enrich, clean, aggregates }),
-        _ => Err(Failure::new(ExitCode::Usage, "cannot start the pipeline").caused_by(CannotLoad(troubles)).into()),
-    }
+        one(loading, &place, before, load).await
+    });
+    join_all(loaded).await
 }
 
 /// The plugin that serves a stage.

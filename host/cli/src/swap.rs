@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use engine::drivers::service::Role;
 use engine::drivers::serving::Serving;
 use engine::lake::bronze::PluginStamp;
 use engine::lake::swaps::{self, Happened, Version};
@@ -212,8 +213,8 @@ impl<'a> Watch<'a> {
             Err(refused) => return self.refuse(refused).await,
         };
         let Candidate { service, file, replaced, whole, summaries } = ready;
-        let silver_version = service.clean.silver.snapshot().await.map(|snapshot| snapshot.version);
-        let tables = replaced.iter().any(|one| one.stage.starts_with("aggregate "));
+        let tables =
+            replaced.iter().any(|one| one.stage.starts_with("aggregate ")) && self.shared.serves(Role::Aggregate);
         if whole {
             self.serving.replace(service);
             tracing::info!("the pipeline's file is another, it is served from now on");
@@ -235,9 +236,12 @@ impl<'a> Watch<'a> {
             );
             self.tell(&one.stage, &one.new, Happened::Promoted { summary }).await;
         }
-        if let (true, Ok(silver)) = (tables, silver_version) {
-            // A table is made anew by the plugin that is new to it, and not only when Silver changes.
-            let told = self.serving.current().queues.aggregate.live.send(vec![encode(&NewVersion { silver })]).await;
+        let now = self.serving.current();
+        if tables && let Ok(snapshot) = now.clean.silver.snapshot().await {
+            // A table is made anew by the plugin that is new to it, and not only when Silver changes. Whoever aggregates says so; others'
+            // sweeps do.
+            let event = encode(&NewVersion { silver: snapshot.version });
+            let told = now.queues.aggregate.live.send(vec![event]).await;
             if let Err(error) = told {
                 tracing::warn!(%error, "the next sweep will have the tables made anew");
             }

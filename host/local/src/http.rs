@@ -6,12 +6,14 @@ mod failure;
 
 pub(crate) use failure::reason;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use engine::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::OnceCell;
 use url::{Host, Url};
 
 /// What the services see as the caller.
@@ -43,41 +45,57 @@ pub enum Proxies {
 }
 
 /// [`Http`] on reqwest with rustls. Certificates are checked as this machine's own programs check them.
+///
+/// Clones share their connections. What is needed for a request is made for the first one: to read a machine's certificate authorities takes
+/// longer than all else that a host does before its first record.
 #[derive(Clone, Debug)]
-pub struct ReqwestHttp {
-    direct: reqwest::Client,
-    outward: reqwest::Client,
+pub struct ReqwestHttp(Arc<Clients>);
+
+#[derive(Debug)]
+struct Clients {
+    options: HttpOptions,
+    direct: OnceCell<reqwest::Client>,
+    outward: OnceCell<reqwest::Client>,
 }
 
 impl ReqwestHttp {
     /// A client with its own pool of connections.
-    ///
-    /// # Errors
-    /// `HttpError::Tls` when this machine has no certificate authorities.
-    pub fn new(options: &HttpOptions) -> Result<Self, HttpError> {
-        let client = || {
-            let builder = reqwest::Client::builder()
-                .user_agent(USER_AGENT)
-                .connect_timeout(options.connect_timeout)
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .referer(false);
-            if options.proxies == Proxies::Direct { builder.no_proxy() } else { builder }
-        };
-        let build =
-            |builder: reqwest::ClientBuilder| builder.build().map_err(|error| HttpError::Tls(failure::reason(&error)));
-        Ok(ReqwestHttp { direct: build(client().no_proxy())?, outward: build(client())? })
+    #[must_use]
+    pub fn new(options: HttpOptions) -> Self {
+        ReqwestHttp(Arc::new(Clients { options, direct: OnceCell::new(), outward: OnceCell::new() }))
     }
 
     /// The client that goes to `url`.
-    pub(crate) fn client_for(&self, url: &Url) -> &reqwest::Client {
+    ///
+    /// # Errors
+    /// `HttpError::Tls` when this machine has no certificate authorities.
+    pub(crate) async fn client_for(&self, url: &Url) -> Result<&reqwest::Client, HttpError> {
         let loopback = match url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
             None => false,
         };
-        if loopback { &self.direct } else { &self.outward }
+        let Clients { options, direct, outward } = &*self.0;
+        let (client, proxies) = if loopback { (direct, Proxies::Direct) } else { (outward, options.proxies) };
+        let connect_timeout = options.connect_timeout;
+        client.get_or_try_init(|| made(connect_timeout, proxies)).await
+    }
+}
+
+async fn made(connect_timeout: Duration, proxies: Proxies) -> Result<reqwest::Client, HttpError> {
+    let build = move || {
+        let builder = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false);
+        if proxies == Proxies::Direct { builder.no_proxy().build() } else { builder.build() }
+    };
+    match tokio::task::spawn_blocking(build).await {
+        Ok(built) => built.map_err(|error| HttpError::Tls(failure::reason(&error))),
+        Err(error) => Err(HttpError::Tls(error.to_string())),
     }
 }
 
@@ -88,8 +106,8 @@ impl Http for ReqwestHttp {
         if !matches!(request.url.scheme(), "http" | "https") {
             return Err(HttpError::Invalid(format!("scheme `{}` is neither `http` nor `https`", request.url.scheme())));
         }
-        let client = self.client_for(&request.url);
         let exchange = async {
+            let client = self.client_for(&request.url).await?;
             let response =
                 client.get(request.url.clone()).headers(headers).send().await.map_err(|error| failure::kind(&error))?;
             let status = response.status().as_u16();

@@ -40,7 +40,7 @@ impl OtlpCollector {
     /// The collector at `url`, which is sent these headers.
     ///
     /// # Errors
-    /// When this machine has no HTTP, or a header is none.
+    /// When a header is none.
     pub fn at(url: Url, headers: HashMap<String, String>) -> Result<Self, CollectorError> {
         let mut all = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         for (name, value) in headers {
@@ -50,9 +50,7 @@ impl OtlpCollector {
             value.set_sensitive(true);
             all.insert(key, value);
         }
-        let http =
-            ReqwestHttp::new(&HttpOptions::default()).map_err(|error| CollectorError::Invalid(error.to_string()))?;
-        Ok(OtlpCollector { http, url, headers: all })
+        Ok(OtlpCollector { http: ReqwestHttp::new(HttpOptions::default()), url, headers: all })
     }
 
     /// Hands a document over.
@@ -60,7 +58,8 @@ impl OtlpCollector {
     /// # Errors
     /// When it was not taken.
     pub async fn post(&self, document: String) -> Result<(), CollectorError> {
-        let request = self.http.client_for(&self.url).post(self.url.clone()).headers(self.headers.clone());
+        let client = self.http.client_for(&self.url).await.map_err(|error| CollectorError::Later(error.to_string()))?;
+        let request = client.post(self.url.clone()).headers(self.headers.clone());
         let sent = request.timeout(TIMEOUT).body(document).send().await;
         let status = sent.map_err(|error| CollectorError::Later(crate::http::reason(&error)))?.status().as_u16();
         match status {

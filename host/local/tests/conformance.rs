@@ -98,7 +98,7 @@ mod reqwest_http {
 
     testkit::http_conformance!(async || {
         let options = HttpOptions { proxies: Proxies::Direct, ..HttpOptions::default() };
-        HttpRig { http: Arc::new(ReqwestHttp::new(&options).unwrap()), server: Loopback::start().await }
+        HttpRig { http: Arc::new(ReqwestHttp::new(options)), server: Loopback::start().await }
     });
 }
 

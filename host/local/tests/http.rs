@@ -26,7 +26,7 @@ fn peak() -> u64 {
 #[tokio::test]
 async fn zip_bombs_do_not_reach_memory() {
     let server = Loopback::start().await;
-    let http = ReqwestHttp::new(&HttpOptions::default()).unwrap();
+    let http = ReqwestHttp::new(HttpOptions::default());
     let send = async |path: &str| {
         let request = HttpRequest {
             url: server.url("http", path),

@@ -30,17 +30,24 @@ enum Place {
 }
 use Place::{Bronze, Gold, Silver};
 
-/// Every process, when it starts: the tables are opened, or made, and Silver gets what columns are new.
-const OPEN: &[Touched] = &[
-    (Bronze, "_swaps/*", "r"),
-    (Bronze, "_plugins/*", "r"),
-    (Silver, "_delta_log/*", "rw"),
+/// Every process, when it starts: whether a plugin was taken back, and which one stands in its place.
+const START: &[Touched] = &[(Bronze, "_swaps/*", "r"), (Bronze, "_plugins/*", "r")];
+/// Who looks at the tables: each is made when nobody has made it yet.
+const TABLES: &[Touched] = &[
+    (Silver, "_delta_log/*", "r"),
+    (Silver, "_delta_log/00000000000000000000.json", "w"),
     (Gold, "*/_delta_log/*", "r"),
     (Gold, "*/_delta_log/00000000000000000000.json", "w"),
 ];
-/// A process that watches what is published: it is tried on the latest inputs, and noted what became of it.
-const WATCH: &[Touched] =
-    &[(Bronze, "run=*", "r"), (Bronze, "_answers/*", "r"), (Bronze, "_swaps/*", "rw"), (Silver, "_bucket=*", "r")];
+/// A process that watches what is published: it is tried on the latest inputs, Silver gets what columns are new, and noted is what became of
+/// it.
+const WATCH: &[Touched] = &[
+    (Bronze, "run=*", "r"),
+    (Bronze, "_answers/*", "r"),
+    (Bronze, "_swaps/*", "rw"),
+    (Silver, "_bucket=*", "r"),
+    (Silver, "_delta_log/*", "w"),
+];
 /// What a plugin refused that was taken back is made again.
 const MEND: &[Touched] = &[(Bronze, "_quarantine/*", "rd"), (Bronze, "_receipts/*", "r"), (Silver, "_receipts/*", "r")];
 const TICK: &[Touched] = &[(Bronze, "run=*", "rw"), (Bronze, "_quarantine/*", "rw")];
@@ -85,8 +92,12 @@ const AGGREGATE: &[Touched] = &[
 
 /// Why a role touches something: the sets above, each with the key that asks for it beside the layer's own.
 fn reasons(plan: &Plan, role: Role, mode: Mode) -> Vec<(&'static str, Option<&'static str>, &'static [Touched])> {
-    let mut reasons = vec![("Open", None, OPEN)];
+    let mut reasons = vec![("Start", None, START)];
+    if matches!(role, Role::Ingest | Role::Aggregate) || sweeps(role, mode) {
+        reasons.push(("Look", None, TABLES));
+    }
     if plan.swap.watch {
+        reasons.push(("Look", Some("swap.watch"), TABLES));
         reasons.push(("Watch", Some("swap.watch"), WATCH));
         if role != Role::Ingest {
             reasons.push(("Mend", Some("swap.watch"), MEND));
@@ -150,11 +161,11 @@ pub(super) fn statements(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Ve
     statements
 }
 
-/// A verb's word, and its actions. An upload in parts that fails is taken back.
+/// A verb's word, and its actions. An upload in parts that fails is not taken back: the bucket's lifecycle does that.
 fn verb_of(verb: char) -> (&'static str, &'static [&'static str]) {
     match verb {
         'r' => ("Read", &["s3:GetObject"]),
-        'w' => ("Write", &["s3:PutObject", "s3:AbortMultipartUpload"]),
+        'w' => ("Write", &["s3:PutObject"]),
         _ => ("Delete", &["s3:DeleteObject"]),
     }
 }
@@ -266,12 +277,15 @@ fn queues(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Vec<Statement> {
         to.extend(STAGES);
     }
     match role {
+        // What it makes again line by line: of whole objects S3 tells.
         Role::Enrich => to.push(Role::Clean),
-        Role::Clean => to.push(Role::Aggregate),
-        Role::Ingest | Role::Aggregate => {}
+        Role::Clean if mode == Mode::Ecs => to.push(Role::Aggregate),
+        Role::Ingest | Role::Clean | Role::Aggregate => {}
     }
     if plan.swap.watch && role != Role::Ingest {
+        // What is to be made again by the plugin before, or by the one that is new to a table.
         to.extend([Role::Enrich, Role::Clean]);
+        to.extend((role == Role::Aggregate).then_some(Role::Aggregate));
     }
     let told: Vec<String> = STAGES.iter().filter(|stage| to.contains(stage)).map(|stage| live(*stage)).collect();
     if !told.is_empty() {

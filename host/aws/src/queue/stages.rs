@@ -32,10 +32,12 @@ pub async fn open_stage(
     clock: &Arc<dyn Clock>,
 ) -> Result<StageQueue, QueueError> {
     let (live, dead) = (beside(base, stage), beside(base, &format!("{stage}-dead")));
-    let live = SqsQueue::open(cloud, &live, SqsOptions::default(), Arc::clone(clock)).await?;
+    let name = dead.path().rsplit('/').next().unwrap_or_default().to_owned();
+    let open = |url| async move { SqsQueue::open(cloud, &url, SqsOptions::default(), Arc::clone(clock)).await };
+    let (live, dead) = tokio::join!(open(live), open(dead));
+    let live = live?;
     let redrive = live.attributes.get(&QueueAttributeName::RedrivePolicy).map(String::as_str).unwrap_or_default();
-    let name = dead.path().rsplit('/').next().unwrap_or_default();
-    let received_before = buried_after(redrive, name).ok_or_else(|| {
+    let received_before = buried_after(redrive, &name).ok_or_else(|| {
         QueueError::Backend(format!(
             "`{}` does not send its dead letters to `{name}`: its `RedrivePolicy` is `{redrive}`\n\
              hint: set `deadLetterTargetArn` to that queue, and `maxReceiveCount` to {max_receives}, as in `queue.max_receives`",
@@ -51,7 +53,7 @@ pub async fn open_stage(
             "the queue gives up before `queue.max_receives` is reached"
         );
     }
-    let dead = SqsQueue::open(cloud, &dead, SqsOptions { received_before }, Arc::clone(clock)).await?;
+    let dead = SqsQueue { options: SqsOptions { received_before }, ..dead? };
     if let Some(small) = [&live, &dead].into_iter().find(|queue| queue.max_message < LEAST) {
         return Err(QueueError::Backend(format!(
             "`{}` takes messages of at most {} bytes, expected at least {LEAST}\nhint: set its `MaximumMessageSize` to 1048576",

@@ -103,6 +103,7 @@ async fn serve(api: &RuntimeApi, args: &Args, context: &Context) -> Result<std::
         let read = place.read(args.target.clone(), args.set.clone()).await?;
         let mut shared = Shared::new(std::slice::from_ref(&read), &context)?;
         (shared.remote, shared.notified) = (place.remote.clone(), args.notifications);
+        shared.roles = vec![args.role.of_engine()];
         anyhow::Ok((place, context, read, shared))
     };
     let (place, context, file, shared) = prepared.await.map_err(Ended::BeforeTheFirst)?;

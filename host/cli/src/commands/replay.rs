@@ -31,8 +31,8 @@ const REDRAW: Duration = Duration::from_millis(200);
 Makes records again from Bronze and kept answers, with the plugins that pipeline.toml names now. No service is asked unless \
 --fetch allows it. What comes out equal ends there: neither Silver nor Gold is written for it.
 
-The work goes through the queue, so any host that serves the pipeline takes its share; this one works along until all is done. \
-Stopping it loses nothing. Without a choice all records are made again.")]
+The work goes through the queue, so any host that serves the pipeline takes its share; this one works along until all is done, \
+unless --detach leaves it to the others. Stopping it loses nothing. Without a choice all records are made again.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
@@ -53,7 +53,7 @@ pub(crate) struct Choice {
 
     /// Everything, into a Silver table that is emptied first: after a change of columns that is more than new ones that may be null, or
     /// of the number of buckets. Gold stays as it is until all is there
-    #[arg(long, conflicts_with_all = ["stale", "quarantined", "keys", "run", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["stale", "quarantined", "keys", "run", "dry_run", "detach"])]
     pub(crate) rebuild: bool,
 
     /// Only what is in quarantine
@@ -80,6 +80,10 @@ pub(crate) struct How {
     #[arg(long)]
     pub(crate) fetch: bool,
 
+    /// Only queue the work, for the hosts or functions that serve the pipeline
+    #[arg(long, conflicts_with_all = ["dry_run", "patience"])]
+    pub(crate) detach: bool,
+
     /// How long to wait for a blocked service or a suspended stage before giving up; nothing is lost by that
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "60s")]
     pub(crate) patience: Duration,
@@ -90,6 +94,8 @@ pub(crate) struct How {
 struct Replayed {
     pipeline: String,
     dry_run: bool,
+    /// Whether the work was left to those who serve the pipeline.
+    detached: bool,
     /// Record versions that were chosen.
     records: usize,
     planned: Planned,
@@ -181,16 +187,25 @@ async fn one(
     let mut left = Left::default();
     if !how.dry_run {
         let messages = replay::queue(service, &planned).await?;
+        if how.detach {
+            // Whether the others get through is theirs to say.
+            return Ok(replayed(service, how, planned, left));
+        }
         let work = service.work_off(how.patience, stop);
         left = with_bar(service, messages, context, work).await?;
         if replay::finish(service, selection, &left).await? {
             left = service.work_off(how.patience, stop).await?;
         }
     }
+    Ok(replayed(service, how, planned, left))
+}
+
+fn replayed(service: &Service, how: &How, planned: Planned, left: Left) -> Replayed {
     let progress = &service.progress;
-    Ok(Replayed {
+    Replayed {
         pipeline: service.pipeline.clone(),
         dry_run: how.dry_run,
+        detached: how.detach,
         records: planned.records(),
         planned,
         cleaned: Progress::get(&progress.cleaned),
@@ -198,7 +213,7 @@ async fn one(
         gold_changed: Progress::get(&progress.published),
         requests: Progress::get(&progress.requests),
         left,
-    })
+    }
 }
 
 /// Works, with a bar over the messages that are left: other workers take theirs from the same queues.
@@ -245,6 +260,10 @@ fn text(one: &Replayed, context: &Context) -> String {
     }
     if one.dry_run {
         text.push_str("nothing was done: leave out --dry-run to do it\n");
+        return text;
+    }
+    if one.detached {
+        text.push_str("queued: the hosts that serve the pipeline do it, `sluicebox status` shows how far they are\n");
         return text;
     }
     text.push_str(&format!(

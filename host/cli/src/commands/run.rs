@@ -111,7 +111,10 @@ fn parse_tick(text: &str) -> Result<Tick, String> {
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let files = pipelines::read(&args.pipeline)?;
     pipelines::warn(&files, context)?;
-    let shared = Shared::new(&files, context)?;
+    let mut shared = Shared::new(&files, context)?;
+    if !args.roles.is_empty() {
+        shared.roles = args.roles.iter().map(|role| role.of_engine()).collect();
+    }
     let stop = signals::stop_on_signal(context);
     let monitored = Monitored::until(&stop);
     if let Some(address) = args.listen {
@@ -137,8 +140,6 @@ async fn serve(
     (stop, monitored): (&CancellationToken, &Monitored),
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
-    let chosen: Vec<service::Role> = args.roles.iter().map(|role| role.of_engine()).collect();
-    let roles = if chosen.is_empty() { service::Role::ALL.to_vec() } else { chosen };
     for (file, service) in &services {
         let next = service.schedule.as_ref().and_then(|schedule| schedule.next_after(service.clock.now()));
         let when = next.map_or("no schedule: nothing will tick".to_owned(), |next| format!("next tick {next}"));
@@ -147,7 +148,7 @@ async fn serve(
     let services: Vec<_> = services.into_iter().map(|(file, service)| (file, Serving::new(service))).collect();
     monitored.serves(services.iter().map(|(_, serving)| Arc::clone(serving)).collect());
     let all = services.into_iter().map(|(file, serving)| {
-        let roles = &roles;
+        let roles = &shared.roles;
         async move {
             let done = CancellationToken::new();
             let watched = async {

@@ -71,14 +71,15 @@ pub struct LastCommit {
     pub at: Option<DateTime<Utc>>,
 }
 
-/// An open table. The newest state seen is kept, so that following the log costs what is new in it.
+/// A table, opened or to be opened when it is first asked for something. The newest state seen is kept, so that following the log costs what
+/// is new in it.
 pub(crate) struct Table {
     name: String,
     store: Store,
     log: LogStoreRef,
     clock: Arc<dyn Clock>,
-    newest: Mutex<Arc<TableState>>,
-    derived: bool,
+    genesis: Genesis,
+    newest: Mutex<Option<Arc<TableState>>>,
     /// When the log was last followed to its end, in milliseconds since 1970.
     followed: AtomicI64,
     /// The last version that is known to be summed up in a checkpoint.
@@ -94,34 +95,41 @@ impl std::fmt::Debug for Table {
 }
 
 impl Table {
-    /// Opens the table below `folder` of `store` (all of the store if empty), creating it if there is none.
-    pub(crate) async fn open(
+    /// The table below `folder` of `store` (all of the store if empty). When it is first asked for something it is opened, or created if there
+    /// is none; until then nothing is read.
+    pub(crate) fn unopened(
         name: &str,
         store: Store,
         folder: &Path,
         clock: Arc<dyn Clock>,
-        genesis: &Genesis,
+        genesis: Genesis,
     ) -> Result<Table, TableError> {
         let store: Store =
             if folder.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, folder.clone())) };
         let log = log_of(&store)?;
-        let followed = AtomicI64::new(clock.now().timestamp_millis());
-        let hint = log::hint(name, &store).await?;
-        let newest = match load::by_name(name, &store, hint).await? {
+        let (followed, summed_up) = (AtomicI64::default(), AtomicU64::default());
+        let (name, newest, removals) = (name.to_owned(), Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Table { name, store, log, clock, genesis, newest, followed, summed_up, removals })
+    }
+
+    /// The state that a log is found in, after it was created if there is none.
+    async fn begin(&self) -> Result<Arc<TableState>, TableError> {
+        let (name, begun) = (self.name.as_str(), self.now());
+        let hint = log::hint(name, &self.store).await?;
+        let state = match load::by_name(name, &self.store, hint).await? {
             Found::Newest(state) => state,
             unclear => {
                 let there = matches!(unclear, Found::Gap(_))
-                    || log.is_delta_table_location().await.map_err(|error| TableError::log(name, error))?;
+                    || self.log.is_delta_table_location().await.map_err(|error| TableError::log(name, error))?;
                 if !there {
-                    commit::create(name, &store, clock.as_ref(), genesis).await?;
+                    commit::create(name, &self.store, self.clock.as_ref(), &self.genesis).await?;
                 }
-                load::newest(name, &store, &log, genesis.derived).await?
+                load::newest(name, &self.store, &self.log, self.genesis.derived).await?
             }
         };
-        let newest = Mutex::new(newest);
-        let summed_up = AtomicU64::new(hint.unwrap_or_default());
-        let (name, removals) = (name.to_owned(), tokio::sync::Mutex::default());
-        Ok(Table { name, store, log, clock, newest, derived: genesis.derived, followed, summed_up, removals })
+        self.summed_up.fetch_max(hint.unwrap_or_default(), Ordering::Relaxed);
+        self.followed.store(begun, Ordering::Relaxed);
+        Ok(self.remember(state))
     }
 
     /// The table's name in errors.
@@ -136,8 +144,11 @@ impl Table {
 
     /// The newest state in the store.
     pub(crate) async fn refresh(&self) -> Result<Arc<TableState>, TableError> {
-        let known = Arc::clone(&self.newest.lock().unwrap_or_else(PoisonError::into_inner));
-        self.follow(known).await
+        let known = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some(known) => self.follow(known).await,
+            None => self.begin().await,
+        }
     }
 
     /// `known`, and every commit after it.
@@ -163,7 +174,7 @@ impl Table {
 
     async fn reload(&self) -> Result<Arc<TableState>, TableError> {
         let begun = self.now();
-        let state = self.remember(load::newest(&self.name, &self.store, &self.log, self.derived).await?);
+        let state = self.remember(load::newest(&self.name, &self.store, &self.log, self.genesis.derived).await?);
         self.followed.store(begun, Ordering::Relaxed);
         Ok(state)
     }
@@ -172,8 +183,10 @@ impl Table {
     fn remember(&self, state: Arc<TableState>) -> Arc<TableState> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         // A table that was deleted and made anew starts over, under another id.
-        if state.version > newest.version || state.metadata.id() != newest.metadata.id() {
-            *newest = Arc::clone(&state);
+        let is_newer =
+            |kept: &Arc<TableState>| state.version > kept.version || state.metadata.id() != kept.metadata.id();
+        if newest.as_ref().is_none_or(is_newer) {
+            *newest = Some(Arc::clone(&state));
         }
         state
     }

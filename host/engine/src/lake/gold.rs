@@ -61,10 +61,20 @@ impl Gold {
     /// Opens the table below `NAME/` of `store`, creating it when missing. A table with other columns keeps them until the next
     /// [`Gold::publish`]: Gold is derived, so that its columns may change in any way.
     pub async fn open(store: Store, clock: Arc<dyn Clock>, name: &str, schema: SchemaRef) -> Result<Gold, TableError> {
-        let columns = Arc::new(delta::normalise(name, &schema)?);
+        let gold = Gold::unopened(store, clock, name, &schema)?;
+        gold.table.refresh().await?;
+        Ok(gold)
+    }
+
+    /// As [`Gold::open`], when it is first asked for something: until then nothing is read or created.
+    ///
+    /// # Errors
+    /// [`TableError::Schema`] if no table can have such columns.
+    pub fn unopened(store: Store, clock: Arc<dyn Clock>, name: &str, schema: &SchemaRef) -> Result<Gold, TableError> {
+        let columns = Arc::new(delta::normalise(name, schema)?);
         let (partitioned_by, configuration) = (Vec::new(), HashMap::new());
         let genesis = Genesis { schema: Arc::clone(&columns), partitioned_by, configuration, derived: true };
-        let table = Arc::new(Table::open(name, Arc::clone(&store), &Path::from(name), clock, &genesis).await?);
+        let table = Arc::new(Table::unopened(name, Arc::clone(&store), &Path::from(name), clock, genesis)?);
         Ok(Gold { table, layer: store, name: name.to_owned(), columns, kept: partials::Shared::default() })
     }
 

@@ -194,7 +194,7 @@ impl Silver {
         schema: SchemaRef,
         buckets: NonZeroU32,
     ) -> Result<Silver, TableError> {
-        let silver = Silver::any(store, clock, &schema, buckets).await?;
+        let silver = Silver::unopened(store, clock, &schema, buckets)?;
         silver.grow().await?;
         Ok(silver)
     }
@@ -207,7 +207,7 @@ impl Silver {
         schema: SchemaRef,
         buckets: NonZeroU32,
     ) -> Result<Silver, TableError> {
-        let mut silver = Silver::any(store, clock, &schema, buckets).await?;
+        let mut silver = Silver::unopened(store, clock, &schema, buckets)?;
         silver.buckets = silver.buckets_of(&*silver.table.refresh().await?)?;
         Ok(silver)
     }
@@ -224,8 +224,12 @@ impl Silver {
         setting.ok_or_else(|| TableError::corrupt(self.table.name(), missing()))
     }
 
-    /// The table as it is, whatever its columns and buckets.
-    async fn any(
+    /// The table as it is when it is first asked for something, whatever its columns and buckets: until then nothing is read or created. For
+    /// those who may have nothing to do with it. Rows of other columns than its own cannot be put in.
+    ///
+    /// # Errors
+    /// [`TableError::Schema`] if no table can have such columns.
+    pub fn unopened(
         store: Store,
         clock: Arc<dyn Clock>,
         schema: &SchemaRef,
@@ -239,7 +243,7 @@ impl Silver {
             configuration: HashMap::from([(BUCKETS_SETTING.to_owned(), buckets.to_string())]),
             derived: false,
         };
-        let table = Arc::new(Table::open(name, store, &Path::default(), clock, &genesis).await?);
+        let table = Arc::new(Table::unopened(name, store, &Path::default(), clock, genesis)?);
         Ok(Silver { table, columns, buckets })
     }
 

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use engine::lake::silver::Silver;
 use engine::seams::store::{Store, replace};
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
@@ -117,6 +117,22 @@ async fn a_log_of_any_length_is_opened_with_as_few_reads() {
     assert_eq!(taken[2], taken[3], "{taken:?}");
     // The checkpoint: its size, its end, and the columns that are read.
     assert!(taken[1] <= taken[0] + 5, "{taken:?}");
+}
+
+#[tokio::test]
+async fn a_table_that_nobody_looks_at_is_neither_read_nor_made() {
+    let store = memory();
+    let counted = Arc::new(Unlisted { inner: Arc::clone(&store), reads: AtomicUsize::new(0) });
+    let silver = Silver::unopened(Arc::clone(&counted) as Store, clock(), &schema(), buckets(3)).unwrap();
+    let objects = async || store.list(None).try_collect::<Vec<_>>().await.unwrap().len();
+    assert_eq!((counted.reads.load(Ordering::Relaxed), objects().await), (0, 0));
+
+    // Two who look first at the same moment find the same table.
+    let unopened = Silver::unopened(Arc::clone(&store), clock(), &schema(), buckets(3)).unwrap();
+    let (one, other) = tokio::join!(unopened.snapshot(), unopened.snapshot());
+    assert_eq!((one.unwrap().version, other.unwrap().version, objects().await), (0, 0, 1));
+    unopened.upsert(&versions([&doc("k", 1, 1)])).await.unwrap();
+    assert_eq!(silver.snapshot().await.unwrap().rows, 1);
 }
 
 /// What the checkpoint and the commits after it say together is what the writer knows, however they are found.

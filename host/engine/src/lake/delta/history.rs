@@ -64,7 +64,7 @@ impl Table {
         let oldest = self.list_log().await?.oldest();
         match u64::try_from(version) {
             Ok(wanted) if (oldest..newest.version).contains(&wanted) => {
-                Ok(Arc::new(load::listed(self.name(), &self.log, Some(wanted), self.derived).await?))
+                Ok(Arc::new(load::listed(self.name(), &self.log, Some(wanted), self.genesis.derived).await?))
             }
             _ => Err(TableError::NoVersion { table: self.name().to_owned(), version, oldest, newest: newest.version }),
         }

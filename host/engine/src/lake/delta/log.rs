@@ -117,6 +117,6 @@ impl Table {
 
 /// The checkpoint of `version` is enough to read the table at that version.
 pub(super) async fn is_readable(table: &Table, version: u64) -> bool {
-    let state = super::load::listed(table.name(), &table.log, Some(version), table.derived).await;
+    let state = super::load::listed(table.name(), &table.log, Some(version), table.genesis.derived).await;
     state.is_ok_and(|state| state.version == version)
 }

@@ -22,7 +22,7 @@ impl Silver {
         schema: SchemaRef,
         buckets: NonZeroU32,
     ) -> Result<Silver, TableError> {
-        let silver = Silver::any(store, clock, &schema, buckets).await?;
+        let silver = Silver::unopened(store, clock, &schema, buckets)?;
         silver
             .change("REBUILD", |state| {
                 let now = silver.table.now();
