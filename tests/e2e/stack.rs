@@ -146,9 +146,9 @@ fn the_stack_goes_by_itself_from_its_schedule_to_gold() {
         every: None,
         title: Some("Pulp Fiction".to_owned()),
     });
-    // One's is more than anybody takes: the record is refused, and made again later.
+    // A third one's, in no batch with these, is more than anybody takes: the record is refused, and made again later.
     let bomb = Fault::GzipBomb { mib: 64 };
-    stack.films.stub.add_fault(Rule { fault: bomb, next: None, every: None, title: Some("Fight Club".to_owned()) });
+    stack.films.stub.add_fault(Rule { fault: bomb, next: None, every: None, title: Some("Gladiator".to_owned()) });
     stack.script(&["create", NAME, template, bundle]);
     // What is in hand when a function dies comes again after that; the template has what AWS asks for, which is half an hour.
     stack.script(&["hurry", NAME, "enrich", "8"]);
