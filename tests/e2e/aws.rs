@@ -19,14 +19,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use aws_emulator::Emulator;
-use films::{Films, KEY, TICK};
+use films::{Films, GOLD, KEY, TICK};
 use serde_json::{Value, json};
 use support::{Ran, run, script};
 
 /// Of the session's name, `films`: so the file of its login is called.
 const SESSION_SHA1: &str = "c17b76c5664ca62b672b629bf2a0ec9515105e86";
-
-const GOLD: [&str; 3] = ["genres", "directors", "decades"];
 
 fn python() -> Command {
     script("aws_account.py")

@@ -17,6 +17,8 @@ use crate::support::{Ran, command, fresh_folder, repository, run};
 pub(crate) const KEY: &str = "canary/7f3a9c5e+11d2";
 pub(crate) const TICK: &str = "2026-11-24T03:00:00Z";
 pub(crate) const NEXT_TICK: &str = "2026-11-25T03:00:00Z";
+/// The tables of Gold.
+pub(crate) const GOLD: [&str; 3] = ["genres", "directors", "decades"];
 
 /// A copy of the repository's pipeline in a folder of its own, and the API that it calls.
 pub(crate) struct Films {
@@ -75,6 +77,16 @@ impl Films {
         let (top_n, batch_size) = (format!("source.top_n={top_n}"), format!("source.batch_size={batch_size}"));
         let args = ["run", "--once", "--json", "--tick", tick, "--set", &top_n, "--set", &batch_size];
         self.sluicebox(&args).exits(0).json()["pipelines"][0].clone()
+    }
+
+    /// Asserts that Gold elsewhere is what a laptop makes of the tick; `there` gives the text of a file of Gold's.
+    pub(crate) fn once_gives_the_gold(&self, top_n: u32, batch_size: u32, there: impl Fn(&str) -> String) {
+        self.once(TICK, top_n, batch_size);
+        for table in GOLD {
+            let there = there(&format!("{table}.csv"));
+            let here = std::fs::read_to_string(self.path(&format!("lake/gold/{table}.csv"))).unwrap();
+            assert!(there.lines().count() > 4 && there == here, "{table}: {there}\n{here}");
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -22,14 +22,13 @@ use std::time::{Duration, Instant};
 
 use api_stub::{Fault, Rule};
 use aws_emulator::Emulator;
-use films::{Films, KEY, TICK};
+use films::{Films, GOLD, KEY};
 use serde_json::Value;
 use support::{Ran, run, script};
 
 const NAME: &str = "films-by-itself";
 /// How often a message is handed out before it is a dead letter.
 const RECEIVES: u32 = 3;
-const GOLD: [&str; 3] = ["genres", "directors", "decades"];
 /// Two minutes pass at most until the schedule fires, and the emulator is no fast machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -229,12 +228,7 @@ fn what_was_refused_is_made_again(stack: &Stack) {
 }
 
 fn gold_is_that_of_a_laptop_and_athena_sees_it(stack: &Stack) {
-    stack.films.once(TICK, 40, 4);
-    for table in GOLD {
-        let there = stack.object(&format!("films/gold/{table}.csv")).unwrap();
-        let here = std::fs::read_to_string(stack.films.path(&format!("lake/gold/{table}.csv"))).unwrap();
-        assert!(there.lines().count() > 4 && there == here, "{table}: {there}\n{here}");
-    }
+    stack.films.once_gives_the_gold(40, 4, |file| stack.object(&format!("films/gold/{file}")).unwrap());
     // The emulator's Athena knows no Delta, and a table of Parquet is a folder. `read_lake.py` reads Delta.
     let columns = "genre STRING, films BIGINT";
     stack.script(&["table", NAME, "genres_parquet", columns, "films/gold/genres.parquet"]);

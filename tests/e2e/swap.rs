@@ -22,14 +22,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use films::Films;
+use films::{Films, GOLD};
 use serde_json::Value;
 use serve::{Line, Served};
 use support::sluicebox;
 use table::{HOLDS, told, whole};
 
 const PLUGIN: &str = "plugins/clean-movies/clean-movies.wasm";
-const GOLD: [&str; 3] = ["genres", "directors", "decades"];
 
 /// A tick so many minutes ago.
 fn minutes_ago(minutes: i64) -> String {

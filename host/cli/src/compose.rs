@@ -205,9 +205,10 @@ async fn gold_tables(plan: &Plan, loaded: &Loaded, lake: &Lake, shared: &Shared)
     let tables = plan.aggregates.iter().zip(&loaded.aggregates).map(async |(aggregate, (plugin, config))| {
         let schema = plugin.descriptor().output_schema();
         let (store, clock) = (Arc::clone(&lake.gold), Arc::clone(&shared.clock));
-        let gold = match shared.serves(Role::Aggregate) {
-            true => Gold::open(store, clock, &aggregate.name, schema).await?,
-            false => Gold::unopened(store, clock, &aggregate.name, &schema)?,
+        let gold = if shared.serves(Role::Aggregate) {
+            Gold::open(store, clock, &aggregate.name, schema).await?
+        } else {
+            Gold::unopened(store, clock, &aggregate.name, &schema)?
         };
         Ok(GoldTable {
             name: aggregate.name.clone(),

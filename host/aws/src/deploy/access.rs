@@ -93,11 +93,11 @@ const AGGREGATE: &[Touched] = &[
 /// Why a role touches something: the sets above, each with the key that asks for it beside the layer's own.
 fn reasons(plan: &Plan, role: Role, mode: Mode) -> Vec<(&'static str, Option<&'static str>, &'static [Touched])> {
     let mut reasons = vec![("Start", None, START)];
-    if matches!(role, Role::Ingest | Role::Aggregate) || sweeps(role, mode) {
-        reasons.push(("Look", None, TABLES));
+    let looks = role == Role::Aggregate || sweeps(role, mode);
+    if looks || plan.swap.watch {
+        reasons.push(("Look", (!looks).then_some("swap.watch"), TABLES));
     }
     if plan.swap.watch {
-        reasons.push(("Look", Some("swap.watch"), TABLES));
         reasons.push(("Watch", Some("swap.watch"), WATCH));
         if role != Role::Ingest {
             reasons.push(("Mend", Some("swap.watch"), MEND));
