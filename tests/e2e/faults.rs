@@ -161,6 +161,8 @@ fn count_calls(films: &Films, args: &[String], calls: &str) -> BTreeMap<String, 
             *counts.entry((call.to_owned(), thread.to_owned())).or_default() += 1;
         }
     }
+    // Of all threads: how the calls are spread over them is the scheduler's affair.
+    assert!(counts.values().sum::<usize>() > 20, "{counts:?}");
     let mut most = BTreeMap::new();
     for ((call, _), count) in counts {
         let there: &mut usize = most.entry(call).or_default();
@@ -196,7 +198,6 @@ fn sweep(name: &str, fault: &str, calls: &str, inject: &str, most: Option<usize>
     let first = &lanes.films[0];
     clear(first);
     let counts = count_calls(first, &args, calls);
-    assert!(counts.values().sum::<usize>() > 20, "{counts:?}");
     let mut points: Vec<(String, usize)> =
         counts.into_iter().flat_map(|(call, count)| (1..=count).map(move |nth| (call.clone(), nth))).collect();
     if let Some(most) = most.filter(|most| *most < points.len()) {
