@@ -134,7 +134,7 @@ fn each_statement_is_traced_to_its_line() {
     for (statement, key, start) in [
         ("WorkSilverReadWrite", "lake.silver", "lake.silver = \"s3"),
         ("Secrets", "secrets.omdb_api_key", "secrets.omdb_api_key"),
-        ("Queues", "queue.url", "queue.url"),
+        ("Open", "queue.url", "queue.url"),
         ("Source", "source.uri", "source.uri"),
         ("WorkGoldReadWrite", "aggregate.decades", "name = \"decades\""),
     ] {

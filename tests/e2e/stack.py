@@ -5,6 +5,9 @@
     stack.py inspect NAME                              all that the stack is, as JSON
     stack.py tend NAME TEMPLATE                        what the emulator leaves out of a stack
     stack.py publish NAME KEY FILE                     an object of NAME-source
+    stack.py leave NAME KEY                            an object of the lake, as a writer has left it two hours ago
+    stack.py busy NAME ROLE ACTION PART TIMES FILE     S3 is too busy for so many calls of a role, to keys with that part; FILE is where the
+                                                       emulator looks for it
     stack.py hurry NAME STAGE SECONDS                  for how long what a queue hands out stays invisible
     stack.py redrive NAME STAGE                        hands out the dead letters of a queue once more
     stack.py break NAME                                does to queues, buckets, source and secret what makes a pipeline fail
@@ -25,6 +28,7 @@ import pathlib
 import sys
 import time
 import zipfile
+from datetime import datetime, timedelta, timezone
 
 from aws_account import STAGES, client
 
@@ -43,6 +47,24 @@ def prepare(name, secret, source, *more):
 
 def publish(name, key, file):
     client("s3").put_object(Bucket=f"{name}-source", Key=key, Body=pathlib.Path(file).read_bytes())
+
+
+def leave(name, key):
+    written = (datetime.now(timezone.utc) - timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    client("s3").put_object(Bucket=name, Key=key, Body=b"half a file", Metadata={"written": written})
+
+
+def busy(name, role, action, part, times, file):
+    line = {"key": key_of(name, role), "action": action, "in": part, "times": int(times)}
+    with open(file, "a") as lines:
+        lines.write(json.dumps(line) + "\n")
+
+
+def key_of(name, role):
+    """The access key of a function's session, as the emulator makes it."""
+    function = client("lambda").get_function_configuration(FunctionName=f"{name}-{role}")
+    digest = hashlib.sha256(f"{function['FunctionArn']}:{function['Role']}".encode()).hexdigest()
+    return f"ASIA{digest[:16].upper()}"
 
 
 def create(name, template, bundle=None):
@@ -232,9 +254,7 @@ def powers(name, calls):
     functions, iam, told = client("lambda"), client("iam"), {}
     for role in ("ingest", *STAGES):
         function = functions.get_function_configuration(FunctionName=f"{name}-{role}")
-        # How the emulator names the session of a function.
-        digest = hashlib.sha256(f"{function['FunctionArn']}:{function['Role']}".encode()).hexdigest()
-        key = f"ASIA{digest[:16].upper()}"
+        key = key_of(name, role)
         mine = [(action, resource, allowed) for who, action, resource, allowed in made if who == key]
         may, by_aws = set(), set()
         holder = function["Role"].split("/")[-1]
@@ -269,10 +289,12 @@ def listed(one):
 COMMANDS = {
     "ask": ask,
     "break": break_it,
+    "busy": busy,
     "create": create,
     "depths": depths,
     "hurry": hurry,
     "inspect": inspect,
+    "leave": leave,
     "powers": powers,
     "prepare": prepare,
     "publish": publish,

@@ -18,6 +18,6 @@ pub mod store;
 pub use cloud::{Cloud, CloudError};
 pub use failure::CallError;
 pub use notified::NotifiedQueue;
-pub use queue::{SqsOptions, SqsQueue, open_stage};
+pub use queue::{SqsOptions, SqsQueue, open_stage, unopened_stage};
 pub use secrets::ManagerSecrets;
 pub use store::{S3Options, S3Store};

@@ -10,6 +10,7 @@ pub(crate) mod body;
 mod leases;
 mod sending;
 pub(crate) mod stages;
+mod unopened;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use self::leases::Leases;
 pub(crate) use self::leases::seconds;
 pub use self::stages::open_stage;
 pub(crate) use self::stages::{LEAST, beside, buried_after};
+pub use self::unopened::unopened_stage;
 use crate::cloud::Cloud;
 use crate::failure::CallError;
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 use aws::{ManagerSecrets, S3Options, S3Store, SqsOptions, SqsQueue};
 use bytes::Bytes;
 use engine::failure::Failure;
-use engine::seams::queue::{Queue, QueueError};
+use engine::seams::queue::{Queue, QueueError, Receipt};
 use engine::seams::secrets::{ExposeSecret, SecretError, SecretRef, Secrets};
 use engine::seams::store::{self, ObjectStore, ObjectStoreExt, Path, StoreError};
 use futures::{StreamExt, TryStreamExt};
@@ -371,6 +371,29 @@ async fn a_stage_whose_queues_do_not_fit_says_what_to_set() {
     }
     let told = stage(&policy("orders-clean-dead"), 256 << 10).await.unwrap_err();
     assert!(told.contains("hint: set its `MaximumMessageSize`"), "{told}");
+}
+
+#[tokio::test]
+async fn a_stage_that_nobody_needs_is_not_looked_at_and_one_that_somebody_does_once() {
+    let policy = r#"{\"deadLetterTargetArn\": \"arn:aws:sqs:r:0:orders-clean-dead\", \"maxReceiveCount\": 10}"#;
+    let told = |policy: &str, size: u32| {
+        let size = format!(r#""VisibilityTimeout": "77", "MaximumMessageSize": "{size}""#);
+        Answer::new(200).body(format!(r#"{{"Attributes": {{{size}, "RedrivePolicy": "{policy}"}}}}"#))
+    };
+    let small = 1 << 10;
+    let script = Script::start([told(policy, small), told("", small), told(policy, 1 << 20), told("", 1 << 20)]).await;
+    let base = Url::parse(&format!("{}/000000000000/orders", script.url())).unwrap();
+    let clock: Arc<dyn engine::seams::clock::Clock> = Arc::new(RealClock);
+    let stage = aws::unopened_stage(&script.cloud(), &base, "clean", std::num::NonZeroU32::new(10).unwrap(), &clock);
+    assert_eq!(script.requests().len(), 0);
+
+    // The first look finds what does not serve, the next one what was made of it.
+    let error = stage.live.receive(1, Duration::ZERO).await.unwrap_err().to_string();
+    assert!(error.contains("MaximumMessageSize"), "{error}");
+    for _ in 0..2 {
+        assert!(stage.dead.ack(&Receipt("none of it".into())).await.is_err());
+    }
+    assert_eq!((script.requests().len(), stage.live.visibility().as_secs()), (4, 77));
 }
 
 fn reference() -> SecretRef {

@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) remote: Remote,
     /// Whether S3 itself tells a stage of what the one before has made.
     pub(crate) notified: bool,
+    /// Whether Lambda hands this process its messages: a queue is opened when it is told something, which may be never.
+    pub(crate) handed: bool,
     /// The roles of this process. Tables of others are opened when they are first looked at, which may be never.
     pub(crate) roles: Vec<Role>,
 }
@@ -66,6 +68,7 @@ impl Shared {
             http: Arc::new(ReqwestHttp::new(HttpOptions::default())),
             remote: Remote::default(),
             notified: false,
+            handed: false,
             roles: Role::ALL.to_vec(),
         })
     }
@@ -126,9 +129,6 @@ async fn compose_on(
     let lake = lake(file, &shared.remote).await?;
     let loading =
         Loading { lake: Some(&lake), else_last: silver == Silvers::Viewed, ..Loading::by_files(file, shared) };
-    // Side by side, here and below: what lies in AWS is opened by calls, and a function is paid and waited for while it opens it.
-    let (loaded, queues) = tokio::join!(load(loading), queues(plan, &file.folder, shared));
-    let (loaded, queues) = (loaded?, queues?);
     let progress = Arc::new(Progress::default());
     let secrets = secrets(file, shared, context);
     let gateway = Arc::new(Gateway::new(
@@ -139,6 +139,15 @@ async fn compose_on(
         Arc::clone(&shared.clock),
         Arc::clone(&progress),
     ));
+    let prepared = async {
+        // A function is started for work that is there already.
+        if shared.handed && shared.serves(Role::Enrich) {
+            gateway.prepare().await;
+        }
+    };
+    // Side by side, here and below: what lies in AWS is opened by calls, and a function is paid and waited for while it opens it.
+    let (loaded, queues, ()) = tokio::join!(load(loading), queues(plan, &file.folder, shared), prepared);
+    let (loaded, queues) = (loaded?, queues?);
     let enrich_breaker = enrich_breaker(plan, &loaded, &lake, shared);
     let (silver, tables) =
         tokio::join!(open_silver(silver, &loaded, &lake, shared), gold_tables(plan, &loaded, &lake, shared));

@@ -129,6 +129,18 @@ impl<'a> Loading<'a> {
     }
 }
 
+/// What was decided about plugins beside the files. One call for all stages: each listing takes its time when a function starts.
+pub(crate) struct Decided<'a> {
+    lake: &'a Lake,
+    events: Vec<swaps::Event>,
+}
+
+impl<'a> Decided<'a> {
+    async fn of(lake: &'a Lake) -> Result<Self, LakeError> {
+        Ok(Decided { lake, events: swaps::all_decisions(lake).await? })
+    }
+}
+
 /// A stage and what it is called.
 struct StagePlace<'a> {
     /// For events: `clean`, `aggregate NAME`.
@@ -147,7 +159,13 @@ impl<'a> StagePlace<'a> {
 /// Loads every plugin of a plan, all at once, and checks what each layer needs against what the one before gives; an error names all that is
 /// wrong.
 pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
-    let (enrich, clean, aggregates) = tokio::join!(load_enrich(loading), load_clean(loading), load_aggregates(loading));
+    let decided = match loading.lake {
+        Some(lake) => Some(Decided::of(lake).await?),
+        None => None,
+    };
+    let decided = decided.as_ref();
+    let (enrich, clean, aggregates) =
+        tokio::join!(load_enrich(loading, decided), load_clean(loading, decided), load_aggregates(loading, decided));
     let mut troubles = Vec::new();
     let enrich = keep(enrich, &mut troubles).flatten();
     let clean = keep(clean, &mut troubles);
@@ -172,27 +190,30 @@ pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
 /// A plugin with its configuration, or why there is none.
 type OneLoaded<P> = Result<(Arc<P>, String), Trouble>;
 
-async fn load_enrich(loading: Loading<'_>) -> Result<Option<(Arc<dyn Enricher>, String)>, Trouble> {
+async fn load_enrich(
+    loading: Loading<'_>,
+    decided: Option<&Decided<'_>>,
+) -> Result<Option<(Arc<dyn Enricher>, String)>, Trouble> {
     let Some(stage) = &loading.plan.enrich else { return Ok(None) };
     let before = loading.serves.and_then(|(plan, service)| {
         let role = &service.enrich;
         Some(Before { stage: plan.enrich.as_ref()?, config: &role.config, plugin: role.plugin.clone()? })
     });
     let load = async |component: Bytes, grants: &Grants| loading.plugins.enricher(component, grants).await;
-    one(loading, &StagePlace::plain("enrich", stage), before, load).await.map(Some)
+    one((loading, decided), &StagePlace::plain("enrich", stage), before, load).await.map(Some)
 }
 
-async fn load_clean(loading: Loading<'_>) -> OneLoaded<dyn Cleaner> {
+async fn load_clean(loading: Loading<'_>, decided: Option<&Decided<'_>>) -> OneLoaded<dyn Cleaner> {
     let before = loading.serves.map(|(plan, service)| {
         let role = &service.clean;
         Before { stage: &plan.clean, config: &role.config, plugin: Arc::clone(&role.plugin) }
     });
     let load = async |component: Bytes, grants: &Grants| loading.plugins.cleaner(component, grants).await;
-    one(loading, &StagePlace::plain("clean", &loading.plan.clean), before, load).await
+    one((loading, decided), &StagePlace::plain("clean", &loading.plan.clean), before, load).await
 }
 
 /// In the order of the plan's aggregates.
-async fn load_aggregates(loading: Loading<'_>) -> Vec<OneLoaded<dyn Aggregator>> {
+async fn load_aggregates(loading: Loading<'_>, decided: Option<&Decided<'_>>) -> Vec<OneLoaded<dyn Aggregator>> {
     let load = async |component: Bytes, grants: &Grants| loading.plugins.aggregator(component, grants).await;
     let loaded = loading.plan.aggregates.iter().map(async |aggregate| {
         let name = &aggregate.name;
@@ -203,7 +224,7 @@ async fn load_aggregates(loading: Loading<'_>) -> Vec<OneLoaded<dyn Aggregator>>
             let stage = &plan.aggregates.iter().find(|before| before.name == *name)?.stage;
             Some(Before { stage, config: &table.config, plugin: Arc::clone(&table.plugin) })
         });
-        one(loading, &place, before, load).await
+        one((loading, decided), &place, before, load).await
     });
     join_all(loaded).await
 }
@@ -217,12 +238,12 @@ struct Before<'a, P: ?Sized> {
 
 /// One plugin with its configuration. The one that serves is taken as it is if nothing of it has changed.
 async fn one<P: Plugin + ?Sized>(
-    loading: Loading<'_>,
+    (loading, decided): (Loading<'_>, Option<&Decided<'_>>),
     place: &StagePlace<'_>,
     before: Option<Before<'_, P>>,
     load: impl AsyncFn(Bytes, &Grants) -> Result<Arc<P>, LoadError>,
 ) -> Result<(Arc<P>, String), Trouble> {
-    let trouble = match try_one(loading, place, before, &load).await {
+    let trouble = match try_one((loading, decided), place, before, &load).await {
         Err(trouble) if loading.else_last => trouble,
         result => return result,
     };
@@ -236,12 +257,12 @@ async fn one<P: Plugin + ?Sized>(
 }
 
 async fn try_one<P: Plugin + ?Sized>(
-    loading: Loading<'_>,
+    (loading, decided): (Loading<'_>, Option<&Decided<'_>>),
     place: &StagePlace<'_>,
     before: Option<Before<'_, P>>,
     load: &impl AsyncFn(Bytes, &Grants) -> Result<Arc<P>, LoadError>,
 ) -> Result<(Arc<P>, String), Trouble> {
-    let found = found(loading.plan, loading.folder, loading.lake, place, loading.remote).await?;
+    let found = found(loading.plan, loading.folder, decided, place, loading.remote).await?;
     let serves = before.filter(|before| {
         before.plugin.digest().as_str() == found.version.plugin.digest
             && before.config == found.version.config
@@ -277,14 +298,19 @@ pub(crate) async fn found_for(
 ) -> anyhow::Result<Found> {
     let stage = file.plan.stage(name).with_context(|| format!("no stage `{name}`"))?;
     let place = StagePlace::plain(name, stage);
-    found(&file.plan, &file.folder, lake, &place, remote).await.map_err(|trouble| CannotLoad(vec![trouble]).into())
+    let decided = match lake {
+        Some(lake) => Some(Decided::of(lake).await?),
+        None => None,
+    };
+    let found = found(&file.plan, &file.folder, decided.as_ref(), &place, remote).await;
+    found.map_err(|trouble| CannotLoad(vec![trouble]).into())
 }
 
 /// A stage's component and what it is granted: the file's, its pinned digest and signature checked, or what serves in its place.
 async fn found(
     plan: &Plan,
     folder: &Path,
-    lake: Option<&Lake>,
+    decided: Option<&Decided<'_>>,
     place: &StagePlace<'_>,
     remote: &Remote,
 ) -> Result<Found, Trouble> {
@@ -296,12 +322,13 @@ async fn found(
         .map_err(|error| Trouble::load(place, version_of(&component, &stage.config), error))?;
     let mut version = version_of(&component, &stage.config);
     let mut component = component;
-    if let Some(lake) = lake {
+    if let Some(Decided { lake, events }) = decided {
         let trouble = |error: LakeError| Trouble::of(place, None, error.to_string(), None);
-        let events = swaps::decisions(lake, &place.name).await.map_err(trouble)?;
+        let events: Vec<&swaps::Event> = events.iter().filter(|event| event.stage == place.name).collect();
         // One that was taken back may have taken the place of another one that was.
         for _ in 0..events.len() {
-            let Some(held) = swaps::held(&events, &version.plugin.digest, &version.config) else { break };
+            let held = swaps::held(events.iter().copied(), &version.plugin.digest, &version.config);
+            let Some(held) = held else { break };
             let kept = components::get(lake, &held.version.plugin.digest).await.map_err(trouble)?;
             let Some(kept) = kept else { break };
             (component, version) = (kept, held.version.clone());
@@ -343,7 +370,7 @@ async fn read(stage: &Stage, published: &Published, place: &StagePlace<'_>, remo
 /// The plugin that has worked last at a stage, if the lake has it.
 async fn last(loading: Loading<'_>, place: &StagePlace<'_>) -> Option<Found> {
     let lake = loading.lake?;
-    let last = Generations::of(lake, &place.name).all().await.ok()?.pop()?;
+    let last = Generations::of(lake, &place.name).latest().await.ok()??;
     let component = components::get(lake, &last.plugin.digest).await.ok()??;
     let grants = Grants { config: last.config.clone(), limits: place.stage.limits };
     Some(Found { component, grants, version: Version { plugin: last.plugin, config: last.config } })

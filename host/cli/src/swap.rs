@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use engine::drivers::service::Role;
-use engine::drivers::serving::Serving;
+use engine::drivers::mending::mend;
+use engine::drivers::service::{Role, Service};
+use engine::drivers::serving::{Replaced, Serving};
 use engine::lake::bronze::PluginStamp;
 use engine::lake::swaps::{self, Happened, Version};
 use engine::pipeline::plan::Plan;
@@ -237,6 +238,7 @@ impl<'a> Watch<'a> {
             self.tell(&one.stage, &one.new, Happened::Promoted { summary }).await;
         }
         let now = self.serving.current();
+        self.mend(&now, &replaced).await;
         if tables && let Ok(snapshot) = now.clean.silver.snapshot().await {
             // A table is made anew by the plugin that is new to it, and not only when Silver changes. Whoever aggregates says so; others'
             // sweeps do.
@@ -245,6 +247,22 @@ impl<'a> Watch<'a> {
             if let Err(error) = told {
                 tracing::warn!(%error, "the next sweep will have the tables made anew");
             }
+        }
+    }
+
+    /// What this process refused by a plugin that another one has taken back meanwhile is made again.
+    async fn mend(&self, now: &Service, replaced: &[Replaced]) {
+        let mended = async {
+            let decisions = swaps::all_decisions(&now.enrich.lake).await?;
+            let back = replaced.iter().filter(|one| {
+                let of_stage = decisions.iter().filter(|event| event.stage == one.stage).collect::<Vec<_>>();
+                swaps::held(of_stage, &one.old.plugin.digest, &one.old.config).is_some()
+            });
+            let back: Vec<_> = back.map(|one| (one.stage.clone(), one.old.clone())).collect();
+            mend(now, &back).await
+        };
+        if let Err(failure) = mended.await {
+            tracing::warn!(error = %failure, "the next sweep will have made again what was refused");
         }
     }
 

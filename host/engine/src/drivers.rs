@@ -5,6 +5,7 @@
 pub mod consumer;
 mod gate;
 pub mod keeping;
+pub mod mending;
 pub mod schedule;
 pub mod service;
 pub mod serving;

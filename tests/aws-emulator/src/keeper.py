@@ -17,11 +17,29 @@ import time
 LINGERS = 15.0  # seconds without a user: between two tests there may be none
 # The emulator hands a schedule's input over as it stands; AWS fills in the instant that it was due. And it speaks no TLS here, which
 # policies ask for: what comes over the loopback interface counts as safe. And it asks policies for the batch forms of SQS's actions, where
-# AWS has none: who may send may send ten. What it asks policies, and how they answer, is noted in `calls.jsonl`.
+# AWS has none: who may send may send ten. What it asks policies, and how they answer, is noted in `calls.jsonl`. It is never too busy for a
+# call: here S3 is for those that a line of `busy.jsonl` names, as often as it says. And an object whose metadata tell when it was written
+# was written then: a test need not wait until something is old.
 EMULATOR = """
+import contextvars
 import json
 from datetime import datetime, timezone
-from ministack.services import eventbridge
+from ministack.services import eventbridge, s3
+
+build_record, handle_s3 = s3._build_object_record, s3.handle_request
+too_busy = contextvars.ContextVar("too_busy", default=False)
+
+def build_dated(body, headers, *more, **named):
+    record = build_record(body, headers, *more, **named)
+    record["last_modified"] = headers.get("x-amz-meta-written", record["last_modified"])
+    return record
+
+async def handle_if_idle(*request, **more):
+    if too_busy.get():
+        return 503, {"Content-Type": "application/xml"}, b"<Error><Code>SlowDown</Code></Error>"
+    return await handle_s3(*request, **more)
+
+s3._build_object_record, s3.handle_request = build_dated, handle_if_idle
 
 hand_over = eventbridge._invoke_target
 
@@ -45,10 +63,21 @@ iam_actions.extract_iam_action = single
 pin = app.pin_request_origin
 app.pin_request_origin = lambda address, safe: pin(address, True)
 asks, calls = iam_evaluator.enforce, open("calls.jsonl", "w", buffering=1)
+open("busy.jsonl", "w").close()
+busy, told = open("busy.jsonl"), []
+
+def is_busy_for(key, action, resource):
+    told.extend(json.loads(line) for line in busy)
+    for one in told:
+        if (one["key"], one["action"]) == (key, action) and one["in"] in resource and one["times"] > 0:
+            one["times"] -= 1
+            return True
+    return False
 
 def noted(key, action, service, region, resource_arn="*", **more):
     refusal = asks(key, action, service, region, resource_arn=resource_arn, **more)
     calls.write(json.dumps([key, action, resource_arn, refusal is None]) + chr(10))
+    too_busy.set(refusal is None and is_busy_for(key, action, resource_arn))
     return refusal
 
 iam_evaluator.enforce = noted

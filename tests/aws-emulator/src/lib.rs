@@ -7,7 +7,8 @@
 //!
 //! | the emulator | covered by |
 //! |---|---|
-//! | never answers 409 `ConditionalRequestConflict`, 503 `SlowDown` or nothing at all | scripted answers (`host/aws/tests/scripted.rs`) |
+//! | never answers 409 `ConditionalRequestConflict`, 503 `SlowDown` or nothing at all | scripted answers (`host/aws/tests/scripted.rs`); the keeper says `SlowDown` for calls that [`Emulator::busy`] names |
+//! | dates what is written with the present, and nothing gets old | the keeper takes a date from the object's metadata |
 //! | never sends a body whose checksum is wrong | scripted answers |
 //! | does not heed `If-None-Match` of `CopyObject` | the adapter does not use it |
 //! | takes the receipt of a delivery whose time is over, as SQS may | the adapter's own account of deliveries |
@@ -86,6 +87,12 @@ impl Emulator {
     #[must_use]
     pub fn calls(&self) -> PathBuf {
         self.folder.join("calls.jsonl")
+    }
+
+    /// Calls that S3 is too busy for, a line each: `{"key": KEY, "action": ACTION, "in": PART_OF_THE_RESOURCE, "times": N}`. Of a strict one.
+    #[must_use]
+    pub fn busy(&self) -> PathBuf {
+        self.folder.join("busy.jsonl")
     }
 
     /// What a program needs in its environment to use it.

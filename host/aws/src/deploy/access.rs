@@ -49,7 +49,13 @@ const WATCH: &[Touched] = &[
     (Silver, "_delta_log/*", "w"),
 ];
 /// What a plugin refused that was taken back is made again.
-const MEND: &[Touched] = &[(Bronze, "_quarantine/*", "rd"), (Bronze, "_receipts/*", "r"), (Silver, "_receipts/*", "r")];
+const MEND: &[Touched] = &[
+    (Bronze, "_generations/*", "r"),
+    (Bronze, "_quarantine/*", "rd"),
+    (Bronze, "_receipts/*", "r"),
+    (Silver, "_generations/*", "r"),
+    (Silver, "_receipts/*", "r"),
+];
 const TICK: &[Touched] = &[(Bronze, "run=*", "rw"), (Bronze, "_quarantine/*", "rw")];
 /// What was lost is found, what is old goes. Receipts are listed only.
 const SWEEP: &[Touched] = &[
@@ -99,11 +105,10 @@ fn reasons(plan: &Plan, role: Role, mode: Mode) -> Vec<(&'static str, Option<&'s
     }
     if plan.swap.watch {
         reasons.push(("Watch", Some("swap.watch"), WATCH));
-        if role != Role::Ingest {
-            reasons.push(("Mend", Some("swap.watch"), MEND));
-        }
+        reasons.push(("Mend", Some("swap.watch"), MEND));
     }
     if sweeps(role, mode) {
+        reasons.push(("Mend", None, MEND));
         reasons.push(("Sweep", None, SWEEP));
     }
     reasons.extend(match role {
@@ -260,9 +265,7 @@ fn queues(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Vec<Statement> {
     let live = |stage: Role| site.arn("sqs", &format!("{}-{}", site.name, stage.name()));
     let dead = |stage: Role| format!("{}-dead", live(stage));
     let statement = |sid, actions: &[&'static str], resources| Statement::new(sid, actions, resources, "queue.url");
-    // All of them are opened, whatever the role.
-    let all = STAGES.iter().flat_map(|stage| [live(*stage), dead(*stage)]).collect();
-    let mut statements = vec![statement("Queues", &["sqs:GetQueueAttributes"], all)];
+    let mut statements = Vec::new();
     if role != Role::Ingest {
         let own = match mode {
             Mode::Lambda => vec![live(role)],
@@ -287,9 +290,12 @@ fn queues(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Vec<Statement> {
         to.extend([Role::Enrich, Role::Clean]);
         to.extend((role == Role::Aggregate).then_some(Role::Aggregate));
     }
-    let told: Vec<String> = STAGES.iter().filter(|stage| to.contains(stage)).map(|stage| live(*stage)).collect();
+    let told: Vec<Role> = STAGES.into_iter().filter(|stage| to.contains(stage)).collect();
+    // A function opens those that it tells something, with their dead letters; a server looks at all of them.
+    let opened = told.iter().flat_map(|stage| [live(*stage), dead(*stage)]).collect();
     if !told.is_empty() {
-        statements.push(statement("Tell", &["sqs:SendMessage"], told));
+        statements.push(statement("Open", &["sqs:GetQueueAttributes"], opened));
+        statements.push(statement("Tell", &["sqs:SendMessage"], told.into_iter().map(live).collect()));
     }
     statements
 }

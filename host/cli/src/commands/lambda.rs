@@ -102,7 +102,7 @@ async fn serve(api: &RuntimeApi, args: &Args, context: &Context) -> Result<std::
         let context = place.context(context);
         let read = place.read(args.target.clone(), args.set.clone()).await?;
         let mut shared = Shared::new(std::slice::from_ref(&read), &context)?;
-        (shared.remote, shared.notified) = (place.remote.clone(), args.notifications);
+        (shared.remote, shared.notified, shared.handed) = (place.remote.clone(), args.notifications, true);
         shared.roles = vec![args.role.of_engine()];
         anyhow::Ok((place, context, read, shared))
     };

@@ -115,6 +115,10 @@ pub(super) async fn queues(plan: &Plan, folder: &Path, shared: &Shared) -> anyho
 
 async fn remote_queues(url: &Url, settings: &QueueSettings, shared: &Shared) -> anyhow::Result<Queues> {
     let cloud = shared.remote.cloud().await.with_context(|| format!("cannot open the queues of `{url}`"))?;
+    if shared.handed {
+        let stage = |name| aws::unopened_stage(cloud, url, name, settings.max_receives, &shared.clock);
+        return Ok(Queues { enrich: stage("enrich"), clean: stage("clean"), aggregate: stage("aggregate") });
+    }
     let stage = async |name| {
         let opened = aws::open_stage(cloud, url, name, settings.max_receives, &shared.clock).await;
         opened.with_context(|| format!("cannot open the queues of the stage `{name}`"))

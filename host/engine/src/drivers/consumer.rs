@@ -387,8 +387,12 @@ impl Consumer {
             }
             Err(Failure::Pause { .. }) => self.give_back(std::slice::from_ref(delivery), gate).await,
             Err(Failure::Plugin(reason)) => {
-                self.suspend(gate, version, reason).await;
-                self.give_back(std::slice::from_ref(delivery), gate).await;
+                if self.suspend(gate, version, reason).await {
+                    self.give_back(std::slice::from_ref(delivery), gate).await;
+                } else {
+                    // The version that serves now may do better, and a delay says when: of what is given back for none nobody knows.
+                    self.settled(queue.release(&delivery.receipt, FIRST_DELAY).await, delivery);
+                }
             }
             Err(failure @ Failure::Fatal(_)) => {
                 self.settled(queue.release(&delivery.receipt, Duration::ZERO).await, delivery);
@@ -398,15 +402,16 @@ impl Consumer {
         Ok(())
     }
 
-    /// Suspends the stage, unless another version than the one that failed does its work already, or now.
-    async fn suspend(&self, gate: &Gate, version: u64, reason: String) {
+    /// Suspends the stage, unless another version than the one that failed does its work already, or now: then it is not.
+    async fn suspend(&self, gate: &Gate, version: u64, reason: String) -> bool {
         if self.work.version() != version || self.work.fall_back(version, &reason).await {
-            return;
+            return false;
         }
         if gate.suspend() {
             tracing::error!(reason, "suspended, its messages stay queued");
             self.progress.suspend(self.stage, reason);
         }
+        true
     }
 
     /// A settlement that fails is no failure of the work: the message comes again, and its work is found done.

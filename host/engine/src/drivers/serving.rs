@@ -3,7 +3,6 @@
 //!
 //! Does not find out whether a version is any good before it serves: `crate::rehearsal` does. Does not load plugins.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,14 +10,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::StageQueue;
+use super::mending::mend;
 use super::schedule;
 use super::service::{Role, Service, flatten};
 use super::sweep::sweep;
 use crate::failure::Failure;
-use crate::lake::quarantine::{self, Refused};
 use crate::lake::swaps::{self, Happened, Held, Initiator, Version};
-use crate::progress::{Progress, Steps};
-use crate::replay::{self, Selection, Which};
+use crate::progress::Progress;
 
 /// How often a running pipeline looks for lost work.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
@@ -134,29 +132,11 @@ impl Serving {
             }
         }
         self.put(before.service.anew(), 0);
-        if let Err(failure) = self.mend(&before.replaced).await {
+        let taken_back: Vec<_> = before.replaced.iter().map(|one| (one.stage.clone(), one.new.clone())).collect();
+        if let Err(failure) = mend(&self.current(), &taken_back).await {
             tracing::error!(error = %failure, "what the plugin that was taken back has refused is not made again: run `sluicebox quarantine replay`");
         }
         true
-    }
-
-    /// Has what the plugins that were taken back refused, before that was found to be too much, made again by those that serve now.
-    async fn mend(&self, taken_back: &[Replaced]) -> Result<(), Failure> {
-        let service = self.current();
-        let by_them = |one: &Refused| {
-            let of =
-                |back: &Replaced| one.plugin.as_ref().is_some_and(|plugin| plugin.digest == back.new.plugin.digest);
-            taken_back.iter().any(of)
-        };
-        let refused = quarantine::all(&service.enrich.lake).await?;
-        let ids: BTreeSet<String> = refused.into_iter().filter(by_them).map(|one| one.id).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        tracing::info!(records = ids.len(), "made again by the plugin that serves again");
-        let selection = Selection { which: Which::Quarantined(Some(ids)), ..Selection::default() };
-        let planned = replay::plan(&service, &selection, &Steps::default()).await?;
-        replay::queue(&service, &planned).await.map(drop)
     }
 
     /// Serves these roles until `stop`, then drains: what is in hand is finished, nothing new is taken.

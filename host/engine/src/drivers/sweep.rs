@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use tracing::Instrument as _;
 
 use super::consumer::StageQueue;
+use super::mending::{mend, taken_back_lately};
 use super::service::Service;
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Inventory};
@@ -65,6 +66,9 @@ async fn look(service: &Service, repair: bool) -> Result<Missing, Failure> {
     let missing =
         Missing { messages: messages.len(), objects: unseen.len(), tables: behind.tables, retracted: notes.len() };
     if repair {
+        // Another host may have refused something by a plugin of which it did not know yet that it was taken back.
+        let taken_back = taken_back_lately(lake, service.clock.now()).await?;
+        mend(service, &taken_back).await?;
         service.keeping.tidy(&service.aggregate, &*service.clock).await;
     }
     if repair && !missing.is_nothing() {

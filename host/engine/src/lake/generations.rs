@@ -76,6 +76,14 @@ impl Generations {
         Ok(history)
     }
 
+    /// The generation that was entered last.
+    pub async fn latest(&self) -> Result<Option<Generation>, LakeError> {
+        let listed = self.store.list(Some(&self.folder)).map_ok(|object| object.location);
+        let latest = listed.try_fold(None, |latest, path| std::future::ready(Ok(latest.max(Some(path))))).await?;
+        let Some(path) = latest else { return Ok(None) };
+        Ok(Some(parse(&path, &read(&*self.store, &path).await?)?))
+    }
+
     /// When the generation of that number was entered, if it is there.
     pub async fn since(&self, number: u32) -> Result<Option<DateTime<Utc>>, LakeError> {
         match self.store.head(&self.path(number)).await {
@@ -87,8 +95,7 @@ impl Generations {
 
     /// The number that `plugin` with `config` has, or would have if it entered now.
     pub async fn number_of(&self, plugin: &(impl Plugin + ?Sized), config: &str) -> Result<u32, LakeError> {
-        let latest = self.all().await?.pop();
-        Ok(match latest {
+        Ok(match self.latest().await? {
             Some(latest) if latest.plugin == PluginStamp::of(plugin) && latest.config == config => latest.number,
             Some(latest) => latest.number.saturating_add(1),
             None => 1,
@@ -103,9 +110,8 @@ impl Generations {
         plugin: &(impl Plugin + ?Sized),
         config: &str,
     ) -> Result<Generation, LakeError> {
-        components::keep(lake, plugin.component()).await?;
         let stamp = PluginStamp::of(plugin);
-        let mut latest = self.all().await?.pop();
+        let ((), mut latest) = futures::try_join!(components::keep(lake, plugin.component()), self.latest())?;
         loop {
             if let Some(generation) = latest.take_if(|latest| latest.plugin == stamp && latest.config == config) {
                 return Ok(generation);

@@ -384,6 +384,14 @@ impl Silver {
         Ok((files.len(), delta::damaged(self.table.name(), self.table.store(), files.values()).await?))
     }
 
+    /// Asserts that what a plugin of that generation makes may come into the table, as it stands now.
+    ///
+    /// # Errors
+    /// As [`Silver::upsert`].
+    pub async fn admits(&self, generation: u32) -> Result<(), TableError> {
+        self.up_to_date(&*self.table.refresh().await?, generation)
+    }
+
     fn up_to_date(&self, state: &TableState, generation: u32) -> Result<(), TableError> {
         let ours = i64::from(generation);
         match state.generation {

@@ -133,6 +133,11 @@ pub async fn decisions(lake: &Lake, stage: &str) -> Result<Vec<Event>, LakeError
     read(lake, &paths).await
 }
 
+/// The events of all stages that decide what serves, each stage's oldest first.
+pub async fn all_decisions(lake: &Lake) -> Result<Vec<Event>, LakeError> {
+    read(lake, &decision_names(lake).await?).await
+}
+
 /// The names of all events of a pipeline that decide what serves: others, when another one has come.
 pub async fn decision_names(lake: &Lake) -> Result<Vec<Path>, LakeError> {
     let mut paths = paths(lake, &Path::from(FOLDER)).await?;
@@ -162,9 +167,13 @@ fn is_decision(path: &Path) -> bool {
 
 /// What serves in the place of the plugin of that digest and configuration, if it was taken back.
 #[must_use]
-pub fn held<'a>(events: &'a [Event], digest: &str, config: &str) -> Option<&'a Held> {
+pub fn held<'a>(
+    events: impl IntoIterator<Item = &'a Event, IntoIter: DoubleEndedIterator>,
+    digest: &str,
+    config: &str,
+) -> Option<&'a Held> {
     let of_it = |event: &&Event| event.version.plugin.digest == digest && event.version.config == config;
-    let decisive = events.iter().filter(of_it).rev().find_map(|event| match &event.happened {
+    let decisive = events.into_iter().filter(of_it).rev().find_map(|event| match &event.happened {
         Happened::RolledBack(held) => Some(Some(held)),
         Happened::Released => Some(None),
         Happened::Refused { .. } | Happened::Compared { .. } | Happened::Promoted { .. } => None,

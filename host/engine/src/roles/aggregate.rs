@@ -95,7 +95,7 @@ impl GoldTable {
             return Ok(false);
         }
         let made_by = self.gold.generation().await?;
-        let latest = self.generations.all().await?.pop();
+        let latest = self.generations.latest().await?;
         Ok(latest.is_some_and(|latest| {
             Some(latest.number) == made_by
                 && latest.config == self.config

@@ -132,6 +132,10 @@ impl Clean {
             all.append(one);
         }
         let refused: Vec<Refused> = all.refused.iter().map(|(_, refused)| refused.clone()).collect();
+        if !refused.is_empty() {
+            // A plugin that another one has followed meanwhile is not let in with its rows. Nor is it with what it refuses.
+            self.silver.admits(generation.number).await?;
+        }
         let (judged, failed) = all.judged(tasks);
         let judged = self.breaker.judge(judged, &failed).await?;
         quarantine::put_all(&self.lake, &refused).await?;

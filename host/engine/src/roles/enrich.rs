@@ -75,7 +75,10 @@ impl Enrich {
         if read_if_there(&*self.lake.bronze, &message.object()).await?.is_none() {
             let entries = message.entries.iter();
             let records: Vec<_> = entries.map(|entry| self.record(entry, message.tick, From::Service)).collect();
-            let results = futures::stream::iter(records).buffered(self.concurrency.get()).collect().await;
+            let results = futures::stream::iter(records).buffered(self.concurrency.get()).collect();
+            // Side by side: the first message of a process waits for both.
+            let (results, generation) = futures::join!(results, self.generation());
+            generation?;
             // Every answer got so far is kept, so giving the message back costs only the calls that failed.
             let results = gravest(results)?;
             let results = message.entries.iter().zip(results);

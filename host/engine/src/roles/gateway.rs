@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::join_all;
 use thiserror::Error;
 use url::Url;
 
@@ -100,6 +101,15 @@ impl Gateway {
             }
         }
         (had, absent)
+    }
+
+    /// Gets the secrets that requests will be sent with, so that the first request need not wait for them. What fails is told by the
+    /// request that needs it.
+    pub async fn prepare(&self) {
+        let templates =
+            self.endpoints.values().flat_map(|gate| gate.endpoint.query.iter().chain(&gate.endpoint.headers));
+        let filled = templates.map(|(_, template)| self.fill(template, false));
+        join_all(filled).await;
     }
 
     /// `request` as it will be sent, with the endpoint's fixed parameters and with secrets by name only. What it names is what is kept.

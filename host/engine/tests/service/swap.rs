@@ -10,16 +10,18 @@ use std::time::Duration;
 use arrow::array::AsArray;
 use engine::drivers::service::{Role, Service};
 use engine::drivers::serving::{Replaced, Serving};
+use engine::failure::Failure;
 use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
 use engine::lake::keys::Tick;
 use engine::lake::quarantine;
 use engine::lake::silver::{ORD, PLUGIN};
-use engine::lake::swaps::{self, Happened, Initiator, Version, held};
+use engine::lake::swaps::{self, Happened, Held, Initiator, Version, held};
 use engine::pipeline::plan::Percent;
 use engine::progress::Progress;
 use engine::rehearsal::{self, NotGood};
 use engine::roles::breaker::Breaker;
+use engine::roles::events::{NewObject, ToEnrich, decode, enrich_work};
 use engine::seams::clock::Clock;
 use engine::seams::plugin::Plugin;
 use serde_json::json;
@@ -173,6 +175,46 @@ async fn a_version_that_refuses_everything_is_taken_back_and_what_it_refused_is_
     assert!(held.reason.contains("fails on"), "{}", held.reason);
     let told = engine::status::status(&service).await.unwrap().swaps;
     assert!(matches!(told["clean"].happened, Happened::RolledBack(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_host_refuses_that_has_not_heard_of_the_way_back_is_made_again() {
+    let options = Options { source: orders(200), batch_size: 5, ..Options::default() };
+    let world = World::new(&options);
+    let service = world.host(&options, late(0)).await;
+    let other = world.host(&Options { clean_version: "3.0.0", ..options }, late(0)).await;
+    service.ingest.fire(Tick::parse(TICK).unwrap()).await.unwrap();
+    for delivery in world.queues.enrich.live.receive(100, Duration::ZERO).await.unwrap() {
+        let work = enrich_work(&world.lake, &delivery.body).await.unwrap();
+        let ToEnrich::Message(message) = work else { panic!("{work:?}") };
+        service.enrich.message(&message).await.unwrap();
+        world.queues.enrich.live.ack(&delivery.receipt).await.unwrap();
+    }
+    let events = world.queues.clean.live.receive(100, Duration::ZERO).await.unwrap();
+    let object = |number: usize| decode::<NewObject>(&events[number].body).unwrap();
+
+    // What it refuses is too little to judge its plugin by, and it says so before another one says that the plugin was taken back.
+    other.clean.objects(&[object(0), object(1)]).await.unwrap();
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 10);
+    let [good_one, bad] = [&service, &other].map(|host| version(&*host.clean.plugin));
+    let held = Held { version: good_one, reason: "worse".into(), by: Initiator::Host };
+    swaps::tell(&world.lake, "clean", &bad, Happened::RolledBack(held), world.clock.now()).await.unwrap();
+    service.clean.objects(&[object(2)]).await.unwrap();
+    // From then on it is not let in any more.
+    let failure = other.clean.objects(&[object(3)]).await.unwrap_err();
+    assert!(matches!(failure, Failure::Pause { .. }), "{failure}");
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 10);
+
+    for event in &events {
+        world.queues.clean.live.release(&event.receipt, Duration::ZERO).await.unwrap();
+    }
+    let serving = Serving::new(service);
+    serve(&world, &serving, |_| {}).await;
+    let service = serving.current();
+    assert_eq!(quarantine::ids(&world.lake).await.unwrap(), Vec::<String>::new());
+    assert_eq!(world.sums(&service).await, expected(200));
+    let report = world.verify(&service).await;
+    assert!(report.is_clean(), "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
