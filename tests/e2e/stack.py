@@ -5,7 +5,7 @@
     stack.py inspect NAME                              all that the stack is, as JSON
     stack.py tend NAME TEMPLATE                        what the emulator leaves out of a stack
     stack.py publish NAME KEY FILE                     an object of NAME-source
-    stack.py leave NAME KEY                            an object of the lake, as a writer has left it two hours ago
+    stack.py leave NAME KEY                            an object of the lake, as a writer has left it a month ago
     stack.py busy NAME ROLE ACTION PART TIMES FILE     S3 is too busy for so many calls of a role, to keys with that part; FILE is where the
                                                        emulator looks for it
     stack.py hurry NAME STAGE SECONDS                  for how long what a queue hands out stays invisible
@@ -50,7 +50,7 @@ def publish(name, key, file):
 
 
 def leave(name, key):
-    written = (datetime.now(timezone.utc) - timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    written = (datetime.now(timezone.utc) - timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     client("s3").put_object(Bucket=name, Key=key, Body=b"half a file", Metadata={"written": written})
 
 

@@ -16,6 +16,7 @@ use engine::lake::{Lake, LakeError, components};
 use engine::pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, Stage};
 use engine::roles::source;
 use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
+use engine::seams::store::StoreError;
 use futures::future::join_all;
 
 use crate::compose::{Remote, Shared};
@@ -63,6 +64,9 @@ pub(crate) struct Trouble {
     pub(crate) code: Option<&'static str>,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// Whether it may be over soon: the store's, not the plugin's.
+    #[serde(skip)]
+    pub(crate) passing: bool,
 }
 
 fn summary(troubles: &[Trouble]) -> String {
@@ -80,7 +84,7 @@ fn summary(troubles: &[Trouble]) -> String {
 impl Trouble {
     fn of(place: &StagePlace<'_>, code: Option<&'static str>, message: String, hint: Option<String>) -> Self {
         let place = format!("{} (`{}`)", place.shown, place.stage.plugin);
-        Trouble { about: None, place, code, message, hint }
+        Trouble { about: None, place, code, message, hint, passing: false }
     }
 
     fn load(place: &StagePlace<'_>, version: Version, error: LoadError) -> Self {
@@ -90,7 +94,7 @@ impl Trouble {
 
     fn breach(breach: Breach) -> Self {
         let (place, code) = ("contract".to_owned(), Some("P040"));
-        Trouble { about: None, place, code, message: breach.message, hint: breach.hint }
+        Trouble { about: None, place, code, message: breach.message, hint: breach.hint, passing: false }
     }
 }
 
@@ -323,7 +327,10 @@ async fn found(
     let mut version = version_of(&component, &stage.config);
     let mut component = component;
     if let Some(Decided { lake, events }) = decided {
-        let trouble = |error: LakeError| Trouble::of(place, None, error.to_string(), None);
+        let trouble = |error: LakeError| {
+            let trouble = Trouble::of(place, None, error.to_string(), None);
+            Trouble { passing: engine::failure::Failure::from(error).passes(), ..trouble }
+        };
         let events: Vec<&swaps::Event> = events.iter().filter(|event| event.stage == place.name).collect();
         // One that was taken back may have taken the place of another one that was.
         for _ in 0..events.len() {
@@ -353,7 +360,9 @@ async fn read(stage: &Stage, published: &Published, place: &StagePlace<'_>, remo
             }
             PluginRef::File(Location::Local(_)) => "name a component's file, or a crate of `plugins/`".to_owned(),
         };
-        Trouble::of(place, None, format!("cannot read `{published}`: {error:#}"), Some(hint))
+        let of_store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
+        let passing = of_store.is_some_and(|error| matches!(error, StoreError::Generic { .. }));
+        Trouble { passing, ..Trouble::of(place, None, format!("cannot read `{published}`: {error:#}"), Some(hint)) }
     })?;
     let found = Digest::of(&bytes);
     match &stage.sha256 {

@@ -60,6 +60,8 @@ pub(crate) struct Refused {
     pub(crate) version: Version,
     pub(crate) code: Option<String>,
     pub(crate) reason: String,
+    /// Whether that says nothing of it: the store failed, and may not the next time.
+    pub(crate) passing: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -266,8 +268,12 @@ impl<'a> Watch<'a> {
         }
     }
 
-    async fn refuse(&self, refused: Vec<Refused>) {
-        for Refused { stage, version, code, reason } in refused {
+    async fn refuse(&mut self, refused: Vec<Refused>) {
+        if let Some(Refused { stage, reason, .. }) = refused.iter().find(|one| one.passing) {
+            tracing::warn!(stage, reason, "what was published cannot be tried now, the next look does");
+            return self.forget();
+        }
+        for Refused { stage, version, code, reason, .. } in refused {
             tracing::error!(
                 stage,
                 code,
@@ -294,7 +300,7 @@ impl<'a> Watch<'a> {
             Some(invalid) => invalid.render(false),
             None => format!("{error:#}"),
         };
-        Refused { stage: WHOLE.to_owned(), version: of_file(&self.file), code: None, reason }
+        Refused { stage: WHOLE.to_owned(), version: of_file(&self.file), code: None, reason, passing: false }
     }
 }
 

@@ -60,6 +60,12 @@ impl Failure {
             Failure::Fatal(_) => 4,
         }
     }
+
+    /// Whether the same may succeed later with nobody doing anything.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self, Failure::Transient(_) | Failure::Pause { .. })
+    }
 }
 
 /// How long a consumer rests for a secret that cannot be had.

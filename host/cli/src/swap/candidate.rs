@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use engine::drivers::service::Service;
 use engine::drivers::serving::{Replaced, Serving};
+use engine::failure::Failure;
 use engine::lake::bronze::PluginStamp;
 use engine::lake::gold::Gold;
 use engine::lake::silver::Silver;
@@ -74,7 +75,7 @@ impl Candidate {
     pub(crate) async fn rehearse(&mut self, serves: &Service) -> Result<(), Vec<Refused>> {
         let most = self.file.plan.swap.rehearse;
         let inputs = rehearsal::latest(&serves.enrich.lake, most, &mut Default::default()).await;
-        let inputs = inputs.map_err(|error| self.refusals(None, &error.to_string()))?;
+        let inputs = inputs.map_err(|error| self.refusals(None, &Failure::from(error)))?;
         for one in self.replaced.clone() {
             let compared = compared(serves, &self.service, &one.stage, &inputs).await;
             let comparison = compared.map_err(|error| vec![not_good(&one, &error)])?;
@@ -109,7 +110,7 @@ impl Candidate {
         let mut silver = old.silver.clone();
         if columns(&*old.plugin) != columns(&*new.plugin) {
             let opened = Silver::open(Arc::clone(&lake.silver), Arc::clone(clock), columns(&*new.plugin), lake.buckets);
-            silver = opened.await.map_err(|error| self.refusals(Some("P041"), &error.to_string()))?;
+            silver = opened.await.map_err(|error| self.refusals(Some("P041"), &error.into()))?;
         }
         let clean = if Arc::ptr_eq(old, new) {
             Arc::clone(new)
@@ -127,7 +128,7 @@ impl Candidate {
                     let schema = columns(&*table.plugin);
                     Gold::open(Arc::clone(&lake.gold), Arc::clone(clock), &table.name, schema)
                         .await
-                        .map_err(|error| self.refusals(Some("P041"), &error.to_string()))?
+                        .map_err(|error| self.refusals(Some("P041"), &error.into()))?
                 }
             };
             tables.push(table.with(Arc::clone(&table.plugin), table.config.clone(), gold));
@@ -138,12 +139,13 @@ impl Candidate {
     }
 
     /// A reason that is not one plugin's: told of each that is new, or of the file.
-    fn refusals(&self, code: Option<&str>, reason: &str) -> Vec<Refused> {
+    fn refusals(&self, code: Option<&str>, why: &Failure) -> Vec<Refused> {
+        let (reason, passing) = (why.to_string(), why.passes());
         if self.replaced.is_empty() {
             let (stage, version) = (WHOLE.to_owned(), of_file(&self.file));
-            return vec![Refused { stage, version, code: code.map(str::to_owned), reason: reason.to_owned() }];
+            return vec![Refused { stage, version, code: code.map(str::to_owned), reason, passing }];
         }
-        self.replaced.iter().map(|one| refused(one, code, reason.to_owned())).collect()
+        self.replaced.iter().map(|one| Refused { passing, ..refused(one, code, reason.clone()) }).collect()
     }
 }
 
@@ -164,22 +166,23 @@ pub(super) async fn compared(
             };
             let (Some(old), Some(new)) = (find(serves), find(next)) else { return Ok(Comparison::default()) };
             let silver = &serves.clean.silver;
-            let snapshot = silver.snapshot().await.map_err(engine::failure::Failure::from)?;
+            let snapshot = silver.snapshot().await.map_err(Failure::from)?;
             rehearsal::aggregate((silver, &snapshot), &old, &new).await
         }
     }
 }
 
 pub(super) fn not_good(one: &Replaced, error: &NotGood) -> Refused {
-    let code = match error {
-        NotGood::Plugin { code, .. } => Some(*code),
-        NotGood::Failed(_) => None,
+    let (code, passing) = match error {
+        NotGood::Plugin { code, .. } => (Some(*code), false),
+        NotGood::Failed(failure) => (None, failure.passes()),
     };
-    refused(one, code, error.to_string())
+    Refused { passing, ..refused(one, code, error.to_string()) }
 }
 
 fn refused(one: &Replaced, code: Option<&str>, reason: String) -> Refused {
-    Refused { stage: one.stage.clone(), version: one.new.clone(), code: code.map(str::to_owned), reason }
+    let (stage, version, code) = (one.stage.clone(), one.new.clone(), code.map(str::to_owned));
+    Refused { stage, version, code, reason, passing: false }
 }
 
 /// What serves, with the plugins that are new in their places.
@@ -271,12 +274,12 @@ fn cannot(error: &anyhow::Error, file: &PipelineFile) -> Vec<Refused> {
     let of_plugins = error.chain().find_map(|cause| cause.downcast_ref::<CannotLoad>());
     let Some(CannotLoad(troubles)) = of_plugins else {
         let (stage, version) = (WHOLE.to_owned(), of_file(file));
-        return vec![Refused { stage, version, code: None, reason: format!("{error:#}") }];
+        return vec![Refused { stage, version, code: None, reason: format!("{error:#}"), passing: false }];
     };
     let refused = troubles.iter().map(|trouble| {
         let (stage, version) = trouble.about.as_deref().cloned().unwrap_or_else(|| (WHOLE.to_owned(), of_file(file)));
         let reason = format!("{}: {}", trouble.place, trouble.message);
-        Refused { stage, version, code: trouble.code.map(str::to_owned), reason }
+        Refused { stage, version, code: trouble.code.map(str::to_owned), reason, passing: trouble.passing }
     });
     refused.collect()
 }

@@ -133,7 +133,17 @@ impl Serving {
         }
         self.put(before.service.anew(), 0);
         let taken_back: Vec<_> = before.replaced.iter().map(|one| (one.stage.clone(), one.new.clone())).collect();
-        if let Err(failure) = mend(&self.current(), &taken_back).await {
+        let now = self.current();
+        let mended = async {
+            // Before anything is queued: to a host that serves still what was taken back it would be nothing new.
+            match stage {
+                "enrich" => now.enrich.generation().await.map(drop)?,
+                "clean" => now.clean.generation().await.map(drop)?,
+                _ => {}
+            }
+            mend(&now, &taken_back).await
+        };
+        if let Err(failure) = mended.await {
             tracing::error!(error = %failure, "what the plugin that was taken back has refused is not made again: run `sluicebox quarantine replay`");
         }
         true

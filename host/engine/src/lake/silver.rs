@@ -259,7 +259,7 @@ impl Silver {
         let mut base = self.table.refresh().await?;
         let mut done: BTreeMap<u32, Replacement> = BTreeMap::new();
         for _ in 0..REDO_AT_MOST {
-            self.up_to_date(&base, versions.generation)?;
+            self.up_to_date(base.generation, versions.generation)?;
             done.retain(|_, work| work.still_fits(&base));
             let open: Vec<u32> = incoming.buckets().filter(|bucket| !done.contains_key(bucket)).collect();
             let redone: Result<Vec<Replacement>, TableError> = stream::iter(open)
@@ -384,17 +384,17 @@ impl Silver {
         Ok((files.len(), delta::damaged(self.table.name(), self.table.store(), files.values()).await?))
     }
 
-    /// Asserts that what a plugin of that generation makes may come into the table, as it stands now.
+    /// Asserts that a plugin of the generation `ours` may still bring something, where `latest` is the latest one of the stage.
     ///
     /// # Errors
     /// As [`Silver::upsert`].
-    pub async fn admits(&self, generation: u32) -> Result<(), TableError> {
-        self.up_to_date(&*self.table.refresh().await?, generation)
+    pub fn admits(&self, ours: u32, latest: u32) -> Result<(), TableError> {
+        self.up_to_date(Some(i64::from(latest)), ours)
     }
 
-    fn up_to_date(&self, state: &TableState, generation: u32) -> Result<(), TableError> {
-        let ours = i64::from(generation);
-        match state.generation {
+    fn up_to_date(&self, latest: Option<i64>, ours: u32) -> Result<(), TableError> {
+        let ours = i64::from(ours);
+        match latest {
             Some(table_has) if table_has > ours => {
                 Err(TableError::Outdated { table: self.table.name().to_owned(), table_has, ours })
             }

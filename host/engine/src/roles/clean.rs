@@ -134,7 +134,8 @@ impl Clean {
         let refused: Vec<Refused> = all.refused.iter().map(|(_, refused)| refused.clone()).collect();
         if !refused.is_empty() {
             // A plugin that another one has followed meanwhile is not let in with its rows. Nor is it with what it refuses.
-            self.silver.admits(generation.number).await?;
+            let latest = Generations::of_clean(&self.lake).latest().await?;
+            self.silver.admits(generation.number, latest.map_or(0, |latest| latest.number))?;
         }
         let (judged, failed) = all.judged(tasks);
         let judged = self.breaker.judge(judged, &failed).await?;

@@ -35,6 +35,8 @@ const LEAST_MARGIN: Duration = Duration::from_millis(500);
 const MOST_MARGIN: Duration = Duration::from_secs(15);
 /// The longest that the answer itself takes.
 const TO_ANSWER: Duration = Duration::from_millis(300);
+/// The rest of a message when what it has met is over.
+const SHORT_REST: Duration = Duration::from_secs(1);
 /// The longest rest of a message that has met a pause. SQS allows twelve hours.
 const LONGEST_REST: Duration = Duration::from_secs(11 * 3600);
 
@@ -80,7 +82,13 @@ impl<'a> Function<'a> {
         }
         let records = events::batch(&invocation.event)?;
         let span = spans::role(&self.serving.current().pipeline, self.role.name());
-        let unfinished = self.batch(records, until).instrument(span).await;
+        let answer_at = until.checked_sub(TO_ANSWER).unwrap_or(until);
+        let (unfinished, paused) = self.batch(records, (until, answer_at)).instrument(span).await;
+        if !unfinished.is_empty() {
+            // What paused may be that another function has gone on to another plugin: then this one can, too.
+            let goes_on = paused && self.renewed(answer_at).await;
+            self.put_off(&unfinished, (paused, goes_on), answer_at).await;
+        }
         let failures: Vec<_> = unfinished.iter().map(|one| json!({ "itemIdentifier": one.id })).collect();
         Ok(json!({ "batchItemFailures": failures }).to_string().into_bytes())
     }
@@ -109,6 +117,14 @@ impl<'a> Function<'a> {
         self.next_look = Instant::now() + rest;
     }
 
+    /// Whether something else serves after another look.
+    async fn renewed(&mut self, answer_at: Instant) -> bool {
+        let before = self.serving.number();
+        self.next_look = Instant::now();
+        self.look(answer_at.saturating_duration_since(Instant::now())).await;
+        self.serving.number() != before
+    }
+
     async fn tick(&self, event: &Bytes) -> anyhow::Result<Vec<u8>> {
         let service = self.serving.current();
         let tick = events::tick(event)?.unwrap_or_else(|| Tick::at(service.clock.now()));
@@ -119,8 +135,12 @@ impl<'a> Function<'a> {
         Ok(serde_json::to_vec(&service.ingest.fire(tick).await?)?)
     }
 
-    /// Works off a batch, and gives the messages that are not done.
-    async fn batch(&self, records: Vec<BatchRecord>, until: Instant) -> Vec<Unfinished> {
+    /// Works off a batch, and gives the messages that are not done, and whether they have met a pause.
+    async fn batch(
+        &self,
+        records: Vec<BatchRecord>,
+        (until, answer_at): (Instant, Instant),
+    ) -> (Vec<Unfinished>, bool) {
         let works = records.into_iter().map(|record| {
             let bodies = self.bodies(&record);
             (record, bodies)
@@ -135,7 +155,6 @@ impl<'a> Function<'a> {
         let feed = StageQueue { live: Arc::clone(&queue) as _, dead };
         let margin = (until.saturating_duration_since(Instant::now()) / LAST_PART).clamp(LEAST_MARGIN, MOST_MARGIN);
         let begin_until = until.checked_sub(margin).unwrap_or(until);
-        let answer_at = until.checked_sub(TO_ANSWER).unwrap_or(until);
         let conduct = async {
             let mut pulse = tokio::time::interval(PULSE);
             let why = loop {
@@ -154,7 +173,6 @@ impl<'a> Function<'a> {
             stop.cancel();
             why
         };
-        let paused = || service.progress.waiting_for().is_some();
         let work = self.serving.work_off(self.role, feed, &stop);
         let both = async {
             let (why, ended) = tokio::join!(conduct, work);
@@ -172,17 +190,17 @@ impl<'a> Function<'a> {
         if !unfinished.is_empty() {
             let reason = why.unwrap_or_else(|| "see above".to_owned());
             tracing::warn!(messages = unfinished.len(), reason, "not all of the batch is done");
-            self.put_off(&unfinished, paused(), answer_at).await;
         }
-        unfinished
+        (unfinished, service.progress.waiting_for().is_some())
     }
 
-    /// Has the messages delivered again when they may do better.
-    async fn put_off(&self, unfinished: &[Unfinished], paused: bool, answer_at: Instant) {
+    /// Has the messages delivered again when they may do better: after a pause later each time, unless it goes on already.
+    async fn put_off(&self, unfinished: &[Unfinished], (paused, goes_on): (bool, bool), answer_at: Instant) {
         let Some(redelivery) = &self.redelivery else { return };
         let rested = unfinished.iter().cloned().map(|one| {
             let stated = one.after.filter(|after| !after.is_zero());
-            let after = stated.or_else(|| paused.then(|| rest(one.receives)));
+            let paused = || paused.then(|| if goes_on { SHORT_REST } else { rest(one.receives) });
+            let after = stated.or_else(paused);
             Unfinished { after, ..one }
         });
         let rested: Vec<Unfinished> = rested.collect();
