@@ -238,7 +238,7 @@ fn another_plugin_serves_from_the_next_tick(stack: &Stack) {
     let another = |plugin| [&stack.component(plugin)[..], &[0, 6, 4, b'n', b'o', b't', b'e', b'2']].concat();
     let clean = stack.publish("clean", &another("clean-movies"));
     let decades = stack.publish("decades", &another("aggregate-decades"));
-    for (role, part) in [("clean", "/bronze/run="), ("aggregate", "/silver/_delta_log/")] {
+    for (role, part) in [("enrich", "/bronze/run="), ("clean", "/bronze/run="), ("aggregate", "/silver/_delta_log/")] {
         let file = stack.emulator.busy();
         stack.script(&["busy", NAME, role, "s3:GetObject", part, "12", file.to_str().unwrap()]);
     }

@@ -12,7 +12,7 @@ use engine::drivers::service::Service;
 use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
 use engine::lake::swaps::{self, Version};
-use engine::lake::{Lake, LakeError, components};
+use engine::lake::{Lake, LakeError, TableError, components};
 use engine::pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, Stage};
 use engine::roles::source;
 use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
@@ -281,6 +281,21 @@ async fn try_one<P: Plugin + ?Sized>(
     }
 }
 
+/// Whether an error is a store's, of the kind that may be over soon.
+pub(crate) fn passes(error: &anyhow::Error) -> bool {
+    let of_store = |error: &StoreError| matches!(error, StoreError::Generic { .. });
+    let of_lake = |error: &LakeError| match error {
+        LakeError::Store(error) => of_store(error),
+        LakeError::Table(error) => error.is_transient(),
+        LakeError::Corrupt { .. } => false,
+    };
+    error.chain().any(|cause| {
+        cause.downcast_ref().is_some_and(of_store)
+            || cause.downcast_ref().is_some_and(of_lake)
+            || cause.downcast_ref().is_some_and(TableError::is_transient)
+    })
+}
+
 fn keep<T>(result: Result<T, Trouble>, troubles: &mut Vec<Trouble>) -> Option<T> {
     result.map_err(|trouble| troubles.push(trouble)).ok()
 }
@@ -360,8 +375,7 @@ async fn read(stage: &Stage, published: &Published, place: &StagePlace<'_>, remo
             }
             PluginRef::File(Location::Local(_)) => "name a component's file, or a crate of `plugins/`".to_owned(),
         };
-        let of_store = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
-        let passing = of_store.is_some_and(|error| matches!(error, StoreError::Generic { .. }));
+        let passing = passes(&error);
         Trouble { passing, ..Trouble::of(place, None, format!("cannot read `{published}`: {error:#}"), Some(hint)) }
     })?;
     let found = Digest::of(&bytes);

@@ -20,7 +20,7 @@ use engine::seams::plugin::Plugin;
 use super::{Refused, WHOLE, of_file};
 use crate::compose::{Shared, clean_breaker, compose, enrich_breaker};
 use crate::context::Context;
-use crate::load::{CannotLoad, Loaded, Loading, load};
+use crate::load::{CannotLoad, Loaded, Loading, load, passes};
 use crate::pipelines::PipelineFile;
 
 /// A service that could take over.
@@ -274,7 +274,7 @@ fn cannot(error: &anyhow::Error, file: &PipelineFile) -> Vec<Refused> {
     let of_plugins = error.chain().find_map(|cause| cause.downcast_ref::<CannotLoad>());
     let Some(CannotLoad(troubles)) = of_plugins else {
         let (stage, version) = (WHOLE.to_owned(), of_file(file));
-        return vec![Refused { stage, version, code: None, reason: format!("{error:#}"), passing: false }];
+        return vec![Refused { stage, version, code: None, reason: format!("{error:#}"), passing: passes(error) }];
     };
     let refused = troubles.iter().map(|trouble| {
         let (stage, version) = trouble.about.as_deref().cloned().unwrap_or_else(|| (WHOLE.to_owned(), of_file(file)));
