@@ -238,9 +238,12 @@ fn another_plugin_serves_from_the_next_tick(stack: &Stack) {
     let another = |plugin| [&stack.component(plugin)[..], &[0, 6, 4, b'n', b'o', b't', b'e', b'2']].concat();
     let clean = stack.publish("clean", &another("clean-movies"));
     let decades = stack.publish("decades", &another("aggregate-decades"));
-    for (role, part) in [("enrich", "/bronze/run="), ("clean", "/bronze/run="), ("aggregate", "/silver/_delta_log/")] {
+    // For longer than the SDK tries. What enrich reads it reads many at once.
+    for (role, part, times) in
+        [("enrich", "/bronze/run=", "40"), ("clean", "/bronze/run=", "12"), ("aggregate", "/silver/_delta_log/", "12")]
+    {
         let file = stack.emulator.busy();
-        stack.script(&["busy", NAME, role, "s3:GetObject", part, "12", file.to_str().unwrap()]);
+        stack.script(&["busy", NAME, role, "s3:GetObject", part, times, file.to_str().unwrap()]);
     }
     stack.script(&["leave", NAME, STRAY]);
     stack.kill("ingest");

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use thiserror::Error;
 
 /// Longest wait for a connection.
@@ -60,7 +64,15 @@ impl Cloud {
     /// [`CloudError::NoRegion`] if nothing names one.
     pub async fn load() -> Result<Self, CloudError> {
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(READ).build();
-        Cloud::of(aws_config::defaults(behavior()).timeout_config(timeouts).load().await)
+        // What each client of a service would make for itself, once for all: connections, handshakes and the list of authorities.
+        let http = aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, components| {
+            let tls = Provider::Rustls(CryptoMode::AwsLc);
+            let mut connector = Connector::builder().tls_provider(tls).proxy_config(ProxyConfig::from_env());
+            connector.set_connector_settings(settings.cloned());
+            connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+            connector.build()
+        });
+        Cloud::of(aws_config::defaults(behavior()).timeout_config(timeouts).http_client(http).load().await)
     }
 
     /// With a configuration that is already there.
