@@ -256,10 +256,7 @@ impl<'a> Watch<'a> {
     async fn mend(&self, now: &Service, replaced: &[Replaced]) {
         let mended = async {
             let decisions = swaps::all_decisions(&now.enrich.lake).await?;
-            let back = replaced.iter().filter(|one| {
-                let of_stage = decisions.iter().filter(|event| event.stage == one.stage).collect::<Vec<_>>();
-                swaps::held(of_stage, &one.old.plugin.digest, &one.old.config).is_some()
-            });
+            let back = replaced.iter().filter(|one| swaps::held_at(&decisions, &one.stage, &one.old).is_some());
             let back: Vec<_> = back.map(|one| (one.stage.clone(), one.old.clone())).collect();
             mend(now, &back).await
         };

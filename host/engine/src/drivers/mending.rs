@@ -2,9 +2,9 @@
 //!
 //! Does not take anything back: `drivers::serving` does, or a person.
 
-use chrono::{DateTime, TimeDelta, Utc};
-
 use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::service::Service;
 use crate::failure::Failure;
@@ -55,10 +55,7 @@ pub async fn mend(service: &Service, taken_back: &[(String, Version)]) -> Result
 pub(super) async fn taken_back_lately(lake: &Lake, now: DateTime<Utc>) -> Result<Vec<(String, Version)>, LakeError> {
     let decisions = swaps::all_decisions(lake).await?;
     let lately = |event: &&Event| now - event.at < LATELY && matches!(event.happened, Happened::RolledBack(_));
-    let still = |event: &&Event| {
-        let of_stage = decisions.iter().filter(|one| one.stage == event.stage).collect::<Vec<_>>();
-        swaps::held(of_stage, &event.version.plugin.digest, &event.version.config).is_some()
-    };
+    let still = |event: &&Event| swaps::held_at(&decisions, &event.stage, &event.version).is_some();
     let back = decisions.iter().filter(lately).filter(still);
     Ok(back.map(|event| (event.stage.clone(), event.version.clone())).collect())
 }

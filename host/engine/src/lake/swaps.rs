@@ -181,6 +181,12 @@ pub fn held<'a>(
     decisive.flatten()
 }
 
+/// As [`held`], of a version of one stage among the events of all.
+#[must_use]
+pub fn held_at<'a>(events: &'a [Event], stage: &str, version: &Version) -> Option<&'a Held> {
+    held(events.iter().filter(|event| event.stage == stage), &version.plugin.digest, &version.config)
+}
+
 fn folder(stage: &str) -> Path {
     Path::from_iter([FOLDER, &stage.replace(' ', "=")])
 }
