@@ -6,8 +6,8 @@
     stack.py tend NAME TEMPLATE                        what the emulator leaves out of a stack
     stack.py publish NAME KEY FILE                     an object of NAME-source
     stack.py leave NAME KEY                            an object of the lake, as a writer has left it a month ago
-    stack.py busy NAME ROLE ACTION PART TIMES FILE     S3 is too busy for so many calls of a role, to keys with that part; FILE is where the
-                                                       emulator looks for it
+    stack.py busy NAME ROLE ACTION PART UNTIL FILE     S3 is too busy for a role's calls to keys with that part, until the role makes a call of
+                                                       the action UNTIL; FILE is where the emulator looks for it
     stack.py hurry NAME STAGE SECONDS                  for how long what a queue hands out stays invisible
     stack.py redrive NAME STAGE                        hands out the dead letters of a queue once more
     stack.py break NAME                                does to queues, buckets, source and secret what makes a pipeline fail
@@ -54,8 +54,8 @@ def leave(name, key):
     client("s3").put_object(Bucket=name, Key=key, Body=b"half a file", Metadata={"written": written})
 
 
-def busy(name, role, action, part, times, file):
-    line = {"key": key_of(name, role), "action": action, "in": part, "times": int(times)}
+def busy(name, role, action, part, until, file):
+    line = {"key": key_of(name, role), "action": action, "in": part, "until": until}
     with open(file, "a") as lines:
         lines.write(json.dumps(line) + "\n")
 

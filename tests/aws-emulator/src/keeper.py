@@ -18,8 +18,8 @@ LINGERS = 15.0  # seconds without a user: between two tests there may be none
 # The emulator hands a schedule's input over as it stands; AWS fills in the instant that it was due. And it speaks no TLS here, which
 # policies ask for: what comes over the loopback interface counts as safe. And it asks policies for the batch forms of SQS's actions, where
 # AWS has none: who may send may send ten. What it asks policies, and how they answer, is noted in `calls.jsonl`. It is never too busy for a
-# call: here S3 is for those that a line of `busy.jsonl` names, as often as it says. And an object whose metadata tell when it was written
-# was written then: a test need not wait until something is old.
+# call: here S3 is for those that a line of `busy.jsonl` names, until the caller calls what the line says. And an object whose metadata tell
+# when it was written was written then: a test need not wait until something is old.
 EMULATOR = """
 import contextvars
 import json
@@ -68,11 +68,8 @@ busy, told = open("busy.jsonl"), []
 
 def is_busy_for(key, action, resource):
     told.extend(json.loads(line) for line in busy)
-    for one in told:
-        if (one["key"], one["action"]) == (key, action) and one["in"] in resource and one["times"] > 0:
-            one["times"] -= 1
-            return True
-    return False
+    told[:] = [one for one in told if (one["key"], one["until"]) != (key, action)]
+    return any((one["key"], one["action"]) == (key, action) and one["in"] in resource for one in told)
 
 def noted(key, action, service, region, resource_arn="*", **more):
     refusal = asks(key, action, service, region, resource_arn=resource_arn, **more)

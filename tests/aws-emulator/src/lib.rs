@@ -89,7 +89,8 @@ impl Emulator {
         self.folder.join("calls.jsonl")
     }
 
-    /// Calls that S3 is too busy for, a line each: `{"key": KEY, "action": ACTION, "in": PART_OF_THE_RESOURCE, "times": N}`. Of a strict one.
+    /// Calls that S3 is too busy for, a line each: `{"key": KEY, "action": ACTION, "in": PART_OF_THE_RESOURCE, "until": ACTION}`, the last of
+    /// which ends it when the same key makes it. Of a strict one.
     #[must_use]
     pub fn busy(&self) -> PathBuf {
         self.folder.join("busy.jsonl")
