@@ -1,9 +1,11 @@
 """A function as people write it in Python: what it imports, and a loop over Lambda's Runtime API. Of each record of a batch it asks the API,
-and writes the answer to Bronze, unless it is there. `NAME` is bucket and secret, `API` the service.
+and writes the answer to Bronze, unless it is there. `API` is the service, `NAME` bucket and secret; where `BRONZE` is set, that folder is
+Bronze and `KEY` the secret.
 """
 
 import json
 import os
+import pathlib
 import urllib.parse
 import urllib.request
 
@@ -11,20 +13,51 @@ import boto3
 import pandas
 
 API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
-NAME = os.environ["NAME"]
-s3, secrets = (boto3.client(name, region_name="us-east-1") for name in ("s3", "secretsmanager"))
+
+
+class Account:
+    def __init__(self, name):
+        self.name = name
+        self.s3, self.secrets = (boto3.client(service, region_name="us-east-1") for service in ("s3", "secretsmanager"))
+
+    def secret(self):
+        return json.loads(self.secrets.get_secret_value(SecretId=self.name)["SecretString"])["omdb"]
+
+    def has(self, key):
+        return self.s3.list_objects_v2(Bucket=self.name, Prefix=f"python/bronze/{key}")["KeyCount"] > 0
+
+    def write(self, key, text):
+        self.s3.put_object(Bucket=self.name, Key=f"python/bronze/{key}", Body=text.encode(), IfNoneMatch="*")
+
+
+class Here:
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+
+    def secret(self):
+        return os.environ["KEY"]
+
+    def has(self, key):
+        return (self.folder / key).exists()
+
+    def write(self, key, text):
+        (self.folder / key).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / key).write_text(text)
+
+
+place = Here(os.environ["BRONZE"]) if "BRONZE" in os.environ else Account(os.environ["NAME"])
 
 
 def handler(event):
     written = 0
     for message in [json.loads(record["body"])["inline"] for record in event["Records"]]:
-        key = f"python/bronze/run={message['tick']}/batch={message['batch']}.jsonl"
-        if s3.list_objects_v2(Bucket=NAME, Prefix=key)["KeyCount"]:
+        key = f"run={message['tick']}/batch={message['batch']}.jsonl"
+        if place.has(key):
             continue
-        secret = json.loads(secrets.get_secret_value(SecretId=NAME)["SecretString"])["omdb"]
+        secret = place.secret()
         films = pandas.json_normalize([entry["record"] for entry in message["entries"]])
         answers = [ask(secret, title) for title in films["title"]]
-        s3.put_object(Bucket=NAME, Key=key, Body="\n".join(answers).encode(), IfNoneMatch="*")
+        place.write(key, "\n".join(answers))
         written += len(answers)
     return {"written": written, "batchItemFailures": []}
 

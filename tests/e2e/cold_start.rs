@@ -2,8 +2,8 @@
 //! same for the record: both before the same Runtime API, one after the other, medians. And how much memory a function takes for a thousand
 //! documents.
 //!
-//! Both read the key, ask the API and write Bronze, in the emulator; so a part of both figures is the emulator's, which answers in
-//! milliseconds. `alone` is without that: all plugins loaded, and Python handed a batch of nothing.
+//! Twice: in the emulator, where both read the key from Secrets Manager and write Bronze to S3, so that a part of both figures is the
+//! emulator's, which takes milliseconds for each answer; and without AWS, the key from the environment and Bronze in a folder.
 
 #![allow(
     clippy::disallowed_methods,
@@ -22,51 +22,60 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use films::TICK;
-use functions::{Account, MINUTE};
+use films::{KEY, TICK};
+use functions::{Account, Function, MINUTE};
 use serde_json::{Value, json};
 use support::{run, script};
+
+/// The targets of the pipeline file: in the emulator, and on this machine alone.
+const AWS: &str = "aws";
+const HERE: &str = "here";
 
 fn main() {
     let rounds = if std::env::args().any(|arg| arg == "--quick") { 2 } else { 15 };
     let sets = format!("source.top_n = {}\nsource.batch_size = 1\n", rounds * 10);
     let account = Account::new("films-cold", &sets);
+    let url = account.films.stub.url();
+    let source = account.films.path("data/movies.csv");
+    let here = format!(
+        "[target.{HERE}]\nsource.uri = \"{}\"\nendpoints.omdb.url = \"{url}\"\nendpoints.omdb.rate = \"5000/s\"\n",
+        source.display()
+    );
+    let file = account.films.path("pipeline.toml");
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &here).unwrap();
     let made = unpacked(&account);
-    account.start("ingest", bootstrap(&made)).invoke(&json!({"time": TICK}), MINUTE);
+    account.start("ingest", bootstrap(&made, AWS)).invoke(&json!({"time": TICK}), MINUTE);
     let batches = account.batches("enrich");
-    let (mut alone, mut whole, mut python_alone, mut python) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let in_python = |event: &Value, written: u64| {
-        let mut handler = script("cold_start.py");
-        handler.env("NAME", account.name).env("API", account.films.stub.url());
-        let (how, answer) = account.start("python", handler).invoke(event, MINUTE);
-        assert_eq!((how.as_str(), &answer["written"]), ("response", &json!(written)), "{}", account.log("python"));
+    let enrich = |event: &Value, target: &str| {
+        let mut function = account.start("enrich", bootstrap(&made, target));
+        assert_eq!(function.failures(event, MINUTE), [""; 0], "{}", account.log("enrich"));
+        function
     };
+    let python = |event: &Value, target: &str| {
+        let mut handler = script("cold_start.py");
+        handler.env("API", account.films.stub.url()).env("NAME", account.name);
+        if target == HERE {
+            handler.env("BRONZE", account.films.path("python")).env("KEY", KEY);
+        }
+        let mut function = account.start("python", handler);
+        let (how, answer) = function.invoke(event, MINUTE);
+        assert_eq!((how.as_str(), &answer["written"]), ("response", &json!(1)), "{}", account.log("python"));
+        function
+    };
+    let mut times = [AWS, HERE].map(|target| (target, Vec::new(), Vec::new()));
     for batch in batches.iter().take(rounds) {
         let event = json!({"Records": [batch["Records"][0]]});
-        whole.push(timed(|| {
-            let mut function = account.start("enrich", bootstrap(&made));
-            assert_eq!(function.failures(&event, MINUTE), [""; 0], "{}", account.log("enrich"));
-        }));
-        python.push(timed(|| in_python(&event, 1)));
-        alone.push(timed(|| {
-            drop(
-                run(Command::new(made.join("bootstrap"))
-                    .arg("check")
-                    .arg(made.join("pipeline.toml"))
-                    .arg("--cache-dir")
-                    .arg(made.join("cache")))
-                .exits(0),
-            )
-        }));
-        python_alone.push(timed(|| in_python(&json!({"Records": []}), 0)));
+        for (target, ours, theirs) in &mut times {
+            ours.push(timed(|| enrich(&event, target)));
+            theirs.push(timed(|| python(&event, target)));
+        }
     }
-    let [whole, python, alone, python_alone] = [whole, python, alone, python_alone].map(median);
     println!(
-        "cold start, median of {rounds}: Sluicebox, a handler in Python with boto3 and pandas, how many times as fast"
+        "cold start to the first record in Bronze, median of {rounds}: Sluicebox, Python with boto3 and pandas, how many times as fast"
     );
-    for (what, ours, theirs) in
-        [("to the first record in Bronze", whole, python), ("alone, without AWS and API   ", alone, python_alone)]
-    {
+    for (target, ours, theirs) in times {
+        let (ours, theirs) = (median(ours), median(theirs));
+        let what = if target == AWS { "in the emulator" } else { "without AWS    " };
         println!("  {what}  {ours:>8.1?}  {theirs:>8.1?}  {:>5.1}", theirs.as_secs_f64() / ours.as_secs_f64());
     }
     println!("most memory, for 1,000 documents in ten messages");
@@ -77,9 +86,9 @@ fn main() {
 fn memory() {
     let account = Account::new("films-of-a-thousand", "source.top_n = 1000\nsource.batch_size = 100\n");
     let made = unpacked(&account);
-    account.start("ingest", bootstrap(&made)).invoke(&json!({"time": TICK}), MINUTE);
+    account.start("ingest", bootstrap(&made, AWS)).invoke(&json!({"time": TICK}), MINUTE);
     for role in ["enrich", "clean", "aggregate"] {
-        let mut function = account.start(role, bootstrap(&made));
+        let mut function = account.start(role, bootstrap(&made, AWS));
         for batch in account.batches(role) {
             assert_eq!(function.failures(&batch, MINUTE), [""; 0], "{}", account.log(role));
         }
@@ -97,15 +106,21 @@ fn unpacked(account: &Account) -> PathBuf {
     made
 }
 
-fn bootstrap(made: &Path) -> Command {
+/// The program of the bundle, with what the template gives a function.
+fn bootstrap(made: &Path, target: &str) -> Command {
     let mut program = Command::new(made.join("bootstrap"));
     program.env_clear().env("LAMBDA_TASK_ROOT", made);
+    program.env("SLUICEBOX_TARGET", target).env("SLUICEBOX_NOTIFICATIONS", "true");
+    if target == HERE {
+        program.env("OMDB_API_KEY", KEY);
+    }
     program
 }
 
-fn timed(work: impl FnOnce()) -> Duration {
+/// How long `work` takes, without what it takes to end the process that it gives.
+fn timed(work: impl FnOnce() -> Function) -> Duration {
     let begun = Instant::now();
-    work();
+    let _process = work();
     begun.elapsed()
 }
 

@@ -142,6 +142,7 @@ impl Account {
         let mut program = support::command(&self.films.folder);
         let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
         program.env("LAMBDA_TASK_ROOT", &self.films.folder).env("SLUICEBOX_CACHE_DIR", cache);
+        program.env("SLUICEBOX_TARGET", "aws").env_remove("OMDB_API_KEY");
         program
     }
 
@@ -168,10 +169,8 @@ impl Account {
         let log = std::fs::File::create(self.films.path(&format!("{role}.log"))).unwrap();
         let program = program
             .envs(self.emulator.environment())
-            .env_remove("OMDB_API_KEY")
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("SLUICEBOX_ROLE", role)
-            .env("SLUICEBOX_TARGET", "aws")
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()

@@ -247,7 +247,7 @@ fn a_bundle_has_all_that_a_function_needs_and_compiles_nothing() {
 
     // Where nothing but `bootstrap` and what lies beside it is there.
     let mut program = Command::new(made.join("bootstrap"));
-    program.env_clear().env("LAMBDA_TASK_ROOT", &made);
+    program.env_clear().env("LAMBDA_TASK_ROOT", &made).env("SLUICEBOX_TARGET", "aws");
     let mut ingest = account.start("ingest", program);
     let (how, fired) = ingest.invoke(&json!({"time": TICK}), MINUTE);
     assert_eq!((how.as_str(), &fired["messages"]), ("response", &json!(3)), "{fired}\n{}", account.log("ingest"));

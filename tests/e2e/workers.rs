@@ -51,8 +51,9 @@ async fn what_is_new_is_compiled_by_a_worker_and_what_is_known_needs_none() {
     let cleaner = host(folder.path(), PROGRAM).cleaner(bytes.clone(), &grants("{}")).await.unwrap();
     println!("load, compiled by a worker: {:?}", cold.elapsed());
     assert_eq!(cleaner.clean(&numbers(0..3)).await.unwrap().rows.num_rows(), 3);
+    // That it was compiled, and that it was accepted.
     let notes = std::fs::read_dir(folder.path().join("known")).unwrap().count();
-    assert_eq!(notes, 1);
+    assert_eq!(notes, 2);
     // A worker that cannot work is not missed: nothing is compiled, what the first one has made is found.
     let warm = Instant::now();
     let again = host(folder.path(), "/no/such/program").cleaner(bytes, &grants("{}")).await.unwrap();
@@ -61,6 +62,33 @@ async fn what_is_new_is_compiled_by_a_worker_and_what_is_known_needs_none() {
     let unknown = cleaner_text("1", "", "(unreachable)");
     let error = host(folder.path(), "/no/such/program").cleaner(unknown, &grants("{}")).await.unwrap_err();
     assert_eq!(error.code, "P900", "but what is unknown needs one: {error}");
+}
+
+/// How many files lie below a folder.
+fn artifacts_in(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { artifacts_in(&path) } else { 1 }).sum()
+}
+
+#[tokio::test]
+async fn of_what_is_known_the_code_is_made_for_the_first_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let code = || artifacts_in(&folder.path().join("code"));
+    let load = async |config: &str| {
+        let bytes = component(artifacts::misbehave());
+        host(folder.path(), PROGRAM).cleaner(bytes, &grants(config)).await
+    };
+    let first = load("{}").await.unwrap();
+    std::fs::remove_dir_all(folder.path().join("code")).unwrap();
+    let again = load("{}").await.unwrap();
+    assert_eq!((again.descriptor(), again.digest(), code()), (first.descriptor(), first.digest(), 0));
+    // Two at once, both the first.
+    let numbers = numbers(0..3);
+    let (one, other) = tokio::join!(again.clean(&numbers), again.clean(&numbers));
+    assert_eq!((one.unwrap().rows.num_rows(), other.unwrap().rows.num_rows()), (3, 3));
+    assert!(code() > 0);
+    // Whether it takes another configuration is not known.
+    assert_eq!(load(r#"{"mode": "refuse-configure"}"#).await.unwrap_err().code, "P030");
 }
 
 async fn refused(bytes: bytes::Bytes, limits: Limits) -> LoadError {

@@ -127,8 +127,9 @@ async fn compose_on(
 ) -> anyhow::Result<Service> {
     let plan = &file.plan;
     let lake = lake(file, &shared.remote).await?;
-    let loading =
-        Loading { lake: Some(&lake), else_last: silver == Silvers::Viewed, ..Loading::by_files(file, shared) };
+    let else_last = silver == Silvers::Viewed;
+    let soon = if else_last { &[][..] } else { &shared.roles };
+    let loading = Loading { lake: Some(&lake), else_last, roles: soon, ..Loading::by_files(file, shared) };
     let progress = Arc::new(Progress::default());
     let secrets = secrets(file, shared, context);
     let gateway = Arc::new(Gateway::new(

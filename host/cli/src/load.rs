@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bytes::Bytes;
 use engine::contract::{Breach, silver_breaches, source_breaches};
-use engine::drivers::service::Service;
+use engine::drivers::service::{Role, Service};
 use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
 use engine::lake::swaps::{self, Version};
@@ -116,6 +116,8 @@ pub(crate) struct Loading<'a> {
     /// Whether the plugin that has worked last is taken where the one that is named cannot be: for those who only look, and want to see
     /// what has become of that.
     pub(crate) else_last: bool,
+    /// Whose plugins will be called soon, and are made ready for that as soon as they are loaded.
+    pub(crate) roles: &'a [Role],
 }
 
 impl<'a> Loading<'a> {
@@ -129,6 +131,7 @@ impl<'a> Loading<'a> {
             lake: None,
             serves: None,
             else_last: false,
+            roles: &[],
         }
     }
 }
@@ -204,7 +207,7 @@ async fn load_enrich(
         Some(Before { stage: plan.enrich.as_ref()?, config: &role.config, plugin: role.plugin.clone()? })
     });
     let load = async |component: Bytes, grants: &Grants| loading.plugins.enricher(component, grants).await;
-    one((loading, decided), &StagePlace::plain("enrich", stage), before, load).await.map(Some)
+    one(Role::Enrich, (loading, decided), &StagePlace::plain("enrich", stage), before, load).await.map(Some)
 }
 
 async fn load_clean(loading: Loading<'_>, decided: Option<&Decided<'_>>) -> OneLoaded<dyn Cleaner> {
@@ -213,7 +216,7 @@ async fn load_clean(loading: Loading<'_>, decided: Option<&Decided<'_>>) -> OneL
         Before { stage: &plan.clean, config: &role.config, plugin: Arc::clone(&role.plugin) }
     });
     let load = async |component: Bytes, grants: &Grants| loading.plugins.cleaner(component, grants).await;
-    one((loading, decided), &StagePlace::plain("clean", &loading.plan.clean), before, load).await
+    one(Role::Clean, (loading, decided), &StagePlace::plain("clean", &loading.plan.clean), before, load).await
 }
 
 /// In the order of the plan's aggregates.
@@ -228,7 +231,7 @@ async fn load_aggregates(loading: Loading<'_>, decided: Option<&Decided<'_>>) ->
             let stage = &plan.aggregates.iter().find(|before| before.name == *name)?.stage;
             Some(Before { stage, config: &table.config, plugin: Arc::clone(&table.plugin) })
         });
-        one((loading, decided), &place, before, load).await
+        one(Role::Aggregate, (loading, decided), &place, before, load).await
     });
     join_all(loaded).await
 }
@@ -242,6 +245,7 @@ struct Before<'a, P: ?Sized> {
 
 /// One plugin with its configuration. The one that serves is taken as it is if nothing of it has changed.
 async fn one<P: Plugin + ?Sized>(
+    role: Role,
     (loading, decided): (Loading<'_>, Option<&Decided<'_>>),
     place: &StagePlace<'_>,
     before: Option<Before<'_, P>>,
@@ -249,7 +253,11 @@ async fn one<P: Plugin + ?Sized>(
 ) -> Result<(Arc<P>, String), Trouble> {
     let trouble = match try_one((loading, decided), place, before, &load).await {
         Err(trouble) if loading.else_last => trouble,
-        result => return result,
+        result => {
+            let soon = result.iter().filter(|_| loading.roles.contains(&role));
+            soon.for_each(|(plugin, _)| plugin.prepare());
+            return result;
+        }
     };
     let Some(last) = last(loading, place).await else { return Err(trouble) };
     tracing::warn!(
@@ -257,7 +265,7 @@ async fn one<P: Plugin + ?Sized>(
         reason = trouble.message,
         "cannot be loaded, looking with the plugin that has worked last"
     );
-    load(last.component, &last.grants).await.map(|plugin| (plugin, last.version.config)).map_err(|_| trouble)
+    load(last.component, &last.grants).await.map(|plugin| (plugin, last.grants.config)).map_err(|_| trouble)
 }
 
 async fn try_one<P: Plugin + ?Sized>(
@@ -268,16 +276,16 @@ async fn try_one<P: Plugin + ?Sized>(
 ) -> Result<(Arc<P>, String), Trouble> {
     let found = found(loading.plan, loading.folder, decided, place, loading.remote).await?;
     let serves = before.filter(|before| {
-        before.plugin.digest().as_str() == found.version.plugin.digest
-            && before.config == found.version.config
+        before.plugin.digest().as_str() == found.version().plugin.digest
+            && before.config == found.grants.config
             && before.stage.limits == place.stage.limits
     });
     if let Some(before) = serves {
-        return Ok((before.plugin, found.version.config));
+        return Ok((before.plugin, found.grants.config));
     }
-    match load(found.component, &found.grants).await {
-        Ok(plugin) => Ok((plugin, found.version.config)),
-        Err(error) => Err(Trouble::load(place, found.version, error)),
+    match load(found.component.clone(), &found.grants).await {
+        Ok(plugin) => Ok((plugin, found.grants.config)),
+        Err(error) => Err(Trouble::load(place, found.version(), error)),
     }
 }
 
@@ -304,8 +312,16 @@ fn keep<T>(result: Result<T, Trouble>, troubles: &mut Vec<Trouble>) -> Option<T>
 pub(crate) struct Found {
     component: Bytes,
     grants: Grants,
-    /// What is known of it before it is loaded: digest and configuration, and of what was taken back also its name.
-    pub(crate) version: Version,
+    /// Which it is, if it is of the lake and not of a file.
+    kept: Option<Version>,
+}
+
+impl Found {
+    /// What is known of it before it is loaded: digest and configuration, and of one that the lake keeps also its name. Works the digest of a
+    /// file's component out.
+    pub(crate) fn version(&self) -> Version {
+        self.kept.clone().unwrap_or_else(|| version_of(&self.component, &self.grants.config))
+    }
 }
 
 /// What serves a stage: `enrich`, `clean` or `aggregate NAME`. Without a lake, what the files say.
@@ -339,8 +355,8 @@ async fn found(
     signature::check(&component, &plan.trusted_keys, &published, remote)
         .await
         .map_err(|error| Trouble::load(place, version_of(&component, &stage.config), error))?;
-    let mut version = version_of(&component, &stage.config);
-    let mut component = component;
+    let grants = Grants { config: stage.config.clone(), limits: stage.limits };
+    let mut found = Found { component, grants, kept: None };
     if let Some(Decided { lake, events }) = decided {
         let trouble = |error: LakeError| {
             let trouble = Trouble::of(place, None, error.to_string(), None);
@@ -349,15 +365,16 @@ async fn found(
         let events: Vec<&swaps::Event> = events.iter().filter(|event| event.stage == place.name).collect();
         // One that was taken back may have taken the place of another one that was.
         for _ in 0..events.len() {
+            let version = found.version();
             let held = swaps::held(events.iter().copied(), &version.plugin.digest, &version.config);
             let Some(held) = held else { break };
             let kept = components::get(lake, &held.version.plugin.digest).await.map_err(trouble)?;
-            let Some(kept) = kept else { break };
-            (component, version) = (kept, held.version.clone());
+            let Some(component) = kept else { break };
+            let grants = Grants { config: held.version.config.clone(), limits: stage.limits };
+            found = Found { component, grants, kept: Some(held.version.clone()) };
         }
     }
-    let grants = Grants { config: version.config.clone(), limits: stage.limits };
-    Ok(Found { component, grants, version })
+    Ok(found)
 }
 
 fn version_of(component: &Bytes, config: &str) -> Version {
@@ -378,16 +395,15 @@ async fn read(stage: &Stage, published: &Published, place: &StagePlace<'_>, remo
         let passing = passes(&error);
         Trouble { passing, ..Trouble::of(place, None, format!("cannot read `{published}`: {error:#}"), Some(hint)) }
     })?;
+    let Some(pinned) = &stage.sha256 else { return Ok(bytes) };
     let found = Digest::of(&bytes);
-    match &stage.sha256 {
-        Some(pinned) if found.as_str() != format!("sha256:{pinned}") => {
-            let message = format!("`{published}` is {found}, pinned is sha256:{pinned}");
-            let hint = "publish the pinned component, or change `sha256` to the one that you trust".to_owned();
-            let about = Some(Box::new((place.name.clone(), version_of(&bytes, &stage.config))));
-            Err(Trouble { about, ..Trouble::of(place, Some("P016"), message, Some(hint)) })
-        }
-        _ => Ok(bytes),
+    if found.as_str() == format!("sha256:{pinned}") {
+        return Ok(bytes);
     }
+    let message = format!("`{published}` is {found}, pinned is sha256:{pinned}");
+    let hint = "publish the pinned component, or change `sha256` to the one that you trust".to_owned();
+    let about = Some(Box::new((place.name.clone(), version_of(&bytes, &stage.config))));
+    Err(Trouble { about, ..Trouble::of(place, Some("P016"), message, Some(hint)) })
 }
 
 /// The plugin that has worked last at a stage, if the lake has it.
@@ -396,7 +412,7 @@ async fn last(loading: Loading<'_>, place: &StagePlace<'_>) -> Option<Found> {
     let last = Generations::of(lake, &place.name).latest().await.ok()??;
     let component = components::get(lake, &last.plugin.digest).await.ok()??;
     let grants = Grants { config: last.config.clone(), limits: place.stage.limits };
-    Some(Found { component, grants, version: Version { plugin: last.plugin, config: last.config } })
+    Some(Found { component, grants, kept: Some(Version { plugin: last.plugin, config: last.config }) })
 }
 
 /// What the enrich plugin misses in a source that can be looked at here and names its columns.

@@ -63,7 +63,11 @@ impl Published {
     /// All of it.
     pub(crate) async fn read(&self, remote: &Remote) -> anyhow::Result<Bytes> {
         match self {
-            Published::File(path) => Ok(std::fs::read(path)?.into()),
+            Published::File(path) => {
+                let path = path.clone();
+                // On a thread of its own each: what a pipeline has of them is read side by side when a function starts.
+                Ok(tokio::task::spawn_blocking(move || std::fs::read(path)).await??.into())
+            }
             Published::Object(url) => {
                 let (bucket, object) = remote.object(url).await?;
                 Ok(store::read(&*bucket, &object).await?)

@@ -84,19 +84,41 @@ impl ReqwestHttp {
 }
 
 async fn made(connect_timeout: Duration, proxies: Proxies) -> Result<reqwest::Client, HttpError> {
-    let build = move || {
+    let builder = move || {
         let builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(connect_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false);
-        if proxies == Proxies::Direct { builder.no_proxy().build() } else { builder.build() }
+        if proxies == Proxies::Direct { builder.no_proxy() } else { builder }
+    };
+    let build = move || match authorities().map(|all| builder().tls_certs_only(all).build()) {
+        Some(Ok(client)) => Ok(client),
+        _ => builder().build(),
     };
     match tokio::task::spawn_blocking(build).await {
         Ok(built) => built.map_err(|error| HttpError::Tls(failure::reason(&error))),
         Err(error) => Err(HttpError::Tls(error.to_string())),
     }
+}
+
+/// The machine's certificate authorities, where one file has them all, as Linux keeps them. Beside it lies a folder with each in a file of
+/// its own, which is read as well if this is left to TLS: hundreds of files at every start. Whoever sets `SSL_CERT_FILE` or `SSL_CERT_DIR`
+/// has said what is to be read.
+#[cfg(target_os = "linux")]
+fn authorities() -> Option<Vec<reqwest::Certificate>> {
+    if openssl_probe::has_ssl_cert_env_vars() {
+        return None;
+    }
+    let all = reqwest::Certificate::from_pem_bundle(&std::fs::read(openssl_probe::probe().cert_file?).ok()?).ok()?;
+    (!all.is_empty()).then_some(all)
+}
+
+/// The system checks certificates itself.
+#[cfg(not(target_os = "linux"))]
+fn authorities() -> Option<Vec<reqwest::Certificate>> {
+    None
 }
 
 #[async_trait]
@@ -116,6 +138,11 @@ impl Http for ReqwestHttp {
             Ok(HttpAnswer { status, headers, body })
         };
         tokio::time::timeout(request.timeout, exchange).await.unwrap_or(Err(HttpError::Timeout(request.timeout)))
+    }
+
+    fn prepare(&self, url: &Url) {
+        let (http, url) = (self.clone(), url.clone());
+        drop(tokio::spawn(async move { http.client_for(&url).await.is_ok() }));
     }
 }
 

@@ -8,16 +8,17 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::plugin::{Aggregator, Descriptor, Digest, Fault, LoadError, Plugin};
+use engine::seams::plugin::{Aggregator, Descriptor, Digest, Fault, Plugin};
 use wasmtime::AsContextMut;
 use wasmtime::component::ResourceAny;
 
 use crate::bindings::aggregate::AggregateOnlyIndices;
 use crate::bindings::aggregate::exports::sluicebox::plugin::aggregate::GuestAggregation;
+use crate::code::Code;
 use crate::columns::{batch_of, record_batch};
 use crate::fault::{bad_output, host_fault};
 use crate::limits::check_rows;
-use crate::load::{Loaded, wrong_signature};
+use crate::load::Loaded;
 use crate::threads::Threads;
 
 /// Rows that are handed over at once: enough to make the crossing cheap, few enough to fit a small memory limit.
@@ -31,8 +32,7 @@ pub(crate) struct WasmAggregator {
 }
 
 struct Bound {
-    loaded: Loaded,
-    exports: AggregateOnlyIndices,
+    loaded: Loaded<AggregateOnlyIndices>,
     schema: SchemaRef,
 }
 
@@ -43,10 +43,9 @@ impl std::fmt::Debug for Bound {
 }
 
 impl WasmAggregator {
-    pub(crate) fn bind(loaded: Loaded, threads: Arc<Threads>) -> Result<Self, LoadError> {
-        let exports = AggregateOnlyIndices::new(&loaded.callable.pre).map_err(wrong_signature)?;
+    pub(crate) fn new(loaded: Loaded<AggregateOnlyIndices>, threads: Arc<Threads>) -> Self {
         let schema = loaded.descriptor.output_schema();
-        Ok(WasmAggregator { bound: Arc::new(Bound { loaded, exports, schema }), threads })
+        WasmAggregator { bound: Arc::new(Bound { loaded, schema }), threads }
     }
 }
 
@@ -56,11 +55,17 @@ impl Plugin for WasmAggregator {
     }
 
     fn digest(&self) -> &Digest {
-        &self.bound.loaded.digest
+        self.bound.loaded.digest()
     }
 
     fn component(&self) -> &Bytes {
-        &self.bound.loaded.component
+        self.bound.loaded.component()
+    }
+
+    fn prepare(&self) {
+        let bound = Arc::clone(&self.bound);
+        // What goes wrong is told by the first call, which tries it again.
+        self.threads.begin(move || drop(bound.loaded.code()));
     }
 }
 
@@ -88,8 +93,9 @@ impl Aggregator for WasmAggregator {
 impl Bound {
     fn fold(&self, batches: &[RecordBatch]) -> Result<Bytes, Fault> {
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
-        let returned = self.loaded.callable.call(rows, |store, instance| {
-            let guest = self.exports.load(&mut *store, instance)?;
+        let Code { callable, exports } = self.loaded.code()?;
+        let returned = callable.call(rows, |store, instance| {
+            let guest = exports.load(&mut *store, instance)?;
             let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
             let state = aggregation.call_constructor(&mut *store)?;
             for batch in batches {
@@ -105,8 +111,9 @@ impl Bound {
     }
 
     fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault> {
-        let returned = self.loaded.callable.call(partials.len(), |store, instance| {
-            let guest = self.exports.load(&mut *store, instance)?;
+        let Code { callable, exports } = self.loaded.code()?;
+        let returned = callable.call(partials.len(), |store, instance| {
+            let guest = exports.load(&mut *store, instance)?;
             let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
             let state = merged(&aggregation, &mut *store, partials)?;
             aggregation.call_save(&mut *store, state)
@@ -115,13 +122,14 @@ impl Bound {
     }
 
     fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
-        let returned = self.loaded.callable.call(partials.len(), |store, instance| {
-            let guest = self.exports.load(&mut *store, instance)?;
+        let Code { callable, exports } = self.loaded.code()?;
+        let returned = callable.call(partials.len(), |store, instance| {
+            let guest = exports.load(&mut *store, instance)?;
             let aggregation = guest.sluicebox_plugin_aggregate().aggregation();
             let state = merged(&aggregation, &mut *store, partials)?;
             aggregation.call_finish(&mut *store, state)
         })?;
-        let table = check_rows(u64::from(returned.value.rows), &self.loaded.callable.limits)
+        let table = check_rows(u64::from(returned.value.rows), self.loaded.limits())
             .and_then(|()| record_batch(returned.value, &self.loaded.descriptor.output, &self.schema));
         table.map_err(|fault| Fault { log: returned.log, ..fault })
     }

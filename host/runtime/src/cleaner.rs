@@ -8,14 +8,15 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::plugin::{Cleaned, Cleaner, Descriptor, Digest, Fault, LoadError, Note, Plugin, Reject, RejectedBy};
+use engine::seams::plugin::{Cleaned, Cleaner, Descriptor, Digest, Fault, Note, Plugin, Reject, RejectedBy};
 
 use crate::bindings::clean::CleanOnlyIndices;
 use crate::bindings::clean::exports::sluicebox::plugin::clean as wit;
+use crate::code::Code;
 use crate::columns::record_batch;
 use crate::fault::{bad_output, host_fault};
 use crate::limits::check_rows;
-use crate::load::{Loaded, wrong_signature};
+use crate::load::Loaded;
 use crate::project::Projection;
 use crate::threads::Threads;
 
@@ -27,8 +28,7 @@ pub(crate) struct WasmCleaner {
 }
 
 struct Bound {
-    loaded: Loaded,
-    exports: CleanOnlyIndices,
+    loaded: Loaded<CleanOnlyIndices>,
     projection: Projection,
     schema: SchemaRef,
 }
@@ -40,11 +40,10 @@ impl std::fmt::Debug for Bound {
 }
 
 impl WasmCleaner {
-    pub(crate) fn bind(loaded: Loaded, threads: Arc<Threads>) -> Result<Self, LoadError> {
-        let exports = CleanOnlyIndices::new(&loaded.callable.pre).map_err(wrong_signature)?;
+    pub(crate) fn new(loaded: Loaded<CleanOnlyIndices>, threads: Arc<Threads>) -> Self {
         let projection = Projection::new(loaded.descriptor.input.clone());
         let schema = loaded.descriptor.output_schema();
-        Ok(WasmCleaner { bound: Arc::new(Bound { loaded, exports, projection, schema }), threads })
+        WasmCleaner { bound: Arc::new(Bound { loaded, projection, schema }), threads }
     }
 }
 
@@ -54,11 +53,17 @@ impl Plugin for WasmCleaner {
     }
 
     fn digest(&self) -> &Digest {
-        &self.bound.loaded.digest
+        self.bound.loaded.digest()
     }
 
     fn component(&self) -> &Bytes {
-        &self.bound.loaded.component
+        self.bound.loaded.component()
+    }
+
+    fn prepare(&self) {
+        let bound = Arc::clone(&self.bound);
+        // What goes wrong is told by the first call, which tries it again.
+        self.threads.begin(move || drop(bound.loaded.code()));
     }
 }
 
@@ -78,11 +83,12 @@ impl Bound {
             let rows = RecordBatch::new_empty(Arc::clone(&self.schema));
             return Ok(Cleaned { rows, row_of: Vec::new(), rejects: projected.rejects, skips: Vec::new() });
         }
-        let returned = self.loaded.callable.call(projected.documents.len(), |store, instance| {
-            let guest = self.exports.load(&mut *store, instance)?;
+        let Code { callable, exports } = self.loaded.code()?;
+        let returned = callable.call(projected.documents.len(), |store, instance| {
+            let guest = exports.load(&mut *store, instance)?;
             guest.sluicebox_plugin_clean().call_clean(&mut *store, &projected.batch)
         })?;
-        let checked = check_rows(u64::from(returned.value.rows.rows), &self.loaded.callable.limits)
+        let checked = check_rows(u64::from(returned.value.rows.rows), self.loaded.limits())
             .and_then(|()| conserved(&returned.value, &projected.documents))
             .and_then(|()| self.cleaned(returned.value, &projected.documents, projected.rejects));
         checked.map_err(|fault| Fault { log: returned.log, ..fault })

@@ -4,7 +4,6 @@
 //! per engine; nearly always it is one in all.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +19,7 @@ use wasmtime::{
 
 use crate::inspect::refused;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::notes::Notes;
 use crate::processor;
 use crate::worker::{self, Caps, WorkerProgram};
 
@@ -73,6 +73,7 @@ pub(crate) struct Engines {
     cache: Option<Cache>,
     cache_dir: Option<PathBuf>,
     worker: Option<WorkerProgram>,
+    notes: Option<Notes>,
     instances: u32,
     by_kind: Mutex<HashMap<Kind, Engine>>,
 }
@@ -86,7 +87,14 @@ impl Engines {
     ) -> wasmtime::Result<Self> {
         let cache = cache_dir.clone().map(private_cache).transpose()?;
         let guards = Guards::On;
-        Ok(Engines { guards, cache, cache_dir, worker, instances, by_kind: Mutex::default() })
+        // A worker has what is compiled, and believes nothing else.
+        let notes = cache_dir.as_deref().filter(|_| worker.is_some()).map(Notes::beside);
+        Ok(Engines { guards, cache, cache_dir, worker, notes, instances, by_kind: Mutex::default() })
+    }
+
+    /// What is known of components, if it is kept.
+    pub(crate) fn notes(&self) -> Option<&Notes> {
+        self.notes.as_ref()
     }
 
     /// The engine of this kind.
@@ -108,16 +116,20 @@ impl Engines {
 
     /// The compiled component. One that this machine has not compiled before is compiled under caps, in a process of its own, so that
     /// it is in the cache when this process asks for it; without a cache or a worker this process compiles it.
-    pub(crate) fn compile(&self, kind: Kind, caps: Caps, component: &[u8]) -> Result<Component, LoadError> {
+    pub(crate) fn compile(
+        &self,
+        kind: Kind,
+        caps: Caps,
+        component: &[u8],
+        digest: &Digest,
+    ) -> Result<Component, LoadError> {
         let engine =
             self.get(kind).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))?;
-        if let (Some(dir), Some(program)) = (&self.cache_dir, &self.worker) {
-            let note = dir.join("known").join(note_of(&engine, component));
-            if !note.is_file() {
-                worker::compile(program, dir, kind, caps, component)?;
-                // Without the note it is compiled under caps once more, nothing worse.
-                let _ = std::fs::create_dir_all(dir.join("known")).and_then(|()| std::fs::write(&note, ""));
-            }
+        if let (Some(dir), Some(program), Some(notes)) = (&self.cache_dir, &self.worker, &self.notes)
+            && !notes.is_compiled(&engine, digest)
+        {
+            worker::compile(program, dir, kind, caps, component)?;
+            notes.compiled(&engine, digest);
         }
         Component::from_binary(&engine, component).map_err(|error| worker::not_compiled(&format!("{error:#}")))
     }
@@ -134,14 +146,6 @@ impl Engines {
             Engine::new(&config)
         })
     }
-}
-
-/// The name of the note that a component has been compiled by such an engine.
-fn note_of(engine: &Engine, component: &[u8]) -> String {
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    let digest = Digest::of(component);
-    format!("{}-{:016x}", digest.as_str().trim_start_matches("sha256:"), hasher.finish())
 }
 
 /// Everything that decides what a guest computes or may use.

@@ -8,13 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{Descriptor, Digest, EndpointRequest, Enricher, Fault, LoadError, Plugin, Step};
+use engine::seams::plugin::{Descriptor, Digest, EndpointRequest, Enricher, Fault, Plugin, Step};
 
 use crate::bindings::enrich::EnrichOnlyIndices;
 use crate::bindings::enrich::exports::sluicebox::plugin::enrich as wit;
+use crate::code::Code;
 use crate::document;
 use crate::fault::{bad_output, host_fault};
-use crate::load::{Loaded, wrong_signature};
+use crate::load::Loaded;
 use crate::threads::Threads;
 
 /// A loaded enricher.
@@ -25,8 +26,7 @@ pub(crate) struct WasmEnricher {
 }
 
 struct Bound {
-    loaded: Loaded,
-    exports: EnrichOnlyIndices,
+    loaded: Loaded<EnrichOnlyIndices>,
 }
 
 impl std::fmt::Debug for Bound {
@@ -36,9 +36,8 @@ impl std::fmt::Debug for Bound {
 }
 
 impl WasmEnricher {
-    pub(crate) fn bind(loaded: Loaded, threads: Arc<Threads>) -> Result<Self, LoadError> {
-        let exports = EnrichOnlyIndices::new(&loaded.callable.pre).map_err(wrong_signature)?;
-        Ok(WasmEnricher { bound: Arc::new(Bound { loaded, exports }), threads })
+    pub(crate) fn new(loaded: Loaded<EnrichOnlyIndices>, threads: Arc<Threads>) -> Self {
+        WasmEnricher { bound: Arc::new(Bound { loaded }), threads }
     }
 }
 
@@ -48,11 +47,17 @@ impl Plugin for WasmEnricher {
     }
 
     fn digest(&self) -> &Digest {
-        &self.bound.loaded.digest
+        self.bound.loaded.digest()
     }
 
     fn component(&self) -> &Bytes {
-        &self.bound.loaded.component
+        self.bound.loaded.component()
+    }
+
+    fn prepare(&self) {
+        let bound = Arc::clone(&self.bound);
+        // What goes wrong is told by the first call, which tries it again.
+        self.threads.begin(move || drop(bound.loaded.code()));
     }
 }
 
@@ -68,8 +73,9 @@ impl Enricher for WasmEnricher {
 
 impl Bound {
     fn enrich(&self, entry: &str, answers: &[wit::Answer]) -> Result<Step, Fault> {
-        let returned = self.loaded.callable.call(1, |store, instance| {
-            let guest = self.exports.load(&mut *store, instance)?;
+        let Code { callable, exports } = self.loaded.code()?;
+        let returned = callable.call(1, |store, instance| {
+            let guest = exports.load(&mut *store, instance)?;
             guest.sluicebox_plugin_enrich().call_enrich(&mut *store, entry, answers)
         })?;
         step(returned.value).map_err(|fault| Fault { log: returned.log, ..fault })

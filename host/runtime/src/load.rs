@@ -2,69 +2,115 @@
 //!
 //! Does not fetch the bytes, and does not compare plugins of neighbouring layers.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Descriptor, Digest, Fault, FaultKind, Grants, LoadError};
-use engine::spans;
-use wasmtime::component::InstancePre;
 
-use crate::bindings::{described, lifecycle};
-use crate::call::{Callable, Host, linker};
+use crate::bindings::aggregate::AggregateOnlyIndices;
+use crate::bindings::clean::CleanOnlyIndices;
+use crate::bindings::described as wit;
+use crate::bindings::enrich::EnrichOnlyIndices;
+use crate::call::Callable;
+use crate::code::{Code, Find, Lazy, Source};
 use crate::descriptor;
-use crate::engines::{Engines, Kind, MAX_STACK};
+use crate::engines::{Kind, MAX_STACK, SharedEngines};
 use crate::fault::{Phase, bytes};
 use crate::inspect::{Inspection, World, inspect_within, refused};
 use crate::limits::MAX_TABLE_ELEMENTS;
-use crate::worker::Caps;
 
-/// A plugin ready to be called.
-#[derive(Clone)]
-pub(crate) struct Loaded {
-    pub(crate) callable: Callable,
+/// A plugin that was accepted. `E`: the exports of its world that are its own.
+pub(crate) struct Loaded<E> {
     pub(crate) descriptor: Descriptor,
-    pub(crate) digest: Digest,
-    pub(crate) component: Bytes,
+    source: Source<E>,
+    code: Lazy<E>,
 }
 
-impl std::fmt::Debug for Loaded {
+impl<E> std::fmt::Debug for Loaded<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loaded")
-            .field("plugin", &self.callable.plugin)
-            .field("digest", &self.digest)
+            .field("plugin", &self.descriptor.name)
+            .field("digest", &self.source.digest)
             .finish_non_exhaustive()
     }
 }
 
-/// Loads a plugin of `world`: everything but configuring it. To be called on a guest thread.
-pub(crate) fn load(engines: &Engines, component: &Bytes, world: World, grants: &Grants) -> Result<Loaded, LoadError> {
+impl<E> Loaded<E> {
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.source.digest
+    }
+
+    pub(crate) fn component(&self) -> &Bytes {
+        &self.source.component
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.source.grants.limits
+    }
+
+    /// The plugin's code. To be called on a guest thread.
+    pub(crate) fn code(&self) -> Result<&Code<E>, Fault> {
+        self.code.get(|| Ok(self.source.make()?.of(&self.descriptor.name)))
+    }
+}
+
+/// Loads a plugin of `world`. One that is known to be accepted is taken as it was found then, and its code not made before it is needed:
+/// equal bytes and grants behave equally. To be called on a guest thread.
+pub(crate) fn load<E>(
+    engines: &SharedEngines,
+    component: &Bytes,
+    world: World,
+    grants: &Grants,
+    find: Find<E>,
+) -> Result<Loaded<E>, LoadError> {
+    let (engines, digest) = (SharedEngines::clone(engines), Digest::of(component));
+    let source = Source { engines, component: component.clone(), digest, grants: grants.clone(), find };
+    let notes = source.engines.notes();
+    let known = notes.and_then(|notes| notes.accepted(&source.digest, world, grants));
+    if let Some(descriptor) = known {
+        return Ok(Loaded { descriptor, source, code: Lazy::unmade() });
+    }
     let found = inspect_within(component, grants.limits.component)?;
     check_world(&found, world)?;
-    check_needs(&found, &grants.limits)?;
-    let pre = compile(engines, component, &grants.limits)?;
-    let digest = Digest::of(component);
-    let lifecycle = lifecycle::CommonIndices::new(&pre).map_err(wrong_signature)?;
-    let mut callable = Callable {
-        engine: pre.engine().clone(),
-        guards: engines.guards,
-        pre,
-        lifecycle: Arc::new(lifecycle),
-        limits: grants.limits,
-        config: grants.config.clone(),
-        plugin: "?".to_owned(),
-        digest: digest.as_str().to_owned(),
-        in_disgrace: Arc::default(),
-        told_slow: Arc::default(),
+    let (descriptor, code) = described(&source, &found)?;
+    configure(&code.callable)?;
+    if let Some(notes) = notes {
+        notes.accept(&source.digest, world, grants, &descriptor);
+    }
+    Ok(Loaded { descriptor, source, code: Lazy::made(code) })
+}
+
+/// What a component of any world says of itself, without configuring it. To be called on a guest thread.
+pub(crate) fn describe(
+    engines: &SharedEngines,
+    component: &Bytes,
+) -> Result<(Inspection, Descriptor, Digest), LoadError> {
+    // Whose pipeline it is for is not known, so that its size is any pipeline's.
+    let limits = Limits { component: Limits::MAX_COMPONENT, ..Limits::default() };
+    let found = inspect_within(component, limits.component)?;
+    let (engines, digest) = (SharedEngines::clone(engines), Digest::of(component));
+    let grants = Grants { config: "{}".to_owned(), limits };
+    let find: Find<()> = match found.world {
+        World::Enricher => |pre| EnrichOnlyIndices::new(pre).map(drop),
+        World::Cleaner => |pre| CleanOnlyIndices::new(pre).map(drop),
+        World::Aggregator => |pre| AggregateOnlyIndices::new(pre).map(drop),
     };
-    let descriptor = describe(&callable, world)?;
-    callable.plugin = spans::plugin_name(&descriptor.name, digest.as_str());
-    Ok(Loaded { callable, descriptor, digest, component: component.clone() })
+    let source = Source { engines, component: component.clone(), digest, grants, find };
+    let (descriptor, _) = described(&source, &found)?;
+    Ok((found, descriptor, source.digest))
+}
+
+/// Makes the code of what was found to be a component of its world, and asks it what it is.
+fn described<E>(source: &Source<E>, found: &Inspection) -> Result<(Descriptor, Code<E>), LoadError> {
+    check_needs(found, &source.grants.limits)?;
+    let code = source.make()?;
+    let descriptor = ask(&code.callable, found.world)?;
+    let code = code.of(&descriptor.name);
+    Ok((descriptor, code))
 }
 
 /// Checks that the plugin takes its configuration.
-pub(crate) fn configure(loaded: &Loaded) -> Result<(), LoadError> {
-    match loaded.callable.call(0, |_, _| Ok(())) {
+fn configure(callable: &Callable) -> Result<(), LoadError> {
+    match callable.call(0, |_, _| Ok(())) {
         Ok(_) => Ok(()),
         Err(fault) if fault.kind == FaultKind::Configure => {
             let hint =
@@ -101,13 +147,6 @@ pub(crate) fn kind_of(limits: &Limits) -> Result<Kind, LoadError> {
     })
 }
 
-fn compile(engines: &Engines, component: &[u8], limits: &Limits) -> Result<InstancePre<Host>, LoadError> {
-    let component = engines.compile(kind_of(limits)?, Caps::of(limits), component)?;
-    let engine = component.engine().clone();
-    let linker = linker(&engine, &component).map_err(|error| refused("P900", format!("cannot link: {error:#}"), ""))?;
-    linker.instantiate_pre(&component).map_err(wrong_signature)
-}
-
 /// What the component declares to need before it runs at all.
 fn check_needs(found: &Inspection, limits: &Limits) -> Result<(), LoadError> {
     if found.memory > limits.memory {
@@ -132,8 +171,8 @@ fn check_needs(found: &Inspection, limits: &Limits) -> Result<(), LoadError> {
 }
 
 /// Asks twice, in two fresh instances: a plugin that cannot even describe itself the same way twice is no pure function.
-fn describe(callable: &Callable, world: World) -> Result<Descriptor, LoadError> {
-    let ask = || {
+fn ask(callable: &Callable, world: World) -> Result<Descriptor, LoadError> {
+    let once = || {
         let answer = callable.run(|store, instance, phase| {
             *phase = Phase::Call;
             let guest = callable.lifecycle.load(&mut *store, instance)?;
@@ -141,7 +180,7 @@ fn describe(callable: &Callable, world: World) -> Result<Descriptor, LoadError> 
         });
         answer.map(|answer| answer.value).map_err(|fault| broke(&fault))
     };
-    let (first, second): (described::Descriptor, described::Descriptor) = (ask()?, ask()?);
+    let (first, second): (wit::Descriptor, wit::Descriptor) = (once()?, once()?);
     same(descriptor::check(first, world)?, descriptor::check(second, world)?)
 }
 

@@ -7,16 +7,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::pipeline::plan::{Isolation, Limits};
+use engine::pipeline::plan::Isolation;
 use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugins};
 use thiserror::Error;
 
 use crate::aggregator::WasmAggregator;
+use crate::bindings::aggregate::AggregateOnlyIndices;
+use crate::bindings::clean::CleanOnlyIndices;
+use crate::bindings::enrich::EnrichOnlyIndices;
 use crate::cleaner::WasmCleaner;
+use crate::code::Find;
 use crate::engines::{Engines, MAX_STACK, SharedEngines};
 use crate::enricher::WasmEnricher;
 use crate::inspect::{Inspection, World, inspect_within, refused};
-use crate::load::{Loaded, check_world, configure, kind_of, load};
+use crate::load::{Loaded, check_world, describe, kind_of, load};
 use crate::threads::Threads;
 use crate::worker::{Caps, Remote, WorkerProgram};
 
@@ -93,32 +97,20 @@ impl WasmPlugins {
     /// As for loading, less the configuration's.
     pub async fn describe(&self, component: Bytes) -> Result<(Inspection, Descriptor, Digest), LoadError> {
         let engines = Arc::clone(&self.engines);
-        let described = self.threads.run(move || {
-            // Whose pipeline it is for is not known, so that its size is any pipeline's.
-            let limits = Limits { component: Limits::MAX_COMPONENT, ..Limits::default() };
-            let inspection = inspect_within(&component, limits.component)?;
-            let grants = Grants { config: "{}".to_owned(), limits };
-            let loaded = load(&engines, &component, inspection.world, &grants)?;
-            Ok((inspection, loaded.descriptor, loaded.digest))
-        });
+        let described = self.threads.run(move || describe(&engines, &component));
         described.await.unwrap_or_else(|panic| Err(host_bug(&panic)))
     }
 
-    /// Loads, lets `bind` look up the world's own exports, and configures: a plugin is not accepted before it has taken its configuration.
-    async fn load<P: Send + 'static>(
+    /// Loads a plugin of a world whose own exports `find` looks up.
+    async fn load<E: Send + 'static>(
         &self,
         component: Bytes,
         world: World,
         grants: &Grants,
-        bind: fn(Loaded, Arc<Threads>) -> Result<P, LoadError>,
-    ) -> Result<P, LoadError> {
-        let (engines, threads, grants) = (Arc::clone(&self.engines), Arc::clone(&self.threads), grants.clone());
-        let work = move || {
-            let loaded = load(&engines, &component, world, &grants)?;
-            let plugin = bind(loaded.clone(), threads)?;
-            configure(&loaded)?;
-            Ok(plugin)
-        };
+        find: Find<E>,
+    ) -> Result<Loaded<E>, LoadError> {
+        let (engines, grants) = (Arc::clone(&self.engines), grants.clone());
+        let work = move || load(&engines, &component, world, &grants, find);
         self.threads.run(work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))
     }
 
@@ -145,7 +137,7 @@ fn start_remote(
     check_world(&inspect_within(component, grants.limits.component)?, world)?;
     let kind = kind_of(&grants.limits)?;
     if cache.is_some() {
-        engines.compile(kind, Caps::of(&grants.limits), component)?;
+        engines.compile(kind, Caps::of(&grants.limits), component, &Digest::of(component))?;
     }
     Remote::start(program.clone(), cache.cloned(), world, component, grants, threads)
 }
@@ -164,23 +156,23 @@ impl Plugins for WasmPlugins {
         if grants.limits.isolation == Isolation::Process {
             return Ok(Arc::new(self.remote(component, World::Enricher, grants).await?));
         }
-        let plugin = self.load(component, World::Enricher, grants, WasmEnricher::bind).await?;
-        Ok(Arc::new(plugin))
+        let loaded = self.load(component, World::Enricher, grants, EnrichOnlyIndices::new).await?;
+        Ok(Arc::new(WasmEnricher::new(loaded, Arc::clone(&self.threads))))
     }
 
     async fn cleaner(&self, component: Bytes, grants: &Grants) -> Result<Arc<dyn Cleaner>, LoadError> {
         if grants.limits.isolation == Isolation::Process {
             return Ok(Arc::new(self.remote(component, World::Cleaner, grants).await?));
         }
-        let plugin = self.load(component, World::Cleaner, grants, WasmCleaner::bind).await?;
-        Ok(Arc::new(plugin))
+        let loaded = self.load(component, World::Cleaner, grants, CleanOnlyIndices::new).await?;
+        Ok(Arc::new(WasmCleaner::new(loaded, Arc::clone(&self.threads))))
     }
 
     async fn aggregator(&self, component: Bytes, grants: &Grants) -> Result<Arc<dyn Aggregator>, LoadError> {
         if grants.limits.isolation == Isolation::Process {
             return Ok(Arc::new(self.remote(component, World::Aggregator, grants).await?));
         }
-        let plugin = self.load(component, World::Aggregator, grants, WasmAggregator::bind).await?;
-        Ok(Arc::new(plugin))
+        let loaded = self.load(component, World::Aggregator, grants, AggregateOnlyIndices::new).await?;
+        Ok(Arc::new(WasmAggregator::new(loaded, Arc::clone(&self.threads))))
     }
 }

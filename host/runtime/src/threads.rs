@@ -152,6 +152,14 @@ impl Threads {
         Ok(Threads { jobs })
     }
 
+    /// Has `work` run on one of the threads, and waits for nothing.
+    pub(crate) fn begin(&self, work: impl FnOnce() + Send + 'static) {
+        let span = tracing::Span::current();
+        let job = move || drop(span.in_scope(|| catch_unwind(AssertUnwindSafe(work))));
+        // Without threads whoever calls next will be told.
+        let _ = self.jobs.send(Box::new(job));
+    }
+
     /// Runs `work` on one of the threads and waits for it. `Err` holds the text of a panic.
     pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, String>
     where

@@ -103,9 +103,10 @@ impl Gateway {
         (had, absent)
     }
 
-    /// Gets the secrets that requests will be sent with, so that the first request need not wait for them. What fails is told by the
-    /// request that needs it.
+    /// Gets the secrets that requests will be sent with, and whatever else the first request would wait for. What fails is told by the request
+    /// that needs it.
     pub async fn prepare(&self) {
+        self.endpoints.values().for_each(|gate| self.http.prepare(&gate.endpoint.url));
         let templates =
             self.endpoints.values().flat_map(|gate| gate.endpoint.query.iter().chain(&gate.endpoint.headers));
         let filled = templates.map(|(_, template)| self.fill(template, false));

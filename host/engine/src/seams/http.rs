@@ -113,4 +113,7 @@ impl HttpError {
 pub trait Http: Send + Sync + std::fmt::Debug {
     /// Sends `request` and waits for the whole answer.
     async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError>;
+
+    /// Begins to make ready what the first request to `url` needs, and waits for nothing. Calls nobody; what fails is told by that request.
+    fn prepare(&self, _url: &Url) {}
 }

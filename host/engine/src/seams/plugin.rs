@@ -232,6 +232,9 @@ pub trait Plugin: Send + Sync + std::fmt::Debug {
 
     /// The component itself. The lake keeps it, so that what it made can be made again when another one serves.
     fn component(&self) -> &Bytes;
+
+    /// Begins to make it ready for a first call that is about to come, and waits for nothing. A call does that as well.
+    fn prepare(&self) {}
 }
 
 /// A request that an enricher asks for: never a host, never a secret.

@@ -60,9 +60,10 @@ impl<'a> Function<'a> {
         place: &'a Place,
         watch: Option<Watch<'a>>,
     ) -> Self {
-        let redelivery = match (&plan.queue.url, place.remote.cloud().await) {
-            (Some(url), Ok(cloud)) => Some(Redelivery::of_stage(cloud, url, role.name())),
-            _ => None,
+        let redelivery = match &plan.queue.url {
+            // Without AWS there is nobody to be told.
+            Some(url) => place.remote.cloud().await.ok().map(|cloud| Redelivery::of_stage(cloud, url, role.name())),
+            None => None,
         };
         let (lake, next_look) = (plan.lake.clone(), Instant::now() + LOOK_EVERY);
         Function { role, serving, lake, place, watch, next_look, redelivery }

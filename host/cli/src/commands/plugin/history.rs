@@ -16,7 +16,7 @@ use crate::compose::{Remote, lake};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
-use crate::load::{Found, found_for};
+use crate::load::found_for;
 use crate::output::Tone;
 use crate::pipelines::{self, PipelineArgs, PipelineFile, PipelineOption};
 
@@ -92,7 +92,7 @@ pub(crate) async fn rollback(args: RollbackArgs, context: &Context) -> anyhow::R
     let stage = stage_of(&file, &args.stage)?;
     let at = SystemClock.now();
     if args.undo {
-        let published = found_for(&file, &stage, None, &remote).await?.version;
+        let published = found_for(&file, &stage, None, &remote).await?.version();
         let decisions = swaps::decisions(&lake, &stage).await?;
         if swaps::held(&decisions, &published.plugin.digest, &published.config).is_none() {
             return Err(Failure::new(ExitCode::Usage, format!("the plugin of `{stage}` was not taken back")).into());
@@ -101,7 +101,7 @@ pub(crate) async fn rollback(args: RollbackArgs, context: &Context) -> anyhow::R
         context.output.notice(&format!("`{}` may serve `{stage}` again", published.plugin.digest))?;
         return Ok(ExitCode::Success);
     }
-    let Found { version: serves, .. } = found_for(&file, &stage, Some(&lake), &remote).await?;
+    let serves = found_for(&file, &stage, Some(&lake), &remote).await?.version();
     let generations = Generations::of(&lake, &stage).all().await?;
     let back = earlier(&generations, &serves, args.to, &stage)?;
     if components::get(&lake, &back.plugin.digest).await?.is_none() {
@@ -150,7 +150,7 @@ async fn history(file: &PipelineFile, lake: &Lake, stage: String, remote: &Remot
         let since = history.since(generation.number).await?;
         dated.push(Dated { since, generation });
     }
-    let serves = found_for(file, &stage, Some(lake), remote).await.ok().map(|found| found.version.plugin.digest);
+    let serves = found_for(file, &stage, Some(lake), remote).await.ok().map(|found| found.version().plugin.digest);
     let events = swaps::events(lake, &stage).await?;
     Ok(StageHistory { pipeline: file.plan.name.clone(), stage, serves, generations: dated, events })
 }

@@ -1,0 +1,103 @@
+//! A plugin's code: compiled, linked, and its exports found. Made when the plugin is loaded, or, where it is known already that it is
+//! accepted, when it is first needed: of the plugins of a pipeline a process may never call but one.
+//!
+//! Does not say whether a plugin is accepted: `load` does.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use engine::seams::plugin::{Digest, Fault, FaultKind, Grants, LoadError};
+use engine::spans;
+use wasmtime::component::InstancePre;
+
+use crate::bindings::lifecycle;
+use crate::call::{Callable, Host, linker};
+use crate::engines::SharedEngines;
+use crate::fault::fault;
+use crate::inspect::refused;
+use crate::load::{kind_of, wrong_signature};
+use crate::worker::Caps;
+
+/// Finds the exports of a world that are its own.
+pub(crate) type Find<E> = fn(&InstancePre<Host>) -> wasmtime::Result<E>;
+
+/// Code that can be called.
+pub(crate) struct Code<E> {
+    pub(crate) callable: Callable,
+    pub(crate) exports: E,
+}
+
+/// What code is made of.
+pub(crate) struct Source<E> {
+    pub(crate) engines: SharedEngines,
+    pub(crate) component: Bytes,
+    pub(crate) digest: Digest,
+    pub(crate) grants: Grants,
+    pub(crate) find: Find<E>,
+}
+
+impl<E> Source<E> {
+    /// Compiles and links. To be called on a guest thread.
+    pub(crate) fn make(&self) -> Result<Code<E>, LoadError> {
+        let Grants { config, limits } = &self.grants;
+        let component = self.engines.compile(kind_of(limits)?, Caps::of(limits), &self.component, &self.digest)?;
+        let engine = component.engine().clone();
+        let linker =
+            linker(&engine, &component).map_err(|error| refused("P900", format!("cannot link: {error:#}"), ""))?;
+        let pre = linker.instantiate_pre(&component).map_err(wrong_signature)?;
+        let lifecycle = lifecycle::CommonIndices::new(&pre).map_err(wrong_signature)?;
+        let exports = (self.find)(&pre).map_err(wrong_signature)?;
+        let callable = Callable {
+            engine,
+            guards: self.engines.guards,
+            pre,
+            lifecycle: Arc::new(lifecycle),
+            limits: *limits,
+            config: config.clone(),
+            plugin: "?".to_owned(),
+            digest: self.digest.as_str().to_owned(),
+            in_disgrace: Arc::default(),
+            told_slow: Arc::default(),
+        };
+        Ok(Code { callable, exports })
+    }
+}
+
+impl<E> Code<E> {
+    /// The same, of a plugin whose name is known.
+    pub(crate) fn of(mut self, name: &str) -> Self {
+        self.callable.plugin = spans::plugin_name(name, &self.callable.digest);
+        self
+    }
+}
+
+/// Code that may have to be made yet.
+pub(crate) struct Lazy<E> {
+    made: OnceLock<Code<E>>,
+    making: Mutex<()>,
+}
+
+impl<E> Lazy<E> {
+    pub(crate) fn made(code: Code<E>) -> Self {
+        Lazy { made: OnceLock::from(code), making: Mutex::default() }
+    }
+
+    pub(crate) fn unmade() -> Self {
+        Lazy { made: OnceLock::new(), making: Mutex::default() }
+    }
+
+    /// The code, made now if it is not yet. To be called on a guest thread.
+    pub(crate) fn get(&self, make: impl FnOnce() -> Result<Code<E>, LoadError>) -> Result<&Code<E>, Fault> {
+        if let Some(code) = self.made.get() {
+            return Ok(code);
+        }
+        // One makes it and the others wait, rather than each making one.
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = self.made.get() {
+            return Ok(code);
+        }
+        // It was made before, of the same bytes: what has gone wrong is this machine's.
+        let code = make().map_err(|error| fault(FaultKind::Host, error.code, error.message))?;
+        Ok(self.made.get_or_init(|| code))
+    }
+}
