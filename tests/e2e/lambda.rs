@@ -239,17 +239,33 @@ fn a_bundle_has_all_that_a_function_needs_and_compiles_nothing() {
     assert_eq!(told["bytes"], std::fs::metadata(&bundle).unwrap().len(), "{told}");
     zip::ZipArchive::new(std::fs::File::open(&bundle).unwrap()).unwrap().extract(&made).unwrap();
     let compiled = |below: &std::path::Path| {
-        let code = films::files(&below.join("cache/code"));
-        code.into_iter().filter(|(path, _)| path.extension().is_none()).count()
+        let code = films::files(below).into_iter().map(|(path, _)| path);
+        code.filter(|path| path.extension().is_none() && path.to_str().unwrap().contains("/cache/code/")).collect()
     };
     // The enricher, the cleaner and three aggregators.
-    assert_eq!(compiled(&made), 5);
+    let shipped: Vec<std::path::PathBuf> = compiled(&made);
+    assert_eq!(shipped.len(), 5);
 
     // Where nothing but `bootstrap` and what lies beside it is there.
-    let mut program = Command::new(made.join("bootstrap"));
-    program.env_clear().env("LAMBDA_TASK_ROOT", &made).env("SLUICEBOX_TARGET", "aws");
-    let mut ingest = account.start("ingest", program);
-    let (how, fired) = ingest.invoke(&json!({"time": TICK}), MINUTE);
+    let scratch = account.films.path("tmp");
+    std::fs::create_dir(&scratch).unwrap();
+    let start = |role: &str| {
+        let mut program = Command::new(made.join("bootstrap"));
+        program.env_clear().env("LAMBDA_TASK_ROOT", &made).env("SLUICEBOX_TARGET", "aws").env("TMPDIR", &scratch);
+        account.start(role, program)
+    };
+    let (how, fired) = start("ingest").invoke(&json!({"time": TICK}), MINUTE);
     assert_eq!((how.as_str(), &fired["messages"]), ("response", &json!(3)), "{fired}\n{}", account.log("ingest"));
-    assert_eq!(compiled(&made), 5);
+    let mut enrich = start("enrich");
+    for batch in account.batches("enrich") {
+        assert_eq!(enrich.failures(&batch, MINUTE), [""; 0], "{}", account.log("enrich"));
+    }
+    // What it has is what was shipped, and nothing else.
+    let linked: Vec<std::path::PathBuf> = compiled(&scratch);
+    assert!(linked.iter().all(|path| path.is_symlink()), "{linked:?}");
+    let names = |paths: &[std::path::PathBuf]| -> BTreeSet<std::ffi::OsString> {
+        paths.iter().map(|path| path.file_name().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&linked), names(&shipped));
+    assert_eq!(compiled(&made), shipped);
 }

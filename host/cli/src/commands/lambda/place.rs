@@ -54,18 +54,18 @@ impl Place {
         } else {
             (root.join(pipeline), None)
         };
-        let shipped = context.cache_dir.clone().unwrap_or_else(|| root.join("cache"));
-        let cache = if is_writable(&shipped) {
-            shipped
-        } else {
-            let copy = scratch.path().join("cache");
-            // Without it plugins are compiled: slower, nothing worse.
-            if let Err(error) = copy_folder(&shipped, &copy)
-                && shipped.is_dir()
-            {
-                tracing::warn!(cache = %shipped.display(), %error, "cannot take over what is compiled");
+        let cache = match &context.cache_dir {
+            Some(cache) => cache.clone(),
+            None => {
+                let (shipped, cache) = (root.join("cache"), scratch.path().join("cache"));
+                // Without it plugins are compiled: slower, nothing worse.
+                if let Err(error) = link_folder(&shipped, &cache)
+                    && shipped.is_dir()
+                {
+                    tracing::warn!(cache = %shipped.display(), %error, "cannot take over what is compiled");
+                }
+                cache
             }
-            copy
         };
         Ok(Place { root, file, from, cache, _scratch: scratch, remote: Remote::default() })
     }
@@ -103,22 +103,28 @@ impl Place {
     }
 }
 
-/// Whether files can be made in a folder that is there.
-fn is_writable(folder: &Path) -> bool {
-    folder.is_dir() && tempfile::Builder::new().prefix(".").tempfile_in(folder).is_ok()
-}
-
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+/// The same folders with links to the files: what is added lies beside them, and nothing is read before it is needed.
+fn link_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let beside = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &beside)?;
+            link_folder(&entry.path(), &beside)?;
         } else {
-            // Not `copy`, which would take over that it cannot be written to.
-            std::fs::write(beside, std::fs::read(entry.path())?)?;
+            link(&std::path::absolute(entry.path())?, &beside)?;
         }
     }
     Ok(())
+}
+
+#[cfg(unix)]
+fn link(file: &Path, from: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(file, from)
+}
+
+/// Functions run on Linux; elsewhere it is only tried out.
+#[cfg(not(unix))]
+fn link(file: &Path, from: &Path) -> std::io::Result<()> {
+    std::fs::copy(file, from).map(drop)
 }
