@@ -18,6 +18,7 @@ use engine::roles::source;
 use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
 use engine::seams::store::StoreError;
 use futures::future::join_all;
+use tokio::sync::OnceCell;
 
 use crate::compose::{Remote, Shared};
 use crate::exit::ExitCode;
@@ -136,15 +137,20 @@ impl<'a> Loading<'a> {
     }
 }
 
-/// What was decided about plugins beside the files. One call for all stages: each listing takes its time when a function starts.
+/// What was decided about plugins beside the files. One call for all stages, under way while their components are read: each listing takes its
+/// time when a function starts.
 pub(crate) struct Decided<'a> {
     lake: &'a Lake,
-    events: Vec<swaps::Event>,
+    events: OnceCell<Vec<swaps::Event>>,
 }
 
 impl<'a> Decided<'a> {
-    async fn of(lake: &'a Lake) -> Result<Self, LakeError> {
-        Ok(Decided { lake, events: swaps::all_decisions(lake).await? })
+    fn of(lake: &'a Lake) -> Self {
+        Decided { lake, events: OnceCell::new() }
+    }
+
+    async fn events(&self) -> Result<&[swaps::Event], LakeError> {
+        Ok(self.events.get_or_try_init(|| swaps::all_decisions(self.lake)).await?)
     }
 }
 
@@ -166,13 +172,21 @@ impl<'a> StagePlace<'a> {
 /// Loads every plugin of a plan, all at once, and checks what each layer needs against what the one before gives; an error names all that is
 /// wrong.
 pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
-    let decided = match loading.lake {
-        Some(lake) => Some(Decided::of(lake).await?),
-        None => None,
-    };
+    let decided = loading.lake.map(Decided::of);
     let decided = decided.as_ref();
-    let (enrich, clean, aggregates) =
-        tokio::join!(load_enrich(loading, decided), load_clean(loading, decided), load_aggregates(loading, decided));
+    let events = async {
+        match decided {
+            Some(decided) => decided.events().await.map(drop),
+            None => Ok(()),
+        }
+    };
+    let (events, enrich, clean, aggregates) = tokio::join!(
+        events,
+        load_enrich(loading, decided),
+        load_clean(loading, decided),
+        load_aggregates(loading, decided)
+    );
+    events?;
     let mut troubles = Vec::new();
     let enrich = keep(enrich, &mut troubles).flatten();
     let clean = keep(clean, &mut troubles);
@@ -333,10 +347,7 @@ pub(crate) async fn found_for(
 ) -> anyhow::Result<Found> {
     let stage = file.plan.stage(name).with_context(|| format!("no stage `{name}`"))?;
     let place = StagePlace::plain(name, stage);
-    let decided = match lake {
-        Some(lake) => Some(Decided::of(lake).await?),
-        None => None,
-    };
+    let decided = lake.map(Decided::of);
     let found = found(&file.plan, &file.folder, decided.as_ref(), &place, remote).await;
     found.map_err(|trouble| CannotLoad(vec![trouble]).into())
 }
@@ -357,18 +368,19 @@ async fn found(
         .map_err(|error| Trouble::load(place, version_of(&component, &stage.config), error))?;
     let grants = Grants { config: stage.config.clone(), limits: stage.limits };
     let mut found = Found { component, grants, kept: None };
-    if let Some(Decided { lake, events }) = decided {
+    if let Some(decided) = decided {
         let trouble = |error: LakeError| {
             let trouble = Trouble::of(place, None, error.to_string(), None);
             Trouble { passing: engine::failure::Failure::from(error).passes(), ..trouble }
         };
+        let events = decided.events().await.map_err(trouble)?;
         let events: Vec<&swaps::Event> = events.iter().filter(|event| event.stage == place.name).collect();
         // One that was taken back may have taken the place of another one that was.
         for _ in 0..events.len() {
             let version = found.version();
             let held = swaps::held(events.iter().copied(), &version.plugin.digest, &version.config);
             let Some(held) = held else { break };
-            let kept = components::get(lake, &held.version.plugin.digest).await.map_err(trouble)?;
+            let kept = components::get(decided.lake, &held.version.plugin.digest).await.map_err(trouble)?;
             let Some(component) = kept else { break };
             let grants = Grants { config: held.version.config.clone(), limits: stage.limits };
             found = Found { component, grants, kept: Some(held.version.clone()) };
