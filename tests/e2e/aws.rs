@@ -98,6 +98,24 @@ impl Account {
 }
 
 #[test]
+fn a_source_in_s3_is_the_object_of_that_very_key() {
+    let account = Account::new("films-odd-keys");
+    account.make();
+    let one = account.films.path("one.csv");
+    std::fs::write(&one, "title,year,imdb_votes\nThe Dark Knight,2008,465000\n").unwrap();
+    // As a URL each would be another object: `source/a`, `source/a/b.csv`, `source/a b c.csv`, `source/q`.
+    for (day, key) in (10..).zip(["source/a#1.csv", "source/a%2Fb.csv", "source/a b+c.csv", "source/q?x=1.csv"]) {
+        account.script(&["put", account.name, key, one.to_str().unwrap()]);
+        let (uri, tick) = (format!("source.uri=\"s3://{}/{key}\"", account.name), format!("2026-11-{day}T03:00:00Z"));
+        let ran = account.sluicebox(&["run", "--once", "--json", "--tick", &tick, "--set", &uri]).exits(0);
+        assert_eq!(ran.json()["pipelines"][0]["fired"]["records"], 1, "{key}: {}", ran.stdout);
+    }
+    let gone = format!("source.uri=\"s3://{}/source/b#1.csv\"", account.name);
+    let failed = account.sluicebox(&["run", "--once", "--tick", TICK, "--set", &gone]);
+    assert!(failed.code != 0 && failed.stderr.contains("source/b#1.csv"), "{}", failed.stderr);
+}
+
+#[test]
 fn in_aws_it_makes_the_gold_that_it_makes_on_a_laptop() {
     let account = Account::new("films-in-aws");
     account.make();

@@ -101,14 +101,43 @@ pub struct Told {
 
 /// The new objects that a message tells of; `None` if it is no notification of S3. One without objects is S3's test of the way, or tells
 /// of what went.
+///
+/// S3 sends to a queue by three ways: itself, through a topic of SNS (which wraps the text unless the subscription has raw delivery), and
+/// through EventBridge (an event for each object). Each may come through the next.
 #[must_use]
 pub fn notification(body: &[u8]) -> Option<Vec<Told>> {
-    let body: Value = serde_json::from_slice(body).ok()?;
+    let mut body: Value = serde_json::from_slice(body).ok()?;
+    for _ in 0..MOST_WRAPPERS {
+        let Some(inner) = unwrapped(&body) else { break };
+        body = inner;
+    }
     if body.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
         return Some(Vec::new());
     }
+    if body.get("source").and_then(Value::as_str) == Some("aws.s3") && body.get("detail-type").is_some() {
+        return Some(bridged(&body).into_iter().collect());
+    }
     let records = body.get("Records")?.as_array()?;
     Some(records.iter().filter_map(told).collect())
+}
+
+/// A topic may feed a topic's queue by way of EventBridge; more wrappers than this are nobody's set-up.
+const MOST_WRAPPERS: usize = 3;
+
+/// What SNS has wrapped: the text in `Message` of a `Notification`.
+fn unwrapped(body: &Value) -> Option<Value> {
+    let wrapped = body.get("Type").and_then(Value::as_str) == Some("Notification") && body.get("TopicArn").is_some();
+    serde_json::from_str(body.get("Message").filter(|_| wrapped)?.as_str()?).ok()
+}
+
+/// The new object that an event of EventBridge tells of. Its key is not encoded.
+fn bridged(event: &Value) -> Option<Told> {
+    let text = |pointer| event.pointer(pointer).and_then(Value::as_str);
+    if text("/detail-type") != Some("Object Created") {
+        return None;
+    }
+    let (bucket, key) = (text("/detail/bucket/name")?, text("/detail/object/key")?);
+    Some(Told { bucket: bucket.to_owned(), key: key.to_owned() })
 }
 
 fn told(record: &Value) -> Option<Told> {
@@ -256,6 +285,64 @@ mod tests {
             format!(r#"{{"Records":[{{"s3":{{"bucket":{{"name":"acme-lake"}},"object":{{"key":"{key}"}}}}}}, {{}}]}}"#);
         assert_eq!(cleaned(&bare).len(), 1);
         assert_eq!(cleaned(r#"{"Records":[]}"#), [""; 0]);
+    }
+
+    /// As SNS delivers `message` to a queue.
+    fn through_sns(message: &str) -> String {
+        let wrapped = serde_json::json!({
+            "Type": "Notification", "MessageId": "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324",
+            "TopicArn": "arn:aws:sns:eu-central-1:123456789012:lake", "Subject": "Amazon S3 Notification", "Message": message,
+            "Timestamp": "2026-01-31T03:00:00.000Z", "SignatureVersion": "1", "Signature": "c2ln",
+            "SigningCertURL": "https://sns.eu-central-1.amazonaws.com/cert.pem", "UnsubscribeURL": "https://sns.eu-central-1.amazonaws.com/",
+        });
+        wrapped.to_string()
+    }
+
+    /// As EventBridge delivers the news of an object.
+    fn through_event_bridge(kind: &str, key: &str) -> String {
+        let event = serde_json::json!({
+            "version": "0", "id": "17793124-05d4-b198-2fde-7ededc63b103", "detail-type": kind, "source": "aws.s3",
+            "account": "123456789012", "time": "2026-01-31T03:00:00Z", "region": "eu-central-1",
+            "resources": ["arn:aws:s3:::acme-lake"],
+            "detail": {
+                "version": "0", "bucket": {"name": "acme-lake"}, "reason": "PutObject",
+                "object": {"key": key, "size": 5, "etag": "b1946ac92492d2347c6235b4d2611184", "sequencer": "00617F08299329D189"},
+            },
+        });
+        event.to_string()
+    }
+
+    #[test]
+    fn news_of_an_object_is_work_whichever_way_it_came() {
+        let place = "run=20260131T030000Z/batch=00000-ab.jsonl";
+        let plain = object(&format!("weather/br+onze/{}", place.replace('=', "%3D")));
+        let bridged = through_event_bridge("Object Created", &format!("weather/br onze/{place}"));
+        for message in
+            [&plain, &through_sns(&plain), &bridged, &through_sns(&bridged), &through_sns(&through_sns(&plain))]
+        {
+            assert_eq!(cleaned(message), [format!(r#"{{"bronze":"{place}"}}"#)], "{message}");
+        }
+        let version = through_event_bridge("Object Created", "weather/silver/_delta_log/00000000000000000012.json");
+        assert_eq!(aggregated(&through_sns(&version)), [r#"{"silver":12}"#]);
+    }
+
+    #[test]
+    fn a_key_of_event_bridge_is_not_decoded() {
+        let told = notification(through_event_bridge("Object Created", "a+b%2Fc").as_bytes()).unwrap();
+        assert_eq!(told, [Told { bucket: "acme-lake".to_owned(), key: "a+b%2Fc".to_owned() }]);
+    }
+
+    #[test]
+    fn wrapped_tests_and_removals_are_no_work_and_other_texts_of_a_topic_go_on() {
+        let key = "weather/br onze/run=1/batch=1.jsonl";
+        let removed =
+            object("weather/br+onze/run%3D1/batch%3D1.jsonl").replace("ObjectCreated:Put", "ObjectRemoved:Delete");
+        let test = r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"acme-lake"}"#;
+        for message in [through_event_bridge("Object Deleted", key), removed, test.to_owned()] {
+            assert_eq!((cleaned(&message), cleaned(&through_sns(&message))), (Vec::new(), Vec::new()), "{message}");
+        }
+        let other = through_sns("no JSON");
+        assert_eq!(cleaned(&other), [other]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use engine::pipeline::plan::{Location, PluginRef};
+use engine::pipeline::s3;
 use engine::seams::plugin::Digest;
 use engine::seams::store::{self, ObjectStoreExt as _};
 use url::Url;
@@ -25,7 +26,7 @@ impl std::fmt::Display for Published {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Published::File(path) => path.display().fmt(f),
-            Published::Object(url) => url.fmt(f),
+            Published::Object(url) => f.write_str(&s3::shown(url)),
         }
     }
 }
@@ -109,7 +110,7 @@ mod tests {
         let of = |plugin: &PluginRef| Published::component(plugin, Path::new("p")).signature().to_string();
         assert_eq!(of(&PluginRef::Crate("a".to_owned())), "p/plugins/a/a.wasm.sig");
         assert_eq!(of(&PluginRef::File(Location::Local("b.wasm".to_owned()))), "p/b.wasm.sig");
-        let url = Url::parse("s3://acme-plugins/clean/c%20d.wasm").unwrap();
-        assert_eq!(of(&PluginRef::File(Location::Remote(url))), "s3://acme-plugins/clean/c%20d.wasm.sig");
+        let url = s3::parse("s3://acme-plugins/clean/c d.wasm").unwrap();
+        assert_eq!(of(&PluginRef::File(Location::Remote(url))), "s3://acme-plugins/clean/c d.wasm.sig");
     }
 }

@@ -13,6 +13,7 @@ mod overlay;
 pub mod plan;
 pub mod problem;
 mod reader;
+pub mod s3;
 mod said;
 pub mod schedule;
 mod uris;

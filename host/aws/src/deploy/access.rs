@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use engine::drivers::service::Role;
 use engine::pipeline::plan::{Location, Plan, PluginRef, SecretRef, TemplatePart};
+use engine::pipeline::s3;
 use serde_json::json;
 
 use super::Mode;
@@ -202,13 +203,17 @@ pub(super) fn log_group(site: &Site, role: Role, mode: Mode) -> String {
     }
 }
 
+/// A key in a policy, in which `*`, `?` and `$` would stand for others ("policy variables" in the user guide of IAM).
+fn literal(key: &str) -> String {
+    let escaped = |letter| if "*?$".contains(letter) { format!("${{{letter}}}") } else { String::from(letter) };
+    key.chars().map(escaped).collect()
+}
+
 /// What is not the pipeline's own: its source, plugins, secrets.
 fn foreign(plan: &Plan, site: &Site, role: Role) -> Vec<Statement> {
     let mut statements = Vec::new();
-    let object = |url: &url::Url| {
-        let key = object_store::path::Path::from_url_path(url.path()).unwrap_or_default();
-        site.bucket_arn(&format!("{}/{key}", url.host_str().unwrap_or_default()))
-    };
+    let object =
+        |url: &url::Url| site.bucket_arn(&format!("{}/{}", url.host_str().unwrap_or_default(), literal(&s3::key(url))));
     if role == Role::Ingest
         && let Location::Remote(url) = &plan.source.location
         && url.scheme() == "s3"

@@ -66,8 +66,8 @@ async fn layer(location: &Location, file: &PipelineFile, remote: &Remote) -> any
             DirStore::open(&path).with_context(|| format!("cannot open the layer at `{}`", path.display()))
         }
         Location::Remote(url) if url.scheme() == "s3" => {
-            let cloud = remote.cloud().await.with_context(|| format!("cannot open the layer at `{url}`"))?;
-            S3Store::open(cloud, url).with_context(|| format!("cannot open the layer at `{url}`"))
+            let cloud = remote.cloud().await.with_context(|| format!("cannot open the layer at `{location}`"))?;
+            S3Store::open(cloud, url).with_context(|| format!("cannot open the layer at `{location}`"))
         }
         Location::Remote(url) => Err(elsewhere(url.as_str())),
     }
@@ -93,7 +93,8 @@ pub(crate) async fn source(file: &PipelineFile, shared: &Shared) -> anyhow::Resu
         }
         Location::Remote(url) if url.scheme() == "s3" => {
             let found = shared.remote.object(url).await;
-            let (store, object) = found.with_context(|| format!("cannot read the source `{url}`"))?;
+            let (store, object) =
+                found.with_context(|| format!("cannot read the source `{}`", file.plan.source.location))?;
             Ok(SourcePlace::Object(store, object))
         }
         Location::Remote(url) if matches!(url.scheme(), "http" | "https") => {

@@ -315,7 +315,7 @@ impl Service {
                 }
                 repairs += 1;
                 if repairs > MOST_REPAIRS {
-                    let reason = format!("work that was given up {MOST_REPAIRS} times, see the log: {missing:?}");
+                    let reason = format!("work that was given up {MOST_REPAIRS} times, see the log: {missing}");
                     return Ok(Waited::Ended(Some(reason)));
                 }
             }

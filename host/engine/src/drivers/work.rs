@@ -2,6 +2,7 @@
 //!
 //! Does not settle deliveries.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -154,8 +155,14 @@ impl Work for CleanQueue {
 
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
         let events: Vec<NewObject> = readable("clean", deliveries);
-        let result = if events.is_empty() { Ok(()) } else { self.serving.current().clean.objects(&events).await };
-        for_all(deliveries.len(), result)
+        if events.is_empty() {
+            return for_all(deliveries.len(), Ok(()));
+        }
+        match self.serving.current().clean.objects(&events).await {
+            Err(failure) => for_all(deliveries.len(), Err(failure)),
+            Ok(alone) if alone.is_empty() => for_all(deliveries.len(), Ok(())),
+            Ok(alone) => deliveries.iter().map(|delivery| result_of(delivery, &alone)).collect(),
+        }
     }
 
     async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
@@ -239,6 +246,12 @@ fn readable<T: for<'de> serde::Deserialize<'de>>(stage: &str, deliveries: &[Deli
 /// An event is only news of what is in the lake: the next sweep finds it.
 fn abandon(stage: &str, delivery: &Delivery, why: &GivenUp) {
     tracing::error!(stage, delivery = delivery.id, reason = %why, "event given up, the next sweep will find its work");
+}
+
+/// What became of a delivery of a batch whose other objects are done.
+fn result_of(delivery: &Delivery, alone: &BTreeMap<Path, Failure>) -> Result<(), Failure> {
+    let object = decode::<NewObject>(&delivery.body).ok().map(|event| Path::from(event.bronze));
+    object.and_then(|object| alone.get(&object)).map_or(Ok(()), |failure| Err(failure.clone()))
 }
 
 /// What became of the whole became of each.

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::describe::{as_json, as_millis, as_millis_with_fraction, as_optional_text, as_text, as_texts};
 pub use super::limits::{Isolation, Limits};
+use super::s3;
 use super::schedule::Schedule;
 pub use crate::seams::secrets::SecretRef;
 
@@ -131,7 +132,7 @@ pub struct Source {
 pub enum Location {
     /// A path of this machine, relative to the folder of `pipeline.toml`.
     Local(String),
-    /// `s3://bucket/key`, `http://…` or `https://…`.
+    /// `s3://bucket/key`, as [`super::s3`] reads it, or `http://…` or `https://…`.
     Remote(Url),
 }
 
@@ -139,6 +140,7 @@ impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Location::Local(path) => f.write_str(path),
+            Location::Remote(url) if url.scheme() == "s3" => f.write_str(&s3::shown(url)),
             Location::Remote(url) => url.fmt(f),
         }
     }

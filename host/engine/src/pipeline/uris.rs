@@ -7,6 +7,7 @@ use url::{Host, Url};
 use super::code;
 use super::plan::{Location, PluginRef};
 use super::problem::Wrong;
+use super::s3::{self, S3Error};
 use super::values::name;
 
 /// An `http` or `https` URL that shows no secret and is not overheard.
@@ -62,16 +63,14 @@ pub(super) fn location(text: &str) -> Result<Location, Wrong> {
     }
     match text.split_once("://") {
         None => Ok(Location::Local(text.to_owned())),
-        Some(("s3", rest)) => {
-            let bucket = rest.split('/').next().unwrap_or_default();
-            let url = Url::parse(text).map_err(|error| bad(format!("not a URL: {error}")))?;
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-            if bucket.len() < 3 || bucket.len() > 63 || !bucket.chars().all(plain) {
-                let wrong = Wrong::new(code::BAD_LOCATION, format!("`{}` is not a bucket", shown(bucket)));
-                return Err(wrong.expected("`s3://BUCKET/KEY`, BUCKET 3 to 63 of `a-z`, `0-9`, `-` and `.`"));
-            }
-            Ok(Location::Remote(url))
-        }
+        Some(("s3", _)) => s3::parse(text).map(Location::Remote).map_err(|error| {
+            let message = match &error {
+                S3Error::Bucket(bucket) => S3Error::Bucket(shown(bucket).to_owned()).to_string(),
+                other => other.to_string(),
+            };
+            let wrong = Wrong::new(code::BAD_LOCATION, message).expected(error.expected());
+            wrong.maybe_hint(error.hint().map(str::to_owned))
+        }),
         Some(("http" | "https", _)) => http_url(text).map(Location::Remote),
         Some(("file", path)) => {
             Err(bad("`file://` is not needed".to_owned()).hint(format!("write the path: `\"{path}\"`")))

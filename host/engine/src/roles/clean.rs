@@ -2,7 +2,7 @@
 //!
 //! Does not order versions of a record: `lake::silver` keeps the last writer's.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -24,13 +24,14 @@ use crate::lake::silver::Silver;
 use crate::progress::Progress;
 use crate::seams::plugin::{Cleaned, Cleaner, Fault};
 use crate::seams::queue::Queue;
+use crate::seams::store::Path;
 use crate::spans;
 
 mod made;
 mod tasks;
 
 use made::{Document, Made};
-use tasks::{Task, wanted};
+use tasks::{Task, Unreadable, wanted};
 
 /// Documents in one plugin call.
 const MOST_DOCUMENTS: usize = 2048;
@@ -62,15 +63,19 @@ pub struct Clean {
 
 impl Clean {
     /// Brings these objects of Bronze into Silver and tells the aggregate stage. Doing so again changes nothing.
-    pub async fn objects(&self, events: &[NewObject]) -> Result<(), Failure> {
+    ///
+    /// Returns the objects that could not be read, each with its own failure; the others are done. One that is not there any more is no
+    /// failure: nothing can be made of it, and a sweep finds it if it comes back.
+    pub async fn objects(&self, events: &[NewObject]) -> Result<BTreeMap<Path, Failure>, Failure> {
         let generation = self.generation().await?;
-        let tasks = tasks::tasks(&self.lake, wanted(events), generation.number).await?;
+        let (tasks, unreadable) = tasks::tasks(&self.lake, wanted(events), generation.number).await?;
         let silver_version = if tasks.is_empty() {
             self.silver.snapshot().await?.version
         } else {
             self.take(&tasks, generation).await?
         };
-        Ok(self.queue.send(vec![encode(&NewVersion { silver: silver_version })]).await?)
+        self.queue.send(vec![encode(&NewVersion { silver: silver_version })]).await?;
+        Ok(unreadable.into_iter().filter_map(failed_alone).collect())
     }
 
     /// The same plugin at the beginning of a new generation.
@@ -98,7 +103,7 @@ impl Clean {
     /// Quarantines the documents of an object that was tried as often as is allowed.
     pub async fn give_up(&self, event: &NewObject, reason: &str) -> Result<(), Failure> {
         let generation = self.generation().await?;
-        let tasks = tasks::tasks(&self.lake, wanted(std::slice::from_ref(event)), generation.number).await?;
+        let (tasks, _) = tasks::tasks(&self.lake, wanted(std::slice::from_ref(event)), generation.number).await?;
         let Some(task) = tasks.first() else { return Ok(()) };
         let snapshot = self.silver.snapshot().await?;
         if task.is_second_look() && !snapshot.rebuilding {
@@ -206,6 +211,18 @@ impl Clean {
     async fn call(&self, batch: &[Document]) -> Result<Cleaned, Fault> {
         let texts: Vec<Bytes> = batch.iter().map(|document| document.line.text.clone()).collect();
         spans::called(spans::call(&*self.plugin, "clean", texts.len()), self.plugin.clean(&texts)).await
+    }
+}
+
+/// What an object that cannot be read means for its own event.
+fn failed_alone(one: Unreadable) -> Option<(Path, Failure)> {
+    match one.corrupt {
+        None => {
+            tracing::warn!(object = %one.path, "not in bronze any more, nothing to clean");
+            None
+        }
+        // Not fatal: one damaged object must not stop its neighbours. It comes again until it is given up, and a sweep finds it.
+        Some(error) => Some((one.path, Failure::Transient(error.to_string()))),
     }
 }
 

@@ -23,6 +23,7 @@ mod replay;
 mod schedule;
 mod swap;
 mod tree;
+mod unreadable;
 mod verify;
 mod watermarks;
 mod world;

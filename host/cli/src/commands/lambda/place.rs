@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::Context as _;
+use engine::pipeline::s3;
 use tempfile::TempDir;
-use url::Url;
 
 use crate::compose::Remote;
 use crate::context::Context;
@@ -47,8 +47,9 @@ impl Place {
         let scratch = tempfile::Builder::new().prefix("sluicebox-").tempdir().context("cannot write to `/tmp`")?;
         let pipeline = pipeline.unwrap_or("pipeline.toml");
         let (file, from) = if pipeline.starts_with("s3://") {
-            let url = Url::parse(pipeline).map_err(|error| {
-                Failure::new(ExitCode::Usage, format!("`{pipeline}` is no place in S3")).caused_by(error)
+            let url = s3::parse(pipeline).map_err(|error| {
+                let failure = Failure::new(ExitCode::Usage, format!("`{pipeline}` is no place in S3: {error}"));
+                failure.hint(error.hint().map_or_else(|| format!("expected {}", error.expected()), str::to_owned))
             })?;
             (scratch.path().join("pipeline.toml"), Some((Published::Object(url), Mutex::default())))
         } else {

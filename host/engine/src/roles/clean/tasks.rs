@@ -11,7 +11,7 @@ use crate::lake::keys::{Key, Tick};
 use crate::lake::receipts::{self, Receipt};
 use crate::lake::{Lake, LakeError};
 use crate::roles::events::NewObject;
-use crate::seams::store::{Path, read};
+use crate::seams::store::{Path, read, read_if_there};
 
 /// What is wanted of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,15 +58,22 @@ pub(super) struct Task {
     pub(super) before: Option<Receipt>,
 }
 
-/// What is to be done of all that is wanted.
+/// What is to be done of all that is wanted, and the objects that cannot be read whatever the lake's state: those fail alone.
 pub(super) async fn tasks(
     lake: &Lake,
     wanted: BTreeMap<Path, Wanted>,
     generation: u32,
-) -> Result<Vec<Task>, LakeError> {
-    let tasks: Vec<_> = wanted.into_iter().map(|(path, wanted)| Task::of(lake, path, wanted, generation)).collect();
-    let tasks: Vec<Option<Task>> = futures::stream::iter(tasks).buffered(16).try_collect().await?;
-    let mut tasks: Vec<Task> = tasks.into_iter().flatten().collect();
+) -> Result<(Vec<Task>, Vec<Unreadable>), LakeError> {
+    let found: Vec<_> = wanted.into_iter().map(|(path, wanted)| Task::of(lake, path, wanted, generation)).collect();
+    let found: Vec<Found> = futures::stream::iter(found).buffered(16).try_collect().await?;
+    let (mut tasks, mut unreadable) = (Vec::new(), Vec::new());
+    for one in found {
+        match one {
+            Found::Nothing => {}
+            Found::Task(task) => tasks.push(task),
+            Found::Unreadable(one) => unreadable.push(one),
+        }
+    }
     // Once a tick, not once an object: after a large replay there are as many of the one as of the other.
     let second: Vec<&mut Task> = tasks.iter_mut().filter(|task| task.is_second_look()).collect();
     let ticks: BTreeSet<Tick> = second.iter().filter_map(|task| bronze::tick_of(&task.path)).collect();
@@ -79,21 +86,45 @@ pub(super) async fn tasks(
             task.supersede(redone);
         }
     }
-    Ok(tasks)
+    Ok((tasks, unreadable))
+}
+
+/// An object of Bronze that cannot be read, and will not be before somebody mends it.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    /// The object.
+    pub(super) path: Path,
+    /// What is wrong with it; none if it is not there.
+    pub(super) corrupt: Option<LakeError>,
+}
+
+/// What is to be done of one object.
+enum Found {
+    /// Nothing: it is done.
+    Nothing,
+    /// This.
+    Task(Task),
+    /// Nothing can be.
+    Unreadable(Unreadable),
 }
 
 impl Task {
-    /// What is to be done of `path`, if anything.
-    async fn of(lake: &Lake, path: Path, wanted: Wanted, generation: u32) -> Result<Option<Self>, LakeError> {
+    /// What is to be done of `path`. An error is one of the lake, not of the object.
+    async fn of(lake: &Lake, path: Path, wanted: Wanted, generation: u32) -> Result<Found, LakeError> {
         let before = receipts::get(lake, &path).await?;
         if let Some(receipt) = &before {
             let latest = receipt.redone.values().copied().max().unwrap_or(0).max(receipt.generation);
             if latest > generation || (!wanted.again && receipt.is_up_to(generation)) {
-                return Ok(None);
+                return Ok(Found::Nothing);
             }
         }
-        let object = read(&*lake.bronze, &path).await?;
-        let lines = bronze::lines(&path, &object)?;
+        let Some(object) = read_if_there(&*lake.bronze, &path).await? else {
+            return Ok(Found::Unreadable(Unreadable { path, corrupt: None }));
+        };
+        let lines = match bronze::lines(&path, &object) {
+            Ok(lines) => lines,
+            Err(error) => return Ok(Found::Unreadable(Unreadable { path, corrupt: Some(error) })),
+        };
         let mut chosen: BTreeSet<usize> = match (&before, wanted.again) {
             (Some(receipt), false) => receipt.stale_lines(generation).collect(),
             _ => (1..=lines.len()).collect(),
@@ -102,7 +133,10 @@ impl Task {
             chosen.retain(|line| some.contains(line));
         }
         let (superseded, settled) = (BTreeSet::new(), Vec::new());
-        Ok((!chosen.is_empty()).then_some(Task { path, lines, chosen, superseded, settled, before }))
+        if chosen.is_empty() {
+            return Ok(Found::Nothing);
+        }
+        Ok(Found::Task(Task { path, lines, chosen, superseded, settled, before }))
     }
 
     /// Whether rows of these very record versions may stand already.
