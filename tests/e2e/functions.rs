@@ -28,11 +28,20 @@ pub(crate) fn script(emulator: &Emulator, args: &[&str]) -> Ran {
 
 type Event = (String, u64, String);
 
-/// A notification of S3 for an object, as SQS hands it over.
+/// The news of an object of S3 as SQS hands it over, sent by one of the three ways that there are: by S3 itself, through a topic of SNS,
+/// through EventBridge.
 pub(crate) fn notified(number: usize, bucket: &str, key: &str) -> Value {
-    let key = key.replace('=', "%3D");
-    let body = json!({"Records": [{"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
-        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": bucket}, "object": {"key": key}}}]});
+    let encoded = key.replace('=', "%3D");
+    let direct = json!({"Records": [{"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": bucket}, "object": {"key": encoded}}}]});
+    let body = match number % 3 {
+        0 => direct,
+        1 => {
+            json!({"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:000000000000:lake", "Message": direct.to_string()})
+        }
+        _ => json!({"version": "0", "detail-type": "Object Created", "source": "aws.s3",
+            "detail": {"bucket": {"name": bucket}, "object": {"key": key}}}),
+    };
     message(number, &body.to_string())
 }
 
