@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod events;
 mod failure;
 pub mod lambda;
+mod news;
 mod notified;
 pub mod queue;
 pub mod secrets;
@@ -17,6 +18,7 @@ pub mod store;
 
 pub use cloud::{Cloud, CloudError};
 pub use failure::CallError;
+pub use news::NewsQueue;
 pub use notified::NotifiedQueue;
 pub use queue::{SqsOptions, SqsQueue, open_stage, unopened_stage};
 pub use secrets::ManagerSecrets;

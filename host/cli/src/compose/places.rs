@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use aws::{Cloud, ManagerSecrets, S3Store};
+use aws::{Cloud, ManagerSecrets, NewsQueue, S3Store};
 use engine::drivers::consumer::StageQueue;
 use engine::drivers::service::Queues;
 use engine::lake::Lake;
 use engine::pipeline::plan::{Location, Plan, QueueSettings};
 use engine::roles::ingest::SourcePlace;
 use engine::seams::clock::Clock;
+use engine::seams::queue::Queue;
 use engine::seams::secrets::{SecretError, SecretRef, SecretString, Secrets};
 use engine::seams::store::{self, Store};
 use local::{DirStore, LocalSecrets, QueueOptions, SqliteQueues};
@@ -107,25 +108,37 @@ pub(crate) async fn source(file: &PipelineFile, shared: &Shared) -> anyhow::Resu
 /// The queues between a pipeline's roles.
 pub(super) async fn queues(plan: &Plan, folder: &Path, shared: &Shared) -> anyhow::Result<Queues> {
     if let Some(url) = &plan.queue.url {
-        return remote_queues(url, &plan.queue, shared).await;
+        return remote_queues(url, plan, shared).await;
     }
     let file = queue_file(plan, folder, shared).await?;
     let stage = |name| embedded(&file, name, &plan.queue);
     Ok(Queues { enrich: stage("enrich"), clean: stage("clean"), aggregate: stage("aggregate") })
 }
 
-async fn remote_queues(url: &Url, settings: &QueueSettings, shared: &Shared) -> anyhow::Result<Queues> {
+async fn remote_queues(url: &Url, plan: &Plan, shared: &Shared) -> anyhow::Result<Queues> {
     let cloud = shared.remote.cloud().await.with_context(|| format!("cannot open the queues of `{url}`"))?;
     if shared.handed {
-        let stage = |name| aws::unopened_stage(cloud, url, name, settings.max_receives, &shared.clock);
+        let stage = |name| aws::unopened_stage(cloud, url, name, plan.queue.max_receives, &shared.clock);
         return Ok(Queues { enrich: stage("enrich"), clean: stage("clean"), aggregate: stage("aggregate") });
     }
     let stage = async |name| {
-        let opened = aws::open_stage(cloud, url, name, settings.max_receives, &shared.clock).await;
+        let opened = aws::open_stage(cloud, url, name, plan.queue.max_receives, &shared.clock).await;
         opened.with_context(|| format!("cannot open the queues of the stage `{name}`"))
     };
     let (enrich, clean, aggregate) = tokio::try_join!(stage("enrich"), stage("clean"), stage("aggregate"))?;
+    let clean = heard_by(clean, &plan.lake.bronze, NewsQueue::of_clean);
+    let aggregate = heard_by(aggregate, &plan.lake.silver, NewsQueue::of_aggregate);
     Ok(Queues { enrich, clean, aggregate })
+}
+
+/// A stage's queue that takes S3's news of the layer before it, if that is in S3.
+fn heard_by(stage: StageQueue, layer: &Location, news: fn(Arc<dyn Queue>, &Url) -> NewsQueue) -> StageQueue {
+    match layer {
+        Location::Local(_) => stage,
+        Location::Remote(url) => {
+            StageQueue { live: Arc::new(news(stage.live, url)), dead: Arc::new(news(stage.dead, url)) }
+        }
+    }
 }
 
 /// Writes the embedded queue's file anew, so that nothing is left in it of messages that are gone.
