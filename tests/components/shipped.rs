@@ -38,11 +38,11 @@ async fn an_enricher_asks_and_then_hands_over_a_document() {
 async fn a_document_that_is_none_is_bad_output() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
     let cases = [
-        ("[]", "an array"),
+        ("[]", "found a list, expected an object"),
         ("{", "EOF"),
-        (r#"{"_meta":1}"#, "`_meta` is the host's"),
+        (r#"{"_meta":1}"#, "column `_meta` has a name that is reserved"),
         (r#"{"a":1,"a":2}"#, "there twice"),
-        (&deep, "recursion"),
+        (&deep, "levels"),
     ];
     let enricher = echo("{}").await;
     for (document, part) in cases {

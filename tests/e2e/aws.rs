@@ -160,8 +160,9 @@ fn what_is_missing_in_aws_is_named_with_the_way_to_mend_it() {
         .env_remove("AWS_DEFAULT_REGION")
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_EC2_METADATA_DISABLED", "true");
-    let told = run(&mut command).stderr;
-    assert!(told.contains("no region of AWS is set") && told.contains("set `AWS_REGION`"), "{told}");
+    let ran = run(&mut command);
+    let told = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(ran.code == 3 && told.contains("no region of AWS is set") && told.contains("set `AWS_REGION`"), "{told}");
 }
 
 /// A folder as home, with a profile for each way to log in, all of which lead to the emulator.

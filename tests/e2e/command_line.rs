@@ -9,6 +9,43 @@ mod support;
 
 use support::{command, fresh_folder, repository, run, sluicebox};
 
+/// An empty folder that no project is above of.
+fn outside(name: &str) -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("sluicebox-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn a_pipeline_file_is_looked_for_upwards_and_which_one_it_is_is_said() {
+    let folder = outside("upwards");
+    std::fs::create_dir_all(folder.join("notes/of/mine")).unwrap();
+    std::fs::write(folder.join("pipeline.toml"), "not = \"a pipeline\"").unwrap();
+    for (place, told) in [("notes", "../pipeline.toml"), ("notes/of/mine", "../../../pipeline.toml")] {
+        for args in [&["status"][..], &["check"], &["quarantine", "ls"], &["plugin", "history"]] {
+            let ran = sluicebox(&folder.join(place), args).exits(2);
+            let note = format!("note: taking `{told}`: there is no `pipeline.toml` in this folder\n");
+            assert!(ran.stderr.starts_with(&note), "{}", ran.stderr);
+            assert!(ran.stderr.contains("unknown key `not`"), "{}", ran.stderr);
+        }
+    }
+    let here = sluicebox(&folder, &["status"]).exits(2).stderr;
+    assert!(!here.contains("note:"), "{here}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn the_help_of_a_command_tells_what_every_command_takes_in_a_line() {
+    for command in [&["run"][..], &["status"], &["plugin", "history"], &["quarantine", "show"]] {
+        for help in ["-h", "--help"] {
+            let text = sluicebox(&repository(), &[command, &[help]].concat()).exits(0).stdout;
+            let lines =
+                text.lines().filter(|line| line.contains("--log-format") || line.contains("--cache-dir")).count();
+            assert!((1..=2).contains(&lines) && !text.contains("Global options"), "{text}");
+        }
+    }
+}
+
 #[test]
 fn the_long_help_names_every_command_exit_code_and_variable() {
     let help = sluicebox(&repository(), &["--help"]).exits(0).stdout;
@@ -48,7 +85,7 @@ fn every_problem_of_a_pipeline_file_is_shown_and_the_exit_code_is_2() {
 
 #[test]
 fn a_pipeline_file_that_is_not_there_is_named_with_a_way_on() {
-    let ran = sluicebox(&fresh_folder("no-pipeline"), &["check"]).exits(2);
+    let ran = sluicebox(&outside("no-pipeline"), &["check"]).exits(2);
     assert!(ran.stderr.starts_with("error: cannot read `pipeline.toml`\n"), "{}", ran.stderr);
     assert!(ran.stderr.contains("hint: ") && ran.stderr.contains("sluicebox init"), "{}", ran.stderr);
     assert_eq!(ran.stdout, "");
@@ -56,7 +93,7 @@ fn a_pipeline_file_that_is_not_there_is_named_with_a_way_on() {
 
 #[test]
 fn colours_are_for_terminals_and_for_who_asks() {
-    let folder = fresh_folder("colours");
+    let folder = outside("colours");
     let escapes = |args: &[&str]| sluicebox(&folder, args).stderr.contains('\u{1b}');
     assert!(!escapes(&["check"]));
     assert!(escapes(&["check", "--color", "always"]));

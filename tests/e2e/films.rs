@@ -30,8 +30,13 @@ pub(crate) struct Films {
 
 impl Films {
     pub(crate) fn new(name: &str) -> Self {
+        Films::of(name, &repository().join("data/films.csv"))
+    }
+
+    /// The same with an API that knows other films.
+    pub(crate) fn of(name: &str, known: &Path) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let stub = runtime.block_on(Stub::start(Options::new(repository().join("data/films.csv"), KEY))).unwrap();
+        let stub = runtime.block_on(Stub::start(Options::new(known, KEY))).unwrap();
         let folder = fresh_folder(name);
         Films::fill(&folder);
         Films { folder, stub: Arc::new(stub), runtime: Arc::new(runtime) }

@@ -59,7 +59,7 @@ fn a_plugin_in_python_cleans() {
     assert!(refused.contains("--stub-wasi"), "{refused}");
 
     componentize(&folder, &["--stub-wasi"], "doubler.wasm");
-    let ran = sluicebox(&folder, &["run", "--once", "--json"]).exits(0).json();
+    let ran = sluicebox(&folder, &["run", "--once", "--json", "--max-quarantined", "1"]).exits(0).json();
     let lake = &ran["pipelines"][0]["lake"];
     assert_eq!((&lake["silver"]["rows"], &lake["quarantine"]["clean"]), (&2.into(), &1.into()), "{lake}");
     let explained = sluicebox(&folder, &["explain", "2", "--json"]).exits(0).json();

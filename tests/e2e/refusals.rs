@@ -57,7 +57,8 @@ fn plugins_that_do_not_fit_are_told_by_code() {
 fn fields_and_keys_that_are_not_there_are_told_by_code() {
     let films = short("refusals-records");
     let sets = ["--set", NUMBERS, "--set", "clean.config={}", "--set", "source.top_n=20"];
-    films.sluicebox(&[&["run", "--once", "--tick", TICK], &sets[..]].concat()).exits(0);
+    let said = films.sluicebox(&[&["run", "--once", "--tick", TICK], &sets[..]].concat()).exits(1).stdout;
+    assert!(said.contains("too many refused: 10 of the tick's 10 records"), "{said}");
     let listed = films.sluicebox(&["quarantine", "ls", "--json"]).exits(0).json();
     let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
     for one in listed["refused"].as_array().unwrap() {
@@ -71,8 +72,10 @@ fn fields_and_keys_that_are_not_there_are_told_by_code() {
 fn the_log_says_of_a_refusal_whose_work_it_was() {
     let films = short("refusals-logged");
     let sets = ["--set", NUMBERS, "--set", "clean.config={}", "--set", "source.top_n=20"];
-    let args = [&["run", "--once", "--tick", TICK, "--log-format", "json", "--log-level", "info"], &sets[..]].concat();
-    let log = films.sluicebox(&args).exits(0).stderr;
+    let args =
+        [&["run", "--once", "--tick", TICK, "--log-format", "json", "--log-level", "info,engine=debug"], &sets[..]]
+            .concat();
+    let log = films.sluicebox(&args).exits(1).stderr;
     let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
     let refused: Vec<&Value> = lines.iter().filter(|line| line["message"] == "refused").collect();

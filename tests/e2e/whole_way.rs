@@ -7,18 +7,22 @@
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test: it reads files itself, and what goes wrong ends it"
 )]
 
 mod films;
+mod serve;
 mod support;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use api_stub::{Encoding, Fault, Place, Rule};
 use films::{Films, KEY, NEXT_TICK, TICK, files};
 use serde_json::{Value, json};
+use serve::Served;
 use support::{Ran, command, fresh_folder, repository, run, script, sluicebox};
 
 /// What a script of this folder says.
@@ -26,14 +30,21 @@ fn python(name: &str, args: &[&Path]) -> Value {
     run(script(name).args(args)).exits(0).json()
 }
 
+/// What a verification of the lake finds.
+fn verify(films: &Films) -> Value {
+    films.sluicebox(&["verify", "--json"]).exits(0).json()["pipelines"][0].clone()
+}
+
 #[test]
 fn as_it_stands_it_makes_ten_rows_and_doing_it_again_changes_nothing() {
     let films = Films::new("films-as-it-stands");
     let first = films.sluicebox(&["run", "--once", "--json", "--tick", TICK]).exits(0).json()["pipelines"][0].clone();
-    assert_eq!(
-        first["fired"],
-        json!({"tick": "20261124T030000Z", "records": 10, "messages": 10, "queued": 10, "refused": 0})
-    );
+    let expected = json!({
+        "tick": "20261124T030000Z", "records": 10, "messages": 10, "queued": 10, "refused": 0, "total": 3201,
+    });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&first["fired"][name], value, "{name}");
+    }
     assert_eq!(first["lake"]["silver"]["rows"], 10);
     assert_eq!(films.stub.stats().calls, 10);
     let before = files(&films.path("lake"));
@@ -193,24 +204,231 @@ fn a_key_that_is_refused_suspends_the_stage_and_the_run_says_what_to_do() {
     let wrong = |args: &[&str]| run(films.command(args).args(size).env("OMDB_API_KEY", "not-the-key"));
     let said = wrong(&args).exits(1).stdout;
     assert!(said.contains("stage `enrich` is suspended") && said.contains("allowed are 20%"), "{said}");
-    assert!(said.contains("hint: nothing of that is in quarantine") && said.contains("_suspended/"), "{said}");
+    assert!(said.contains("hint: nothing of that is in quarantine"), "{said}");
+    assert!(said.contains("`sluicebox resume enrich`") && !said.contains("delete"), "{said}");
     let asked = films.stub.stats().calls;
     assert!(asked < 150, "{asked} calls for a key that is refused");
     let shown = films.sluicebox(&["status"]).exits(0).stdout;
     assert!(shown.contains("stage `enrich` is suspended since") && shown.contains("R001"), "{shown}");
+    assert!(shown.contains("`sluicebox resume enrich`"), "{shown}");
     // Another process with the same plugin and configuration does not find it out again.
     wrong(&args).exits(1);
     assert_eq!(films.stub.stats().calls, asked);
 
-    let kept = files(&films.path("lake/bronze/_suspended"));
-    assert_eq!(kept.len(), 1);
-    std::fs::remove_file(&kept[0].0).unwrap();
-    let done = run(films.command(&args).args(size).arg("--json")).exits(0).json()["pipelines"][0].clone();
+    // The right key lifts the suspension. What the wrong one cost before is in quarantine, too much for a run that counts as good.
+    let done = run(films.command(&args).args(size).arg("--json")).exits(1).json()["pipelines"][0].clone();
     assert_eq!((&done["suspended"], &done["lake"]["silver"]["seen"]), (&json!({}), &json!(200)));
+    let refused = done["quarantine"]["quarantined"].as_u64().unwrap();
+    assert!((45..100).contains(&refused), "{refused}: what was in hand before 50 were judged");
+    // Not counting what the years are wrong of.
+    let by_key = done["lake"]["quarantine"]["enrich"].as_u64().unwrap();
+    let counted = json!({"quarantined": refused, "of": 200, "at_most": "20%", "exceeded": true});
+    assert_eq!(done["quarantine"], counted, "{done}");
+    let said = run(films.command(&args).args(size)).exits(1).stdout;
+    assert!(said.contains(&format!("{refused} of the tick's 200 records are in quarantine (")), "{said}");
+    for (most, code) in [(refused.to_string(), 0), ((refused - 1).to_string(), 1), ("22%".to_owned(), 1)] {
+        run(films.command(&args).args(size).args(["--max-quarantined", &most])).exits(code);
+    }
+    run(films.command(&args).args(size).args(["--set", "quarantine.at_most=\"50%\""])).exits(0);
+    // The answers were not kept: nothing can be made of them without asking again, and that is said.
+    let asked = films.stub.stats().calls;
+    for dry in [&["--dry-run"][..], &[]] {
+        let said = films.sluicebox(&[&["quarantine", "replay"], dry].concat()).exits(1).stdout;
+        assert!(said.contains(&format!("{by_key} refused records cannot be made again from what is kept")), "{said}");
+        assert!(said.contains("hint: `sluicebox quarantine replay --fetch`"), "{said}");
+    }
+    assert_eq!(films.stub.stats().calls, asked);
+    films.sluicebox(&["quarantine", "replay", "--fetch"]).exits(0);
+    assert_eq!(films.stub.stats().calls, asked + by_key);
+    let gone = films.sluicebox(&["replay", "--key", "The Dark Knigt/2008"]).exits(2).stderr;
+    assert!(gone.contains("did you mean `The Dark Knight/2008`?"), "{gone}");
+    let never = films.sluicebox(&["replay", "--run", "20200101T000000Z"]).exits(2).stderr;
+    assert!(never.contains("its latest tick is `20261124T030000Z`"), "{never}");
+    run(films.command(&args).args(size)).exits(0);
     let status = films.sluicebox(&["status", "--json"]).exits(0).json()["pipelines"][0].clone();
     assert_eq!(status["silver"]["watermark"]["done"], 200);
     assert_eq!(status["silver"]["watermark"]["up_to"], "20261124T030000Z");
     assert_eq!((&status["suspended"], &status["queues"]["enrich"]["oldest"]), (&json!({}), &Value::Null));
+}
+
+#[test]
+fn a_suspension_that_nothing_lifts_is_lifted_by_hand_also_beside_a_server() {
+    let films = Films::new("films-resumed");
+    let refuse = json!({"fault": {"kind": "status", "status": 403}});
+    films.stub.add_fault(serde_json::from_value(refuse).unwrap());
+    let size = ["--set", "source.top_n=100", "--set", "source.batch_size=50", "--set", "swap.watch=false"];
+    let said = run(films.command(&["run", "--once", "--tick", TICK]).args(size)).exits(1).stdout;
+    assert!(said.contains("`sluicebox resume enrich`"), "{said}");
+    let mut served = Served::start({
+        let mut command = films.command(&["run", "--log-level", "info,engine=debug"]);
+        command.args(size);
+        command
+    });
+    served.wait(0, "the suspension", |line| line.message().starts_with("suspended"));
+    let asked = films.stub.stats().calls;
+    films.stub.clear_faults();
+    for (wrong, hint) in [
+        (&["enrih"][..], "did you mean `enrich`?"),
+        (&["aggregate", "genre"], "did you mean `aggregate genres`?"),
+        (&["clean"], "`sluicebox resume enrich`"),
+    ] {
+        let told = films.sluicebox(&[&["resume"], wrong].concat());
+        assert!(told.code > 0 && told.stderr.contains(hint), "{told:?}");
+    }
+    assert_eq!(films.stub.stats().calls, asked);
+    let lifted = films.sluicebox(&["resume", "enrich"]).exits(0).stdout;
+    assert!(lifted.contains("stage `enrich` was suspended since") && lifted.contains("hint: "), "{lifted}");
+    served.wait(0, "the stage going on", |line| line.message().starts_with("the suspension is lifted"));
+    served.wait(0, "gold", |line| line.message() == "aggregated");
+    served.stop();
+    let nothing = films.sluicebox(&["resume", "--all"]).exits(1).stderr;
+    assert!(nothing.contains("no stage is suspended"), "{nothing}");
+    run(films.command(&["run", "--once", "--tick", TICK]).args(size)).exits(0);
+}
+
+#[test]
+fn an_outage_pauses_the_run_costs_few_calls_and_the_next_run_goes_on() {
+    let films = Films::new("films-outage");
+    let size = ["--set", "source.top_n=120"];
+    let args = ["run", "--once", "--tick", TICK, "--patience", "5s"];
+    for fault in [json!({"kind": "status", "status": 503}), json!({"kind": "reset"})] {
+        films.stub.clear_faults();
+        films.stub.zero_stats();
+        films.stub.add_fault(serde_json::from_value(json!({ "fault": fault })).unwrap());
+        let begun = std::time::Instant::now();
+        let said = run(films.command(&args).args(size)).exits(1);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(films.stub.stats().calls < 30, "{} calls", films.stub.stats().calls);
+        assert!(said.stdout.contains("endpoint `omdb` is down since 20"), "{}", said.stdout);
+        assert!(said.stdout.contains("not done: 120 records in 120 messages"), "{}", said.stdout);
+        assert!(said.stdout.contains("it goes on where this one stopped"), "{}", said.stdout);
+        assert_eq!(said.stderr.matches("the service is down").count(), 1, "{}", said.stderr);
+        let listed = films.sluicebox(&["quarantine", "ls", "--json"]).exits(0).json();
+        assert_eq!(listed["refused"], json!([]));
+    }
+    // Nobody listens at all.
+    let none = ["--set", "endpoints.omdb.url=\"http://127.0.0.1:9/\""];
+    let refused = run(films.command(&args).args(size).args(none).arg("--json")).exits(1).json()["pipelines"][0].clone();
+    assert_eq!((&refused["missing"]["records"], &refused["lake"]["quarantine"]), (&json!(120), &json!({})));
+    assert!(refused["outages"]["omdb"]["error"].as_str().unwrap().contains("cannot connect"), "{refused}");
+    assert!(refused["requests"].as_u64().unwrap() < 30, "{refused}");
+    films.stub.clear_faults();
+    let done = run(films.command(&args).args(size).arg("--json")).exits(0).json()["pipelines"][0].clone();
+    assert_eq!((&done["outages"], &done["lake"]["silver"]["seen"]), (&json!({}), &json!(120)));
+}
+
+#[test]
+fn a_secret_that_the_service_echoes_is_in_no_byte_of_lake_log_queue_or_output() {
+    let films = Films::new("films-echo");
+    films.sluicebox(&["check"]).exits(0);
+    for encoding in Encoding::ALL {
+        for place in Place::ALL {
+            films.stub.add_fault(Rule::next(Fault::Echo { encoding, place }, 1));
+        }
+    }
+    let mut said = String::new();
+    let mut keep = |ran: Ran| {
+        said.push_str(&ran.stdout);
+        said.push_str(&ran.stderr);
+        ran.stdout
+    };
+    let size = ["--set", "source.top_n=100", "--max-quarantined", "100%", "--log-level", "trace"];
+    keep(run(films.command(&["run", "--once", "--tick", TICK]).args(size)).exits(0));
+    let listed = keep(films.sluicebox(&["quarantine", "ls", "--json"]).exits(0));
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let refused = listed["refused"].as_array().unwrap();
+    let told = |code: &str| refused.iter().filter(|one| one["code"] == code).count();
+    assert_eq!((told("R001"), told("P161")), (8, 8), "{listed}");
+    for one in refused {
+        assert!(one["reason"].as_str().unwrap().contains("[redacted]"), "{one}");
+        keep(films.sluicebox(&["quarantine", "show", one["id"].as_str().unwrap()]).exits(0));
+    }
+    keep(films.sluicebox(&["status", "--log-level", "trace"]).exits(0));
+    assert_eq!(verify(&films)["findings"], json!([]));
+    let mut forms: Vec<String> = Encoding::ALL.iter().map(|encoding| encoding.of(KEY)).collect();
+    // What is before the key in a group of Base64 may stay.
+    forms.extend(Encoding::ALL.iter().map(|encoding| encoding.of(&KEY[..KEY.len() - 3])));
+    for (path, bytes) in files(&films.folder) {
+        let text = String::from_utf8_lossy(&bytes);
+        for form in &forms {
+            assert!(!text.contains(form), "`{form}` is in {}", path.display());
+        }
+    }
+    for form in &forms {
+        assert!(!said.contains(form), "`{form}` was said");
+    }
+    let answers = files(&films.path("lake/bronze/_answers"));
+    let redacted = answers.iter().filter(|(_, bytes)| String::from_utf8_lossy(bytes).contains("[redacted]")).count();
+    assert_eq!(redacted, 16, "what was echoed was cleaned before it was kept");
+}
+
+/// Serves `body` to every GET of a path that ends with `data.csv`, and a redirect there to all else.
+fn source_server(body: &'static str) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).unwrap_or(0);
+            let line = String::from_utf8_lossy(&request[..length]).lines().next().unwrap_or_default().to_owned();
+            let path = line.split([' ', '?']).nth(1).unwrap_or_default().to_owned();
+            let answer = if path.ends_with("data.csv") {
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+            } else {
+                let query = line.split([' ', '?']).nth(2).unwrap_or_default();
+                let to = format!("/v2/data.csv?{query}");
+                format!("HTTP/1.1 301 Moved\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            };
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_token_in_the_sources_url_is_in_no_byte_of_lake_log_queue_or_output() {
+    let films = Films::new("films-source-token");
+    films.sluicebox(&["check"]).exits(0);
+    let url = source_server("title,year,imdb_votes\nAlien,1979,3\nAliens,1986,2\n,1990,1\n");
+    let token = "tok-5a6b/7c8d9e";
+    let mut said = String::new();
+    let mut keep = |ran: Ran| {
+        said.push_str(&ran.stdout);
+        said.push_str(&ran.stderr);
+        ran
+    };
+    let from = |path: &str| format!("source.uri=\"{url}/{path}?page=1&X-Amz-Signature=tok-5a6b%2F7c8d9e\"");
+    let (good, moved) = (from("data.csv"), from("old/data"));
+    let (good, moved) = (good.as_str(), moved.as_str());
+    let once = ["run", "--once", "--tick", TICK, "--max-quarantined", "100%", "--log-level", "trace", "--json"];
+    let done = keep(run(films.command(&once).args(["--set", good])).exits(0)).json();
+    assert_eq!(done["pipelines"][0]["fired"]["refused"], 1);
+    let listed = keep(run(&mut films.command(&["quarantine", "ls", "--json", "--set", good])).exits(0)).json();
+    let input = listed["refused"][0]["input"].as_str().unwrap();
+    assert!(input.contains("page=1") && input.contains("X-Amz-Signature=[redacted]"), "{input}");
+    keep(run(&mut films.command(&["check", "--json", "--set", good])));
+    keep(run(&mut films.command(&["status", "--json", "--set", good])));
+    keep(run(&mut films.command(&["doctor", "--set", good])));
+    // A redirect, nobody there, a format that is none: each tells of the place, and no token.
+    let later = ["run", "--once", "--tick", NEXT_TICK, "--log-level", "trace"];
+    let csv = ["--set", "source.format=\"csv\""];
+    let redirected = keep(run(films.command(&later).args(["--set", moved]).args(csv)));
+    assert!(redirected.code > 0 && redirected.stderr.contains("redirects (301) to `"), "{}", redirected.stderr);
+    assert!(redirected.stderr.contains("/v2/data.csv?page=1&X-Amz-Signature=[redacted]"), "{}", redirected.stderr);
+    let nobody = "source.uri=\"http://127.0.0.1:9/data.csv?token=tok-5a6b%2F7c8d9e\"";
+    keep(run(films.command(&later).args(["--set", nobody])));
+    let unknown = keep(run(films.command(&later).args(["--set", moved])).exits(2));
+    assert!(unknown.stderr.contains("C033"), "{}", unknown.stderr);
+    let forms = [token, "tok-5a6b%2F7c8d9e", "tok-5a6b%2f7c8d9e"];
+    for (path, bytes) in files(&films.folder) {
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(forms.iter().all(|form| !text.contains(form)), "the token is in {}", path.display());
+    }
+    for form in forms {
+        let around = said.find(form).map(|at| &said[at.saturating_sub(200)..at]);
+        assert_eq!(around, None, "`{form}` was said");
+    }
 }
 
 #[test]

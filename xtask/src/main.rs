@@ -7,6 +7,7 @@
 
 mod aws_test;
 mod bench;
+mod cases;
 mod data;
 mod demo;
 mod faults;
@@ -48,6 +49,8 @@ enum Verb {
     Faults(faults::Options),
     /// Try every plugin of the corpus of those that misbehave and show what stopped each
     Hostile(hostile::Options),
+    /// Run every input of tests/cases with real processes and show what was expected and what came
+    Cases(cases::Options),
     /// Try everything of AWS in an emulator with a release build, and show how fast a function starts (some five minutes after the build)
     AwsTest,
     /// Run the benchmarks
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Data => data::make(),
         Verb::Faults(options) => faults::run(&options),
         Verb::Hostile(options) => hostile::run(&options),
+        Verb::Cases(options) => cases::run(&options),
         Verb::AwsTest => aws_test::run(),
         Verb::Bench(options) => bench::run(&options),
     };

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     check, completions, deploy, doctor, explain, explain_error, forget, init, lambda, plugin, quarantine, records,
-    replay, run, status, verify,
+    repair, replay, reset, resume, run, source, status, verify,
 };
 use crate::logging::LogFormat;
 use crate::output::ColorChoice;
@@ -16,7 +16,7 @@ use crate::{env_vars, exit};
 
 /// Runs medallion pipelines whose logic is sandboxed WebAssembly components
 #[derive(Debug, Parser)]
-#[command(name = "sluicebox", version, max_term_width = 100, after_long_help = after_long_help())]
+#[command(name = "sluicebox", version, max_term_width = 100)]
 #[command(long_about = "\
 Runs medallion pipelines (source, queue, Bronze, Silver, Gold) whose logic is sandboxed WebAssembly components.
 
@@ -32,7 +32,35 @@ pub(crate) struct Args {
 }
 
 fn after_long_help() -> String {
-    format!("{}\n\n{}", exit::HELP, env_vars::HELP)
+    format!("{GLOBAL}\n\n{}\n\n{}", exit::HELP, env_vars::HELP)
+}
+
+/// What every command takes, once: the help of each command only points here.
+const GLOBAL: &str = "\
+Options of every command:
+  --json                write the result to stdout as one JSON document, errors included
+  --color WHEN          when to use colours: auto, always, never
+  --log-level FILTER    what to log: a level (error, warn, info, debug, trace), or levels by module as in `info,engine=debug`
+                        [default: info for a pipeline that is served, warn for all else]
+  --log-format FORMAT   how log lines on stderr look: human, json [default: json in a function of AWS Lambda, human for all else]
+  --cache-dir DIR       where compiled plugins are kept [default: .sluicebox/cache in the project]";
+
+/// The same in a line.
+const GLOBAL_IN_SHORT: &str = "\
+Options of every command (see `sluicebox --help`): --json, --color WHEN, --log-level FILTER, --log-format FORMAT, --cache-dir DIR";
+
+/// The command line as it is parsed: what every command takes is told once.
+pub(crate) fn command() -> clap::Command {
+    fn below(command: clap::Command) -> clap::Command {
+        let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        let told = command.after_help(GLOBAL_IN_SHORT);
+        names.iter().fold(told, |command, name| command.mut_subcommand(name, below))
+    }
+    let all = <Args as clap::CommandFactory>::command();
+    let all = all.mut_args(|argument| if argument.is_global_set() { argument.hide(true) } else { argument });
+    let names: Vec<String> = all.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let all = all.after_help(GLOBAL_IN_SHORT).after_long_help(after_long_help());
+    names.iter().fold(all, |command, name| command.mut_subcommand(name, below))
 }
 
 /// What every command takes.
@@ -67,11 +95,15 @@ pub(crate) enum Command {
     Init(init::Args),
     Check(check::Args),
     Run(run::Args),
+    Source(source::Args),
     Status(status::Args),
     Plugin(plugin::Args),
     Quarantine(quarantine::Args),
     Records(records::Args),
     Replay(replay::Args),
+    Reset(reset::Args),
+    Resume(resume::Args),
+    Repair(repair::Args),
     Explain(explain::Args),
     ExplainError(explain_error::Args),
     Verify(verify::Args),
@@ -102,6 +134,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_every_command_takes_is_told_once_and_pointed_to_by_each() {
+        let whole = super::command().render_long_help().to_string();
+        for argument in Args::command().get_arguments().filter(|argument| argument.is_global_set()) {
+            let flag = format!("--{}", argument.get_long().unwrap());
+            assert_eq!(whole.matches(&format!("  {flag}")).count(), 1, "{flag}: {whole}");
+            assert!(GLOBAL_IN_SHORT.contains(&flag), "{flag}");
+        }
+        fn visit(command: &mut clap::Command) {
+            let help = command.render_long_help().to_string();
+            assert_eq!(help.matches("--log-format").count(), 1, "{help}");
+            command.get_subcommands_mut().filter(|sub| sub.get_name() != "help").for_each(visit);
+        }
+        let mut command = super::command();
+        command.build();
+        command.get_subcommands_mut().filter(|sub| sub.get_name() != "help").for_each(visit);
     }
 
     #[test]

@@ -2,12 +2,15 @@
 //!
 //! Does not run the service.
 
+mod look;
+mod ours;
 mod places;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use aws::NotifiedQueue;
+use engine::drivers::heal::heal;
 use engine::drivers::keeping::Keeping;
 use engine::drivers::service::{Queues, Role, Service};
 use engine::lake::bronze::PluginStamp;
@@ -15,7 +18,7 @@ use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
 use engine::lake::silver::Silver;
 use engine::lake::{Lake, TableError};
-use engine::pipeline::plan::{Limits, Percent, Plan};
+use engine::pipeline::plan::{Limits, Location, Percent, Plan};
 use engine::progress::Progress;
 use engine::remake::Workshop;
 use engine::roles::aggregate::{Aggregate, GoldTable, Tried};
@@ -23,7 +26,7 @@ use engine::roles::breaker::Breaker;
 use engine::roles::clean::Clean;
 use engine::roles::enrich::Enrich;
 use engine::roles::gateway::Gateway;
-use engine::roles::ingest::Ingest;
+use engine::roles::ingest::{Ingest, ReadBy};
 use engine::seams::clock::Clock;
 use engine::seams::http::Http;
 use engine::seams::plugin::Cleaner;
@@ -34,13 +37,15 @@ use local::{HttpOptions, ReqwestHttp, SystemClock};
 use runtime::WasmPlugins;
 use tokio::sync::OnceCell;
 
-pub(crate) use self::places::{Remote, lake, scrub_queue, source};
-use self::places::{SecretPlaces, queues};
+pub(crate) use self::look::{Looked, look, unread};
+pub(crate) use self::ours::in_use;
+pub(crate) use self::places::{Remote, lake, look_at_lake, queue_file, queue_path, scrub_queue, source};
+use self::places::{SecretPlaces, look_at_queues, queues};
 use crate::context::Context;
 use crate::load::{Loaded, Loading, load};
 use crate::pipelines::PipelineFile;
 use crate::plugins::component;
-use crate::redact::RegisteringSecrets;
+use crate::redact::{Redactor, RegisteringSecrets, register_place};
 
 /// What all pipelines of a process share.
 #[derive(Debug)]
@@ -55,14 +60,20 @@ pub(crate) struct Shared {
     pub(crate) notified: bool,
     /// Whether Lambda hands this process its messages: a queue is opened when it is told something, which may be never.
     pub(crate) handed: bool,
+    /// Knows every secret of this process, so that no answer holds one.
+    redactor: Redactor,
     /// The roles of this process. Tables of others are opened when they are first looked at, which may be never.
     pub(crate) roles: Vec<Role>,
+    /// Says to other processes that this one works on pipelines.
+    uses: ours::Uses,
 }
 
 impl Shared {
     /// The adapters of this process; compiled plugins are kept beside the first pipeline's file.
     pub(crate) fn new(files: &[PipelineFile], context: &Context) -> anyhow::Result<Self> {
+        files.iter().for_each(|file| register_place(&context.redactor, &file.plan.source.location));
         Ok(Shared {
+            redactor: context.redactor.clone(),
             plugins: component::runtime(context, files.first().map(|file| file.folder.as_path()))?,
             clock: Arc::new(SystemClock),
             http: Arc::new(ReqwestHttp::new(HttpOptions::default())),
@@ -70,12 +81,20 @@ impl Shared {
             notified: false,
             handed: false,
             roles: Role::ALL.to_vec(),
+            uses: ours::Uses::default(),
         })
     }
 
     /// The way in which a stage is told of what the one before has made.
     fn told(&self, queue: &Arc<dyn Queue>) -> Arc<dyn Queue> {
         if self.notified { Arc::new(NotifiedQueue::new(Arc::clone(queue))) } else { Arc::clone(queue) }
+    }
+
+    /// Whether this process may write to every layer of the plan's lake: a function, or a process with some of the roles in AWS, may not.
+    pub(crate) fn writes_all(&self, plan: &Plan) -> bool {
+        let places = &plan.lake;
+        let afar = [&places.bronze, &places.silver, &places.gold].iter().any(|one| matches!(one, Location::Remote(_)));
+        !self.handed && (!afar || Role::ALL.iter().all(|role| self.serves(*role)))
     }
 
     /// Whether this process has the role.
@@ -99,7 +118,7 @@ pub(crate) async fn compose_anew(file: &PipelineFile, shared: &Shared, context: 
     compose_on(file, shared, context, Silvers::Emptied).await
 }
 
-/// As [`compose`], for commands that only look: tables stay as they are, whatever the plugins of the file want.
+/// As [`compose`], for commands that do not let the plugins of the file work: tables stay as they are, whatever those want.
 pub(crate) async fn compose_to_look(
     file: &PipelineFile,
     shared: &Shared,
@@ -127,19 +146,16 @@ async fn compose_on(
 ) -> anyhow::Result<Service> {
     let plan = &file.plan;
     let lake = lake(file, &shared.remote).await?;
+    let progress = Arc::new(Progress::default());
+    let gateway = gateway(file, shared, context, &progress);
     let else_last = silver == Silvers::Viewed;
+    let writes = !else_last && shared.writes_all(plan);
+    let identity = match writes {
+        true => Some(ours::claim(file, &lake, shared, context).await?),
+        false => ours::look(file, &lake, shared).await,
+    };
     let soon = if else_last { &[][..] } else { &shared.roles };
     let loading = Loading { lake: Some(&lake), else_last, roles: soon, ..Loading::by_files(file, shared) };
-    let progress = Arc::new(Progress::default());
-    let secrets = secrets(file, shared, context);
-    let gateway = Arc::new(Gateway::new(
-        &plan.endpoints,
-        &plan.secrets,
-        secrets,
-        Arc::clone(&shared.http),
-        Arc::clone(&shared.clock),
-        Arc::clone(&progress),
-    ));
     let prepared = async {
         // A function is started for work that is there already.
         if shared.handed && shared.serves(Role::Enrich) {
@@ -147,14 +163,46 @@ async fn compose_on(
         }
     };
     // Side by side, here and below: what lies in AWS is opened by calls, and a function is paid and waited for while it opens it.
-    let (loaded, queues, ()) = tokio::join!(load(loading), queues(plan, &file.folder, shared), prepared);
+    let (loaded, queues, ()) =
+        tokio::join!(load(loading), queues(plan, &file.folder, shared, identity.as_deref()), prepared);
     let (loaded, queues) = (loaded?, queues?);
-    let enrich_breaker = enrich_breaker(plan, &loaded, &lake, shared);
     let (silver, tables) =
         tokio::join!(open_silver(silver, &loaded, &lake, shared), gold_tables(plan, &loaded, &lake, shared));
-    let (silver, tables) = (silver?, tables?);
-    let roles = roles(plan, loaded, (silver, tables), &lake, &queues, shared, &progress);
-    Ok(Service {
+    let tables = (silver?, tables?);
+    let service = assembled((file, shared), loaded, tables, (lake, queues), gateway, progress);
+    if writes && shared.serves(Role::Clean) {
+        heal(&service).await?;
+    }
+    Ok(service)
+}
+
+/// What makes the calls of the enrich plugin.
+fn gateway(file: &PipelineFile, shared: &Shared, context: &Context, progress: &Arc<Progress>) -> Arc<Gateway> {
+    let plan = &file.plan;
+    Arc::new(Gateway::redacting(
+        &plan.endpoints,
+        &plan.secrets,
+        secrets(file, shared, context),
+        (Arc::clone(&shared.http), shared.redactor.clone()),
+        Arc::clone(&shared.clock),
+        Arc::clone(progress),
+    ))
+}
+
+/// A service of its parts.
+fn assembled(
+    (file, shared): (&PipelineFile, &Shared),
+    loaded: Loaded,
+    tables: (Silver, Vec<GoldTable>),
+    (lake, queues): (Lake, Queues),
+    gateway: Arc<Gateway>,
+    progress: Arc<Progress>,
+) -> Service {
+    let plan = &file.plan;
+    let reader = loaded.reader();
+    let enrich_breaker = enrich_breaker(plan, &loaded, &lake, shared);
+    let roles = roles(plan, loaded, tables, &lake, &queues, shared, &progress);
+    Service {
         pipeline: plan.name.clone(),
         schedule: plan.schedule.clone(),
         enrich_workers: plan.enrich.as_ref().map_or(1, |stage| stage.concurrency.get()),
@@ -162,7 +210,8 @@ async fn compose_on(
         ingest: Arc::new(Ingest {
             pipeline: plan.name.clone(),
             source: plan.source.clone(),
-            place: source(file, shared).await?,
+            place: source(file, shared),
+            reads: ReadBy::new(reader),
             lake: lake.clone(),
             queue: Arc::clone(&queues.enrich.live),
             progress: Arc::clone(&progress),
@@ -173,10 +222,10 @@ async fn compose_on(
             plugin: roles.enrich,
             config: roles.enrich_config,
             generation: OnceCell::new(),
+            breaker: enrich_breaker.calling(Arc::clone(&gateway)),
             gateway,
             queue: shared.told(&queues.clean.live),
             concurrency: plan.enrich.as_ref().map_or(NonZeroUsize::MIN, |stage| stage.concurrency),
-            breaker: enrich_breaker,
             progress: Arc::clone(&progress),
         }),
         clean: Arc::new(roles.clean),
@@ -185,7 +234,7 @@ async fn compose_on(
         keeping: Arc::new(Keeping::new(plan.lake.retention)),
         clock: Arc::clone(&shared.clock),
         progress,
-    })
+    }
 }
 
 /// The secrets that a pipeline file can name; whatever is read is registered, so that no log shows it.

@@ -43,5 +43,6 @@ Exit codes:
   0    everything was done, and nothing is wrong
   1    the work ended with something wrong: records that are not terminal, test cases that differ, a failed build
   2    the command line or a pipeline file is invalid; nothing was done
-  3    something that the command needs is not available: a toolchain, a service, a secret
+  3    something that the command needs is not available: a toolchain, a service, a secret; or a command that
+       looks (status, records, explain, history, quarantine) could not read all that it was asked for
   130  interrupted by a signal, in good order";

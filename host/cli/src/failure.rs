@@ -46,6 +46,47 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> Option<&str> {
     })
 }
 
+/// An error and its causes in one line, outside in. A cause that the words before say already is not said again: many errors quote theirs.
+pub(crate) fn in_a_line(error: &anyhow::Error) -> String {
+    told(error).join(": ")
+}
+
+/// What an error and its causes say, outside in, nothing twice.
+pub(crate) fn told(error: &anyhow::Error) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = plain(&cause.to_string());
+        if text.is_empty() || all.iter().any(|said| said.contains(&text)) {
+            continue;
+        }
+        all.push(text);
+    }
+    all
+}
+
+/// Without the words in which `object_store` wraps what it does not know, and what such a text says twice.
+pub(crate) fn plain(text: &str) -> String {
+    let mut text = text.to_owned();
+    while let Some(start) = text.find("Generic ") {
+        let rest = text.get(start..).unwrap_or_default();
+        let Some(end) =
+            rest.find(" error: ").filter(|end| !rest.get("Generic ".len()..*end).unwrap_or(" ").contains(' '))
+        else {
+            break;
+        };
+        text.replace_range(start..start + end + " error: ".len(), "");
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in text.split(": ") {
+        // A short word may well stand in two places.
+        if part.len() <= 12 || !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    let shorter = parts.join(": ");
+    if text.len() > shorter.len() && text.lines().count() == 1 { shorter } else { text }
+}
+
 /// The exit code that an error leads to: that of the first [`Failure`] in its chain, else 1.
 pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     error.chain().find_map(|cause| cause.downcast_ref::<Failure>()).map_or(ExitCode::Wrong, |failure| failure.code)
@@ -61,6 +102,17 @@ mod tests {
         let error = anyhow::Error::from(failure).context("cannot build `a`");
         assert_eq!(hint_of(&error), Some("install it"));
         assert_eq!(code_of(&error), ExitCode::Unavailable);
+    }
+
+    #[test]
+    fn nothing_is_said_twice_and_no_wrapping_is_shown() {
+        let inner = std::io::Error::other("not a directory");
+        let text =
+            "Generic DirStore error: cannot open folder `a`: not a directory: cannot open folder `a`: not a directory";
+        let error = anyhow::Error::from(inner).context(text).context("cannot open the layer at `a`");
+        let all = ["cannot open the layer at `a`", "cannot open folder `a`: not a directory"];
+        assert_eq!(told(&error), all);
+        assert_eq!(in_a_line(&error), all.join(": "));
     }
 
     #[test]

@@ -7,3 +7,4 @@ pub(crate) mod case;
 pub(crate) mod cleaner;
 pub(crate) mod difference;
 pub(crate) mod enricher;
+pub(crate) mod exact;

@@ -4,13 +4,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use anyhow::Context as _;
+use arrow::array::{Float64Array, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use arrow_json::ReaderBuilder;
 use arrow_json::writer::{JsonArray, WriterBuilder};
 use engine::pipeline::problem::nearest;
 use engine::seams::plugin::{ColumnType, InputField, ScalarType};
 use serde_json::{Map, Value};
+
+use crate::golden::exact;
+
+mod strict;
 
 /// A row.
 pub(crate) type Row = Map<String, Value>;
@@ -22,7 +27,21 @@ pub(crate) fn from_batch(batch: &RecordBatch) -> anyhow::Result<Vec<Row>> {
     writer.finish()?;
     let bytes = writer.into_inner();
     // A writer that was given no rows writes nothing at all.
-    if bytes.is_empty() { Ok(Vec::new()) } else { Ok(serde_json::from_slice(&bytes)?) }
+    let mut rows: Vec<Row> = if bytes.is_empty() { Vec::new() } else { serde_json::from_slice(&bytes)? };
+    tell_not_finite(&mut rows, batch);
+    Ok(rows)
+}
+
+/// JSON has no number for these floats, and null is another value.
+fn tell_not_finite(rows: &mut [Row], batch: &RecordBatch) {
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let Some(column) = column.as_any().downcast_ref::<Float64Array>() else { continue };
+        for (row, float) in rows.iter_mut().zip(column) {
+            if let (Some(float), Some(value)) = (float.filter(|float| !float.is_finite()), row.get_mut(field.name())) {
+                *value = Value::from(float.to_string());
+            }
+        }
+    }
 }
 
 /// Opens the text of JSON columns, so that people see values and not text in text.
@@ -37,7 +56,7 @@ pub(crate) fn open_json_columns<'f>(rows: &mut [Row], columns: impl Iterator<Ite
 fn open(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(open),
-        Value::String(text) => *value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
+        Value::String(text) => *value = exact::parse(text).unwrap_or_else(|_| Value::from(text.as_str())),
         _ => {}
     }
 }
@@ -45,6 +64,7 @@ fn open(value: &mut Value) {
 /// A batch of the columns that `fields` ask for; rows may have others. A key that looks like a misspelt column is an error.
 pub(crate) fn to_batch(rows: &[Row], fields: &[InputField]) -> anyhow::Result<RecordBatch> {
     refuse_misspelt(rows, fields)?;
+    strict::check(rows, fields).with_context(|| format!("rows do not fit the plugin's input; {}", expected(fields)))?;
     let columns = fields.iter().map(|field| Field::new(&field.name, field.ty.arrow(), field.nullable));
     let schema = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
     let mut prepared = rows.to_vec();
@@ -126,6 +146,16 @@ mod tests {
         let mut back = from_batch(&to_batch(&there, &fields()).unwrap()).unwrap();
         open_json_columns(&mut back, fields().iter().map(|field| (field.name.as_str(), field.ty)));
         assert_eq!(back, there);
+    }
+
+    #[test]
+    fn floats_that_are_no_numbers_are_told_from_null() {
+        let there = rows(json!([
+            {"name": "a", "ratio": "NaN"}, {"name": "b", "ratio": "inf"}, {"name": "c", "ratio": "-inf"}, {"name": "d"}
+        ]));
+        let back = from_batch(&to_batch(&there, &fields()).unwrap()).unwrap();
+        let ratios: Vec<&Value> = back.iter().map(|row| &row["ratio"]).collect();
+        assert_eq!(ratios, [&json!("NaN"), &json!("inf"), &json!("-inf"), &Value::Null]);
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //!
 //! Does not open a lake, a queue or a connection.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use engine::contract::{Breach, silver_breaches, source_breaches};
+use engine::contract::columns::{self, Missing, Reader, Weight};
+use engine::contract::{Breach, silver_breaches};
 use engine::drivers::service::{Role, Service};
 use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
@@ -15,7 +17,7 @@ use engine::lake::swaps::{self, Version};
 use engine::lake::{Lake, LakeError, TableError, components};
 use engine::pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, Stage};
 use engine::roles::source;
-use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
+use engine::seams::plugin::{Aggregator, Cleaner, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
 use engine::seams::store::StoreError;
 use futures::future::join_all;
 use tokio::sync::OnceCell;
@@ -23,9 +25,14 @@ use tokio::sync::OnceCell;
 use crate::compose::{Remote, Shared};
 use crate::exit::ExitCode;
 use crate::failure::Failure;
+use crate::output::short_digest;
 use crate::pipelines::PipelineFile;
 use crate::published::Published;
 use crate::signature;
+
+mod absent;
+
+use absent::Absent;
 
 /// The plugins of one pipeline.
 #[derive(Debug)]
@@ -38,6 +45,11 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// Who reads the source's records.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader::of(self.enrich.as_ref().map(|(plugin, _)| plugin.descriptor()), self.clean.0.descriptor())
+    }
+
     /// Every plugin with its stage's name.
     pub(crate) fn all(&self, plan: &Plan) -> Vec<(String, &dyn Plugin)> {
         let enrich = self.enrich.as_ref().map(|(plugin, _)| ("enrich".to_owned(), &**plugin as &dyn Plugin));
@@ -73,11 +85,7 @@ pub(crate) struct Trouble {
 fn summary(troubles: &[Trouble]) -> String {
     let mut text = String::from("the plugins cannot run as this pipeline");
     for trouble in troubles {
-        let code = trouble.code.map(|code| format!(" [{code}]")).unwrap_or_default();
-        text.push_str(&format!("\n{}{code}: {}", trouble.place, trouble.message));
-        if let Some(hint) = &trouble.hint {
-            text.push_str(&format!("\n  hint: {hint}"));
-        }
+        text.push_str(&format!("\n{}", trouble.text()));
     }
     text
 }
@@ -88,9 +96,21 @@ impl Trouble {
         Trouble { about: None, place, code, message, hint, passing: false }
     }
 
+    /// For people, with the hint below.
+    pub(crate) fn text(&self) -> String {
+        let code = self.code.map(|code| format!(" [{code}]")).unwrap_or_default();
+        let hint = self.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+        format!("{}{code}: {}{hint}", self.place, self.message)
+    }
+
     fn load(place: &StagePlace<'_>, version: Version, error: LoadError) -> Self {
         let about = Some(Box::new((place.name.clone(), version)));
         Trouble { about, ..Trouble::of(place, Some(error.code), error.message, error.hint) }
+    }
+
+    fn missing(missing: Missing) -> Self {
+        let (place, code) = ("source".to_owned(), Some("P040"));
+        Trouble { about: None, place, code, message: missing.message, hint: Some(missing.hint), passing: false }
     }
 
     fn breach(breach: Breach) -> Self {
@@ -119,6 +139,8 @@ pub(crate) struct Loading<'a> {
     pub(crate) else_last: bool,
     /// Whose plugins will be called soon, and are made ready for that as soon as they are loaded.
     pub(crate) roles: &'a [Role],
+    /// A decision that is not made yet: what would be loaded if it were?
+    pub(crate) what_if: Option<&'a swaps::Event>,
 }
 
 impl<'a> Loading<'a> {
@@ -133,6 +155,7 @@ impl<'a> Loading<'a> {
             serves: None,
             else_last: false,
             roles: &[],
+            what_if: None,
         }
     }
 }
@@ -141,16 +164,22 @@ impl<'a> Loading<'a> {
 /// time when a function starts.
 pub(crate) struct Decided<'a> {
     lake: &'a Lake,
+    what_if: Option<&'a swaps::Event>,
     events: OnceCell<Vec<swaps::Event>>,
 }
 
 impl<'a> Decided<'a> {
-    fn of(lake: &'a Lake) -> Self {
-        Decided { lake, events: OnceCell::new() }
+    fn of(lake: &'a Lake, what_if: Option<&'a swaps::Event>) -> Self {
+        Decided { lake, what_if, events: OnceCell::new() }
     }
 
     async fn events(&self) -> Result<&[swaps::Event], LakeError> {
-        Ok(self.events.get_or_try_init(|| swaps::all_decisions(self.lake)).await?)
+        let read = async || {
+            let mut events = swaps::all_decisions(self.lake).await?;
+            events.extend(self.what_if.cloned());
+            Ok::<_, LakeError>(events)
+        };
+        Ok(self.events.get_or_try_init(read).await?)
     }
 }
 
@@ -172,7 +201,7 @@ impl<'a> StagePlace<'a> {
 /// Loads every plugin of a plan, all at once, and checks what each layer needs against what the one before gives; an error names all that is
 /// wrong.
 pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
-    let decided = loading.lake.map(Decided::of);
+    let decided = loading.lake.map(|lake| Decided::of(lake, loading.what_if));
     let decided = decided.as_ref();
     let events = async {
         match decided {
@@ -199,13 +228,85 @@ pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
         }
         aggregators.extend(loaded);
     }
-    if let Some((enrich, _)) = &enrich {
-        troubles.extend(source_troubles(&loading.plan.source, loading.folder, enrich.descriptor()));
+    let all_loaded = enrich.is_some() || loading.plan.enrich.is_none();
+    if let (Some((clean, _)), true) = (&clean, all_loaded) {
+        let reader = Reader::of(enrich.as_ref().map(|(plugin, _)| plugin.descriptor()), clean.descriptor());
+        // What serves has read this source before: of that its ticks tell.
+        if loading.serves.is_none_or(|(_, service)| service.reader() != reader) {
+            troubles.extend(source_troubles(&loading.plan.source, loading.folder, &reader));
+        }
     }
     match (clean, troubles.is_empty()) {
         (Some(clean), true) => Ok(Loaded { enrich, clean, aggregates: aggregators }),
         _ => Err(Failure::new(ExitCode::Usage, "cannot start the pipeline").caused_by(CannotLoad(troubles)).into()),
     }
+}
+
+/// As [`load`], for those who only look: in the place of a plugin that cannot be loaded stands the one that has worked last, or none. What fits
+/// what is not asked. With each stage that has another plugin than the one that is named, and why.
+pub(crate) async fn load_to_look(loading: Loading<'_>) -> (Loaded, Vec<(String, String)>) {
+    let decided = loading.lake.map(|lake| Decided::of(lake, loading.what_if));
+    // Where nothing can be read of decisions, the files alone decide.
+    let decided = match &decided {
+        Some(known) if known.events().await.is_ok() => decided.as_ref(),
+        _ => None,
+    };
+    let looking = Loading { else_last: false, ..loading };
+    let (enrich, clean, aggregates) =
+        tokio::join!(load_enrich(looking, decided), load_clean(looking, decided), load_aggregates(looking, decided));
+    let mut others = Vec::new();
+    let enrich = match (enrich, &loading.plan.enrich) {
+        (Ok(enrich), _) => enrich,
+        (Err(trouble), Some(stage)) => {
+            let load = async |last: Found| loading.plugins.enricher(last.component, &last.grants).await;
+            let place = StagePlace::plain("enrich", stage);
+            let absent = |why| Absent::because(why) as Arc<dyn Enricher>;
+            Some(instead((loading, &place), trouble, load, absent, &mut others).await)
+        }
+        (Err(_), None) => None,
+    };
+    let clean = match clean {
+        Ok(clean) => clean,
+        Err(trouble) => {
+            let load = async |last: Found| loading.plugins.cleaner(last.component, &last.grants).await;
+            let place = StagePlace::plain("clean", &loading.plan.clean);
+            let absent = |why| Absent::because(why) as Arc<dyn Cleaner>;
+            instead((loading, &place), trouble, load, absent, &mut others).await
+        }
+    };
+    let mut all = Vec::new();
+    for (aggregate, loaded) in loading.plan.aggregates.iter().zip(aggregates) {
+        all.push(match loaded {
+            Ok(loaded) => loaded,
+            Err(trouble) => {
+                let load = async |last: Found| loading.plugins.aggregator(last.component, &last.grants).await;
+                let place = StagePlace::plain(&format!("aggregate {}", aggregate.name), &aggregate.stage);
+                let absent = |why| Absent::because(why) as Arc<dyn Aggregator>;
+                instead((loading, &place), trouble, load, absent, &mut others).await
+            }
+        });
+    }
+    (Loaded { enrich, clean, aggregates: all }, others)
+}
+
+/// What stands in for a plugin that cannot be loaded.
+async fn instead<P: ?Sized>(
+    (loading, place): (Loading<'_>, &StagePlace<'_>),
+    trouble: Trouble,
+    load: impl AsyncFnOnce(Found) -> Result<Arc<P>, LoadError>,
+    absent: impl FnOnce(String) -> Arc<P>,
+    others: &mut Vec<(String, String)>,
+) -> (Arc<P>, String) {
+    let code = trouble.code.map(|code| format!("[{code}] ")).unwrap_or_default();
+    let why = format!("{code}{}", trouble.message);
+    others.push((place.name.clone(), why.clone()));
+    if let Some(last) = last(loading, place).await {
+        let config = last.grants.config.clone();
+        if let Ok(plugin) = load(last).await {
+            return (plugin, config);
+        }
+    }
+    (absent(why), place.stage.config.clone())
 }
 
 /// A plugin with its configuration, or why there is none.
@@ -347,7 +448,7 @@ pub(crate) async fn found_for(
 ) -> anyhow::Result<Found> {
     let stage = file.plan.stage(name).with_context(|| format!("no stage `{name}`"))?;
     let place = StagePlace::plain(name, stage);
-    let decided = lake.map(Decided::of);
+    let decided = lake.map(|lake| Decided::of(lake, None));
     let found = found(&file.plan, &file.folder, decided.as_ref(), &place, remote).await;
     found.map_err(|trouble| CannotLoad(vec![trouble]).into())
 }
@@ -412,8 +513,9 @@ async fn read(stage: &Stage, published: &Published, place: &StagePlace<'_>, remo
     if found.as_str() == format!("sha256:{pinned}") {
         return Ok(bytes);
     }
-    let message = format!("`{published}` is {found}, pinned is sha256:{pinned}");
-    let hint = "publish the pinned component, or change `sha256` to the one that you trust".to_owned();
+    let (is, pin) = (short_digest(found.as_str()), format!("sha256:{pinned}"));
+    let message = format!("`{published}` is {is}, pinned is {}", short_digest(&pin));
+    let hint = "publish the pinned component, or change `sha256` to the one that you trust: `sluicebox plugin inspect` prints it whole".to_owned();
     let about = Some(Box::new((place.name.clone(), version_of(&bytes, &stage.config))));
     Err(Trouble { about, ..Trouble::of(place, Some("P016"), message, Some(hint)) })
 }
@@ -427,18 +529,14 @@ async fn last(loading: Loading<'_>, place: &StagePlace<'_>) -> Option<Found> {
     Some(Found { component, grants, kept: Some(Version { plugin: last.plugin, config: last.config }) })
 }
 
-/// What the enrich plugin misses in a source that can be looked at here and names its columns.
-fn source_troubles(source: &Source, folder: &Path, enrich: &Descriptor) -> Vec<Trouble> {
-    let columns = match (&source.location, source.format) {
+/// What is missed in a source that can be looked at here and names its columns.
+fn source_troubles(source: &Source, folder: &Path, reader: &Reader) -> Vec<Trouble> {
+    let found = match (&source.location, source.format) {
         (Location::Local(path), SourceFormat::Csv | SourceFormat::Parquet) => std::fs::read(folder.join(path))
             .ok()
             .and_then(|bytes| source::columns(source, &bytes.into()).ok().flatten()),
         _ => None,
     };
-    columns
-        .map(|columns| source_breaches(&columns, enrich))
-        .unwrap_or_default()
-        .into_iter()
-        .map(Trouble::breach)
-        .collect()
+    let missing = found.map(|found| columns::missing(source, &found, reader, &BTreeSet::new())).unwrap_or_default();
+    missing.into_iter().filter(|one| one.weight == Weight::Error).map(Trouble::missing).collect()
 }

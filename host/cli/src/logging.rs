@@ -33,8 +33,8 @@ pub(crate) enum LogFormat {
 /// What is logged of a served pipeline when nobody says otherwise: our own news, and only the troubles of the big libraries.
 pub(crate) const SERVING: &str =
     "info,buoyant_kernel=warn,cranelift=warn,delta_kernel=warn,deltalake_core=warn,object_store=warn,wasmtime=warn";
-/// What is logged of a command that ends by itself and tells its result: troubles.
-pub(crate) const ENDING: &str = "warn";
+/// What is logged of a command that ends by itself and tells its result: troubles that are not in that.
+pub(crate) const ENDING: &str = "warn,engine::told=off";
 
 /// Libraries whose debug lines print requests, headers and key material. They are never heard below `warn`, whatever the filter says.
 const CAPPED: [&str; 7] = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tokio_rustls", "tower"];
@@ -75,7 +75,8 @@ fn may_be_heard(metadata: &Metadata<'_>) -> bool {
 /// A panic's text may quote what it stumbled over.
 fn report_panics_redacted(redactor: Redactor) {
     std::panic::set_hook(Box::new(move |panic| {
-        let text = redactor.redact(&format!("{panic}\n{}", std::backtrace::Backtrace::capture()));
+        let text = format!("{panic}\n{}", std::backtrace::Backtrace::capture());
+        let text = redactor.redact(&text);
         // Nothing can be done about a stderr that is gone.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }));
@@ -91,7 +92,7 @@ impl<'w> MakeWriter<'w> for LogWriter {
     type Writer = RedactingWriter<AboveBars>;
 
     fn make_writer(&'w self) -> Self::Writer {
-        self.redactor.writer(AboveBars(self.progress.clone()))
+        RedactingWriter::new(&self.redactor, AboveBars(self.progress.clone()))
     }
 }
 
@@ -131,7 +132,7 @@ mod tests {
         redactor.register("s3cret");
         let writer = {
             let sink = sink.clone();
-            move || redactor.writer(sink.clone())
+            move || RedactingWriter::new(&redactor, sink.clone())
         };
         let subscriber = tracing_subscriber::registry().with(layer(format, false, writer, EnvFilter::new(filter)));
         tracing::subscriber::with_default(subscriber, act);
@@ -156,6 +157,27 @@ mod tests {
         });
         assert!(!text.contains("parsed headers"), "{text}");
         assert!(text.contains("bad record") && text.contains("step"), "{text}");
+    }
+
+    #[test]
+    fn people_see_lines_below_each_other_and_machines_get_them_in_one() {
+        let act = || tracing::warn!(reason = "it broke\nhint: mend it", plain = "x", "paused\nfor long");
+        let text = logged(LogFormat::Human, "info", act);
+        assert!(!text.contains("\\n"), "{text}");
+        assert!(
+            text.contains("paused\n    for long") && text.contains("reason=\"it broke\n    hint: mend it\""),
+            "{text}"
+        );
+        assert!(text.contains("plain=\"x\""), "{text}");
+        let text = logged(LogFormat::Json, "info", act);
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_a_result_tells_is_not_logged_as_well() {
+        let act = || tracing::error!(target: engine::drivers::consumer::TOLD_IN_THE_END, "suspended");
+        assert!(logged(LogFormat::Human, SERVING, act).contains("suspended"));
+        assert_eq!(logged(LogFormat::Human, ENDING, act), "");
     }
 
     #[test]

@@ -13,15 +13,18 @@ mod env_vars;
 mod exit;
 mod failure;
 mod golden;
+mod guard;
 mod json_rows;
 mod load;
 mod logging;
 mod output;
 mod pipelines;
 mod plugins;
+mod preflight;
 mod project;
 mod published;
 mod redact;
+mod serves;
 mod signature;
 mod swap;
 mod top;
@@ -31,7 +34,7 @@ mod watch;
 use args::Command;
 use commands::{
     check, completions, deploy, doctor, explain, explain_error, forget, init, lambda, plugin, quarantine, records,
-    replay, run, status, verify,
+    repair, replay, reset, resume, run, source, status, verify,
 };
 use context::Context;
 use exit::ExitCode;
@@ -59,11 +62,15 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::Init(args) => init::execute(args, context).await,
         Command::Check(args) => check::execute(args, context).await,
         Command::Run(args) => run::execute(args, context).await,
+        Command::Source(args) => source::execute(args, context).await,
         Command::Status(args) => status::execute(args, context).await,
         Command::Plugin(args) => plugin::execute(args, context).await,
         Command::Quarantine(args) => quarantine::execute(args, context).await,
         Command::Records(args) => records::execute(args, context).await,
         Command::Replay(args) => replay::execute(args, context).await,
+        Command::Reset(args) => reset::execute(args, context).await,
+        Command::Resume(args) => resume::execute(args, context).await,
+        Command::Repair(args) => repair::execute(args, context).await,
         Command::Explain(args) => explain::execute(args, context).await,
         Command::ExplainError(args) => explain_error::execute(&args, context),
         Command::Verify(args) => verify::execute(args, context).await,

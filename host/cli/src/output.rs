@@ -6,12 +6,16 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::env_vars;
-use crate::redact::Redactor;
+use crate::redact::{RedactingWriter, Redactor};
+
+mod layout;
+
+pub(crate) use layout::{Table, wrapped};
 
 /// When colours are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -115,7 +119,11 @@ impl Output {
 
     /// Shows a command's result on stdout: `document` as JSON for machines, else what `human` makes of it.
     pub(crate) fn report<T: Serialize>(&self, document: &T, human: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-        let mut text = if self.json { serde_json::to_string_pretty(document)? } else { human(document) };
+        let mut text = match (self.json, width_of(&io::stdout())) {
+            (true, _) => serde_json::to_string_pretty(document)?,
+            (false, Some(width)) => wrapped(&human(document), width),
+            (false, None) => human(document),
+        };
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
@@ -130,11 +138,12 @@ impl Output {
 
     /// Says something on the side, on stderr.
     pub(crate) fn notice(&self, text: &str) -> io::Result<()> {
+        let text = width_of(&io::stderr()).map_or_else(|| text.to_owned(), |width| wrapped(text, width));
         self.progress.suspend(|| self.write(io::stderr().lock(), &format!("{text}\n")))
     }
 
     fn write(&self, stream: impl Write, text: &str) -> io::Result<()> {
-        let mut stream = self.redactor.writer(stream);
+        let mut stream = RedactingWriter::new(&self.redactor, stream);
         let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
         match written {
             // The reader has seen enough (`sluicebox … | head`): nobody is left to tell.
@@ -145,22 +154,7 @@ impl Output {
 
     /// A table for stdout, with these headings.
     pub(crate) fn table(&self, headings: &[&str]) -> Table {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        if io::stdout().is_terminal() {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        }
-        if self.stdout_color {
-            table.enforce_styling();
-        } else {
-            table.force_no_tty();
-        }
-        table.set_header(headings.iter().map(|heading| Cell::new(heading).add_attribute(Attribute::Bold)));
-        let last = headings.len().saturating_sub(1);
-        for (index, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((0, if index == last { 0 } else { 2 }));
-        }
-        table
+        Table::new(headings, self.stdout_color, width_of(&io::stdout()))
     }
 
     /// A cell in a tone.
@@ -186,20 +180,61 @@ impl Output {
 
     /// A bar on stderr, seen only on a terminal: over `length` steps, or without an end if there is none.
     pub(crate) fn bar(&self, length: Option<u64>, message: impl Into<String>) -> ProgressBar {
-        let (bar, template) = match length {
-            Some(length) => (ProgressBar::new(length), "{msg} {bar:24} {human_pos}/{human_len}"),
-            None => (ProgressBar::new_spinner(), "{spinner} {msg} {human_pos}"),
+        let (bar, style) = match length {
+            Some(length) => (ProgressBar::new(length), bar_style()),
+            None => {
+                let style = ProgressStyle::with_template("{spinner} {msg}");
+                (ProgressBar::new_spinner(), style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+            }
         };
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = self.progress.add(bar).with_style(style).with_message(message.into());
         bar.enable_steady_tick(Duration::from_millis(120));
         bar
     }
 }
 
+/// How a bar looks whose length is known.
+pub(crate) fn bar_style() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{msg} {bar:24} {human_pos}/{human_len}");
+    style.unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// The width of the terminal that a stream is, if it is one.
+#[cfg(unix)]
+fn width_of(stream: &(impl IsTerminal + std::os::fd::AsFd)) -> Option<usize> {
+    let (terminal_size::Width(width), _) = stream.is_terminal().then(|| terminal_size::terminal_size_of(stream))??;
+    Some(usize::from(width))
+}
+
+#[cfg(not(unix))]
+fn width_of(stream: &impl IsTerminal) -> Option<usize> {
+    let (terminal_size::Width(width), _) = stream.is_terminal().then(terminal_size::terminal_size)??;
+    Some(usize::from(width))
+}
+
+/// A digest for people: its kind and the first twelve digits, which tell it from others. Machines get it whole.
+pub(crate) fn short_digest(digest: &str) -> &str {
+    const DIGITS: usize = 12;
+    let kind = digest.find(':').map_or(0, |colon| colon + 1);
+    digest.get(..kind + DIGITS).unwrap_or(digest)
+}
+
 /// `1 record`, `2 records`.
 pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// `5,166`: with a comma between thousands.
+pub(crate) fn grouped(count: usize) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Bytes as people read them: `176.2 KiB`.
@@ -224,6 +259,17 @@ mod tests {
         assert!(ColorChoice::Always.for_stream(false));
         assert!(!ColorChoice::Never.for_stream(true));
         assert!(!ColorChoice::Auto.for_stream(false));
+    }
+
+    #[test]
+    fn people_see_twelve_digits_of_a_digest() {
+        assert_eq!(short_digest(&format!("sha256:{}", "a1b2c3d4e5f60718".repeat(4))), "sha256:a1b2c3d4e5f6");
+        assert_eq!(short_digest("-"), "-");
+    }
+
+    #[test]
+    fn thousands_are_told_apart() {
+        assert_eq!([0, 999, 1_000, 5_166, 1_234_567].map(grouped), ["0", "999", "1,000", "5,166", "1,234,567"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Does not load a plugin or open a lake.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use engine::pipeline::{Checked, Overrides, Plan, Problems, Said};
@@ -10,11 +11,14 @@ use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 
+/// The file that is looked for where none is named.
+const DEFAULT: &str = "pipeline.toml";
+
 /// Which pipelines, where.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct PipelineArgs {
-    /// Pipeline files
-    #[arg(value_name = "PIPELINE.toml", default_value = "pipeline.toml")]
+    /// Pipeline files; `pipeline.toml` is looked for upwards
+    #[arg(value_name = "PIPELINE.toml", default_value = DEFAULT)]
     pub(crate) files: Vec<PathBuf>,
 
     /// Lay the `[target.NAME]` section over each file
@@ -29,8 +33,8 @@ pub(crate) struct PipelineArgs {
 /// Which pipeline, for commands whose arguments are something else.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct PipelineOption {
-    /// Pipeline file
-    #[arg(long = "pipeline", value_name = "PIPELINE.toml", default_value = "pipeline.toml")]
+    /// Pipeline file; `pipeline.toml` is looked for upwards
+    #[arg(long = "pipeline", value_name = "PIPELINE.toml", default_value = DEFAULT)]
     file: PathBuf,
 
     /// Lay the `[target.NAME]` section over the file
@@ -107,6 +111,7 @@ pub(crate) fn read(args: &PipelineArgs) -> anyhow::Result<Vec<PipelineFile>> {
     let overrides = Overrides { target: args.target.clone(), set: args.set.clone() };
     let (mut valid, mut invalid) = (Vec::new(), Vec::new());
     for path in &args.files {
+        let path = &found(path);
         let text = read_text(path)?;
         match engine::pipeline::examine(&path.to_string_lossy(), &text, &overrides) {
             Ok(Checked { plan, warnings, said }) => {
@@ -126,6 +131,25 @@ pub(crate) fn warn(files: &[PipelineFile], context: &Context) -> anyhow::Result<
     Ok(())
 }
 
+/// The file itself; in place of a `pipeline.toml` that is not here, the nearest one upwards, as `plugin` finds its project. Which one that is,
+/// is said.
+fn found(path: &Path) -> PathBuf {
+    if path != Path::new(DEFAULT) || path.exists() {
+        return path.to_owned();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    let above = here.ancestors().skip(1).position(|folder| folder.join(DEFAULT).is_file());
+    let Some(above) = above else { return path.to_owned() };
+    let found = Path::new(&"../".repeat(above + 1)).join(DEFAULT);
+    // On the side: who asked for a result gets nothing else.
+    let _ = writeln!(
+        std::io::stderr().lock(),
+        "note: taking `{}`: there is no `{DEFAULT}` in this folder",
+        found.display()
+    );
+    found
+}
+
 fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -135,7 +159,7 @@ fn folder_of(path: &Path) -> PathBuf {
 
 fn read_text(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| {
-        let hint = "name the file, or make a new project with `sluicebox init NAME`";
+        let hint = "name the file, run this in a project or below it, or make one with `sluicebox init NAME`";
         Failure::new(ExitCode::Usage, format!("cannot read `{}`", path.display())).caused_by(error).hint(hint)
     })
 }

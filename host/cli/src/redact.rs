@@ -1,89 +1,48 @@
-//! Secrets that must not be shown: a list of values, and a writer that blots them out of everything written through it.
+//! Secrets that must not be shown: a writer that blots them out of everything written through it, and secrets that are known to it as
+//! they are read.
 //!
-//! Does not read a secret: whoever does registers its value here before using it.
+//! Does not find them: `engine::redaction` does, for the lake and the plugins as for what is printed.
 
 use std::io::{self, Write};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use engine::pipeline::plan::Location;
+pub(crate) use engine::redaction::Redactor;
+use engine::redaction::secrets_of_url;
 use engine::seams::secrets::{ExposeSecret, SecretError, SecretRef, SecretString, Secrets};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What stands where a secret was.
-pub(crate) const REDACTED: &str = "[redacted]";
-
-/// Values of fewer bytes are not blotted out.
-const SHORTEST: usize = 4;
-
-/// Knows every registered secret, in each form in which it could be written. Clones share one list.
-#[derive(Clone, Default)]
-pub(crate) struct Redactor {
-    /// Longest first, so that a form that contains another one is blotted out whole.
-    forms: Arc<RwLock<Vec<String>>>,
-}
-
-impl std::fmt::Debug for Redactor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Redactor")
-    }
-}
-
-impl Redactor {
-    /// From now on `secret` is not written: as it stands, percent-encoded (both of the usual ways), or escaped as in JSON or `Debug`.
-    pub(crate) fn register(&self, secret: &str) {
-        // So short a value is no secret, and blotting it out would make everything unreadable.
-        if secret.len() < SHORTEST {
-            return;
-        }
-        let json = serde_json::Value::from(secret).to_string();
-        let debug = format!("{secret:?}");
-        let percent = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
-        let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        let new = [secret, &percent, &percent.to_lowercase(), &form, unquoted(&json), unquoted(&debug)];
-        if self.forms.read().unwrap_or_else(PoisonError::into_inner).iter().any(|form| form == secret) {
-            return;
-        }
-        let mut forms = self.forms.write().unwrap_or_else(PoisonError::into_inner);
-        forms.extend(new.map(str::to_owned));
-        forms.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        forms.dedup();
-    }
-
-    /// `text` without any registered secret.
-    pub(crate) fn redact(&self, text: &str) -> String {
-        let forms = self.forms.read().unwrap_or_else(PoisonError::into_inner);
-        forms.iter().fold(text.to_owned(), |text, form| match text.contains(form.as_str()) {
-            true => text.replace(form.as_str(), REDACTED),
-            false => text,
-        })
-    }
-
-    /// A writer that hands on to `inner` what remains.
-    pub(crate) fn writer<W: Write>(&self, inner: W) -> RedactingWriter<W> {
-        RedactingWriter { redactor: self.clone(), inner }
-    }
-}
-
-fn unquoted(text: &str) -> &str {
-    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
-}
-
-/// Writes what remains after redaction. Each `write` must hold whole records (a log line, a document): a secret that is
+/// Writes what remains after redaction; JSON stays JSON. Each `write` must hold whole records (a log line, a document): a secret that is
 /// spread over two calls is not seen.
 pub(crate) struct RedactingWriter<W> {
     redactor: Redactor,
     inner: W,
 }
 
+impl<W> RedactingWriter<W> {
+    /// A writer that hands on to `inner` what remains.
+    pub(crate) fn new(redactor: &Redactor, inner: W) -> Self {
+        RedactingWriter { redactor: redactor.clone(), inner }
+    }
+}
+
 impl<W: Write> Write for RedactingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
-        self.inner.write_all(self.redactor.redact(&text).as_bytes())?;
+        self.inner.write_all(&self.redactor.redact_body(&Bytes::copy_from_slice(bytes)))?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+/// Has the credentials in a source's URL blotted out as secrets are.
+pub(crate) fn register_place(redactor: &Redactor, place: &Location) {
+    if let Location::Remote(url) = place {
+        for secret in secrets_of_url(url) {
+            redactor.register(&secret);
+        }
     }
 }
 
@@ -101,7 +60,9 @@ impl<S: Secrets> RegisteringSecrets<S> {
     }
 
     fn register(&self, secret: Result<SecretString, SecretError>) -> Result<SecretString, SecretError> {
-        secret.inspect(|secret| self.redactor.register(secret.expose_secret()))
+        secret.inspect(|secret| {
+            self.redactor.register(secret.expose_secret());
+        })
     }
 }
 
@@ -122,34 +83,21 @@ mod tests {
 
     fn written(redactor: &Redactor, text: &str) -> String {
         let mut sink = Vec::new();
-        redactor.writer(&mut sink).write_all(text.as_bytes()).unwrap();
+        RedactingWriter::new(redactor, &mut sink).write_all(text.as_bytes()).unwrap();
         String::from_utf8(sink).unwrap()
     }
 
     #[test]
-    fn a_secret_is_blotted_out_in_every_form() {
-        let redactor = Redactor::default();
-        redactor.register("a b/\"c\"");
-        for form in ["a b/\"c\"", "a%20b%2F%22c%22", "a%20b%2f%22c%22", "a+b%2F%22c%22", "a b/\\\"c\\\""] {
-            assert_eq!(written(&redactor, &format!("<{form}>")), "<[redacted]>", "{form}");
-        }
+    fn what_is_written_holds_no_secret_and_a_document_stays_one() {
+        let redactor = Redactor::of("123456");
+        assert_eq!(written(&redactor, "pin 123456\n"), "pin [redacted]\n");
+        assert_eq!(written(&redactor, "{\"pin\": 123456}\n"), "{\"pin\": \"[redacted]\"}\n");
     }
 
     #[test]
-    fn a_secret_that_contains_another_goes_whole() {
+    fn credentials_of_a_sources_url_are_not_written() {
         let redactor = Redactor::default();
-        redactor.register("keys");
-        redactor.register("keys-and-more");
-        assert_eq!(written(&redactor, "keys-and-more, keys"), "[redacted], [redacted]");
-    }
-
-    #[test]
-    fn a_clone_knows_what_is_registered_later_and_a_short_value_blots_nothing() {
-        let redactor = Redactor::default();
-        let clone = redactor.clone();
-        redactor.register("");
-        redactor.register("k");
-        redactor.register("s3cret");
-        assert_eq!(written(&clone, "plain s3cret"), "plain [redacted]");
+        register_place(&redactor, &Location::Remote("https://x.example/a.csv?token=0123456789".parse().unwrap()));
+        assert_eq!(written(&redactor, "GET /a.csv?token=0123456789"), "GET /a.csv?token=[redacted]");
     }
 }

@@ -145,6 +145,13 @@ impl<'a> Watch<'a> {
             Ok(names) => sight.extend(names.into_iter().map(String::from)),
             Err(error) => tracing::warn!(%error, "cannot see whether a plugin was taken back"),
         }
+        // What was refused because of the table may fit another one: `replay --rebuild` beside this process makes it.
+        if self.shared.serves(Role::Clean) && !self.shared.handed {
+            match self.serving.current().clean.silver.shape().await {
+                Ok(shape) => sight.push(shape),
+                Err(error) => tracing::debug!(%error, "cannot see what silver is like"),
+            }
+        }
         sight
     }
 

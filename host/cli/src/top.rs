@@ -6,10 +6,10 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write;
 
-use clap::Parser;
+use clap::FromArgMatches as _;
 use serde_json::{Value, json};
 
-use crate::args::Args;
+use crate::args::{self, Args};
 use crate::commands::lambda;
 use crate::context::Context;
 use crate::exit::ExitCode;
@@ -26,7 +26,8 @@ pub(crate) fn parse() -> Result<Args, ExitCode> {
     let words = std::env::args_os();
     let words: Vec<OsString> =
         if lambda::is_here() { vec!["bootstrap".into(), "lambda".into()] } else { words.collect() };
-    Args::try_parse_from(words).map_err(|error| {
+    let parsed = args::command().try_get_matches_from(words).and_then(|matches| Args::from_arg_matches(&matches));
+    parsed.map_err(|error| {
         let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success };
         if code == ExitCode::Usage && std::env::args_os().any(|argument| argument == "--json") {
             let text = error.render().to_string();
@@ -104,11 +105,13 @@ fn document(message: &str, causes: &[String], hint: Option<&str>, code: ExitCode
 }
 
 fn human(error: &anyhow::Error, color: bool) -> String {
-    let mut text = format!("{} {error}", Tone::Bad.paint(color, "error:"));
-    for cause in error.chain().skip(1) {
-        text.push_str(&format!("\n  {} {}", Tone::Faint.paint(color, "because:"), indented(&cause.to_string())));
+    let told = failure::told(error);
+    let mut told = told.iter();
+    let mut text = format!("{} {}", Tone::Bad.paint(color, "error:"), told.next().map_or("", String::as_str));
+    for cause in told {
+        text.push_str(&format!("\n  {} {}", Tone::Faint.paint(color, "because:"), indented(cause)));
     }
-    if let Some(hint) = failure::hint_of(error) {
+    if let Some(hint) = failure::hint_of(error).filter(|hint| !text.contains(*hint)) {
         text.push_str(&format!("\n  {} {}", Tone::Notable.paint(color, "hint:"), indented(hint)));
     }
     text

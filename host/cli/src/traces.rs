@@ -93,7 +93,9 @@ impl Traces {
     pub(crate) fn from_environment(redactor: &Redactor) -> anyhow::Result<(Option<SpanLayer>, Self)> {
         let Some(url) = endpoint()? else { return Ok((None, Traces::default())) };
         let headers = headers(&variable(env_vars::OTLP_HEADERS).unwrap_or_default());
-        headers.iter().for_each(|(_, value)| redactor.register(value));
+        for value in headers.values() {
+            redactor.register(value);
+        }
         let collector = OtlpCollector::at(url, headers)
             .map_err(|error| Failure::new(ExitCode::Usage, format!("traces cannot be sent: {error}")))?;
         let waiting = Arc::new(Waiting::default());
@@ -155,7 +157,8 @@ impl Sending {
             if spans.is_empty() {
                 return;
             }
-            let text = self.redactor.redact(&document::of(&self.service, &spans).to_string());
+            let text = self.redactor.redact_body(&document::of(&self.service, &spans).to_string().into());
+            let text = String::from_utf8_lossy(&text).into_owned();
             match self.collector.post(text).await {
                 Ok(()) => *failed = false,
                 Err(error) => {

@@ -135,8 +135,8 @@ codes! {
         "return each index in one place, rows in the order of the documents"
     "P140" Load "the plugin is no pure function: the same input gave two outputs";
         "do not use addresses, uninitialised memory or counters that outlive a call"
-    "P141" Load "the aggregator's `merge` is not associative: merged in groups, another table comes out";
-        "let `merge` add partial results so that grouping does not matter; floating-point sums do not"
+    "P141" Load "the aggregator's `merge` is not associative or not commutative: merged in groups or in another order, another table comes out";
+        "let `merge` add whole numbers, not floating-point ones, and let `finish` sort: neither grouping nor order may matter"
     "P145" Load "the plugin fails on clearly more of the latest real inputs than the one that serves";
         "look at the summary in the log; if that is wanted, raise `suspend_above`, or set `[swap] rehearse = 0`"
     "P150" Record "the plugin holds more resource handles than it may";
@@ -146,7 +146,7 @@ codes! {
     "P160" Record "the plugin asks for an endpoint that it may not, or for a path that leaves it";
         "name an endpoint of `pipeline.toml`, and a path below its URL"
     "P161" Record "the endpoint answers with a redirect, which is not followed";
-        "let the endpoint's `url` be the final one"
+        "let the endpoint's `url` be the final one, then `sluicebox quarantine replay --fetch`"
     "P162" Record "the plugin sets a header that is the host's, or one that HTTP does not allow";
         "leave `authorization`, `host` and the like to the endpoint's `headers`"
     "P163" Record "the plugin asks for too many requests, or for too long a one";
@@ -179,6 +179,8 @@ codes! {
         "when its cause is over: `sluicebox quarantine replay ID --fetch`"
     "R005" Record "the queue held something that is no message of this pipeline";
         "find out who writes to the queue"
+    "R006" Record "the line of the source is no record: it does not parse, is too deep, or has a reserved column";
+        "mend the line in the source; the next tick reads it, or `sluicebox run --once --tick now`"
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! The contracts between layers, checked from what the plugins say of themselves before any data flows.
 //!
-//! Does not load plugins, and does not look at data: a record that breaks a contract is quarantined when it comes.
+//! Does not load plugins, and does not look at data: a record that breaks a contract is quarantined when it comes. What a source must have
+//! is in [`columns`].
 
 use crate::pipeline::problem::did_you_mean;
 use crate::seams::plugin::{ColumnType, Descriptor, Field, InputField, ScalarType};
+
+pub mod columns;
 
 /// A column that one layer needs and the layer before it does not give.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
@@ -50,24 +53,6 @@ fn silver_breach(clean: &Descriptor, reader: &str, needed: &InputField) -> Optio
         );
     }
     None
-}
-
-/// Whether the source has every column that the enrich plugin must have.
-#[must_use]
-pub fn source_breaches(columns: &[String], enrich: &Descriptor) -> Vec<Breach> {
-    let missing = |needed: &&InputField| !needed.nullable && !columns.contains(&needed.name);
-    let breach = |needed: &InputField| {
-        let reader = format!("enrich ({} {})", enrich.name, enrich.version);
-        let found = columns.iter().map(|column| format!("`{column}`")).collect::<Vec<_>>().join(", ");
-        let hint = did_you_mean(&needed.name, columns.iter().map(String::as_str));
-        Breach {
-            message: format!("{reader} reads column `{}`, which the source does not have", needed.name),
-            hint: hint.or(Some(format!("the source has {found}"))),
-            column: needed.name.clone(),
-            reader,
-        }
-    };
-    enrich.input.iter().filter(missing).map(breach).collect()
 }
 
 /// JSON is kept as text: whoever reads the one can read the other.

@@ -3,7 +3,9 @@
 //! Does not know what a role does with its work.
 
 pub mod consumer;
+pub mod done;
 mod gate;
+pub mod heal;
 pub mod keeping;
 pub mod mending;
 pub mod schedule;

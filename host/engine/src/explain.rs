@@ -19,6 +19,7 @@ use crate::lake::keys::{Key, Record, Tick, ordered};
 use crate::lake::receipts;
 use crate::lake::silver::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE, bucket_of};
 use crate::lake::{Lake, LakeError};
+use crate::pipeline::problem::Nearest;
 use crate::progress::Steps;
 use crate::remake::{CannotRemake, Remade, RemakeError, Workshop};
 use crate::roles::aggregate::GoldTable;
@@ -131,8 +132,24 @@ pub async fn explain(
     Ok(Some(Explanation { key: key.clone(), versions, row }))
 }
 
-/// Keys that contain a text, whatever its case; at most `most`.
+/// Keys that contain a text, whatever its case, or else are spelt nearly so; at most `most`.
 pub async fn similar(service: &Service, text: &str, most: usize) -> Result<Vec<Key>, Failure> {
+    let containing = containing(service, text, most).await?;
+    if !containing.is_empty() {
+        return Ok(containing);
+    }
+    let silver = &service.clean.silver;
+    let snapshot = silver.snapshot().await?;
+    let mut near = Nearest::to(text);
+    for bucket in snapshot.buckets.keys() {
+        for batch in silver.read(&snapshot, *bucket, Some(&[KEY])).await? {
+            batch.column(0).as_string::<i32>().iter().flatten().for_each(|key| near.look_at(key));
+        }
+    }
+    Ok(near.into_words().into_iter().take(most).map(|key| Key::from_text(&key)).collect())
+}
+
+async fn containing(service: &Service, text: &str, most: usize) -> Result<Vec<Key>, Failure> {
     let silver = &service.clean.silver;
     let snapshot = silver.snapshot().await?;
     let text = text.to_lowercase();

@@ -12,7 +12,7 @@ use crate::lake::{LakeError, TableError};
 use crate::seams::plugin::{Fault, FaultKind};
 use crate::seams::queue::QueueError;
 use crate::seams::secrets::SecretError;
-use crate::seams::store::{NotDurable, StoreError};
+use crate::seams::store::{Gone, NotDurable, StoreError};
 
 /// Why a unit of work is not done, and so what the queue does with its message. `drivers::consumer` matches it exhaustively.
 ///
@@ -23,6 +23,7 @@ use crate::seams::store::{NotDurable, StoreError};
 /// | [`Transient`](Failure::Transient) | given back with a growing delay; after `max_receives` given up | yes |
 /// | [`Pause`](Failure::Pause) | one message is kept in hand as a probe, all others are given back at once, nobody receives | at most one a host |
 /// | [`Bug`](Failure::Bug) | isolated, then as a transient one; given up with a reason that says so | yes |
+/// | [`Lake`](Failure::Lake) | given back; a host that serves looks again with a growing delay, or at once when another version serves; `once` ends | yes |
 /// | [`Fatal`](Failure::Fatal) | given back, and the host stops | one a start |
 #[derive(Clone, Debug, Error)]
 pub enum Failure {
@@ -43,6 +44,14 @@ pub enum Failure {
     /// The host panicked over it.
     #[error("host bug: {0}")]
     Bug(String),
+    /// The lake is not as this host expects it: it is damaged, or another process has changed it. A host that serves outlives that.
+    #[error("{reason}")]
+    Lake {
+        /// What is there against what was expected, and what helps.
+        reason: String,
+        /// Whether all work of the stage meets it; if not, only that of one object does.
+        whole: bool,
+    },
     /// The host cannot go on without a person: stop, acknowledge nothing.
     #[error("{0}")]
     Fatal(String),
@@ -57,7 +66,8 @@ impl Failure {
             Failure::Pause { .. } => 1,
             Failure::Bug(_) => 2,
             Failure::Plugin(_) => 3,
-            Failure::Fatal(_) => 4,
+            Failure::Lake { .. } => 4,
+            Failure::Fatal(_) => 5,
         }
     }
 
@@ -70,9 +80,6 @@ impl Failure {
 
 /// How long a consumer rests for a secret that cannot be had.
 const SECRET_PAUSE: Duration = Duration::from_secs(30);
-
-/// How long a consumer rests whose plugin is older than the one that makes the lake.
-const OUTDATED_PAUSE: Duration = Duration::from_secs(60);
 
 impl From<SecretError> for Failure {
     fn from(error: SecretError) -> Self {
@@ -89,6 +96,9 @@ fn of_machine(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
     while let Some(now) = cause {
         if now.is::<NotDurable>() {
             return Some(Failure::Fatal(format!("store failed: {error}")));
+        }
+        if let Some(gone) = now.downcast_ref::<Gone>() {
+            return Some(Failure::Lake { reason: gone.to_string(), whole: true });
         }
         if let Some(io) = now.downcast_ref::<io::Error>()
             && is_exhausted(io)
@@ -121,20 +131,23 @@ impl From<LakeError> for Failure {
         match error {
             LakeError::Store(error) => error.into(),
             LakeError::Table(error) => error.into(),
-            LakeError::Corrupt { .. } => Failure::Fatal(error.to_string()),
+            LakeError::Corrupt { .. } => Failure::Lake { reason: error.to_string(), whole: false },
         }
     }
 }
 
 impl From<TableError> for Failure {
     fn from(error: TableError) -> Self {
-        if let TableError::Outdated { .. } = error {
-            return Failure::Pause { pause: OUTDATED_PAUSE, reason: error.to_string() };
-        }
         if let Some(failure) = of_machine(&error) {
             return failure;
         }
-        if error.is_transient() { Failure::Transient(error.to_string()) } else { Failure::Fatal(error.to_string()) }
+        if error.is_transient() {
+            return Failure::Transient(error.to_string());
+        }
+        match error {
+            TableError::Input { .. } => Failure::Fatal(error.to_string()),
+            _ => Failure::Lake { reason: error.to_string(), whole: true },
+        }
     }
 }
 

@@ -56,6 +56,20 @@ impl Forgotten {
     }
 }
 
+/// Whether the lake holds anything of a record: a line of Bronze, a row, a refusal, or a place in what a tick took.
+pub async fn is_there(service: &Service, key: &Key, steps: &Steps) -> Result<bool, Failure> {
+    let lake = &service.enrich.lake;
+    if service.clean.silver.find(key.as_str()).await?.num_rows() > 0 || !lines_of(lake, key, steps).await?.is_empty() {
+        return Ok(true);
+    }
+    if quarantine::all(lake).await?.iter().any(|refused| refused.key.as_ref() == Some(key)) {
+        return Ok(true);
+    }
+    let inventory = bronze::inventory(lake, None).await?;
+    let messages = bronze::snapshots(lake, &inventory).await?;
+    Ok(messages.iter().flat_map(|message| &message.entries).any(|entry| entry.key == *key))
+}
+
 /// Erases a record. Interrupted, it is to be called again: what tells that there was something to erase goes last.
 ///
 /// # Errors

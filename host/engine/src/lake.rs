@@ -12,15 +12,21 @@ pub mod answers;
 pub mod bronze;
 pub mod components;
 mod csv;
+pub mod decimal;
 pub mod delta;
+pub mod document;
 pub mod generations;
 pub mod gold;
+pub mod identity;
+pub mod kept_out;
 pub mod keys;
 pub mod quarantine;
 pub mod receipts;
+pub mod record;
 pub mod retracted;
 pub mod silver;
 pub mod swaps;
+pub mod taken;
 
 pub use delta::TableError;
 

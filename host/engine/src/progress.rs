@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chrono::{DateTime, SecondsFormat, Utc};
+use tokio::sync::Notify;
+
 use crate::failure::Failure;
+use crate::lake::keys::Tick;
 
 /// How the work of a delivery ended, one time that it was in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +25,8 @@ pub enum Outcome {
     Plugin,
     /// [`Failure::Bug`]
     Bug,
+    /// [`Failure::Lake`]
+    Lake,
     /// [`Failure::Fatal`]
     Fatal,
     /// Tried as often as is allowed, and brought to an end in another way.
@@ -29,12 +35,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Outcome; 7] = [
+    pub const ALL: [Outcome; 8] = [
         Outcome::Done,
         Outcome::Transient,
         Outcome::Pause,
         Outcome::Plugin,
         Outcome::Bug,
+        Outcome::Lake,
         Outcome::Fatal,
         Outcome::GivenUp,
     ];
@@ -48,6 +55,7 @@ impl Outcome {
             Outcome::Pause => "pause",
             Outcome::Plugin => "plugin",
             Outcome::Bug => "bug",
+            Outcome::Lake => "lake",
             Outcome::Fatal => "fatal",
             Outcome::GivenUp => "given_up",
         }
@@ -63,6 +71,7 @@ impl Outcome {
             Failure::Pause { .. } => Outcome::Pause,
             Failure::Plugin(_) => Outcome::Plugin,
             Failure::Bug(_) => Outcome::Bug,
+            Failure::Lake { .. } => Outcome::Lake,
             Failure::Fatal(_) => Outcome::Fatal,
         }
     }
@@ -71,6 +80,26 @@ impl Outcome {
 impl From<&Result<(), Failure>> for Outcome {
     fn from(result: &Result<(), Failure>) -> Self {
         result.as_ref().map_or_else(Outcome::of, |()| Outcome::Done)
+    }
+}
+
+/// A service that is down.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Outage {
+    /// The endpoint.
+    pub endpoint: String,
+    /// When the first request was sent that failed.
+    pub since: DateTime<Utc>,
+    /// What the latest request met.
+    pub error: String,
+    /// Requests that failed since then.
+    pub requests: usize,
+}
+
+impl std::fmt::Display for Outage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let since = self.since.to_rfc3339_opts(SecondsFormat::Secs, true);
+        write!(f, "endpoint `{}` is down since {since}, last error: {}", self.endpoint, self.error)
     }
 }
 
@@ -104,6 +133,9 @@ pub struct Progress {
     deliveries: Mutex<BTreeMap<(&'static str, Outcome), u64>>,
     waiting_for: Mutex<Option<String>>,
     suspended: Mutex<BTreeMap<&'static str, String>>,
+    outages: Mutex<BTreeMap<String, Outage>>,
+    fired: Mutex<Vec<(Tick, DateTime<Utc>)>>,
+    rung: Notify,
 }
 
 /// A counter: its name, what it counts, and where it is.
@@ -167,6 +199,41 @@ impl Progress {
     #[must_use]
     pub fn waiting_for(&self) -> Option<String> {
         self.waiting_for.lock().ok().and_then(|waiting| waiting.clone())
+    }
+
+    /// Says whether the service of an endpoint is down.
+    pub fn set_outage(&self, endpoint: &str, outage: Option<Outage>) {
+        if let Ok(mut outages) = self.outages.lock() {
+            match outage {
+                Some(outage) => outages.insert(endpoint.to_owned(), outage),
+                None => outages.remove(endpoint),
+            };
+        }
+    }
+
+    /// The services that are down, by endpoint.
+    #[must_use]
+    pub fn outages(&self) -> BTreeMap<String, Outage> {
+        self.outages.lock().map(|outages| outages.clone()).unwrap_or_default()
+    }
+
+    /// Says that a tick was fired in this process, and when.
+    pub fn fired(&self, tick: Tick, at: DateTime<Utc>) {
+        if let Ok(mut fired) = self.fired.lock() {
+            fired.push((tick, at));
+        }
+        self.rung.notify_one();
+    }
+
+    /// Waits until a tick was fired in this process that nobody has been told of yet.
+    pub async fn next_fired(&self) -> (Tick, DateTime<Utc>) {
+        loop {
+            let next = self.fired.lock().ok().and_then(|mut fired| fired.pop());
+            match next {
+                Some(next) => return next,
+                None => self.rung.notified().await,
+            }
+        }
     }
 
     /// Says that a stage takes no more work in this process, and why.

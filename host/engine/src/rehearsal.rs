@@ -18,6 +18,7 @@ use crate::lake::bronze::{self, Line, Outcome};
 use crate::lake::silver::{Silver, Snapshot};
 use crate::lake::{Lake, LakeError};
 use crate::pipeline::plan::Percent;
+use crate::roles::aggregate::try_on;
 use crate::roles::enrich::Enrich;
 use crate::seams::plugin::{Aggregator, Cleaned, Cleaner, Digest, Fault};
 use crate::seams::store::{Path, read};
@@ -227,8 +228,8 @@ pub async fn aggregate(
     old: &Arc<dyn Aggregator>,
     new: &Arc<dyn Aggregator>,
 ) -> Result<Comparison, NotGood> {
-    let (before, now) = (table(silver, snapshot, old).await?, table(silver, snapshot, new).await?);
-    let again = table(silver, snapshot, new).await?;
+    let (before, now) = (table(silver, snapshot, old, false).await?, table(silver, snapshot, new, true).await?);
+    let again = table(silver, snapshot, new, false).await?;
     let now = match (now, again) {
         (Ok(now), Ok(again)) if now == again => now,
         (Err(fault), _) | (_, Err(fault)) => {
@@ -259,6 +260,7 @@ async fn table(
     silver: &Silver,
     snapshot: &Snapshot,
     plugin: &Arc<dyn Aggregator>,
+    tried: bool,
 ) -> Result<Result<RecordBatch, Fault>, Failure> {
     let columns: Vec<&str> = plugin.descriptor().input.iter().map(|field| field.name.as_str()).collect();
     let mut partials = Vec::new();
@@ -270,7 +272,11 @@ async fn table(
             Err(fault) => return Ok(Err(fault)),
         }
     }
-    Ok(plugin.finish(&partials).await)
+    Ok(match plugin.finish(&partials).await {
+        // Told here, before it serves, and not by its first table.
+        Ok(made) if tried => try_on(&**plugin, &partials).await.map(|()| made),
+        made => made,
+    })
 }
 
 fn compared(inputs: &[&Input], before: &[Fate], now: &[Fate]) -> Comparison {

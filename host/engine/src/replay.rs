@@ -13,12 +13,17 @@ use crate::drivers::service::{Left, Service};
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Entry, Message, Outcome};
 use crate::lake::generations::Generations;
+use crate::lake::kept_out::KeptOut;
 use crate::lake::keys::{Key, Tick, fingerprint};
 use crate::lake::quarantine::{self, Refused, RefusedAt};
 use crate::lake::receipts::{self, Receipt};
 use crate::progress::Steps;
 use crate::roles::events::{Again, NewObject, again_body, encode, send_all};
 use crate::roles::ingest::send;
+
+mod undoable;
+
+pub use undoable::{Stuck, UnknownKey};
 
 /// Lines of one object that one message asks for: a worker that dies loses no more than that.
 const MOST_LINES: usize = 100;
@@ -71,6 +76,14 @@ pub struct Planned {
     pub messages: Vec<String>,
     /// Record versions that are not cleaned for the first time yet: left to that.
     pub underway: usize,
+    /// Refused records, by object, that a service would have to be asked for again, and nobody may be.
+    pub unanswered: BTreeMap<String, Vec<usize>>,
+    /// Refusals that were chosen and stay.
+    pub stuck: Vec<Stuck>,
+    /// Keys that were chosen and that no record has.
+    pub unknown_keys: Vec<UnknownKey>,
+    /// Record versions that were looked through.
+    pub looked_at: usize,
     /// Refusals of lines that are refused no more: whoever brought them further died before the refusal was taken away.
     pub settled: Vec<String>,
     #[serde(skip)]
@@ -82,6 +95,12 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// How many refused records would have to be asked for again.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.unanswered.values().map(Vec::len).sum()
+    }
+
     /// How many record versions it is about; one that is both enriched and cleaned again counts once.
     #[must_use]
     pub fn records(&self) -> usize {
@@ -114,6 +133,9 @@ pub async fn plan(service: &Service, selection: &Selection, steps: &Steps) -> Re
         Which::Quarantined(ids) => Some(chosen(service, ids.as_ref(), selection).await?),
         Which::All | Which::Stale => None,
     };
+    let all_refused = quarantine::all(&service.enrich.lake).await?;
+    planned.unknown_keys = undoable::unknown_keys(selection, &candidates.places, &all_refused);
+    planned.looked_at = candidates.places.len();
     let held: Option<BTreeSet<&str>> =
         refused.as_ref().map(|refused| refused.iter().map(|one| one.input.as_str()).collect());
     for place in &candidates.places {
@@ -123,8 +145,14 @@ pub async fn plan(service: &Service, selection: &Selection, steps: &Steps) -> Re
             candidates.put(place, selection, &mut planned);
         }
     }
-    planned.settled = candidates.settled(&quarantine::all(&service.enrich.lake).await?);
+    undoable::take_unanswered(service, selection, &candidates, &mut planned).await?;
+    planned.settled = candidates.settled(&all_refused);
+    let places: BTreeMap<String, &Place> = candidates.places.iter().map(|place| (place.source(), place)).collect();
     for one in refused.unwrap_or_default() {
+        if let Some(why) = undoable::stuck(service, &candidates, &places, &one) {
+            planned.stuck.push(Stuck { id: one.id, stage: one.stage, why });
+            continue;
+        }
         match one.stage {
             RefusedAt::Ingest => planned.ingest.push(one.id.clone()),
             RefusedAt::Enrich | RefusedAt::Clean if bronze::place(&one.input).is_none() => {
@@ -134,6 +162,7 @@ pub async fn plan(service: &Service, selection: &Selection, steps: &Steps) -> Re
         }
         planned.refused.push(one);
     }
+    drop(places);
     planned.taken = candidates.places.into_iter().map(|place| (place.meta.seq, place.meta.key)).collect();
     Ok(planned)
 }
@@ -268,8 +297,13 @@ pub async fn finish(service: &Service, selection: &Selection, left: &Left) -> Re
 async fn ingest(service: &Service, planned: &Planned) -> Result<usize, Failure> {
     let mut by_tick: BTreeMap<Tick, Vec<(Entry, &str)>> = BTreeMap::new();
     let mut taken = planned.taken.clone();
+    let kept_out = KeptOut::read(&service.enrich.lake).await?;
     for one in planned.refused.iter().filter(|one| one.stage == RefusedAt::Ingest) {
         let Ok(key) = Key::of(&one.record, &service.ingest.source.key) else { continue };
+        if kept_out.holds(&key) {
+            quarantine::resolve(&service.enrich.lake, std::slice::from_ref(&one.id)).await?;
+            continue;
+        }
         if taken.insert((one.seq, key.clone())) {
             by_tick.entry(one.seq).or_default().push((Entry { key, record: one.record.clone() }, &one.id));
         }
@@ -295,8 +329,8 @@ async fn ingest(service: &Service, planned: &Planned) -> Result<usize, Failure> 
 async fn messages(service: &Service, planned: &Planned) -> Result<usize, Failure> {
     let (mut bodies, mut ids) = (Vec::new(), Vec::new());
     for one in planned.refused.iter().filter(|one| one.stage != RefusedAt::Ingest) {
-        if let Some(body) = one.record.get("message").and_then(serde_json::Value::as_str) {
-            bodies.push(body.to_owned().into());
+        if let Some(body) = one.record.text("message") {
+            bodies.push(body.into());
             ids.push(one.id.clone());
         }
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::drivers::consumer::StageQueue;
 use crate::drivers::service::Service;
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Message, PluginStamp};
@@ -14,7 +15,8 @@ use crate::lake::delta::LastCommit;
 use crate::lake::keys::Tick;
 use crate::lake::receipts::Receipt;
 use crate::lake::swaps::{self, Event};
-use crate::lake::{quarantine, receipts};
+use crate::lake::{LakeError, quarantine, receipts};
+use crate::roles::aggregate::GoldTable;
 use crate::roles::breaker::Suspension;
 
 mod watermark;
@@ -30,6 +32,8 @@ pub struct Status {
     pub at: DateTime<Utc>,
     /// The last tick that took records.
     pub last_tick: Option<Tick>,
+    /// Ticks in the lake that are still to come, by a wrong clock or a slip of the hand: what the schedule brings until then counts as older.
+    pub future_ticks: Vec<Tick>,
     /// The next one.
     pub next_tick: Option<chrono::DateTime<chrono::Utc>>,
     /// Messages by stage.
@@ -43,11 +47,48 @@ pub struct Status {
     /// Refused records by stage.
     pub quarantine: BTreeMap<&'static str, usize>,
     /// Stages whose plugin, as configured, is suspended.
-    pub suspended: BTreeMap<&'static str, Suspension>,
+    pub suspended: BTreeMap<String, Suspension>,
     /// What became of the plugin that was published last, by stage; of the pipeline's file as `pipeline`.
     pub swaps: BTreeMap<String, Event>,
     /// The plugins that this configuration loads, by stage.
     pub plugins: BTreeMap<String, PluginStamp>,
+    /// What could not be read, and why: `bronze`, `silver`, `gold NAME`, `queue NAME`, `quarantine`, `suspended`, `swaps`, and by who has
+    /// loaded them `plugin STAGE`. What stands for it elsewhere in here says nothing.
+    pub unreadable: BTreeMap<String, String>,
+}
+
+impl Status {
+    /// What could not be read of `part`, if so.
+    #[must_use]
+    pub fn why_not(&self, part: &str) -> Option<&str> {
+        self.unreadable.get(part).map(String::as_str)
+    }
+
+    /// The document for machines: null where something could not be read.
+    #[must_use]
+    pub fn document(&self) -> serde_json::Value {
+        let mut document = serde_json::to_value(self).unwrap_or_default();
+        for part in self.unreadable.keys() {
+            let (section, name) = match part.split_once(' ') {
+                Some(("queue", name)) => ("queues", Some(name)),
+                Some(("plugin", name)) => ("plugins", Some(name)),
+                Some((section, name)) => (section, Some(name)),
+                None => (part.as_str(), None),
+            };
+            let place = document.get_mut(section);
+            match (place, name) {
+                (Some(place), None) => *place = serde_json::Value::Null,
+                (Some(place), Some(name)) => {
+                    if let Some(members) = place.as_object_mut() {
+                        // Of a plugin that cannot be loaded, the one that serves in its place may be known.
+                        members.entry(name.to_owned()).or_insert(serde_json::Value::Null);
+                    }
+                }
+                (None, _) => {}
+            }
+        }
+        document
+    }
 }
 
 /// Messages of one stage.
@@ -119,14 +160,36 @@ pub struct GoldStatus {
     pub last_commit: LastCommit,
 }
 
-/// Reads the status of `service`.
+/// What could not be read, as far as a look has come.
+#[derive(Default)]
+struct Unreadable(BTreeMap<String, String>);
+
+impl Unreadable {
+    /// What was read; if it could not be, nothing, and the reason is kept.
+    fn or_default<T: Default, E: std::fmt::Display>(&mut self, part: &str, read: Result<T, E>) -> T {
+        read.unwrap_or_else(|error| {
+            self.0.insert(part.to_owned(), error.to_string());
+            T::default()
+        })
+    }
+}
+
+/// Reads the status of `service`. What cannot be read is said to be so, and the rest is read all the same.
+///
+/// # Errors
+/// None so far: what fails is part of the status.
 pub async fn status(service: &Service) -> Result<Status, Failure> {
     let lake = &service.enrich.lake;
-    let inventory = bronze::inventory(lake, None).await?;
-    let messages = bronze::snapshots(lake, &inventory).await?;
-    let last_tick = inventory.snapshots.iter().filter_map(bronze::tick_of).max();
-    let ticks: std::collections::BTreeSet<_> = inventory.snapshots.iter().filter_map(bronze::tick_of).collect();
-    let seen = Seen::new(&inventory, receipts::all(lake).await?);
+    let mut unreadable = Unreadable::default();
+    let came = async {
+        let inventory = bronze::inventory(lake, None).await?;
+        let messages = bronze::snapshots(lake, &inventory).await?;
+        Ok::<_, LakeError>((inventory, messages))
+    };
+    let (inventory, messages) = unreadable.or_default("bronze", came.await);
+    let ticks: BTreeSet<_> = inventory.snapshots.iter().filter_map(bronze::tick_of).collect();
+    let receipts = unreadable.or_default("silver", receipts::all(lake).await);
+    let seen = Seen::new(&inventory, receipts);
     let bronze = BronzeStatus {
         ticks: ticks.len(),
         messages: messages.len(),
@@ -135,23 +198,38 @@ pub async fn status(service: &Service) -> Result<Status, Failure> {
         watermark: watermark::watermark(&messages, |_| true, |message| seen.has(message)),
     };
     let mut quarantine = BTreeMap::new();
-    for refused in quarantine::all(lake).await? {
+    for refused in unreadable.or_default("quarantine", quarantine::all(lake).await) {
         *quarantine.entry(refused.stage.name()).or_default() += 1;
     }
+    let silver = unreadable.or_default("silver", silver(service, &messages, &seen).await);
     Ok(Status {
         pipeline: service.pipeline.clone(),
         at: service.clock.now(),
-        last_tick,
+        last_tick: ticks.last().copied(),
+        future_ticks: unreadable.or_default("bronze", service.future_ticks().await),
         next_tick: service.schedule.as_ref().and_then(|schedule| schedule.next_after(service.clock.now())),
-        queues: queues(service).await?,
-        silver: silver(service, &messages, &seen).await?,
+        queues: queues_as_far(service, &mut unreadable).await,
+        silver,
         bronze,
-        gold: gold(service, &messages, &seen).await?,
+        gold: gold(service, &messages, &seen, &mut unreadable).await,
         quarantine,
-        suspended: suspended(service).await?,
-        swaps: swaps(service).await?,
+        suspended: unreadable.or_default("suspended", suspended(service).await),
+        swaps: unreadable.or_default("swaps", swaps(service).await),
         plugins: plugins(service),
+        unreadable: unreadable.0,
     })
+}
+
+/// The messages of each stage whose queue answers.
+async fn queues_as_far(service: &Service, unreadable: &mut Unreadable) -> BTreeMap<&'static str, QueueStatus> {
+    let mut queues = BTreeMap::new();
+    for (stage, queue) in service.queues.all() {
+        match depth(queue).await {
+            Ok(depth) => drop(queues.insert(stage, depth)),
+            Err(failure) => drop(unreadable.0.insert(format!("queue {stage}"), failure.to_string())),
+        }
+    }
+    queues
 }
 
 /// The messages of each stage.
@@ -161,13 +239,17 @@ pub async fn status(service: &Service) -> Result<Status, Failure> {
 pub async fn queues(service: &Service) -> Result<BTreeMap<&'static str, QueueStatus>, Failure> {
     let mut queues = BTreeMap::new();
     for (stage, queue) in service.queues.all() {
-        let depth = queue.live.depth().await?;
-        let dead = queue.dead.depth().await?;
-        let oldest = depth.oldest.into_iter().chain(dead.oldest).min();
-        let (ready, delayed, in_flight, dead) = (depth.ready, depth.delayed, depth.in_flight, dead.total());
-        queues.insert(stage, QueueStatus { ready, delayed, in_flight, dead, oldest });
+        queues.insert(stage, depth(queue).await?);
     }
     Ok(queues)
+}
+
+async fn depth(queue: &StageQueue) -> Result<QueueStatus, Failure> {
+    let depth = queue.live.depth().await?;
+    let dead = queue.dead.depth().await?;
+    let oldest = depth.oldest.into_iter().chain(dead.oldest).min();
+    let (ready, delayed, in_flight, dead) = (depth.ready, depth.delayed, depth.in_flight, dead.total());
+    Ok(QueueStatus { ready, delayed, in_flight, dead, oldest })
 }
 
 /// What is there of each message: its object, and the object's receipt.
@@ -211,27 +293,44 @@ async fn silver(service: &Service, messages: &[Message], seen: &Seen) -> Result<
     Ok(status)
 }
 
-async fn gold(service: &Service, messages: &[Message], seen: &Seen) -> Result<BTreeMap<String, GoldStatus>, Failure> {
+/// The Gold tables that can be read.
+async fn gold(
+    service: &Service,
+    messages: &[Message],
+    seen: &Seen,
+    unreadable: &mut Unreadable,
+) -> BTreeMap<String, GoldStatus> {
     let mut gold = BTreeMap::new();
     for table in &service.aggregate.tables {
-        let silver_version = table.gold.silver_version().await?;
-        let rows = table.gold.current().await?.map_or(0, |rows| rows.num_rows());
-        let is_in = |receipt: &Receipt| silver_version.is_some_and(|version| receipt.silver_version <= version);
-        let watermark = watermark::watermark(
-            messages,
-            |message| seen.receipt(message).is_some(),
-            |message| seen.receipt(message).is_some_and(is_in),
-        );
-        let last_commit = table.gold.last_commit().await?;
-        gold.insert(table.name.clone(), GoldStatus { rows, silver_version, watermark, last_commit });
+        match one_gold(table, messages, seen).await {
+            Ok(status) => drop(gold.insert(table.name.clone(), status)),
+            Err(failure) => drop(unreadable.0.insert(format!("gold {}", table.name), failure.to_string())),
+        }
     }
-    Ok(gold)
+    gold
 }
 
-async fn suspended(service: &Service) -> Result<BTreeMap<&'static str, Suspension>, Failure> {
+async fn one_gold(table: &GoldTable, messages: &[Message], seen: &Seen) -> Result<GoldStatus, Failure> {
+    let silver_version = table.gold.silver_version().await?;
+    let rows = table.gold.current().await?.map_or(0, |rows| rows.num_rows());
+    let is_in = |receipt: &Receipt| silver_version.is_some_and(|version| receipt.silver_version <= version);
+    let watermark = watermark::watermark(
+        messages,
+        |message| seen.receipt(message).is_some(),
+        |message| seen.receipt(message).is_some_and(is_in),
+    );
+    let last_commit = table.gold.last_commit().await?;
+    Ok(GoldStatus { rows, silver_version, watermark, last_commit })
+}
+
+async fn suspended(service: &Service) -> Result<BTreeMap<String, Suspension>, Failure> {
     let mut suspended = BTreeMap::new();
     for (stage, breaker) in [("enrich", &service.enrich.breaker), ("clean", &service.clean.breaker)] {
-        suspended.extend(breaker.suspension().await?.map(|suspension| (stage, suspension)));
+        suspended.extend(breaker.suspension().await?.map(|suspension| (stage.to_owned(), suspension)));
+    }
+    for table in &service.aggregate.tables {
+        let failure = service.aggregate.failure(table).await?;
+        suspended.extend(failure.map(|suspension| (format!("aggregate {}", table.name), suspension)));
     }
     Ok(suspended)
 }

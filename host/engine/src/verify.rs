@@ -2,13 +2,15 @@
 //!
 //! Changes nothing, and trusts no counter, event, receipt or partial result for what it can compute itself. Asks no service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::census::{self, Evidence, Fate};
 use crate::drivers::service::Service;
 use crate::failure::Failure;
+use crate::lake::kept_out::KeptOut;
+use crate::lake::keys::Key;
 use crate::lake::quarantine::Refused;
 use crate::lake::{LakeError, quarantine};
 use crate::progress::Steps;
@@ -178,6 +180,8 @@ pub async fn verify(service: &Service, workshop: Workshop, steps: &Steps) -> Res
     checker.egress().await?;
     checker.secrecy().await?;
     checker.drain().await?;
+    checker.kept_out().await?;
+    checker.future().await?;
     checker.still_the_same().await?;
     Ok(checker.report.finish())
 }
@@ -204,6 +208,32 @@ impl Checker<'_> {
         for (at, reason) in &self.evidence.damaged {
             self.report.find(Invariant::V6, at, reason);
         }
+    }
+
+    /// Keys that stay forgotten are in no line.
+    async fn kept_out(&mut self) -> Result<(), Failure> {
+        let kept_out = KeptOut::read(&self.service.enrich.lake).await?;
+        if kept_out.is_empty() {
+            return Ok(());
+        }
+        let keys: BTreeSet<&Key> = self.evidence.places.iter().map(|place| &place.meta.key).collect();
+        for key in keys.into_iter().filter(|key| kept_out.holds(key)) {
+            let message = "its key stays forgotten, and the lake holds a record of it: run `sluicebox forget` again";
+            self.report.find(Invariant::V1, key, message);
+        }
+        let count = kept_out.len();
+        self.report.notes.push(format!("{count} of the keys that were forgotten stay so: no tick brings them again"));
+        Ok(())
+    }
+
+    /// A tick that is still to come makes all that the schedule brings until then older than itself.
+    async fn future(&mut self) -> Result<(), Failure> {
+        for tick in self.service.future_ticks().await? {
+            self.report.notes.push(format!(
+                "tick {tick} is in the future: what comes until then counts as older; `sluicebox reset --run {tick}` takes it back"
+            ));
+        }
+        Ok(())
     }
 
     /// A lake that others write to while it is verified may look broken where it is only moving.

@@ -13,7 +13,7 @@ pub mod watch;
 
 pub use clock::SystemClock;
 pub use http::{HttpOptions, Proxies, ReqwestHttp};
-pub use queue::{QueueOptions, SqliteQueue, SqliteQueues};
+pub use queue::{ClosedQueue, QueueOptions, QueueView, SqliteQueue, SqliteQueues};
 pub use secrets::LocalSecrets;
-pub use store::{DirStore, Durability};
+pub use store::{ClosedStore, DirStore, Durability, ViewStore};
 pub use watch::FileWatch;

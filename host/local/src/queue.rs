@@ -6,6 +6,7 @@
 //! those of others a few times a second. All times come from the engine's clock, so that a test can let them pass.
 
 mod ledger;
+mod view;
 mod writer;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use self::ledger::Lease;
+pub use self::view::{ClosedQueue, QueueView};
 use self::writer::Writer;
 
 /// Between two looks for the messages of other processes: at first, doubled each time, and at most.
@@ -94,6 +96,42 @@ impl SqliteQueues {
         let scrubbed = tokio::task::spawn_blocking(move || writer::scrub(&path)).await;
         let failed = |error: &dyn std::fmt::Display| QueueError::Backend(format!("cannot scrub the queue: {error}"));
         scrubbed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    }
+
+    /// The name of a stage's queue for messages of one lake. Those of another lake, which may have been at the same place before, have another
+    /// name: they stay in the file, and nobody works on them.
+    #[must_use]
+    pub fn name_of(stage: &str, lake: &str) -> String {
+        format!("{stage}{}{lake}", ledger::OF_LAKE)
+    }
+
+    /// Gives messages that a host of an earlier version has sent to `lake`, and returns how many they were.
+    ///
+    /// # Errors
+    /// `QueueError::Backend` when the file cannot be written.
+    pub async fn adopt(&self, lake: &str) -> Result<usize, QueueError> {
+        let lake = lake.to_owned();
+        self.writer.run(move |db| ledger::adopt(db, &lake)).await
+    }
+
+    /// How many messages of other lakes are in the file (of `lake` if `own`), and their bytes.
+    ///
+    /// # Errors
+    /// `QueueError::Backend` when the file cannot be read.
+    pub async fn kept(&self, lake: &str, own: bool) -> Result<(u64, u64), QueueError> {
+        let lake = lake.to_owned();
+        self.writer.run(move |db| ledger::kept(db, &lake, own)).await
+    }
+
+    /// Removes the messages of other lakes (of `lake` if `own`), and every trace of them in the file.
+    ///
+    /// # Errors
+    /// `QueueError::Backend` when the file cannot be written.
+    pub async fn discard(&self, lake: &str, own: bool) -> Result<usize, QueueError> {
+        let lake = lake.to_owned();
+        let gone = self.writer.run(move |db| ledger::discard(db, &lake, own)).await?;
+        self.scrub().await?;
+        Ok(gone)
     }
 
     fn bell(&self, name: &str) -> Arc<Notify> {

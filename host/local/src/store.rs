@@ -8,6 +8,7 @@
 mod files;
 mod listing;
 mod upload;
+mod view;
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+#[cfg(doc)]
+use engine::seams::store::Gone;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
@@ -28,6 +31,7 @@ use object_store::{
 pub use self::files::Durability;
 use self::files::Folder;
 use self::upload::FileUpload;
+pub use self::view::{ClosedStore, ViewStore};
 
 /// How many deletions of one stream are under way at once.
 const DELETES_AT_ONCE: usize = 10;
@@ -41,6 +45,8 @@ const DELETES_AT_ONCE: usize = 10;
 /// * A symbolic link below the folder is no object: it is never listed, and a path through one is `PermissionDenied`. (The folder
 ///   itself may be reached through links.) The check is made before each call; it does not defend against somebody who plants
 ///   links while the call runs, since whoever can do that can write the objects as well.
+/// * A folder that was deleted or moved away after it was opened is not made again: each call fails with [`Gone`] among its causes
+///   until it is back. (But see [`DirStore::open_beside`].)
 /// * Unfinished files are named `NAME#DIGITS`; they are never listed, and no object can have such a name. A listing that comes upon one
 ///   that was last written to a day ago removes it: a killed writer has left it.
 #[derive(Debug)]
@@ -58,15 +64,45 @@ impl DirStore {
         DirStore::open_with(path, Durability::Synced)
     }
 
+    /// As [`DirStore::open`], for a store whose objects can be made again from those in the folder `other`: if its own folder is deleted
+    /// while `other` is there, it is made again.
+    ///
+    /// # Errors
+    /// As [`DirStore::open`].
+    pub fn open_beside(path: impl Into<PathBuf>, other: impl Into<PathBuf>) -> Result<Arc<dyn ObjectStore>> {
+        DirStore::of(Folder::open(&path.into(), Durability::Synced, Some(other.into()))?)
+    }
+
     /// Opens the store at `path` with another promise than to survive a loss of power.
     ///
     /// # Errors
     /// As [`DirStore::open`].
     pub fn open_with(path: impl Into<PathBuf>, durability: Durability) -> Result<Arc<dyn ObjectStore>> {
-        let folder = Folder::open(&path.into(), durability)?;
+        DirStore::of(Folder::open(&path.into(), durability, None)?)
+    }
+
+    fn of(folder: Folder) -> Result<Arc<dyn ObjectStore>> {
         folder.remove_abandoned();
         let reads = LocalFileSystem::new_with_prefix(folder.path())?;
         Ok(Arc::new(DirStore { reads, folder: Arc::new(folder) }))
+    }
+
+    /// Looks at the store at `path`: makes, changes and removes nothing. A folder that is not there is an empty one.
+    ///
+    /// # Errors
+    /// When `path` is no folder, or cannot be looked at.
+    pub fn view(path: impl Into<PathBuf>) -> Result<Arc<dyn ObjectStore>> {
+        let path = path.into();
+        let failed = |error| files::failed("open folder", &path, error);
+        match std::fs::read_dir(&path) {
+            Ok(_) => {
+                let folder = Folder::open(&path, Durability::Synced, None)?;
+                let reads = LocalFileSystem::new_with_prefix(folder.path())?;
+                Ok(ViewStore::over(Arc::new(DirStore { reads, folder: Arc::new(folder) })))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(ViewStore::of_nothing()),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Where the object is or is to be, after making sure that no link leads there.
@@ -97,7 +133,7 @@ impl std::fmt::Display for DirStore {
 
 /// Makes a folder, if it is not there, so that it survives a loss of power.
 pub(crate) fn make_folder(path: &std::path::Path) -> Result<()> {
-    Folder::open(path, Durability::Synced).map(drop)
+    Folder::open(path, Durability::Synced, None).map(drop)
 }
 
 /// Runs file-system work off the reactor.

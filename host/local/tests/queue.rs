@@ -245,3 +245,58 @@ async fn nothing_is_left_of_messages_that_are_gone_after_a_scrub() {
     queues.scrub().await.unwrap();
     assert!(!holds("forgotten") && holds("remembered"));
 }
+
+#[tokio::test]
+async fn a_queue_that_is_only_looked_at_is_counted_and_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.sqlite");
+    let clock: Arc<dyn engine::seams::clock::Clock> = Arc::new(SystemClock);
+    let view = local::QueueView::of(&path, "work", Arc::clone(&clock));
+    assert_eq!(view.depth().await.unwrap().total(), 0, "what is not there holds nothing");
+    assert!(!path.exists());
+
+    let file = SqliteQueues::open(&path, Arc::clone(&clock)).await.unwrap();
+    file.queue("work", QueueOptions::default()).send(vec!["a".into(), "b".into()]).await.unwrap();
+    assert_eq!(view.depth().await.unwrap().ready, 2);
+    assert!(view.receive(1, Duration::ZERO).await.is_err());
+
+    let broken = folder.path().join("broken.sqlite");
+    std::fs::write(&broken, "no database".repeat(100)).unwrap();
+    let error = local::QueueView::of(&broken, "work", clock).depth().await.unwrap_err().to_string();
+    assert!(error.contains("broken.sqlite") && error.contains("as a queue"), "{error}");
+}
+
+#[tokio::test]
+async fn a_queue_file_that_was_deleted_or_replaced_is_opened_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state/queue.db");
+    let queue = open(&file).await;
+    queue.send(vec![Bytes::from_static(b"lost")]).await.unwrap();
+    std::fs::remove_dir_all(folder.path().join("state")).unwrap();
+    assert_eq!(queue.depth().await.unwrap().total(), 0);
+    queue.send(vec![Bytes::from_static(b"kept")]).await.unwrap();
+    // What another process sees is what is there.
+    let other = open(&file).await;
+    let seen = other.receive(1, Duration::ZERO).await.unwrap();
+    assert_eq!(seen[0].body, "kept");
+    std::fs::remove_file(&file).unwrap();
+    let third = open(&file).await;
+    third.send(vec![Bytes::from_static(b"new")]).await.unwrap();
+    assert_eq!(queue.receive(1, Duration::ZERO).await.unwrap()[0].body, "new");
+}
+
+#[tokio::test]
+async fn messages_of_another_lake_are_kept_and_not_received() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = SqliteQueues::open(folder.path().join("queue.db"), Arc::new(SystemClock)).await.unwrap();
+    let queue = |lake| file.queue(&SqliteQueues::name_of("enrich", lake), QueueOptions::default());
+    file.queue("enrich", QueueOptions::default()).send(vec![Bytes::from_static(b"early")]).await.unwrap();
+    assert_eq!(file.adopt("a").await.unwrap(), 1);
+    queue("a").send(vec![Bytes::from_static(b"of a")]).await.unwrap();
+    assert!(queue("b").receive(9, Duration::ZERO).await.unwrap().is_empty());
+    queue("b").send(vec![Bytes::from_static(b"of b")]).await.unwrap();
+    assert_eq!((file.kept("b", false).await.unwrap(), file.kept("b", true).await.unwrap().0), ((2, 9), 1));
+    assert_eq!(queue("a").receive(9, Duration::ZERO).await.unwrap().len(), 2);
+    assert_eq!(file.discard("b", false).await.unwrap(), 2);
+    assert_eq!(queue("b").receive(9, Duration::ZERO).await.unwrap().len(), 1);
+}

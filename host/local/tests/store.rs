@@ -14,9 +14,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path as FilePath;
 
 use engine::seams::store::{self, ObjectStoreExt, Path, Store, StoreError};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use local::{DirStore, Durability};
-use object_store::PutPayload;
+use object_store::{PutMode, PutOptions, PutPayload};
 
 fn open(folder: &FilePath) -> Store {
     DirStore::open(folder).unwrap()
@@ -240,4 +240,63 @@ async fn an_unsynced_store_keeps_every_other_promise() {
     store.copy(&"c".into(), &"d/e".into()).await.unwrap();
     store.delete(&"c".into()).await.unwrap();
     assert_eq!(listed(&store).await, ["d/e"]);
+}
+
+#[tokio::test]
+async fn who_only_looks_sees_what_is_there_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let nothing = DirStore::view(&lake).unwrap();
+    assert_eq!(nothing.list(None).count().await, 0);
+    assert!(!lake.exists(), "a folder was made");
+
+    let real = DirStore::open(&lake).unwrap();
+    real.put(&Path::from("a/1"), "one".into()).await.unwrap();
+    let view = DirStore::view(&lake).unwrap();
+    let text = async |store: &Store, name: &str| store.get(&Path::from(name)).await.unwrap().bytes().await.unwrap();
+    assert_eq!(text(&view, "a/1").await, "one");
+    view.put(&Path::from("a/2"), "two".into()).await.unwrap();
+    view.put(&Path::from("a/1"), "another".into()).await.unwrap();
+    assert_eq!((text(&view, "a/1").await, text(&view, "a/2").await), ("another".into(), "two".into()));
+    let listed: Vec<_> =
+        view.list(Some(&Path::from("a"))).map_ok(|object| object.location.to_string()).try_collect().await.unwrap();
+    assert_eq!(listed, ["a/1", "a/2"]);
+    let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    real.put(&Path::from("a/3"), "three".into()).await.unwrap();
+    let second = view.put_opts(&Path::from("a/3"), "3".into(), create).await;
+    assert!(matches!(second, Err(StoreError::AlreadyExists { .. })), "{second:?}");
+    assert!(view.delete(&Path::from("a/3")).await.is_err());
+    assert_eq!(text(&real, "a/1").await, "one");
+    assert_eq!(real.list(None).count().await, 2);
+
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    assert!(DirStore::view(folder.path().join("file")).is_err());
+}
+
+/// Somebody moves the folder away, and back: nothing is made in its place, and nothing is said not to be there that is.
+#[tokio::test]
+async fn a_folder_that_is_moved_away_is_not_made_again_but_waited_for() {
+    let place = tempfile::tempdir().unwrap();
+    let (here, away) = (place.path().join("lake"), place.path().join("away"));
+    let (bronze, silver) = (DirStore::open(&here).unwrap(), DirStore::open_beside(here.join("silver"), &here).unwrap());
+    let path = Path::from("a/b");
+    bronze.put(&path, "x".into()).await.unwrap();
+    std::fs::rename(&here, &away).unwrap();
+    for store in [&bronze, &silver] {
+        for error in [
+            store.put(&path, "y".into()).await.map(drop).unwrap_err(),
+            store.get(&path).await.map(drop).unwrap_err(),
+            store.list(None).try_collect::<Vec<_>>().await.map(drop).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("is gone"), "{error}");
+        }
+    }
+    assert!(!here.exists());
+    std::fs::rename(&away, &here).unwrap();
+    assert_eq!(bronze.get(&path).await.unwrap().bytes().await.unwrap(), "x");
+    // What can be made again from the other is.
+    std::fs::remove_dir_all(here.join("silver")).unwrap();
+    assert!(silver.list(None).try_collect::<Vec<_>>().await.unwrap().is_empty());
+    silver.put(&path, "z".into()).await.unwrap();
+    assert_eq!(silver.get(&path).await.unwrap().bytes().await.unwrap(), "z");
 }

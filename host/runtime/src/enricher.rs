@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use engine::lake::document;
 use engine::seams::http::HttpAnswer;
 use engine::seams::plugin::{Descriptor, Digest, EndpointRequest, Enricher, Fault, Plugin, Step};
 
 use crate::bindings::enrich::EnrichOnlyIndices;
 use crate::bindings::enrich::exports::sluicebox::plugin::enrich as wit;
 use crate::code::Code;
-use crate::document;
 use crate::fault::{bad_output, host_fault};
 use crate::load::Loaded;
 use crate::threads::Threads;

@@ -17,7 +17,6 @@ mod code;
 mod columns;
 mod componentize;
 mod descriptor;
-mod document;
 mod engines;
 mod enricher;
 mod fault;

@@ -90,7 +90,8 @@ impl Projection {
 }
 
 fn mismatch(field: &InputField, found: &str) -> String {
-    format!("field `{}` ({}): expected {}, found {found}", field.name, field.pointer, field.ty)
+    let form = value::form(field.ty).map(|form| format!("; {form}")).unwrap_or_default();
+    format!("field `{}` ({}): expected {}, found {found}{form}", field.name, field.pointer, field.ty)
 }
 
 fn too_large(what: &str) -> Fault {

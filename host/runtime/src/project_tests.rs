@@ -109,6 +109,37 @@ fn keys_in_another_order_and_escaped_keys_are_found() {
 }
 
 #[test]
+fn a_timestamp_without_a_zone_is_utc_with_a_blank_or_a_t_and_a_fraction() {
+    let read = |text: &str| {
+        let projected =
+            project(vec![scalar("/t", ScalarType::Timestamp, false)], &[format!(r#"{{"t":"{text}"}}"#).as_str()]);
+        let Some(wit::Values::Timestamp(micros)) = projected.batch.columns.first().map(|column| &column.values) else {
+            panic!("no timestamps")
+        };
+        micros.first().copied()
+    };
+    for (text, micros) in [
+        ("1970-01-01T00:00:01", Some(1_000_000)),
+        ("1970-01-01 00:00:01", Some(1_000_000)),
+        ("1970-01-01t00:00:01.5", Some(1_500_000)),
+        ("1970-01-01 00:00:01.123456789", Some(1_123_456)),
+        ("1970-01-01 01:00:01+01:00", Some(1_000_000)),
+        ("0001-01-01T00:00:00", Some(-62_135_596_800_000_000)),
+        ("9999-12-31 23:59:59.999999", Some(253_402_300_799_999_999)),
+        ("+12020-01-01T00:00:00", None),
+        ("12020-01-01T00:00:00", None),
+        ("1970-01-01  00:00:01", None),
+        ("1970-01-01 00:00", None),
+        ("1970-01-01", None),
+        ("1970-02-30 00:00:01", None),
+        ("1970-01-01 24:00:01", None),
+        ("1970-01-01 00:00:01 Berlin", None),
+    ] {
+        assert_eq!(read(text), micros, "{text}");
+    }
+}
+
+#[test]
 fn a_value_of_another_type_is_refused_in_words() {
     let cases = [
         (ScalarType::Utf8, "142", "field `v` (/v): expected utf8, found number 142"),
@@ -121,6 +152,7 @@ fn a_value_of_another_type_is_refused_in_words() {
         (ScalarType::Date32, r#""2024-02-30""#, r#"expected date32, found string "2024-02-30""#),
         (ScalarType::Date32, r#""14 Oct 1994""#, "expected date32, found string"),
         (ScalarType::Timestamp, r#""2024-01-01""#, "expected timestamp, found string"),
+        (ScalarType::Timestamp, r#""2024-01-01""#, "such as 2026-01-31T03:00:00Z"),
         (ScalarType::Utf8, "null", "expected utf8, found null"),
         (ScalarType::Utf8, "[\n1]", "expected utf8, found list [ 1]"),
     ];

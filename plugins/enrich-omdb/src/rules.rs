@@ -116,7 +116,7 @@ fn judge(config: &Config, answer: &Answer) -> Result<Step, Refusal> {
         (_, "Request limit reached!") => Ok(Step::back_off(config.quota_pause_seconds, format!("OMDb: {said}"))),
         (_, "Invalid API key!" | "No API key provided.") => Err(Refusal::reject(format!(
             "OMDb refuses the API key: `{said}`\n\
-             nothing is lost: put a valid key into the secret of endpoint `{}` and run `sluicebox quarantine replay`",
+             nothing is lost: put a valid key into the secret of endpoint `{}` and run `sluicebox quarantine replay --fetch`",
             config.endpoint
         ))),
         (200, "Movie not found!" | "Series not found!" | "Series or episode not found!") => {

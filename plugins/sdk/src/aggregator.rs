@@ -13,7 +13,8 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The host folds rows in any order and in any number of partials, keeps the partials, and merges
 /// them again when a row has changed. So the result must not depend on how rows were spread:
 /// [`merge`](Self::merge) must be associative and commutative, and merging an empty state must change
-/// nothing. The host tries that on real data before it accepts a plugin. Three things help:
+/// nothing. `sluicebox plugin test` tries all three on your golden cases. The host tries the first two on
+/// the partial results that a lake has, before it publishes a table (P141). Three things help:
 ///
 /// - **Sum integers.** Floating-point addition is not associative: `(0.1 + 0.2) + 0.3` and
 ///   `0.1 + (0.2 + 0.3)` differ in the last bit, so a sum of floats changes with the number of

@@ -40,6 +40,9 @@ async fn call(
         _ => verdict(&mut shared.lock(), &parameters),
     };
     let response = match &fault {
+        Some(Fault::Echo { encoding, place }) => {
+            misbehave::echo(&encoding.of(given(&parameters, "apikey").unwrap_or_default()), *place, status, &body)
+        }
         Some(fault) => misbehave::spoilt(fault, status, &body, &line),
         None => misbehave::plain(status, &body),
     };

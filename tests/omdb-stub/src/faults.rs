@@ -43,10 +43,92 @@ pub enum Fault {
         #[serde(default = "metadata_service")]
         to: String,
     },
+    /// The key that came with the call, given back.
+    Echo {
+        /// How it is written.
+        encoding: Encoding,
+        /// Where it is.
+        place: Place,
+    },
     /// The connection is reset before the first byte of an answer.
     Reset,
     /// The head promises the whole body and the connection closes half-way.
     CloseMidBody,
+}
+
+/// How an echoed key is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// As it is.
+    Plain,
+    /// `%2F`, every character but letters and digits.
+    Percent,
+    /// `%2f`.
+    PercentLower,
+    /// `\u002f`, every character.
+    Unicode,
+    /// `&#x2f;`, every character but letters and digits.
+    Html,
+    /// Two digits a byte.
+    Hex,
+    /// Base64.
+    Base64,
+    /// Base64 of `user:KEY`, of the alphabet for URLs and without padding.
+    Basic,
+}
+
+impl Encoding {
+    /// All of them.
+    pub const ALL: [Encoding; 8] = [
+        Encoding::Plain,
+        Encoding::Percent,
+        Encoding::PercentLower,
+        Encoding::Unicode,
+        Encoding::Html,
+        Encoding::Hex,
+        Encoding::Base64,
+        Encoding::Basic,
+    ];
+
+    /// `key`, written so.
+    pub fn of(self, key: &str) -> String {
+        use base64::Engine as _;
+        let each = |odd: &dyn Fn(u8) -> String| -> String {
+            key.bytes()
+                .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { odd(byte) })
+                .collect()
+        };
+        match self {
+            Encoding::Plain => key.to_owned(),
+            Encoding::Percent => each(&|byte| format!("%{byte:02X}")),
+            Encoding::PercentLower => each(&|byte| format!("%{byte:02x}")),
+            Encoding::Unicode => key.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect(),
+            Encoding::Html => each(&|byte| format!("&#x{byte:x};")),
+            Encoding::Hex => hex::encode(key),
+            Encoding::Base64 => base64::engine::general_purpose::STANDARD.encode(key),
+            Encoding::Basic => base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("user:{key}")),
+        }
+    }
+}
+
+/// Where an echoed key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// In the right answer, as a field.
+    Document,
+    /// In a web page with status 403.
+    Page,
+    /// In the headers of the right answer.
+    Header,
+    /// In the URL that a redirect leads to.
+    Url,
+}
+
+impl Place {
+    /// All of them.
+    pub const ALL: [Place; 4] = [Place::Document, Place::Page, Place::Header, Place::Url];
 }
 
 fn metadata_service() -> String {

@@ -41,6 +41,6 @@ mod server;
 mod stats;
 mod wire;
 
-pub use faults::{Fault, Rule};
+pub use faults::{Encoding, Fault, Place, Rule};
 pub use server::{Options, Stub};
 pub use stats::{FilmCalls, Snapshot};

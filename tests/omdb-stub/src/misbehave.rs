@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
@@ -14,7 +14,7 @@ use flate2::write::GzEncoder;
 use futures::stream;
 use serde_json::Value;
 
-use crate::faults::Fault;
+use crate::faults::{Fault, Place};
 use crate::wire::Line;
 
 const JSON: &str = "application/json; charset=utf-8";
@@ -32,7 +32,8 @@ pub(crate) fn spoilt(fault: &Fault, status: StatusCode, answer: &Value, line: &L
     let text = answer.to_string();
     let json = |body: Body| (status, [(CONTENT_TYPE, JSON)], body).into_response();
     match fault {
-        Fault::Delay { .. } => plain(status, answer),
+        // An echo needs the call and is made by `echo`.
+        Fault::Delay { .. } | Fault::Echo { .. } => plain(status, answer),
         Fault::Status { status, retry_after } => bare(*status, retry_after.as_deref()),
         Fault::TruncatedJson => json(first_half(&text).into()),
         Fault::Html => html(),
@@ -48,6 +49,29 @@ pub(crate) fn spoilt(fault: &Fault, status: StatusCode, answer: &Value, line: &L
             StatusCode::OK.into_response()
         }
         Fault::CloseMidBody => with_length(json(half_and_gone(&text)), text.len()),
+    }
+}
+
+/// An answer that gives the key back, as `text`.
+pub(crate) fn echo(text: &str, place: Place, status: StatusCode, answer: &Value) -> Response {
+    match place {
+        Place::Document => {
+            // As it is: an escape of JSON is to be one.
+            let field = format!("{{\"Echo\":\"called with {text} just now\",");
+            let body = answer.to_string().replacen('{', &field, 1);
+            (status, [(CONTENT_TYPE, JSON)], body).into_response()
+        }
+        Place::Page => {
+            let page = format!("<p>no such key: {text}</p>");
+            (StatusCode::FORBIDDEN, [(CONTENT_TYPE, "text/html")], page).into_response()
+        }
+        Place::Header => {
+            let mut response = plain(status, answer);
+            set(&mut response, HeaderName::from_static("x-echo"), text);
+            set(&mut response, LINK, &format!("<https://api.example/?apikey={text}&page=2>; rel=next"));
+            response
+        }
+        Place::Url => (StatusCode::FOUND, [(LOCATION, format!("/login?apikey={text}&again=1"))]).into_response(),
     }
 }
 

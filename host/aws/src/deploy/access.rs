@@ -52,12 +52,19 @@ const WATCH: &[Touched] = &[
 /// What a plugin refused that was taken back is made again.
 const MEND: &[Touched] = &[
     (Bronze, "_generations/*", "r"),
+    (Bronze, "_kept_out/*", "r"),
     (Bronze, "_quarantine/*", "rd"),
     (Bronze, "_receipts/*", "r"),
     (Silver, "_generations/*", "r"),
     (Silver, "_receipts/*", "r"),
 ];
-const TICK: &[Touched] = &[(Bronze, "run=*", "rw"), (Bronze, "_quarantine/*", "rw")];
+/// Keys that stay forgotten are left out; the columns that ticks had are noted.
+const TICK: &[Touched] = &[
+    (Bronze, "run=*", "rw"),
+    (Bronze, "_columns.json", "rw"),
+    (Bronze, "_kept_out/*", "r"),
+    (Bronze, "_quarantine/*", "rw"),
+];
 /// What was lost is found, what is old goes. Receipts are listed only.
 const SWEEP: &[Touched] = &[
     (Bronze, "run=*", "rw"),
@@ -73,7 +80,7 @@ const ENRICH_BY_PLUGIN: &[Touched] = &[
     (Bronze, "_generations/*", "rw"),
     (Bronze, "_plugins/*", "rw"),
     (Bronze, "_receipts/*", "rw"),
-    (Bronze, "_suspended/*", "rw"),
+    (Bronze, "_suspended/*", "rwd"),
 ];
 const CLEAN: &[Touched] = &[
     (Bronze, "run=*", "r"),
@@ -84,7 +91,7 @@ const CLEAN: &[Touched] = &[
     (Silver, "_generations/*", "rw"),
     (Silver, "_receipts/*", "rw"),
     (Silver, "_retracted/*", "rw"),
-    (Silver, "_suspended/*", "rw"),
+    (Silver, "_suspended/*", "rwd"),
 ];
 const AGGREGATE: &[Touched] = &[
     (Bronze, "_plugins/*", "rw"),
@@ -94,6 +101,7 @@ const AGGREGATE: &[Touched] = &[
     (Gold, "NAME.parquet", "rw"),
     (Gold, "NAME.csv", "rw"),
     (Gold, "_partials/*", "rwd"),
+    (Gold, "_suspended/*", "rwd"),
     (Gold, "_generations/*", "rw"),
 ];
 

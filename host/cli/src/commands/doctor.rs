@@ -4,18 +4,19 @@
 //! Does not mend anything. Of AWS `aws::doctor` does the looking.
 
 use aws::deploy::{Deployment, Mode};
-use aws::doctor::{Check, Finding, examine};
+use aws::doctor::{self, Check, Finding};
+use engine::lake::bronze;
+use engine::lake::keys::Tick;
 use engine::pipeline::plan::{Location, Plan};
 use serde_json::json;
 
 use super::deploy::ModeName;
-use crate::compose::{Shared, secrets, source};
+use crate::compose::{Shared, look_at_lake};
 use crate::context::Context;
 use crate::exit::ExitCode;
-use crate::failure::hint_of;
-use crate::load::{Loading, load};
 use crate::output::{Tone, counted};
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
+use crate::preflight::{Reach, Wrong, examine};
 
 /// See whether a pipeline has all that it needs where it is, and what to do about what is missing
 #[derive(Debug, clap::Args)]
@@ -55,36 +56,53 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     Ok(if is_well { ExitCode::Success } else { ExitCode::Wrong })
 }
 
-/// What can be looked at wherever the pipeline is.
+/// What can be looked at wherever the pipeline is: all that `check` looks at, and what has to be called for.
 async fn here(file: &PipelineFile, shared: &Shared, context: &Context) -> Vec<Check> {
-    let loaded = load(Loading::by_files(file, shared))
-        .await
-        .map(drop)
-        .map_err(|error| finding(&error, "correct it until `sluicebox check` is content"));
-    let mut checks = vec![Check::new("plugins", "load, and fit each other", loaded)];
-    let found = async { anyhow::Ok(source(file, shared).await?.read().await.map(drop)?) };
-    let found = found.await.map_err(|error| finding(&error, "correct `source.uri`, or put the source there"));
-    checks.push(Check::new("source", "can be read", found));
-    let places = secrets(file, shared, context);
-    for (name, reference) in &file.plan.secrets {
-        let got = places.get(reference).await.map(drop).map_err(|error| {
-            let fix = "put it there, or let whoever runs the pipeline read it";
-            finding(&error.into(), fix)
-        });
-        checks.push(Check::new(format!("secret {name}"), "can be read", got));
-    }
+    let examined = examine(file, shared, context, Reach::Anywhere).await;
+    let checks = examined.looked.into_iter().map(|looked| {
+        // A run would wait for a secret; a column that may be missing is only worth a look.
+        let (mut wrong, notes) = (looked.wrong, looked.notes);
+        let mut about = looked.about;
+        if about.starts_with("secret ") {
+            wrong.extend(notes);
+        } else if let Some(note) = notes.first() {
+            about = format!("{about} ({})", note.message.replace('\n', " "));
+        }
+        let found = wrong.iter().map(|one| told(one, &about)).collect::<Vec<_>>().join("\n");
+        let fix: Vec<String> = wrong.into_iter().filter_map(|one| one.hint).collect();
+        let fix =
+            if fix.is_empty() { "correct it until `sluicebox check` is content".to_owned() } else { fix.join("\n") };
+        let finding = if found.is_empty() { Ok(()) } else { Err(Finding::new(found, fix)) };
+        Check::new(about, looked.promise, finding)
+    });
+    let mut checks: Vec<Check> = checks.collect();
+    checks.push(Check::new("ticks", "none is in the future", ticks(file, shared).await));
     checks
 }
 
-/// What an error says, and its own hint if it has one.
-fn finding(error: &anyhow::Error, fix: &str) -> Finding {
-    let text = format!("{error:#}");
-    let (text, hint) = text.split_once("\nhint: ").map_or((text.as_str(), None), |(text, hint)| (text, Some(hint)));
-    let fix = hint
-        .map(str::to_owned)
-        .or_else(|| hint_of(error).map(|hint| hint.to_string()))
-        .unwrap_or_else(|| fix.to_owned());
-    Finding::new(text, fix)
+/// What is wrong; where, if the check does not say so.
+fn told(wrong: &Wrong, about: &str) -> String {
+    let code = wrong.code.map(|code| format!("[{code}] ")).unwrap_or_default();
+    let place = if wrong.place == about { String::new() } else { format!("{}: ", wrong.place) };
+    format!("{code}{place}{}", wrong.message)
+}
+
+/// Whether the lake holds a tick that is still to come. A lake that cannot be read is told elsewhere.
+async fn ticks(file: &PipelineFile, shared: &Shared) -> Result<(), Finding> {
+    let lake = look_at_lake(file, &shared.remote).await;
+    let now = Tick::at(shared.clock().now());
+    let ticks = bronze::ticks(&lake).await.unwrap_or_default();
+    match ticks.into_iter().find(|tick| *tick > now) {
+        None => Ok(()),
+        Some(tick) => {
+            let found =
+                format!("tick {tick} is in the lake and still to come: until then, what others bring counts as older");
+            Err(Finding::new(
+                found,
+                format!("take it back with `sluicebox reset --run {tick}`, and set the clock right"),
+            ))
+        }
+    }
 }
 
 fn is_in_aws(plan: &Plan) -> bool {
@@ -104,7 +122,7 @@ async fn in_aws(file: &PipelineFile, shared: &Shared, mode: Mode) -> anyhow::Res
         }
     };
     let cloud = shared.remote.cloud().await?;
-    Ok(examine(cloud, &deployment, mode, || shared.clock().now().timestamp()).await)
+    Ok(doctor::examine(cloud, &deployment, mode, || shared.clock().now().timestamp()).await)
 }
 
 fn text(file: &PipelineFile, checks: &[Check], context: &Context) -> String {
@@ -117,7 +135,11 @@ fn text(file: &PipelineFile, checks: &[Check], context: &Context) -> String {
         };
         text.push_str(&format!("  {word}  {} {}\n", check.about, check.promise));
         if let Some(Finding { found, fix }) = &check.finding {
-            text.push_str(&format!("      found: {}\n      fix: {fix}\n", found.replace('\n', "\n      ")));
+            text.push_str(&format!(
+                "      found: {}\n      fix: {}\n",
+                found.replace('\n', "\n      "),
+                fix.replace('\n', "\n      ")
+            ));
         }
     }
     let wrong = checks.iter().filter(|check| check.finding.is_some()).count();

@@ -3,11 +3,12 @@
 //! Does not change anything and asks no service.
 
 use anyhow::Context as _;
+use engine::drivers::service::Service;
 use engine::explain::{Explanation, Proof, Provenance, explain, similar};
 use engine::lake::keys::Key;
 use engine::progress::Steps;
 
-use crate::compose::{Shared, compose_to_look, workshop};
+use crate::compose::{Shared, look, unread, workshop};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -35,21 +36,27 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let files = pipelines::read(&args.pipeline)?;
     let file = files.first().context("no pipeline file")?;
     let shared = Shared::new(&files, context)?;
-    let service = compose_to_look(file, &shared, context).await?;
-    let workshop = workshop(file, &service, &shared).await?;
+    let service = look(file, &shared, context).await?.told(context)?;
+    let workshop = workshop(file, &service, &shared).await.map_err(unread)?;
     let (key, steps) = (Key::from_text(&args.key), Steps::default());
-    let found = watch(&steps, context, explain(&service, &workshop, &key, &steps)).await?;
+    let found = watch(&steps, context, explain(&service, &workshop, &key, &steps)).await.map_err(unread)?;
     let Some(explanation) = found else {
-        let near: Vec<String> = similar(&service, &args.key, 5).await?.iter().map(|key| format!("`{key}`")).collect();
-        let hint = if near.is_empty() {
-            "a key is the values of the key columns joined by `/`; `quarantine ls` lists refused records".to_owned()
-        } else {
-            format!("did you mean {}?", near.join(", "))
-        };
-        return Err(Failure::new(ExitCode::Usage, format!("the lake holds no record `{key}`")).hint(hint).into());
+        return Err(unknown(&service, &args.key, ExitCode::Usage).await?.into());
     };
     context.output.report(&explanation, |explanation| text(explanation, context))?;
     Ok(if explanation.is_proved() { ExitCode::Success } else { ExitCode::Wrong })
+}
+
+/// That the lake holds no record of that key, with those that may be meant.
+pub(crate) async fn unknown(service: &Service, key: &str, code: ExitCode) -> anyhow::Result<Failure> {
+    let near: Vec<String> = similar(service, key, 5).await?.iter().map(|key| format!("`{key}`")).collect();
+    let hint = if near.is_empty() {
+        "a key is the values of the key columns joined by `/`: `sluicebox records` lists them, `sluicebox quarantine ls` those that were refused"
+            .to_owned()
+    } else {
+        format!("did you mean {}?", near.join(", "))
+    };
+    Ok(Failure::new(code, format!("the lake holds no record `{key}`")).hint(hint))
 }
 
 fn text(explanation: &Explanation, context: &Context) -> String {
@@ -98,7 +105,7 @@ fn provenance(row: &Provenance, context: &Context) -> String {
     text.push_str(&format!("  from       {}\n", row.source));
     text.push_str(&format!("  document   {}\n", shortened(&row.document_text, 300)));
     text.push_str(&format!("enriched by  {}\n", made_by(&row.enriched_by)));
-    let record = serde_json::Value::from(row.record.clone()).to_string();
+    let record = row.record.to_string();
     text.push_str(&format!("  record     {}\n", shortened(&record, 300)));
     for answer in &row.answers {
         text.push_str(&format!("  answer     {}\n", told(answer)));

@@ -141,7 +141,7 @@ async fn tell(api: &RuntimeApi, id: &str, answer: anyhow::Result<Vec<u8>>, conte
     let told = match answer {
         Ok(answer) => api.respond(id, answer).await,
         Err(error) => {
-            let text = context.redactor.redact(&format!("{error:#}"));
+            let text = context.redactor.redact(&format!("{error:#}")).into_owned();
             tracing::error!(error = text, "the invocation failed");
             api.fail(id, "Sluicebox.Failed", &text).await
         }

@@ -5,10 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::lake::quarantine::{self, Refused, RefusedAt};
-use serde_json::json;
 
 use crate::commands::replay::{self, How};
-use crate::compose::{Remote, lake};
+use crate::compose::{Remote, look_at_lake, unread};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -52,7 +51,8 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     match args.command {
         Command::Ls { pipeline } => {
             let refused = read(&pipeline).await?;
-            context.output.report(&json!({ "refused": refused }), |_| list(&refused, context))?;
+            // Written straight away: on the way through a `Value` numbers would lose digits.
+            context.output.report(&BTreeMap::from([("refused", &refused)]), |_| list(&refused, context))?;
         }
         Command::Show { id, pipeline } => {
             let refused = find(read(&pipeline).await?, &id)?;
@@ -77,7 +77,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
 async fn read(pipeline: &PipelineArgs) -> anyhow::Result<Vec<Refused>> {
     let (mut refused, remote) = (Vec::new(), Remote::default());
     for file in pipelines::read(pipeline)? {
-        refused.extend(quarantine::all(&lake(&file, &remote).await?).await?);
+        refused.extend(quarantine::all(&look_at_lake(&file, &remote).await).await.map_err(unread)?);
     }
     refused.sort_by(|a, b| (a.stage, &a.key, &a.id).cmp(&(b.stage, &b.key, &b.id)));
     Ok(refused)
@@ -124,9 +124,12 @@ fn one(refused: &Refused) -> String {
     text.push_str(&format!("  reason  {}\n", refused.reason.replace('\n', "\n          ")));
     text.push_str(&format!("  key     {key}\n  tick    {}\n  input   {}\n", refused.seq, refused.input));
     if let Some(plugin) = &refused.plugin {
-        text.push_str(&format!("  plugin  {} {} {}\n", plugin.name, plugin.version, plugin.digest));
+        text.push_str(&format!("  plugin  {plugin}\n"));
     }
-    text.push_str(&format!("  record  {}\n", serde_json::Value::from(refused.record.clone())));
+    match &refused.line {
+        Some(line) => text.push_str(&format!("  line    {}\n  text    {}\n", line.number, printable(&line.text))),
+        None => text.push_str(&format!("  record  {}\n", refused.record)),
+    }
     for line in &refused.details {
         text.push_str(&format!("  | {line}\n"));
     }
@@ -134,13 +137,31 @@ fn one(refused: &Refused) -> String {
     text
 }
 
+/// A line of a source in one line, control characters escaped.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }).collect()
+}
+
 /// The next command, and what has to be done before.
 fn way_back(refused: &Refused) -> String {
     let id = &refused.id;
     let (first, flag) = match (refused.stage, refused.code.as_str()) {
+        (RefusedAt::Ingest, quarantine::REFUSED_LINE) => {
+            return "\n  next    mend the line in the source; a line cannot be replayed, the source is read again: sluicebox run --once --tick now\n"
+                .to_owned();
+        }
+        (_, quarantine::REFUSED_LINE) => ("if another enrich plugin makes a document of it", ""),
         (RefusedAt::Ingest, _) => ("mend `key` under `[source]`, or the source for its next tick", ""),
         (_, quarantine::REFUSED_BY_RETRIES) => ("when the service answers again", " --fetch"),
+        (_, "P161") => ("let `url` of the endpoint lead to where the service is", " --fetch"),
         (_, quarantine::REFUSED_MESSAGE) => ("if it was of this pipeline after all", ""),
+        (RefusedAt::Enrich, _) => {
+            let flag =
+                "\n          if it was the service or its secret that was wrong, with --fetch: it is asked again\n";
+            return format!(
+                "\n  next    publish a plugin or configuration that takes it, then: sluicebox quarantine replay {id}{flag}"
+            );
+        }
         _ => ("publish a plugin or configuration that takes it", ""),
     };
     format!("\n  next    {first}, then: sluicebox quarantine replay {id}{flag}\n")

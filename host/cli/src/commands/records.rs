@@ -3,13 +3,14 @@
 //! Does not show documents or rows: `explain` does, for one record.
 
 use engine::census::{self, RecordVersion, census};
+use engine::lake::kept_out::KeptOut;
 use engine::lake::keys::Tick;
 use engine::progress::Steps;
 use serde_json::json;
 
 use crate::commands::explain::reason;
 use crate::commands::replay::parse_tick;
-use crate::compose::{Shared, compose_to_look};
+use crate::compose::{Shared, look, unread};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::output::counted;
@@ -72,27 +73,39 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let shared = Shared::new(&files, context)?;
     let mut all = Vec::new();
     for file in &files {
-        let service = compose_to_look(file, &shared, context).await?;
+        let service = look(file, &shared, context).await?.told(context)?;
         let steps = Steps::default();
         let lake = &service.enrich.lake;
-        let mut found = watch(&steps, context, census(lake, &service.clean.silver, &steps)).await?;
+        let mut found = watch(&steps, context, census(lake, &service.clean.silver, &steps)).await.map_err(unread)?;
         found.retain(|version| {
             args.state.is_none_or(|state| state.name() == version.fate.name())
                 && args.run.is_none_or(|run| run == version.seq)
         });
-        all.push((file.plan.name.clone(), found));
+        let kept_out = KeptOut::read(lake).await?.len();
+        all.push((file.plan.name.clone(), found, kept_out));
     }
     let documents: Vec<_> = all
         .iter()
-        .map(|(name, found)| {
+        .map(|(name, found, kept_out)| {
             let counts = census::count(found.iter().map(|version| &version.fate));
-            json!({ "pipeline": name, "states": counts, "records": found })
+            json!({ "pipeline": name, "states": counts, "kept_out": kept_out, "records": found })
         })
         .collect();
     context.output.report(&json!({ "pipelines": documents }), |_| {
-        all.iter().map(|(name, found)| text(name, found, args.limit, context)).collect::<Vec<_>>().join("\n")
+        let one = |(name, found, kept_out): &(String, Vec<RecordVersion>, usize)| {
+            format!("{}{}", text(name, found, args.limit, context), stay_forgotten(*kept_out))
+        };
+        all.iter().map(one).collect::<Vec<_>>().join("\n")
     })?;
     Ok(ExitCode::Success)
+}
+
+/// How many keys no tick brings again.
+fn stay_forgotten(keys: usize) -> String {
+    if keys == 0 {
+        return String::new();
+    }
+    format!("{} forgotten: `sluicebox forget --list`\n", counted(keys, "key stays", "keys stay"))
 }
 
 fn text(name: &str, found: &[RecordVersion], limit: usize, context: &Context) -> String {

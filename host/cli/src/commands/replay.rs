@@ -22,6 +22,8 @@ use crate::output::{Tone, counted};
 use crate::pipelines::{self, PipelineArgs};
 use crate::watch::watch;
 
+mod undone;
+
 /// How often the queues are looked at for the bar.
 const REDRAW: Duration = Duration::from_millis(200);
 
@@ -167,7 +169,7 @@ async fn replay(
     }
     let document = serde_json::json!({ "pipelines": all });
     context.output.report(&document, |_| all.iter().map(|one| text(one, context)).collect::<Vec<_>>().join("\n"))?;
-    let done = all.iter().all(|one| one.left.is_nothing());
+    let done = all.iter().all(|one| one.left.is_nothing() && undone::is_all_done(&one.planned, selection));
     Ok(match (done, stop.is_cancelled()) {
         (true, _) => ExitCode::Success,
         (false, true) => ExitCode::Interrupted,
@@ -184,6 +186,7 @@ async fn one(
 ) -> anyhow::Result<Replayed> {
     let steps = Steps::default();
     let planned = watch(&steps, context, replay::plan(service, selection, &steps)).await?;
+    undone::refuse_unknown(service, selection, &planned).await?;
     let mut left = Left::default();
     if !how.dry_run {
         let messages = replay::queue(service, &planned).await?;
@@ -258,6 +261,7 @@ fn text(one: &Replayed, context: &Context) -> String {
         let left = counted(planned.underway, "record is", "records are");
         text.push_str(&format!("{left} under way for the first time and left to that\n"));
     }
+    text.push_str(&undone::text(planned, context));
     if one.dry_run {
         text.push_str("nothing was done: leave out --dry-run to do it\n");
         return text;

@@ -12,15 +12,20 @@ use anyhow::Context as _;
 use engine::drivers::service::{self, Service};
 use engine::drivers::serving::Serving;
 use engine::lake::keys;
+use engine::pipeline::plan::AtMost;
 use engine::spans;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use crate::commands::status::in_the_future;
 use crate::compose::{Shared, compose};
 use crate::context::Context;
 use crate::env_vars;
 use crate::exit::ExitCode;
+use crate::failure::Failure;
+use crate::guard::Guard;
+use crate::output::Tone;
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
 use crate::swap::Watch;
 use bars::Bars;
@@ -29,6 +34,8 @@ use summary::Summary;
 
 mod bars;
 mod monitor;
+mod refused;
+mod remarks;
 pub(crate) mod signals;
 mod summary;
 
@@ -38,7 +45,10 @@ mod summary;
 Runs pipelines: all roles in one process.
 
 Without --once it serves each schedule until SIGINT or SIGTERM, then finishes what is under way. With --once it fires one \
-tick, drains the queue, and exits with 0 only if every record is terminal: in Silver, in quarantine, skipped or superseded.")]
+tick, drains the queue, and exits with 0 only if every record is terminal: in Silver, in quarantine, skipped or superseded, and \
+no more of them are in quarantine than `at_most` under `[quarantine]` allows.
+
+A service that is down pauses the run: nothing is quarantined for it, it is asked rarely, and the next run goes on.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
@@ -51,9 +61,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "INSTANT", value_parser = parse_tick, requires = "once")]
     pub(crate) tick: Option<Tick>,
 
+    /// Let --tick name an instant that is still to come: what the schedule brings until then counts as older
+    #[arg(long, requires = "tick")]
+    pub(crate) allow_future: bool,
+
     /// How long --once waits for a blocked service (a quota, a missing secret) before it gives up; nothing is lost by that
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "60s", requires = "once")]
     pub(crate) patience: Duration,
+
+    /// How many records of the tick, or which share of them, may be in quarantine before --once fails, as in 100 or 5%
+    /// [default: `at_most` under `[quarantine]`, else 20%]
+    #[arg(long, value_name = "N|P%", requires = "once")]
+    pub(crate) max_quarantined: Option<AtMost>,
 
     /// Answer /livez, /readyz and /metrics (OpenMetrics) at this address, as in 0.0.0.0:9464
     #[arg(long, value_name = "ADDRESS", env = env_vars::LISTEN, conflicts_with = "once")]
@@ -120,12 +139,17 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     if let Some(address) = args.listen {
         monitored.answer_at(address).await?;
     }
+    if args.once {
+        // Before anything is made.
+        refuse_future(&args, shared.clock().now())?;
+    }
     let mut services = Vec::new();
     for file in &files {
         let composed = compose(file, &shared, context).instrument(spans::pipeline(&file.plan.name)).await;
         let service = composed.with_context(|| format!("pipeline `{}`", file.plan.name))?;
         services.push((file, service));
     }
+    warn_of_future(&services, context).await?;
     if args.once {
         once(&args, &services, &shared, &stop, context).await
     } else {
@@ -144,6 +168,13 @@ async fn serve(
         let next = service.schedule.as_ref().and_then(|schedule| schedule.next_after(service.clock.now()));
         let when = next.map_or("no schedule: nothing will tick".to_owned(), |next| format!("next tick {next}"));
         context.output.notice(&format!("serving `{}`: {when}; stop with Ctrl-C", file.plan.name))?;
+        if shared.serves(service::Role::Ingest)
+            && let Err(failure) = service.ingest.place.is_there().await
+        {
+            let note = Tone::Notable.paint(context.output.stderr_color(), "note:");
+            let late = "it may come late: a tick is tried again until the source can be read";
+            context.output.notice(&format!("{note} {failure}\n  {late}"))?;
+        }
     }
     let services: Vec<_> = services.into_iter().map(|(file, service)| (file, Serving::new(service))).collect();
     monitored.serves(services.iter().map(|(_, serving)| Arc::clone(serving)).collect());
@@ -157,12 +188,16 @@ async fn serve(
                     watch.run(&done).instrument(spans::pipeline(&file.plan.name)).await;
                 }
             };
+            let guarded = async {
+                let guard = Guard::new(&args.pipeline, file, Arc::clone(&serving), shared, context);
+                guard.run(&done).instrument(spans::pipeline(&file.plan.name)).await;
+            };
             let served = async {
                 let ended = serving.serve(roles, stop).await;
                 done.cancel();
                 ended
             };
-            (file, futures::future::join(served, watched).await.0)
+            (file, futures::future::join3(served, watched, guarded).await.0)
         }
     });
     // One pipeline that cannot go on must not take its neighbours with it: each is served to its own end.
@@ -182,7 +217,7 @@ async fn once(
     let now = shared.clock().now();
     let runs = services.iter().map(|(file, service)| async move {
         let tick = tick(args, service, now);
-        let bars = Bars::show(service, &file.plan.name, context);
+        let bars = Bars::show(service, tick, &file.plan.name, context);
         let ended = service.once(tick, args.patience, stop).await;
         bars.finish();
         ended.with_context(|| format!("pipeline `{}`", file.plan.name))
@@ -194,10 +229,42 @@ async fn once(
         if !ended.left.is_nothing() {
             code = if stop.is_cancelled() { ExitCode::Interrupted } else { ExitCode::Wrong };
         }
-        summaries.push(Summary::of(file, service, ended).await?);
+        let at_most = args.max_quarantined.unwrap_or(file.plan.quarantine.at_most);
+        let summary = Summary::of(file, service, ended, at_most).await?;
+        if summary.refused_too_much() && code == ExitCode::Success {
+            code = ExitCode::Wrong;
+        }
+        summaries.push(summary);
     }
     context.output.report(&json!({ "pipelines": summaries }), |_| summary::text(&summaries, context))?;
     Ok(code)
+}
+
+/// Refuses a tick that is still to come: it would make all older that comes until then.
+fn refuse_future(args: &Args, now: DateTime<Utc>) -> Result<(), Failure> {
+    match args.tick {
+        Some(Tick::At(instant)) if instant > now && !args.allow_future => {
+            let message = format!(
+                "tick {} is in the future: this machine's clock says {}",
+                instant.format("%Y-%m-%dT%H:%M:%SZ"),
+                now.format("%Y-%m-%dT%H:%M:%SZ")
+            );
+            Err(Failure::new(ExitCode::Usage, message).hint(
+                "what comes until then would count as older: use `--tick now`, or add `--allow-future` if that is what you want",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says which ticks in the lakes are still to come.
+async fn warn_of_future(services: &[(&PipelineFile, Service)], context: &Context) -> anyhow::Result<()> {
+    for (file, service) in services {
+        for tick in service.future_ticks().await.unwrap_or_default() {
+            context.output.notice(&format!("warning: `{}`: {}", file.plan.name, in_the_future(tick)))?;
+        }
+    }
+    Ok(())
 }
 
 /// The tick that was asked for, or the schedule's latest, or now.

@@ -2,23 +2,32 @@
 //!
 //! Does not change what is in the lake, and does not need the pipeline to run.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use engine::lake::delta::LastCommit;
+use engine::lake::keys::Tick;
 use engine::lake::swaps::Happened;
 use engine::status::{Status, Watermark, status};
 use serde_json::json;
 
 use crate::commands::plugin::history::told;
-use crate::compose::{Shared, compose_to_look};
+use crate::compose::{Shared, look};
 use crate::context::Context;
 use crate::exit::ExitCode;
-use crate::output::{Tone, counted};
+use crate::failure::plain;
+use crate::output::{Tone, counted, short_digest};
 use crate::pipelines::{self, PipelineArgs};
+use crate::serves::Serves;
 
 /// Show queue depth, counts per layer, plugin digests, the last tick and the quarantine
 #[derive(Debug, clap::Args)]
+#[command(long_about = "\
+Shows queue depth, counts per layer, plugin digests, the last tick and the quarantine. It only looks: the source need not be there, and nothing \
+is made, changed or locked.
+
+What cannot be read is marked, with the reason, and the rest is shown. Exits with 0 if all could be read, else with 3.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
@@ -30,38 +39,62 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let shared = Shared::new(&files, context)?;
     let mut statuses = Vec::new();
     for file in &files {
-        let service = compose_to_look(file, &shared, context).await?;
-        statuses.push(status(&service).await?);
+        let looked = look(file, &shared, context).await?;
+        let mut status = status(&looked.service).await?;
+        let serves = Serves::all(&looked).await;
+        for (stage, serves) in &serves {
+            match &serves.version {
+                Some(version) => drop(status.plugins.insert(stage.clone(), version.plugin.clone())),
+                None => drop(status.plugins.remove(stage)),
+            }
+        }
+        for (stage, why) in looked.absent {
+            status.unreadable.insert(format!("plugin {stage}"), why);
+        }
+        statuses.push((status, serves));
     }
-    let document = json!({ "pipelines": statuses });
-    context
-        .output
-        .report(&document, |_| statuses.iter().map(|status| text(status, context)).collect::<Vec<_>>().join("\n"))?;
-    Ok(ExitCode::Success)
+    let documents: Vec<_> = statuses.iter().map(|(status, _)| status.document()).collect();
+    context.output.report(&json!({ "pipelines": documents }), |_| {
+        statuses.iter().map(|(status, serves)| text(status, serves, context)).collect::<Vec<_>>().join("\n")
+    })?;
+    let whole = statuses.iter().all(|(status, _)| status.unreadable.is_empty());
+    Ok(if whole { ExitCode::Success } else { ExitCode::Unavailable })
 }
 
-fn text(status: &Status, context: &Context) -> String {
+fn text(status: &Status, serves: &BTreeMap<String, Serves>, context: &Context) -> String {
     let tick = |tick: Option<String>| tick.unwrap_or_else(|| "none".to_owned());
     let last = tick(status.last_tick.map(|tick| tick.to_string()));
     let next = tick(status.next_tick.map(|tick| tick.to_string()));
     let mut text = format!("`{}`  last tick {last}, next {next}\n\n", status.pipeline);
+    for tick in &status.future_ticks {
+        text.push_str(&format!("{}\n\n", context.output.tone(Tone::Bad, &in_the_future(*tick))));
+    }
     text.push_str(&format!("{}\n\n", queues(status, context)));
     text.push_str(&format!("{}\n\n", layers(status, context)));
-    text.push_str(&plugins(status, context));
+    text.push_str(&plugins(status, serves, context));
+    for (part, why) in &status.unreadable {
+        let what = format!("\n\n{} cannot be read: {}", named(part), plain(why).replace('\n', "\n  "));
+        text.push_str(&context.output.tone(Tone::Bad, &what));
+    }
     for (stage, suspension) in &status.suspended {
-        let what = format!(
-            "\n\nstage `{stage}` is suspended since {}: `{}` {} failed on {} of {} records, allowed are {}",
-            suspension.at.format("%Y-%m-%dT%H:%M:%SZ"),
-            suspension.plugin.name,
-            suspension.plugin.version,
-            suspension.failed,
-            suspension.records,
-            suspension.suspend_above
-        );
+        let since = suspension.at.format("%Y-%m-%dT%H:%M:%SZ");
+        let plugin = format!("`{}` {}", suspension.plugin.name, suspension.plugin.version);
+        let what = match suspension.records {
+            0 => format!("{plugin} failed"),
+            records => format!(
+                "{plugin} failed on {} of {records} records, allowed are {}",
+                suspension.failed, suspension.suspend_above
+            ),
+        };
+        let what = format!("\n\nstage `{stage}` is suspended since {since}: {what}");
         text.push_str(&context.output.tone(Tone::Bad, &what));
         for sample in &suspension.samples {
-            text.push_str(&format!("\n  {}: {} ({})", sample.code, sample.reason, sample.input));
+            let reason = [sample.code.as_str(), &sample.reason].into_iter().filter(|part| !part.is_empty());
+            text.push_str(&format!("\n  {} ({})", reason.collect::<Vec<_>>().join(": "), sample.input));
         }
+        text.push_str(&format!(
+            "\n  hint: mended, it goes on by itself; `sluicebox resume {stage}` has it tried again as it is"
+        ));
     }
     for (stage, event) in &status.swaps {
         let tone = match event.happened {
@@ -76,12 +109,37 @@ fn text(status: &Status, context: &Context) -> String {
     text
 }
 
+/// A part of the status as people call it.
+fn named(part: &str) -> String {
+    match part.split_once(' ') {
+        Some(("queue", stage)) => format!("the queue of `{stage}`"),
+        Some(("plugin", stage)) => format!("the plugin of `{stage}`"),
+        Some(("gold", table)) => format!("the gold table `{table}`"),
+        _ if part == "suspended" => "whether a stage is suspended".to_owned(),
+        _ if part == "swaps" => "what became of published plugins".to_owned(),
+        _ => part.to_owned(),
+    }
+}
+
+/// What stands in the place of a number that could not be read.
+const UNKNOWN: &str = "?";
+
+/// What a tick that is still to come means, and what helps.
+pub(crate) fn in_the_future(tick: Tick) -> String {
+    format!(
+        "tick {tick} is in the lake and still to come: until then, what other ticks bring of its records counts as older\n  hint: `sluicebox reset --run {tick}` takes back what it brought"
+    )
+}
+
 fn queues(status: &Status, context: &Context) -> String {
     let mut table = context.output.table(&["queue", "ready", "delayed", "in flight", "dead", "oldest"]);
     for (stage, queue) in &status.queues {
         let counts = [queue.ready, queue.delayed, queue.in_flight, queue.dead].map(|count| count.to_string());
         let oldest = queue.oldest.map_or("-".to_owned(), |oldest| ago(status.at, oldest));
         table.add_row(std::iter::once((*stage).to_owned()).chain(counts).chain([oldest]));
+    }
+    for stage in status.unreadable.keys().filter_map(|part| part.strip_prefix("queue ")) {
+        table.add_row(std::iter::once(stage).chain([UNKNOWN; 5]));
     }
     table.trim_fmt()
 }
@@ -91,20 +149,27 @@ fn layers(status: &Status, context: &Context) -> String {
     let mut table = context.output.table(&["layer", "rows", "complete up to", "behind", "last commit", ""]);
     let objects = format!("{} objects of {} messages in {} ticks", bronze.objects, bronze.messages, bronze.ticks);
     let [up_to, behind] = far(&bronze.watermark);
-    table.add_row(vec!["bronze".to_owned(), bronze.records.to_string(), up_to, behind, "-".to_owned(), objects]);
+    let unknown =
+        |layer: &str| [layer, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, "cannot be read"].map(str::to_owned).to_vec();
+    let row = vec!["bronze".to_owned(), bronze.watermark.done.to_string(), up_to, behind, "-".to_owned(), objects];
+    table.add_row(if status.why_not("bronze").is_some() { unknown("bronze") } else { row });
     let seen = format!(
         "of {} record versions {} stand, {} superseded, {} skipped, {} quarantined; {} objects not seen yet",
         silver.seen, silver.standing, silver.superseded, silver.skipped, silver.quarantined, silver.unseen_objects
     );
     let [up_to, behind] = far(&silver.watermark);
     let commit = commit(status.at, silver.last_commit.as_ref());
-    table.add_row(vec!["silver".to_owned(), silver.rows.to_string(), up_to, behind, commit, seen]);
+    let row = vec!["silver".to_owned(), silver.rows.to_string(), up_to, behind, commit, seen];
+    table.add_row(if status.why_not("silver").is_some() { unknown("silver") } else { row });
     for (name, gold) in &status.gold {
         let from =
             gold.silver_version.map_or("not made yet".to_owned(), |version| format!("from silver version {version}"));
         let [up_to, behind] = far(&gold.watermark);
         let commit = self::commit(status.at, Some(&gold.last_commit));
         table.add_row(vec![format!("gold {name}"), gold.rows.to_string(), up_to, behind, commit, from]);
+    }
+    for part in status.unreadable.keys().filter(|part| part.starts_with("gold ") || *part == "quarantine") {
+        table.add_row(unknown(part));
     }
     for (stage, count) in &status.quarantine {
         let cell = context.output.tone(Tone::Notable, "quarantine");
@@ -136,10 +201,15 @@ fn ago(now: DateTime<Utc>, then: DateTime<Utc>) -> String {
     format!("{} ago", humantime::format_duration(Duration::from_secs(seconds)))
 }
 
-fn plugins(status: &Status, context: &Context) -> String {
-    let mut table = context.output.table(&["stage", "plugin", "version", "digest"]);
+fn plugins(status: &Status, serves: &BTreeMap<String, Serves>, context: &Context) -> String {
+    let mut table = context.output.table(&["stage", "plugin", "version", "digest", ""]);
     for (stage, plugin) in &status.plugins {
-        table.add_row(vec![stage, &plugin.name, &plugin.version, &plugin.digest]);
+        let note = serves.get(stage).map(Serves::note).unwrap_or_default();
+        table.add_row(vec![stage, &plugin.name, &plugin.version, short_digest(&plugin.digest), &note]);
+    }
+    let absent = status.unreadable.keys().filter_map(|part| part.strip_prefix("plugin "));
+    for stage in absent.filter(|stage| !status.plugins.contains_key(*stage)) {
+        table.add_row(vec![stage, UNKNOWN, UNKNOWN, UNKNOWN, "cannot be loaded"]);
     }
     table.trim_fmt()
 }

@@ -6,7 +6,7 @@ use engine::progress::Steps;
 use engine::verify::{Invariant, Report, verify};
 use serde_json::json;
 
-use crate::compose::{Shared, compose_to_look, workshop};
+use crate::compose::{Shared, look, workshop};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::output::{Output, Tone, counted};
@@ -34,7 +34,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let shared = Shared::new(&files, context)?;
     let mut reports = Vec::new();
     for file in &files {
-        let service = compose_to_look(file, &shared, context).await?;
+        let service = look(file, &shared, context).await?.told(context)?;
         let workshop = workshop(file, &service, &shared).await?;
         let steps = Steps::default();
         reports.push(watch(&steps, context, verify(&service, workshop, &steps)).await?);

@@ -2,7 +2,7 @@
 //!
 //! Does not load anything of AWS before a place is there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -10,20 +10,22 @@ use async_trait::async_trait;
 use aws::{Cloud, ManagerSecrets, NewsQueue, S3Store};
 use engine::drivers::consumer::StageQueue;
 use engine::drivers::service::Queues;
+use engine::failure::Failure as EngineFailure;
 use engine::lake::Lake;
 use engine::pipeline::plan::{Location, Plan, QueueSettings};
-use engine::roles::ingest::SourcePlace;
+use engine::redaction::{RedactingHttp, shown_url};
+use engine::roles::ingest::{FindSource, SourcePlace};
 use engine::seams::clock::Clock;
 use engine::seams::queue::Queue;
 use engine::seams::secrets::{SecretError, SecretRef, SecretString, Secrets};
 use engine::seams::store::{self, Store};
-use local::{DirStore, LocalSecrets, QueueOptions, SqliteQueues};
+use local::{ClosedStore, DirStore, LocalSecrets, QueueOptions, QueueView, SqliteQueues, ViewStore};
 use tokio::sync::OnceCell;
 use url::Url;
 
 use super::Shared;
 use crate::exit::ExitCode;
-use crate::failure::{Failure, hint_of};
+use crate::failure::{Failure, hint_of, in_a_line};
 use crate::pipelines::PipelineFile;
 
 /// AWS, found out about when it is first wanted. Clones share what was found.
@@ -52,25 +54,41 @@ impl Remote {
 /// The lake of one pipeline. Makes its folders if they are not there.
 pub(crate) async fn lake(file: &PipelineFile, remote: &Remote) -> anyhow::Result<Lake> {
     let places = &file.plan.lake;
+    // Silver and Gold can be made again as long as Bronze is there.
+    let bronze = match &places.bronze {
+        Location::Local(path) => Some(file.folder.join(path)),
+        Location::Remote(_) => None,
+    };
     Ok(Lake {
-        bronze: layer(&places.bronze, file, remote).await?,
-        silver: layer(&places.silver, file, remote).await?,
-        gold: layer(&places.gold, file, remote).await?,
+        bronze: layer(&places.bronze, file, remote, None).await?,
+        silver: layer(&places.silver, file, remote, bronze.as_deref()).await?,
+        gold: layer(&places.gold, file, remote, bronze.as_deref()).await?,
         buckets: places.buckets,
     })
 }
 
-async fn layer(location: &Location, file: &PipelineFile, remote: &Remote) -> anyhow::Result<Store> {
+async fn layer(
+    location: &Location,
+    file: &PipelineFile,
+    remote: &Remote,
+    made_from: Option<&Path>,
+) -> anyhow::Result<Store> {
     match location {
         Location::Local(path) => {
             let path = file.folder.join(path);
-            DirStore::open(&path).with_context(|| format!("cannot open the layer at `{}`", path.display()))
+            let opened = match made_from {
+                Some(other) => DirStore::open_beside(&path, other),
+                None => DirStore::open(&path),
+            };
+            let cannot = format!("cannot open the layer at `{}`", path.display());
+            let hint = "name another folder under `[lake]`, or let who runs this write there";
+            opened.map_err(|error| Failure::new(ExitCode::Wrong, cannot).caused_by(error).hint(hint).into())
         }
         Location::Remote(url) if url.scheme() == "s3" => {
             let cloud = remote.cloud().await.with_context(|| format!("cannot open the layer at `{location}`"))?;
             S3Store::open(cloud, url).with_context(|| format!("cannot open the layer at `{location}`"))
         }
-        Location::Remote(url) => Err(elsewhere(url.as_str())),
+        Location::Remote(url) => Err(elsewhere(&shown_url(url))),
     }
 }
 
@@ -80,38 +98,95 @@ fn elsewhere(url: &str) -> anyhow::Error {
         .into()
 }
 
-/// Where the records of a pipeline come from.
-pub(crate) async fn source(file: &PipelineFile, shared: &Shared) -> anyhow::Result<SourcePlace> {
-    match &file.plan.source.location {
-        Location::Local(path) => {
-            let path = file.folder.join(path);
-            let missing = || format!("cannot read the source `{}`", path.display());
-            // A source may well be a link to where the data is; what counts is the file that it leads to.
-            let real = path.canonicalize().with_context(missing)?;
-            let (Some(folder), Some(name)) = (real.parent(), real.file_name()) else { anyhow::bail!(missing()) };
-            let store = DirStore::open(folder).with_context(missing)?;
-            Ok(SourcePlace::Object(store, store::Path::parse(name.to_string_lossy()).with_context(missing)?))
-        }
-        Location::Remote(url) if url.scheme() == "s3" => {
-            let found = shared.remote.object(url).await;
-            let (store, object) =
-                found.with_context(|| format!("cannot read the source `{}`", file.plan.source.location))?;
-            Ok(SourcePlace::Object(store, object))
-        }
-        Location::Remote(url) if matches!(url.scheme(), "http" | "https") => {
-            Ok(SourcePlace::Web(Arc::clone(&shared.http), url.clone()))
-        }
-        Location::Remote(url) => Err(elsewhere(url.as_str())),
+/// The lake of one pipeline to look at: nothing in it is made or changed. A layer that cannot be opened says why to whoever reads it.
+pub(crate) async fn look_at_lake(file: &PipelineFile, remote: &Remote) -> Lake {
+    let places = &file.plan.lake;
+    let closed = |error: anyhow::Error| {
+        let hint = hint_of(&error).map(|hint| format!("; hint: {hint}")).unwrap_or_default();
+        ClosedStore::because(format!("{}{hint}", in_a_line(&error)))
+    };
+    Lake {
+        bronze: look_at_layer(&places.bronze, file, remote).await.unwrap_or_else(closed),
+        silver: look_at_layer(&places.silver, file, remote).await.unwrap_or_else(closed),
+        gold: look_at_layer(&places.gold, file, remote).await.unwrap_or_else(closed),
+        buckets: places.buckets,
     }
 }
 
-/// The queues between a pipeline's roles.
-pub(super) async fn queues(plan: &Plan, folder: &Path, shared: &Shared) -> anyhow::Result<Queues> {
+async fn look_at_layer(location: &Location, file: &PipelineFile, remote: &Remote) -> anyhow::Result<Store> {
+    match location {
+        Location::Local(path) => {
+            let path = file.folder.join(path);
+            DirStore::view(&path).with_context(|| format!("cannot open the layer at `{}`", path.display()))
+        }
+        Location::Remote(_) => layer(location, file, remote, None).await.map(ViewStore::over),
+    }
+}
+
+/// Where the records of a pipeline come from. Looked for when it is read: it may come later.
+pub(crate) fn source(file: &PipelineFile, shared: &Shared) -> SourcePlace {
+    match &file.plan.source.location {
+        Location::Remote(url) if matches!(url.scheme(), "http" | "https") => {
+            let http = RedactingHttp::new(Arc::clone(&shared.http), shared.redactor.clone());
+            SourcePlace::Web(Arc::new(http), url.clone())
+        }
+        location => {
+            let (location, folder) = (location.clone(), file.folder.clone());
+            SourcePlace::Late(Arc::new(LateSource { location, folder, remote: shared.remote.clone() }))
+        }
+    }
+}
+
+/// A source that is looked for each time that it is read.
+#[derive(Debug)]
+struct LateSource {
+    location: Location,
+    folder: PathBuf,
+    remote: Remote,
+}
+
+#[async_trait]
+impl FindSource for LateSource {
+    async fn find(&self) -> Result<(Store, store::Path), EngineFailure> {
+        self.place().await.map_err(|error| {
+            let hint = hint_of(&error).map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            EngineFailure::Transient(format!("{}{hint}", in_a_line(&error)))
+        })
+    }
+}
+
+impl LateSource {
+    async fn place(&self) -> anyhow::Result<(Store, store::Path)> {
+        match &self.location {
+            Location::Local(path) => {
+                let path = self.folder.join(path);
+                let missing = || format!("cannot read the source `{}`", path.display());
+                // A source may well be a link to where the data is; what counts is the file that it leads to.
+                let real = path.canonicalize().map_err(|error| {
+                    let hint = "put the file there, or correct `uri` under `[source]`";
+                    Failure::new(ExitCode::Unavailable, missing()).caused_by(error).hint(hint)
+                })?;
+                let (Some(folder), Some(name)) = (real.parent(), real.file_name()) else { anyhow::bail!(missing()) };
+                // Read only: nothing of the folder that somebody keeps his data in is ours to tidy up.
+                let store = DirStore::view(folder).with_context(missing)?;
+                Ok((store, store::Path::parse(name.to_string_lossy()).with_context(missing)?))
+            }
+            Location::Remote(url) if url.scheme() == "s3" => {
+                let found = self.remote.object(url).await;
+                found.with_context(|| format!("cannot read the source `{}`", self.location))
+            }
+            Location::Remote(url) => Err(elsewhere(&shown_url(url))),
+        }
+    }
+}
+
+/// The queues between a pipeline's roles, for messages of the lake of that identity.
+pub(super) async fn queues(plan: &Plan, folder: &Path, shared: &Shared, lake: Option<&str>) -> anyhow::Result<Queues> {
     if let Some(url) = &plan.queue.url {
         return remote_queues(url, plan, shared).await;
     }
     let file = queue_file(plan, folder, shared).await?;
-    let stage = |name| embedded(&file, name, &plan.queue);
+    let stage = |name| embedded(&file, name, &plan.queue, lake);
     Ok(Queues { enrich: stage("enrich"), clean: stage("clean"), aggregate: stage("aggregate") })
 }
 
@@ -149,16 +224,37 @@ pub(crate) async fn scrub_queue(file: &PipelineFile, shared: &Shared) -> anyhow:
     Ok(())
 }
 
-/// One file a pipeline.
-async fn queue_file(plan: &Plan, folder: &Path, shared: &Shared) -> anyhow::Result<SqliteQueues> {
-    let path = folder.join(".sluicebox").join(&plan.name).join("queue.sqlite");
+/// Where the embedded queues of a pipeline are: one file a pipeline.
+pub(crate) fn queue_path(plan: &Plan, folder: &Path) -> PathBuf {
+    folder.join(".sluicebox").join(&plan.name).join("queue.sqlite")
+}
+
+/// The queues of a pipeline to look at.
+pub(super) async fn look_at_queues(file: &PipelineFile, shared: &Shared, lake: Option<&str>) -> anyhow::Result<Queues> {
+    let plan = &file.plan;
+    if let Some(url) = &plan.queue.url {
+        return remote_queues(url, plan, shared).await;
+    }
+    let path = queue_path(plan, &file.folder);
+    let queue = |stage: &str| -> Arc<dyn Queue> {
+        let name = lake.map_or_else(|| stage.to_owned(), |lake| SqliteQueues::name_of(stage, lake));
+        Arc::new(QueueView::of(&path, &name, Arc::clone(&shared.clock)))
+    };
+    let stage = |name: &str| StageQueue { live: queue(name), dead: queue(&format!("{name}-dead")) };
+    Ok(Queues { enrich: stage("enrich"), clean: stage("clean"), aggregate: stage("aggregate") })
+}
+
+pub(crate) async fn queue_file(plan: &Plan, folder: &Path, shared: &Shared) -> anyhow::Result<SqliteQueues> {
+    let path = queue_path(plan, folder);
     SqliteQueues::open(&path, Arc::clone(&shared.clock))
         .await
         .with_context(|| format!("cannot open `{}`", path.display()))
 }
 
-fn embedded(file: &SqliteQueues, name: &str, settings: &QueueSettings) -> StageQueue {
-    let dead = format!("{name}-dead");
+fn embedded(file: &SqliteQueues, name: &str, settings: &QueueSettings, lake: Option<&str>) -> StageQueue {
+    // Without an identity, a lake is an earlier version's, and so are the names.
+    let named = |stage: &str| lake.map_or_else(|| stage.to_owned(), |lake| SqliteQueues::name_of(stage, lake));
+    let (name, dead) = (named(name), named(&format!("{name}-dead")));
     let options = QueueOptions {
         visibility: settings.visibility_timeout,
         max_receives: settings.max_receives,
@@ -166,7 +262,7 @@ fn embedded(file: &SqliteQueues, name: &str, settings: &QueueSettings) -> StageQ
         ..QueueOptions::default()
     };
     let dead_options = QueueOptions { dead_letters: None, ..options.clone() };
-    StageQueue { live: Arc::new(file.queue(name, options)), dead: Arc::new(file.queue(&dead, dead_options)) }
+    StageQueue { live: Arc::new(file.queue(&name, options)), dead: Arc::new(file.queue(&dead, dead_options)) }
 }
 
 /// Secrets of this machine and of AWS, each asked for at its place.

@@ -9,6 +9,7 @@ use engine::pipeline::plan::Limits;
 use engine::seams::plugin::Grants;
 use serde_json::Value;
 
+use super::exact;
 use crate::project::{PluginCrate, write_whole};
 
 /// A case.
@@ -55,21 +56,19 @@ impl Case {
     /// The configuration of `config.json`, or none, and the default limits.
     pub(crate) fn grants(&self) -> anyhow::Result<Grants> {
         let config = read_if_there(&self.dir.join("config.json"))?.unwrap_or_else(|| serde_json::json!({}));
-        Ok(Grants { config: config.to_string(), limits: Limits::default() })
+        Ok(Grants { config: exact::text(&config, false), limits: Limits::default() })
     }
 
     /// Makes `output` what is expected.
     pub(crate) fn bless(&self, output: &Value) -> anyhow::Result<()> {
-        let text = format!("{}\n", serde_json::to_string_pretty(output)?);
+        let text = format!("{}\n", exact::text(output, true));
         write_whole(&self.dir.join("expected.json"), text.as_bytes())
     }
 }
 
 fn read_if_there(path: &Path) -> anyhow::Result<Option<Value>> {
     match std::fs::read_to_string(path) {
-        Ok(text) => {
-            serde_json::from_str(&text).map(Some).with_context(|| format!("`{}` is not valid JSON", path.display()))
-        }
+        Ok(text) => exact::parse(&text).map(Some).with_context(|| format!("`{}` is not valid JSON", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
     }

@@ -3,7 +3,9 @@
 //! Does not check conservation: the runtime does, for every call.
 
 use bytes::Bytes;
+use engine::lake::record;
 use engine::seams::plugin::{Cleaned, Cleaner, RejectedBy};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::case::Case;
@@ -11,8 +13,10 @@ use crate::json_rows::{self, Row};
 
 /// What the plugin makes of the case's documents.
 pub(crate) async fn run(plugin: &dyn Cleaner, case: &Case) -> anyhow::Result<Value> {
-    let documents: Vec<Value> = case.input()?;
-    let documents: Vec<Bytes> = documents.iter().map(|document| Bytes::from(document.to_string())).collect();
+    // As they are written in the case, digits and all: a cleaner gets the lake's own text.
+    let documents: Vec<Box<RawValue>> = case.input()?;
+    let documents: Vec<Bytes> =
+        documents.into_iter().map(|document| Bytes::from(record::compact(document).get().to_owned())).collect();
     let cleaned = plugin.clean(&documents).await?;
     let columns = plugin.descriptor().output.iter().map(|field| (field.name.as_str(), field.ty));
     let mut rows = json_rows::from_batch(&cleaned.rows)?;

@@ -17,12 +17,44 @@ pub(crate) struct Difference {
     pub(crate) got: Option<Value>,
 }
 
-/// Every difference. A key that is missing is as good as one that is null; `3` is as good as `3.0`; items of lists are matched so that
-/// one row too many is one difference.
+/// Every difference between tables. A key that is missing is as good as one that is null: a column has no third state. Where a float came
+/// out, `3` is as good as `3.0`; where a whole number did, it is not. Items of lists are matched so that one row too many is one difference.
 pub(crate) fn compare(expected: &Value, got: &Value) -> Vec<Difference> {
     let mut differences = Vec::new();
     visit("", expected, got, &mut differences);
     differences
+}
+
+/// Every difference between documents, which are text to whoever reads them next: there `3` is not `3.0`, and no key is not null.
+pub(crate) fn compare_documents(expected: &Value, got: &Value) -> Vec<Difference> {
+    let mut differences = compare(expected, got);
+    if differences.is_empty() {
+        exactly("", Some(expected), Some(got), &mut differences);
+    }
+    differences
+}
+
+/// As [`visit`] of two values in which that has found no difference, so that lists are of equal length.
+fn exactly(at: &str, expected: Option<&Value>, got: Option<&Value>, found: &mut Vec<Difference>) {
+    match (expected, got) {
+        (Some(Value::Object(wanted)), Some(Value::Object(there))) => {
+            let keys = wanted.keys().chain(there.keys().filter(|key| !wanted.contains_key(*key)));
+            for key in keys {
+                exactly(&inside(at, key), wanted.get(key), there.get(key), found);
+            }
+        }
+        (Some(Value::Array(wanted)), Some(Value::Array(there))) => {
+            for (index, (wanted, there)) in wanted.iter().zip(there).enumerate() {
+                exactly(&format!("{at}[{index}]"), Some(wanted), Some(there), found);
+            }
+        }
+        _ if expected == got => {}
+        _ => found.push(Difference { at: at.to_owned(), expected: expected.cloned(), got: got.cloned() }),
+    }
+}
+
+fn inside(at: &str, key: &str) -> String {
+    if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") }
 }
 
 fn visit(at: &str, expected: &Value, got: &Value, found: &mut Vec<Difference>) {
@@ -30,7 +62,7 @@ fn visit(at: &str, expected: &Value, got: &Value, found: &mut Vec<Difference>) {
         (Value::Object(wanted), Value::Object(there)) => {
             let keys = wanted.keys().chain(there.keys().filter(|key| !wanted.contains_key(*key)));
             for key in keys {
-                let place = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                let place = inside(at, key);
                 let value = |object: &'_ serde_json::Map<String, Value>| object.get(key).cloned().unwrap_or_default();
                 visit(&place, &value(wanted), &value(there), found);
             }
@@ -46,10 +78,15 @@ fn visit(at: &str, expected: &Value, got: &Value, found: &mut Vec<Difference>) {
 fn lists(at: &str, wanted: &[Value], there: &[Value], found: &mut Vec<Difference>) {
     let keys = |values: &[Value]| values.iter().map(canonical).collect::<Vec<_>>();
     for op in capture_diff_slices(Algorithm::Myers, &keys(wanted), &keys(there)) {
+        let (old, new) = (op.old_range(), op.new_range());
         if matches!(op, DiffOp::Equal { .. }) {
+            // Matched by what they are worth: whether a whole number is written as one is seen only here.
+            let pairs = wanted.get(old.clone()).into_iter().flatten().zip(there.get(new).into_iter().flatten());
+            for (index, (expected, got)) in old.zip(pairs) {
+                visit(&format!("{at}[{index}]"), expected, got, found);
+            }
             continue;
         }
-        let (old, new) = (op.old_range(), op.new_range());
         for step in 0..old.len().max(new.len()) {
             let expected = wanted.get(old.start + step).filter(|_| step < old.len());
             let got = there.get(new.start + step).filter(|_| step < new.len());
@@ -71,13 +108,11 @@ fn unexpected(at: String, got: &Value) -> Difference {
     Difference { at, expected: None, got: Some(got.clone()) }
 }
 
-/// Equal as JSON values, numbers by what they are worth.
-fn same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => {
-            one == other || one.as_f64() == other.as_f64() && !(one.is_i64() && other.is_i64())
-        }
-        _ => one == other,
+/// Equal as JSON values, floats by what they are worth.
+fn same(expected: &Value, got: &Value) -> bool {
+    match (expected, got) {
+        (Value::Number(expected), Value::Number(got)) if got.is_f64() => expected.as_f64() == got.as_f64(),
+        _ => expected == got,
     }
 }
 
@@ -131,6 +166,26 @@ mod tests {
         let expected = json!({"rows": [{"a": 3, "b": 0.5}]});
         let got = json!({"rows": [{"a": 3.0, "b": 0.5, "c": null}], "skips": []});
         assert_eq!(compare(&expected, &got), []);
+    }
+
+    #[test]
+    fn a_whole_number_that_is_expected_as_a_float_or_as_text_is_a_difference() {
+        for wrong in [json!(11.0), json!("11"), json!(null)] {
+            let expected = json!({"rows": [{"n": wrong}, {"n": 12}]});
+            assert_eq!(places(&expected, &json!({"rows": [{"n": 11}, {"n": 12}]})), ["rows[0].n"], "{expected}");
+        }
+    }
+
+    #[test]
+    fn of_a_document_also_notation_and_missing_keys_count() {
+        let got = json!({"done": {"a": 3, "b": null, "c": [{"d": 1}]}});
+        let places = |expected: Value| -> Vec<String> {
+            compare_documents(&expected, &got).into_iter().map(|difference| difference.at).collect()
+        };
+        assert_eq!(places(got.clone()), Vec::<String>::new());
+        assert_eq!(places(json!({"done": {"a": 3, "c": [{"d": 1}]}})), ["done.b"]);
+        assert_eq!(places(json!({"done": {"a": 3, "b": null, "c": [{"d": 1, "e": null}]}})), ["done.c[0].e"]);
+        assert_eq!(places(json!({"done": {"a": 3.0, "b": null, "c": [{"d": 1}]}})), ["done.a"]);
     }
 
     #[test]

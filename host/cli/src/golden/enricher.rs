@@ -6,17 +6,20 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use engine::lake::record::{self, Record};
 use engine::seams::http::HttpAnswer;
 use engine::seams::plugin::{EndpointRequest, Enricher, Step};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::case::Case;
+use super::exact;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Input {
-    record: Map<String, Value>,
+    record: Record,
     #[serde(default)]
     answers: Vec<Answer>,
 }
@@ -29,23 +32,22 @@ struct Answer {
     headers: BTreeMap<String, String>,
     /// Text as it stands; any other value is the JSON that the service would have sent.
     #[serde(default)]
-    body: Value,
+    body: Option<Box<RawValue>>,
 }
 
 /// The step that the plugin takes.
 pub(crate) async fn run(plugin: &dyn Enricher, case: &Case) -> anyhow::Result<Value> {
     let input: Input = case.input()?;
-    let entry = Value::Object(input.record).to_string();
+    let entry = input.record.to_string();
     let answers: Vec<HttpAnswer> = input.answers.into_iter().map(answer).collect();
     document(plugin.enrich(&entry, &answers).await?)
 }
 
 fn answer(answer: Answer) -> HttpAnswer {
-    let body = match answer.body {
-        Value::Null => Bytes::new(),
-        Value::String(text) => Bytes::from(text),
-        value => Bytes::from(value.to_string()),
-    };
+    let body = answer.body.map_or_else(Bytes::new, |value| match serde_json::from_str::<String>(value.get()) {
+        Ok(text) => Bytes::from(text),
+        Err(_) => Bytes::from(record::compact(value).get().to_owned()),
+    });
     let headers = answer.headers.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
     HttpAnswer { status: answer.status, headers, body }
 }
@@ -54,7 +56,7 @@ fn document(step: Step) -> anyhow::Result<Value> {
     Ok(match step {
         Step::Fetch(requests) => json!({ "fetch": requests.iter().map(request).collect::<Vec<_>>() }),
         Step::Done(text) => {
-            let done: Value = serde_json::from_str(&text).context("the document is not valid JSON")?;
+            let done = exact::parse(&text).context("the document is not valid JSON")?;
             json!({ "done": done })
         }
         Step::Skip(reason) => json!({ "skip": reason }),
@@ -99,9 +101,12 @@ mod tests {
 
     #[test]
     fn a_body_is_text_or_the_json_that_is_written_there() {
-        let body = |value| answer(Answer { status: 200, headers: BTreeMap::new(), body: value }).body;
-        assert_eq!(body(json!("plain")), "plain");
-        assert_eq!(body(json!({"a": 1})), "{\"a\":1}");
-        assert_eq!(body(Value::Null), "");
+        let body = |value: &str| {
+            let text = format!("{{\"status\": 200, \"body\": {value}}}");
+            answer(serde_json::from_str(&text).unwrap()).body
+        };
+        assert_eq!(body("\"plain\""), "plain");
+        assert_eq!(body("{\"a\": 1e2, \"b\": 100000000000000000001}"), "{\"a\":1e2,\"b\":100000000000000000001}");
+        assert_eq!(body("null"), "");
     }
 }

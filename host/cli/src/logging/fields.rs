@@ -10,7 +10,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::Record;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::field::{RecordFields, VisitOutput};
-use tracing_subscriber::fmt::format::{DefaultVisitor, JsonVisitor, Writer};
+use tracing_subscriber::fmt::format::{JsonVisitor, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -22,9 +22,48 @@ pub(super) struct Words;
 
 impl<'w> FormatFields<'w> for Words {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut shown = Shown(DefaultVisitor::new(writer, true));
+        let mut shown = Shown(Lines { writer, is_first: true, outcome: Ok(()) });
         fields.record(&mut shown);
-        shown.0.finish()
+        shown.0.outcome
+    }
+}
+
+/// Writes `name=value` behind each other, what is said itself without its name. Further lines of a value stand below, indented.
+struct Lines<'w> {
+    writer: Writer<'w>,
+    is_first: bool,
+    outcome: fmt::Result,
+}
+
+impl Lines<'_> {
+    fn put(&mut self, field: &Field, value: &str) {
+        if self.outcome.is_err() {
+            return;
+        }
+        let gap = if std::mem::take(&mut self.is_first) { "" } else { " " };
+        let value = value.trim_end().replace('\n', "\n    ");
+        self.outcome = match field.name() {
+            "message" => write!(self.writer, "{gap}{value}"),
+            name => {
+                let name = Tone::Faint.paint(self.writer.has_ansi_escapes(), &format!("{name}="));
+                write!(self.writer, "{gap}{name}{value}")
+            }
+        };
+    }
+}
+
+impl Visit for Lines<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.put(field, value);
+        } else {
+            // Quoted as a value of Rust is, but that its lines are lines.
+            self.put(field, &format!("{value:?}").replace("\\n", "\n").replace("\\\"", "\""));
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, &format!("{value:?}"));
     }
 }
 

@@ -45,7 +45,9 @@ impl Candidate {
         context: &Context,
     ) -> Result<Option<Self>, Vec<Refused>> {
         let serves = serving.current();
-        let whole = frame(&file.plan) != frame(&next.plan);
+        // A place is told without its credentials, and other ones are another place.
+        let moved = file.plan.source.location != next.plan.source.location;
+        let whole = moved || frame(&file.plan) != frame(&next.plan);
         let cannot = |error: &anyhow::Error| cannot(error, &next);
         let service = if whole {
             let service = compose(&next, shared, context).await.map_err(|error| cannot(&error))?;

@@ -31,8 +31,12 @@ mod dead_letters;
 const WAIT: Duration = Duration::from_millis(500);
 /// How long a consumer rests after a receive that failed.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// How often a suspended stage looks whether it may go on.
+const LOOK_FOR_LIFT: Duration = Duration::from_secs(3);
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(300);
+/// Longest time between two looks at a lake that is not as expected.
+const LONGEST_ASIDE: Duration = Duration::from_secs(60);
 
 /// What a role does with deliveries.
 #[async_trait]
@@ -50,6 +54,11 @@ pub trait Work: Send + Sync {
     /// Returns when the version is another than `seen`; never, where there is but one.
     async fn renewed(&self, _seen: u64) {
         std::future::pending().await
+    }
+
+    /// Whether a suspended stage may go on: by hand, or because something has changed that its plugin failed for.
+    async fn is_lifted(&self) -> bool {
+        false
     }
 
     /// The plugin of version `seen` has failed as a whole: whether another one does the work now, so that the stage goes on.
@@ -90,6 +99,9 @@ pub enum GivenUp {
     },
 }
 
+/// The target of what a command that ends by itself tells in its result: its log need not say it as well.
+pub const TOLD_IN_THE_END: &str = "engine::told";
+
 /// A queue and where it puts what it could not get rid of.
 #[derive(Clone, Debug)]
 pub struct StageQueue {
@@ -114,6 +126,8 @@ pub struct Consumer {
     pub workers: usize,
     /// After how many receives a delivery that fails is given up.
     pub max_receives: u32,
+    /// Whether it goes on when the lake is not as expected, until it is. One that a person waits for ends and says so.
+    pub lasts: bool,
     /// Shared by all consumers of a process: who works reads it, who must be the only one at work writes it.
     pub room: Arc<RwLock<()>>,
     /// Time.
@@ -152,11 +166,14 @@ impl Consumer {
             match self.work.ready().await {
                 Ok(()) => break,
                 Err(failure @ Failure::Fatal(_)) => return Err(failure),
+                Err(failure @ Failure::Lake { .. }) if !self.lasts => return Err(failure),
                 Err(Failure::Plugin(reason)) => {
                     self.suspend(gate, version, reason).await;
                     break;
                 }
-                Err(failure @ (Failure::Transient(_) | Failure::Pause { .. } | Failure::Bug(_))) => {
+                Err(
+                    failure @ (Failure::Transient(_) | Failure::Pause { .. } | Failure::Bug(_) | Failure::Lake { .. }),
+                ) => {
                     tracing::warn!(error = %failure, "cannot start yet");
                     self.rest(AFTER_ERROR, stop).await;
                 }
@@ -165,18 +182,37 @@ impl Consumer {
         Ok(())
     }
 
-    /// Opens the gate of a suspended stage for each version that takes over, unless that was suspended before, too.
+    /// Opens the gate of a suspended stage for each version that takes over, unless that was suspended before, too; and when the suspension
+    /// is lifted.
     async fn renew(self, mut seen: u64, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = self.work.renewed(seen) => {}
+                () = self.lifted(&gate) => {
+                    if gate.renew() {
+                        tracing::info!("the suspension is lifted, the stage goes on");
+                        self.progress.resume(self.stage);
+                    }
+                    continue;
+                }
             }
             seen = self.work.version();
             if gate.renew() {
                 tracing::info!("another version serves, the stage goes on");
                 self.progress.resume(self.stage);
                 self.start(seen, &gate, &stop).await?;
+            }
+        }
+    }
+
+    /// Returns when the stage is suspended and may go on.
+    async fn lifted(&self, gate: &Gate) {
+        loop {
+            gate.suspended().await;
+            self.clock.sleep(LOOK_FOR_LIFT).await;
+            if gate.is_suspended() && self.work.is_lifted().await {
+                return;
             }
         }
     }
@@ -205,7 +241,11 @@ impl Consumer {
                 async move { this.settled(this.queue.live.ack(&one.receipt).await, one) }.instrument(span.clone())
             });
             join_all(acks).await;
+            if results.iter().any(Result::is_ok) && gate.is_well() {
+                tracing::info!("the lake is as it has to be again, the stage goes on");
+            }
             let mut probe = None;
+            let mut aside = None;
             let mut others = Vec::new();
             for (at, (delivery, result)) in deliveries.iter().zip(results).enumerate() {
                 let alone = spans.alone(at);
@@ -215,6 +255,12 @@ impl Consumer {
                         probe = Some((delivery, alone, pause, reason));
                     }
                     Err(Failure::Pause { .. }) => others.push(delivery.clone()),
+                    Err(Failure::Lake { reason, whole: true }) if self.lasts => {
+                        if gate.pause() {
+                            aside = Some(reason);
+                        }
+                        others.push(delivery.clone());
+                    }
                     result => alone.work(self.settle(delivery, version, result, &gate)).await?,
                 }
             }
@@ -222,8 +268,29 @@ impl Consumer {
             if let Some((delivery, alone, pause, reason)) = probe {
                 alone.work(self.probe(delivery, &alone, (pause, reason), &gate, &stop)).await?;
             }
+            if let Some(reason) = aside {
+                self.stand_aside(reason, version, &gate, &stop).await;
+            }
         }
         Ok(())
+    }
+
+    /// Takes nothing for a while, or until another version serves: the lake is not as this host expects it, and may be as others do. So
+    /// no message stays in hand.
+    async fn stand_aside(&self, reason: String, version: u64, gate: &Gate, stop: &CancellationToken) {
+        let pause = backoff::delay(FIRST_DELAY, gate.astray(), LONGEST_ASIDE, &[self.stage.as_bytes()]);
+        tracing::error!(reason, ?pause, "the lake is not as it has to be, looking again after a pause");
+        self.progress.set_waiting_for(Some(reason));
+        tokio::select! {
+            () = self.rest(pause, stop) => {}
+            () = self.work.renewed(version) => {}
+        }
+        if stop.is_cancelled() {
+            // What it waited for stays known: a function puts its messages off by that.
+            return;
+        }
+        self.progress.set_waiting_for(None);
+        gate.resume();
     }
 
     /// Keeps one delivery in hand through a pause and tries it again at its end, until it meets no pause: then all go on. However long
@@ -237,8 +304,13 @@ impl Consumer {
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
         let hand = std::slice::from_ref(delivery);
+        let mut first = true;
         loop {
-            tracing::warn!(reason, ?pause, "paused");
+            if std::mem::take(&mut first) {
+                tracing::warn!(reason, ?pause, "paused");
+            } else {
+                tracing::debug!(reason, ?pause, "still paused");
+            }
             self.progress.set_waiting_for(Some(reason));
             self.holding(&self.queue.live, hand, self.rest(pause, stop)).await;
             if stop.is_cancelled() {
@@ -376,6 +448,7 @@ impl Consumer {
                 match self.give_up(queue, delivery, &GivenUp::Failed { receives: delivery.receives, failure }).await {
                     Ok(()) => self.settled(queue.ack(&delivery.receipt).await, delivery),
                     Err(failure @ Failure::Fatal(_)) => return Err(failure),
+                    Err(failure @ Failure::Lake { .. }) if !self.lasts => return Err(failure),
                     Err(_) => self.settled(queue.release(&delivery.receipt, LONGEST_DELAY).await, delivery),
                 }
             }
@@ -386,6 +459,16 @@ impl Consumer {
                 self.settled(queue.release(&delivery.receipt, delay).await, delivery);
             }
             Err(Failure::Pause { .. }) => self.give_back(std::slice::from_ref(delivery), gate).await,
+            Err(Failure::Lake { whole: true, .. }) if self.lasts => {
+                self.give_back(std::slice::from_ref(delivery), gate).await;
+            }
+            Err(failure @ Failure::Lake { .. }) if self.lasts => {
+                // Only this one meets it: it comes again later and later, and is never given up.
+                let (delay, receives) = (delay(delivery), delivery.receives);
+                tracing::error!(delivery = delivery.id, error = %failure, receives, ?delay, "the lake is damaged here, will be tried again");
+                Progress::add(&self.progress.retried, 1);
+                self.settled(queue.release(&delivery.receipt, delay).await, delivery);
+            }
             Err(Failure::Plugin(reason)) => {
                 if self.suspend(gate, version, reason).await {
                     self.give_back(std::slice::from_ref(delivery), gate).await;
@@ -394,7 +477,7 @@ impl Consumer {
                     self.settled(queue.release(&delivery.receipt, FIRST_DELAY).await, delivery);
                 }
             }
-            Err(failure @ Failure::Fatal(_)) => {
+            Err(failure @ (Failure::Fatal(_) | Failure::Lake { .. })) => {
                 self.settled(queue.release(&delivery.receipt, Duration::ZERO).await, delivery);
                 return Err(failure);
             }
@@ -408,7 +491,7 @@ impl Consumer {
             return false;
         }
         if gate.suspend() {
-            tracing::error!(reason, "suspended, its messages stay queued");
+            tracing::error!(target: TOLD_IN_THE_END, reason, "suspended, its messages stay queued");
             self.progress.suspend(self.stage, reason);
         }
         true

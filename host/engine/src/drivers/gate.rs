@@ -2,6 +2,8 @@
 //!
 //! Does not settle deliveries, and does not know why it is closed.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use tokio::sync::{RwLock, RwLockReadGuard, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -22,11 +24,13 @@ pub(super) struct Gate {
     state: watch::Sender<State>,
     /// Read by whoever receives, so that who gives a message back can wait until nobody does.
     receiving: RwLock<()>,
+    /// How often in a row the lake was not as expected.
+    astray: AtomicU32,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Gate { state: watch::Sender::new(State::Open), receiving: RwLock::new(()) }
+        Gate { state: watch::Sender::new(State::Open), receiving: RwLock::new(()), astray: AtomicU32::new(0) }
     }
 }
 
@@ -60,6 +64,13 @@ impl Gate {
         *self.state.borrow() == State::Suspended
     }
 
+    /// Returns when nothing will be received any more until another plugin serves or the suspension is lifted.
+    pub(super) async fn suspended(&self) {
+        let mut state = self.state.subscribe();
+        // The sender lives as long as the gate.
+        let _ = state.wait_for(|state| *state == State::Suspended).await;
+    }
+
     /// Closes the gate for a pause; whether it was open, which makes the caller the holder of the probe.
     pub(super) fn pause(&self) -> bool {
         self.change(State::Open, State::Paused)
@@ -68,6 +79,16 @@ impl Gate {
     /// Opens the gate after a pause. One that was suspended meanwhile stays so.
     pub(super) fn resume(&self) {
         self.change(State::Paused, State::Open);
+    }
+
+    /// Counts a look at a lake that is not as expected, and returns how many there were in a row before.
+    pub(super) fn astray(&self) -> u32 {
+        self.astray.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The lake is as expected; whether it was not so before.
+    pub(super) fn is_well(&self) -> bool {
+        self.astray.swap(0, Ordering::Relaxed) > 0
     }
 
     /// Closes the gate until another plugin serves; whether it was not so before.

@@ -55,7 +55,7 @@ impl Keeping {
 fn tell(table: &str, outcome: Result<Tidied, TableError>) {
     match outcome {
         Ok(done) if done.is_nothing() => tracing::debug!(table, "nothing to tidy up"),
-        Ok(Tidied { files, bytes, log_entries }) => tracing::info!(table, files, bytes, log_entries, "tidied up"),
+        Ok(Tidied { files, bytes, log_entries }) => tracing::debug!(table, files, bytes, log_entries, "tidied up"),
         Err(error) => tracing::warn!(table, %error, "tidying up failed, the next time does it"),
     }
 }

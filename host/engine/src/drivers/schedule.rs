@@ -32,7 +32,8 @@ pub async fn keep(
         for tick in due(schedule, done_up_to, now) {
             fire(ingest, tick, clock, stop).await;
         }
-        done_up_to = done_up_to.max(now);
+        // Not the later of both: a clock that ran ahead and was set right must not stop the schedule. A tick fired twice changes nothing.
+        done_up_to = now;
         let Some(next) = schedule.next_after(done_up_to) else {
             tracing::warn!(%schedule, "the schedule names no further instant");
             stop.cancelled().await;
@@ -62,7 +63,7 @@ async fn fire(ingest: &Ingest, tick: Tick, clock: &Arc<dyn Clock>, stop: &Cancel
     let mut delay = FIRST_RETRY;
     while !stop.is_cancelled() {
         match ingest.fire(tick).await {
-            Ok(_) => return,
+            Ok(_) => return ingest.progress.fired(tick, clock.now()),
             Err(failure) => tracing::error!(%tick, error = %failure, ?delay, "tick failed, will be tried again"),
         }
         tokio::select! {

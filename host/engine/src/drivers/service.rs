@@ -12,15 +12,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::consumer::{Consumer, StageQueue};
+use super::done;
 use super::keeping::Keeping;
 use super::serving::Serving;
 use super::sweep::{Missing, is_empty, sweep};
 use super::work::{AggregateQueue, CleanQueue, EnrichQueue};
+use crate::contract::columns::Reader;
 use crate::failure::Failure;
 use crate::lake::bronze;
 use crate::lake::keys::Tick;
 use crate::pipeline::schedule::Schedule;
-use crate::progress::Progress;
+use crate::progress::{Outage, Progress};
 use crate::roles::aggregate::Aggregate;
 use crate::roles::clean::Clean;
 use crate::roles::enrich::Enrich;
@@ -134,6 +136,8 @@ pub struct Left {
     pub waiting_for: Option<String>,
     /// The stages that are suspended, and why. Their messages stay queued.
     pub suspended: BTreeMap<&'static str, String>,
+    /// The services that are down, by endpoint.
+    pub outages: BTreeMap<String, Outage>,
 }
 
 impl Left {
@@ -172,15 +176,20 @@ impl Service {
     /// Fires one tick and works until every record is in its place, or the way has been blocked for `patience`, or a stage is suspended,
     /// or `stop`.
     pub async fn once(&self, tick: Tick, patience: Duration, stop: &CancellationToken) -> Result<Ended, Failure> {
+        let begun = self.clock.now();
         let fired = self.ingest.fire(tick).await?;
+        let fired = self.ingest.told(fired).await?;
         let left = self.work_off(patience, stop).await?;
+        if left.is_nothing() {
+            done::say(self, tick, done::how_far(self, tick).await?, begun);
+        }
         Ok(Ended { fired, left })
     }
 
     /// Works until every record is in its place, or the way has been blocked for `patience`, or a stage is suspended, or `stop`.
     pub async fn work_off(&self, patience: Duration, stop: &CancellationToken) -> Result<Left, Failure> {
         let inner = stop.child_token();
-        let mut tasks = self.consume(&Serving::new(self.clone()), &Role::ALL, &inner);
+        let mut tasks = self.consume(&Serving::new(self.clone()), &Role::ALL, false, &inner);
         let waited = tokio::select! {
             waited = self.until_done(patience, &inner) => waited,
             ended = tasks.join_next() => ended.map_or(Ok(()), flatten).map(|()| Waited::Ended(None)),
@@ -189,7 +198,7 @@ impl Service {
         while let Some(ended) = tasks.join_next().await {
             flatten(ended)?;
         }
-        let suspended = self.progress.suspended();
+        let (suspended, outages) = (self.progress.suspended(), self.progress.outages());
         let waiting_for = match waited? {
             // What has come since is another host's, or another tick's.
             Waited::Done => return Ok(Left { suspended, ..Left::default() }),
@@ -200,7 +209,7 @@ impl Service {
         for (_, queue) in self.queues.all() {
             queued += queue.live.depth().await?.total() + queue.dead.depth().await?.total();
         }
-        Ok(Left { missing, queued, waiting_for, suspended })
+        Ok(Left { missing, queued, waiting_for, suspended, outages })
     }
 
     /// The same with another queue before one of its roles.
@@ -227,17 +236,34 @@ impl Service {
         Ok(true)
     }
 
-    /// The last tick that has a snapshot in Bronze.
-    pub async fn last_tick(&self) -> Result<Option<Tick>, Failure> {
-        let inventory = bronze::inventory(&self.enrich.lake, None).await?;
-        Ok(inventory.snapshots.iter().filter_map(bronze::tick_of).max())
+    /// Who reads the records of the source.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::of(self.enrich.plugin.as_deref().map(|plugin| plugin.descriptor()), self.clean.plugin.descriptor())
     }
 
-    /// Starts the consumers of these roles. Each batch is the work of what serves at its beginning.
+    /// The last tick up to now that has a snapshot in Bronze. One in the future, which a wrong clock or a slip of the hand has brought,
+    /// must not stop the schedule until then.
+    pub async fn last_tick(&self) -> Result<Option<Tick>, Failure> {
+        let inventory = bronze::inventory(&self.enrich.lake, None).await?;
+        let now = Tick::at(self.clock.now());
+        Ok(inventory.snapshots.iter().filter_map(bronze::tick_of).filter(|tick| *tick <= now).max())
+    }
+
+    /// The ticks that are in the lake and still to come.
+    pub async fn future_ticks(&self) -> Result<Vec<Tick>, Failure> {
+        let now = Tick::at(self.clock.now());
+        let ticks = bronze::ticks(&self.enrich.lake).await?;
+        Ok(ticks.into_iter().filter(|tick| *tick > now).collect())
+    }
+
+    /// Starts the consumers of these roles, which go on in a lake that is not as expected if they last. Each batch is the work of what
+    /// serves at its beginning.
     pub(super) fn consume(
         &self,
         serving: &Arc<Serving>,
         roles: &[Role],
+        lasts: bool,
         stop: &CancellationToken,
     ) -> JoinSet<Result<(), Failure>> {
         let mut tasks = JoinSet::new();
@@ -245,7 +271,7 @@ impl Service {
         for role in roles {
             tasks.spawn({
                 let stop = stop.clone();
-                let consumer = self.consumer(serving, *role, &room);
+                let consumer = self.consumer(serving, *role, lasts, &room);
                 let running = async move {
                     match consumer {
                         Some(consumer) => consumer.run(stop).await,
@@ -261,7 +287,7 @@ impl Service {
         tasks
     }
 
-    fn consumer(&self, serving: &Arc<Serving>, role: Role, room: &Arc<RwLock<()>>) -> Option<Consumer> {
+    fn consumer(&self, serving: &Arc<Serving>, role: Role, lasts: bool, room: &Arc<RwLock<()>>) -> Option<Consumer> {
         let consumer = |stage, queue: &StageQueue, work, at_once, workers| Consumer {
             stage,
             queue: queue.clone(),
@@ -269,6 +295,7 @@ impl Service {
             at_once,
             workers,
             max_receives: self.max_receives,
+            lasts,
             room: Arc::clone(room),
             clock: Arc::clone(&self.clock),
             progress: Arc::clone(&self.progress),
@@ -276,7 +303,7 @@ impl Service {
         match role {
             Role::Ingest => None,
             Role::Enrich => {
-                let work = EnrichQueue { serving: Arc::clone(serving) };
+                let work = EnrichQueue::of(Arc::clone(serving));
                 Some(consumer("enrich", &self.queues.enrich, Arc::new(work), 1, self.enrich_workers))
             }
             Role::Clean => {
@@ -284,7 +311,7 @@ impl Service {
                 Some(consumer("clean", &self.queues.clean, work, COALESCE, 1))
             }
             Role::Aggregate => {
-                let work = Arc::new(AggregateQueue { serving: Arc::clone(serving) });
+                let work = Arc::new(AggregateQueue::new(Arc::clone(serving)));
                 Some(consumer("aggregate", &self.queues.aggregate, work, COALESCE, 1))
             }
         }
@@ -303,6 +330,8 @@ impl Service {
                 None => blocked_since = None,
                 Some(reason) => {
                     let since = *blocked_since.get_or_insert_with(|| self.clock.now());
+                    // A service that is down blocked the way from its first request on that failed, also while that waited for an answer.
+                    let since = self.progress.outages().values().map(|outage| outage.since).fold(since, Ord::min);
                     if (self.clock.now() - since).to_std().is_ok_and(|span| span >= patience) {
                         return Ok(Waited::Ended(Some(reason)));
                     }

@@ -8,18 +8,24 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::consumer::StageQueue;
+use super::done;
 use super::mending::mend;
 use super::schedule;
 use super::service::{Role, Service, flatten};
 use super::sweep::sweep;
 use crate::failure::Failure;
+use crate::lake::keys::Tick;
 use crate::lake::swaps::{self, Happened, Held, Initiator, Version};
 use crate::progress::Progress;
 
 /// How often a running pipeline looks for lost work.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// How long it waits before it asks a lake again that did not answer.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What serves, and since which switch.
 #[derive(Clone)]
@@ -100,6 +106,8 @@ impl Serving {
     }
 
     fn put(&self, next: Service, epochs: u64) {
+        // The next tick is held against what reads it now.
+        next.ingest.reads.set(next.reader());
         let service = Arc::new(next);
         self.now.send_modify(|now| {
             *now = Now { number: now.number + 1, epoch: now.epoch + epochs, service: Arc::clone(&service) };
@@ -175,7 +183,7 @@ impl Serving {
         queue: StageQueue,
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
-        let mut tasks = self.current().fed_by(role, queue).consume(self, &[role], stop);
+        let mut tasks = self.current().fed_by(role, queue).consume(self, &[role], true, stop);
         let mut outcome = Ok(());
         while let Some(ended) = tasks.join_next().await {
             outcome = outcome.and(flatten(ended));
@@ -191,14 +199,27 @@ impl Serving {
     /// Until `stop`: one schedule, one set of consumers.
     async fn round(self: &Arc<Self>, roles: &[Role], stop: &CancellationToken) -> Result<(), Failure> {
         let service = self.current();
-        let mut tasks = service.consume(self, roles, stop);
+        let mut tasks = service.consume(self, roles, true, stop);
         let ticks = async {
             match &service.schedule {
                 Some(schedule) if roles.contains(&Role::Ingest) => {
-                    let last = service.last_tick().await?;
-                    schedule::keep(schedule, last, &service.ingest, &service.clock, stop).await;
+                    if let Some(last) = last_tick(&service, stop).await {
+                        schedule::keep(schedule, last, &service.ingest, &service.clock, stop).await;
+                    }
                 }
                 _ => stop.cancelled().await,
+            }
+            Ok(())
+        };
+        let done = async {
+            while !stop.is_cancelled() {
+                tokio::select! {
+                    (tick, at) = service.progress.next_fired() => {
+                        let telling = done::tell(Arc::clone(self), tick, at, stop.clone());
+                        tokio::spawn(telling.in_current_span());
+                    }
+                    () = stop.cancelled() => {}
+                }
             }
             Ok(())
         };
@@ -220,6 +241,21 @@ impl Serving {
             }
             Ok(())
         };
-        tokio::try_join!(ticks, sweeps, drained).map(drop)
+        tokio::try_join!(ticks, done, sweeps, drained).map(drop)
     }
+}
+
+/// The last tick of a service, asked for as often as it takes; `None` on a stop.
+async fn last_tick(service: &Service, stop: &CancellationToken) -> Option<Option<Tick>> {
+    while !stop.is_cancelled() {
+        match service.last_tick().await {
+            Ok(last) => return Some(last),
+            Err(failure) => tracing::warn!(error = %failure, "cannot tell the last tick yet"),
+        }
+        tokio::select! {
+            () = service.clock.sleep(LOOK_AGAIN) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    None
 }

@@ -22,6 +22,8 @@ use crate::spans;
 pub struct Missing {
     /// Messages without a Bronze object.
     pub messages: usize,
+    /// Records in them.
+    pub records: usize,
     /// Bronze objects without a receipt.
     pub objects: usize,
     /// Gold tables older than Silver, or made by another plugin.
@@ -40,10 +42,10 @@ impl Missing {
 
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Missing { messages, objects, tables, retracted } = self;
+        let Missing { messages, records, objects, tables, retracted } = self;
         write!(
             f,
-            "{messages} messages have no object in bronze, {objects} objects are not cleaned, {tables} gold tables are not made from what silver is, {retracted} notes of rows taken back are open"
+            "{records} records in {messages} messages have no object in bronze, {objects} objects are not cleaned, {tables} gold tables are not made from what silver is, {retracted} notes of rows taken back are open"
         )
     }
 }
@@ -63,8 +65,13 @@ async fn look(service: &Service, repair: bool) -> Result<Missing, Failure> {
     let unseen: Vec<&Path> = inventory.objects.iter().filter(|object| !seen.contains(object.as_ref())).collect();
     let behind = service.aggregate.behind().await?;
     let notes = retracted::notes(lake).await?;
-    let missing =
-        Missing { messages: messages.len(), objects: unseen.len(), tables: behind.tables, retracted: notes.len() };
+    let missing = Missing {
+        messages: messages.len(),
+        records: messages.iter().map(|message| message.entries.len()).sum(),
+        objects: unseen.len(),
+        tables: behind.tables,
+        retracted: notes.len(),
+    };
     if repair {
         // Another host may have refused something by a plugin of which it did not know yet that it was taken back.
         let taken_back = taken_back_lately(lake, service.clock.now()).await?;
@@ -72,7 +79,7 @@ async fn look(service: &Service, repair: bool) -> Result<Missing, Failure> {
         service.keeping.tidy(&service.aggregate, &*service.clock).await;
     }
     if repair && !missing.is_nothing() {
-        tracing::info!(?missing, "sweep found work");
+        tracing::debug!(?missing, "sweep found work");
         let queues = &service.queues;
         // What is still queued is not queued again: two of each would do it twice.
         send(lake, &*queues.enrich.live, messages).await?;

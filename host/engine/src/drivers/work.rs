@@ -2,8 +2,8 @@
 //!
 //! Does not settle deliveries.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
@@ -11,9 +11,11 @@ use super::consumer::{GivenUp, Work};
 use super::service::Service;
 use super::serving::Serving;
 use crate::failure::Failure;
+use crate::lake::Lake;
 use crate::lake::bronze::{self, Message, PluginStamp};
-use crate::lake::keys::{Record, Tick};
+use crate::lake::keys::Tick;
 use crate::lake::quarantine::{self, REFUSED_MESSAGE, Refused, RefusedAt};
+use crate::lake::record::{Record, text_value};
 use crate::roles::events::{Again, NewObject, NewVersion, ToEnrich, Unreadable, decode, enrich_work, object_of};
 use crate::seams::plugin::Plugin;
 use crate::seams::queue::Delivery;
@@ -27,6 +29,56 @@ const MOST_KEPT: usize = 1 << 20;
 pub struct EnrichQueue {
     /// What serves.
     pub serving: Arc<Serving>,
+    /// Ticks that are known to be in the lake.
+    known: Mutex<BTreeSet<Tick>>,
+}
+
+impl EnrichQueue {
+    /// The queue's work, done by what serves.
+    #[must_use]
+    pub fn of(serving: Arc<Serving>) -> Self {
+        EnrichQueue { serving, known: Mutex::default() }
+    }
+
+    /// Whether the lake has the tick that a message belongs to. One that it has not was taken back, or is another lake's, whose queue this was:
+    /// what came of its records would be of no tick.
+    async fn has_tick(&self, lake: &Lake, body: &[u8]) -> Result<bool, Failure> {
+        let Some(tick) = object_of(body).and_then(|(object, _)| bronze::tick_of(&object)) else { return Ok(true) };
+        if self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&tick) {
+            return Ok(true);
+        }
+        let has = bronze::has_tick(lake, tick).await?;
+        if has {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(tick);
+        }
+        Ok(has)
+    }
+
+    async fn one(&self, service: &Service, delivery: &Delivery) -> Result<(), Failure> {
+        let role = &service.enrich;
+        let work = enrich_work(&role.lake, &delivery.body).await;
+        let ours = match &work {
+            Ok(ToEnrich::Message(Message { pipeline, .. }) | ToEnrich::Again(Again { pipeline, .. })) => {
+                *pipeline == role.pipeline
+            }
+            Err(Unreadable::Now(_)) => true,
+            Err(Unreadable::Ever(_)) => false,
+        };
+        if ours && !self.has_tick(&role.lake, &delivery.body).await? {
+            tracing::warn!(delivery = delivery.id, "its tick is not in this lake, dropped");
+            return Ok(());
+        }
+        match work {
+            Ok(ToEnrich::Message(message)) if ours => role.message(&message).await,
+            Ok(ToEnrich::Again(again)) if ours => role.again(&again).await,
+            Ok(ToEnrich::Message(Message { pipeline, .. }) | ToEnrich::Again(Again { pipeline, .. })) => {
+                let reason = format!("message of pipeline `{pipeline}` in the queue of `{}`", role.pipeline);
+                refuse(service, delivery, reason).await
+            }
+            Err(Unreadable::Now(failure)) => Err(failure),
+            Err(Unreadable::Ever(reason)) => refuse(service, delivery, reason).await,
+        }
+    }
 }
 
 #[async_trait]
@@ -47,6 +99,10 @@ impl Work for EnrichQueue {
         self.serving.current().enrich.breaker.ready().await
     }
 
+    async fn is_lifted(&self) -> bool {
+        self.serving.current().enrich.breaker.is_lifted().await
+    }
+
     fn about(&self, delivery: &Delivery) -> About {
         let role = &self.serving.current().enrich;
         let plugin = role.plugin.as_deref().map(stamp);
@@ -63,7 +119,7 @@ impl Work for EnrichQueue {
 
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
         let service = self.serving.current();
-        futures::future::join_all(deliveries.iter().map(|delivery| one(&service, delivery))).await
+        futures::future::join_all(deliveries.iter().map(|delivery| self.one(&service, delivery))).await
     }
 
     async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
@@ -83,20 +139,6 @@ impl Work for EnrichQueue {
     }
 }
 
-async fn one(service: &Service, delivery: &Delivery) -> Result<(), Failure> {
-    let role = &service.enrich;
-    match enrich_work(&role.lake, &delivery.body).await {
-        Ok(ToEnrich::Message(message)) if message.pipeline == role.pipeline => role.message(&message).await,
-        Ok(ToEnrich::Again(again)) if again.pipeline == role.pipeline => role.again(&again).await,
-        Ok(ToEnrich::Message(Message { pipeline, .. }) | ToEnrich::Again(Again { pipeline, .. })) => {
-            let reason = format!("message of pipeline `{pipeline}` in the queue of `{}`", role.pipeline);
-            refuse(service, delivery, reason).await
-        }
-        Err(Unreadable::Now(failure)) => Err(failure),
-        Err(Unreadable::Ever(reason)) => refuse(service, delivery, reason).await,
-    }
-}
-
 async fn refuse(service: &Service, delivery: &Delivery, reason: String) -> Result<(), Failure> {
     tracing::error!(delivery = delivery.id, reason, "not a message of this pipeline, quarantined");
     let input = format!("queue:{}", delivery.id);
@@ -112,7 +154,8 @@ async fn refuse(service: &Service, delivery: &Delivery, reason: String) -> Resul
         input,
         plugin: None,
         generation: 0,
-        record: Record::from_iter([("message".to_owned(), text.into())]),
+        record: Record::from_iter([("message".to_owned(), text_value(&text))]),
+        line: None,
         details: Vec::new(),
     };
     Ok(quarantine::put(&service.enrich.lake, &refused).await?)
@@ -140,6 +183,10 @@ impl Work for CleanQueue {
 
     async fn ready(&self) -> Result<(), Failure> {
         self.serving.current().clean.breaker.ready().await
+    }
+
+    async fn is_lifted(&self) -> bool {
+        self.serving.current().clean.breaker.is_lifted().await
     }
 
     fn about(&self, delivery: &Delivery) -> About {
@@ -183,8 +230,47 @@ impl Work for CleanQueue {
 
 /// Work of the aggregate queue: all deliveries in hand become one version of each table.
 pub struct AggregateQueue {
-    /// What serves.
-    pub serving: Arc<Serving>,
+    serving: Arc<Serving>,
+    /// Tables whose plugins have failed here, and of which that is noted.
+    failed: Mutex<BTreeSet<String>>,
+}
+
+impl AggregateQueue {
+    /// Work for what serves.
+    #[must_use]
+    pub fn new(serving: Arc<Serving>) -> Self {
+        AggregateQueue { serving, failed: Mutex::default() }
+    }
+
+    /// Makes the tables, and notes beside them whose plugin has failed.
+    async fn make(&self, events: &[NewVersion]) -> Result<(), Failure> {
+        let service = self.serving.current();
+        let mut gravest: Option<Failure> = None;
+        for (table, made) in service.aggregate.each(events).await? {
+            let noted = match &made {
+                Err(Failure::Plugin(reason)) => {
+                    let noted = service.aggregate.note_failure(&table, reason, service.clock.now()).await;
+                    if noted.is_ok()
+                        && let Ok(mut failed) = self.failed.lock()
+                    {
+                        failed.insert(table.clone());
+                    }
+                    noted
+                }
+                Ok(()) => service.aggregate.forget_failure(&table).await,
+                Err(_) => Ok(()),
+            };
+            if let Err(error) = noted {
+                tracing::warn!(table, %error, "cannot note in gold what came of the table");
+            }
+            let graver =
+                |failure: &Failure| gravest.as_ref().is_none_or(|gravest| failure.gravity() > gravest.gravity());
+            if let Some(failure) = made.err().filter(graver) {
+                gravest = Some(failure);
+            }
+        }
+        gravest.map_or(Ok(()), Err)
+    }
 }
 
 #[async_trait]
@@ -201,9 +287,24 @@ impl Work for AggregateQueue {
         self.serving.fall_back("aggregate", seen, reason).await
     }
 
+    /// Somebody has taken the note of a table away.
+    async fn is_lifted(&self) -> bool {
+        let failed = self.failed.lock().map(|failed| failed.clone()).unwrap_or_default();
+        let service = self.serving.current();
+        for table in service.aggregate.tables.iter().filter(|table| failed.contains(&table.name)) {
+            if matches!(service.aggregate.failure(table).await, Ok(None)) {
+                if let Ok(mut failed) = self.failed.lock() {
+                    failed.remove(&table.name);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
         let events: Vec<NewVersion> = readable("aggregate", deliveries);
-        let result = if events.is_empty() { Ok(()) } else { self.serving.current().aggregate.versions(&events).await };
+        let result = if events.is_empty() { Ok(()) } else { self.make(&events).await };
         for_all(deliveries.len(), result)
     }
 

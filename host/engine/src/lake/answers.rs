@@ -83,6 +83,20 @@ pub async fn ids(lake: &Lake) -> Result<Vec<AnswerId>, LakeError> {
     Ok(ids)
 }
 
+/// Ids of a few kept answers, whichever are listed first.
+pub async fn some_ids(lake: &Lake, most: usize) -> Result<Vec<AnswerId>, LakeError> {
+    let mut ids = Vec::new();
+    let mut listing = lake.bronze.list(Some(&Path::from("_answers")));
+    while let Some(object) = listing.try_next().await? {
+        let name = object.location.filename().and_then(|name| name.strip_suffix(".json"));
+        ids.extend(name.map(AnswerId::from_text));
+        if ids.len() >= most {
+            break;
+        }
+    }
+    Ok(ids)
+}
+
 /// Keeps `answer`. Of two that race the first counts, and both callers get it.
 pub async fn keep(
     lake: &Lake,

@@ -3,13 +3,15 @@
 //! Does not hold answers (`lake::answers`) or refused records (`lake::quarantine`), which live beside it.
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::keys::{Key, Record, Tick, fingerprint};
+use super::keys::{Key, Tick, fingerprint};
+use super::record::Record;
 use super::{Lake, LakeError};
 use crate::seams::plugin::{Descriptor, Plugin};
-use crate::seams::store::{Created, Path, create, read_if_there};
+use crate::seams::store::{Created, ObjectStoreExt, Path, StoreError, create, read_if_there};
 use crate::spans;
 
 /// One record on its way: its key, and what the source said.
@@ -93,9 +95,11 @@ impl PluginStamp {
     }
 }
 
+/// For people: with the first digits of its digest, which tell it from others.
 impl std::fmt::Display for PluginStamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.name, self.version, self.digest)
+        let digest = self.digest.get(.."sha256:".len() + 12).unwrap_or(&self.digest);
+        write!(f, "{} {} {digest}", self.name, self.version)
     }
 }
 
@@ -171,26 +175,34 @@ pub struct Line {
     pub meta: Meta,
 }
 
-/// The lines of a Bronze object.
-pub fn lines(path: &Path, object: &Bytes) -> Result<Vec<Line>, LakeError> {
+/// What a line says of itself, read as every reader of the lake reads it.
+pub fn meta_of(line: &[u8]) -> Result<Meta, serde_json::Error> {
     #[derive(Deserialize)]
     struct OnlyMeta {
         _meta: Meta,
     }
+    serde_json::from_slice(line).map(|only: OnlyMeta| only._meta)
+}
+
+/// What helps against an object that cannot be read.
+const REPAIR: &str = "`sluicebox repair` puts what is unreadable into quarantine, with its text";
+
+/// The lines of a Bronze object.
+pub fn lines(path: &Path, object: &Bytes) -> Result<Vec<Line>, LakeError> {
+    let corrupt = |at: String, reason: String| LakeError::corrupt(at, format!("{reason}; {REPAIR}"));
     let mut lines = Vec::new();
     let mut start = 0;
     for end in memchr_lines(object) {
         let text = object.slice(start..end);
         start = end + 1;
-        let parsed: OnlyMeta = serde_json::from_slice(&text)
-            .map_err(|error| LakeError::corrupt(format!("{path}:{}", lines.len() + 1), error))?;
-        lines.push(Line { text, meta: parsed._meta });
+        let meta = meta_of(&text).map_err(|error| corrupt(format!("{path}:{}", lines.len() + 1), error.to_string()))?;
+        lines.push(Line { text, meta });
     }
     if start != object.len() {
-        return Err(LakeError::corrupt(path, "the last line does not end with a line break"));
+        return Err(corrupt(path.to_string(), "the last line does not end with a line break".to_owned()));
     }
     if lines.is_empty() {
-        return Err(LakeError::corrupt(path, "expected at least one line, found none"));
+        return Err(corrupt(path.to_string(), "expected at least one line, found none".to_owned()));
     }
     Ok(lines)
 }
@@ -229,6 +241,26 @@ pub fn snapshot_body(messages: &[Message]) -> Bytes {
 pub async fn snapshot(lake: &Lake, tick: Tick, config: &str) -> Result<Option<Vec<Message>>, LakeError> {
     let path = snapshot_path(tick, config);
     read_if_there(&*lake.bronze, &path).await?.map(|bytes| parse_snapshot(&path, &bytes)).transpose()
+}
+
+/// When the snapshot of that tick and configuration was written.
+pub async fn snapshot_at(lake: &Lake, tick: Tick, config: &str) -> Result<Option<DateTime<Utc>>, LakeError> {
+    match lake.bronze.head(&snapshot_path(tick, config)).await {
+        Ok(object) => Ok(Some(object.last_modified)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the tick took something from a source: whether it has a snapshot.
+pub async fn has_tick(lake: &Lake, tick: Tick) -> Result<bool, LakeError> {
+    let mut listing = lake.bronze.list(Some(&Path::from(format!("run={tick}"))));
+    while let Some(object) = listing.try_next().await? {
+        if object.location.filename().is_some_and(|name| name.starts_with("_snapshot-")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn snapshot_path(tick: Tick, config: &str) -> Path {

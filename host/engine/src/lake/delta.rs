@@ -11,11 +11,12 @@ use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use deltalake_core::kernel::{Metadata, Protocol};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use futures::TryStreamExt;
 use object_store::prefix::PrefixStore;
 use url::Url;
 
 use crate::seams::clock::Clock;
-use crate::seams::store::{Path, Store};
+use crate::seams::store::{ObjectStoreExt, Path, Store, StoreError};
 
 mod commit;
 mod error;
@@ -157,6 +158,9 @@ impl Table {
         let mut state = known;
         let mut steps = 0;
         while let Some(entry) = self.read_entry(state.version + 1).await? {
+            if commit::table_of(&entry).is_some_and(|table| table != state.metadata.id()) {
+                return self.reload().await;
+            }
             // Copies the list of files at the first step only: from then on nobody else has this state.
             Arc::make_mut(&mut state).advance(&self.name, &entry)?;
             steps += 1;
@@ -172,11 +176,21 @@ impl Table {
         Ok(self.remember(state))
     }
 
-    async fn reload(&self) -> Result<Arc<TableState>, TableError> {
-        let begun = self.now();
-        let state = self.remember(load::newest(&self.name, &self.store, &self.log, self.genesis.derived).await?);
-        self.followed.store(begun, Ordering::Relaxed);
+    /// The log read anew. A table that somebody has deleted is made anew, as it is for whoever opens it now.
+    pub(crate) async fn reload(&self) -> Result<Arc<TableState>, TableError> {
+        let known = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let state = self.begin().await?;
+        if known.is_some_and(|known| known.metadata.id() != state.metadata.id()) {
+            tracing::warn!(table = self.name, "the table was deleted and made again");
+            // What was known of the log was the other one's.
+            self.summed_up.store(0, Ordering::Relaxed);
+        }
         Ok(state)
+    }
+
+    /// Forgets what is known of the table: a file that its newest version names is not there, so it may be another one by now.
+    pub(crate) fn distrust(&self) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Keeps the newer of `state` and the one kept, and returns `state`.
@@ -189,6 +203,24 @@ impl Table {
             *newest = Some(Arc::clone(&state));
         }
         state
+    }
+
+    /// Deletes everything below the table's folder. Whoever asks for it next makes an empty one.
+    pub(crate) async fn wipe(&self) -> Result<(), TableError> {
+        let failed = |error| TableError::store(&self.name, error);
+        let objects: Vec<_> = self.store.list(None).try_collect().await.map_err(failed)?;
+        // The log first: of files without one nobody asks.
+        let (log, files): (Vec<_>, Vec<_>) =
+            objects.into_iter().map(|object| object.location).partition(|path| path.as_ref().contains(log::LOG));
+        for path in log.iter().chain(&files) {
+            match self.store.delete(path).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.summed_up.store(0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// When the newest version was committed, if its commit says so and is still in the log.

@@ -93,6 +93,16 @@ impl Generations {
         }
     }
 
+    /// Writes a generation that was entered before again, if somebody has deleted it with the layer: what was made by it names it.
+    pub async fn restore(&self, generation: &Generation) -> Result<(), LakeError> {
+        let path = self.path(generation.number);
+        if self.since(generation.number).await?.is_none() {
+            let body = serde_json::to_vec_pretty(generation).map_err(|error| LakeError::corrupt(&path, error))?;
+            create(&*self.store, &path, body.into()).await?;
+        }
+        Ok(())
+    }
+
     /// The number that `plugin` with `config` has, or would have if it entered now.
     pub async fn number_of(&self, plugin: &(impl Plugin + ?Sized), config: &str) -> Result<u32, LakeError> {
         Ok(match self.latest().await? {

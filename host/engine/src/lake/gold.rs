@@ -22,7 +22,7 @@ use super::delta::{
     TableState, Tidied, conform,
 };
 use crate::seams::clock::Clock;
-use crate::seams::store::{self, Store};
+use crate::seams::store::{self, ObjectStoreExt, Store, StoreError};
 
 mod partials;
 
@@ -187,6 +187,19 @@ impl Gold {
         self.table.drop_past().await
     }
 
+    /// Deletes the table, its exports and its partial results: they were made from a Silver that is no more.
+    pub async fn wipe(&self) -> Result<(), TableError> {
+        self.drop_partials().await?;
+        for format in ["parquet", "csv"] {
+            let path = Path::from(format!("{}.{format}", self.name));
+            match self.layer.delete(&path).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(TableError::store(&self.name, error)),
+            }
+        }
+        self.table.wipe().await
+    }
+
     /// How many files the table and its exports have, and which of them are not what they should be, with the reason.
     pub async fn damaged(&self) -> Result<(usize, Vec<(String, String)>), TableError> {
         let state = self.table.refresh().await?;
@@ -217,7 +230,13 @@ impl Gold {
         let reader = FileReader { table: &self.name, store: self.table.store(), version: state.version };
         let mut batches = Vec::new();
         for file in state.files.values() {
-            batches.extend(reader.read(file, &state.schema).await?);
+            let read = reader.read(file, &state.schema).await;
+            batches.extend(read.inspect_err(|error| {
+                // It may be another table by now.
+                if let TableError::Missing { .. } = error {
+                    self.table.distrust();
+                }
+            })?);
         }
         concat_batches(&state.schema, &batches).map_err(|error| TableError::corrupt(&self.name, error))
     }

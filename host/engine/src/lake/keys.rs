@@ -4,11 +4,9 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-/// A record of the source: one JSON object, columns in the source's order.
-pub type Record = Map<String, Value>;
+pub use super::record::Record;
 
 /// A scheduled instant, in whole seconds UTC. It is the sequence number of every record version that it brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,7 +63,13 @@ impl<'de> Deserialize<'de> for Tick {
 
 /// What makes a record the same record tomorrow: the values of its key columns, joined by `/`.
 ///
-/// The text form is unique: in a value, `%`, `/` and control characters are percent-encoded; a null is empty and an empty text is `%-`.
+/// The text form is unique: in a value, `%`, `/` and control characters are percent-encoded; an empty text is `%-`.
+///
+/// A value counts as it is written, whatever its type: `1` of a number, `"1"` of JSON text and `1` of CSV are one key. One rule more,
+/// because a tool that rewrites a table may turn its whole numbers into fractions (pandas does as soon as one value is missing): a whole
+/// number that is written with a zero fraction, an exponent or a sign before zero counts as that whole number, so that `1.0`, `1.00` and
+/// `10e-1` are `1`, `1e2` is `100`, and `-0` is `0`. It holds for JSON, CSV and Parquet alike, and for text as for numbers. Anything else
+/// stays as written: `1.10`, `01`, `+1`, ` 1`, and numbers of more than 400 digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(String);
@@ -89,14 +93,17 @@ impl Key {
             if index > 0 {
                 text.push('/');
             }
-            match record.get(column) {
-                None | Some(Value::Null) => return Err(KeyError::Null(column.clone())),
-                Some(Value::String(value)) if value.is_empty() => text.push_str("%-"),
-                Some(Value::String(value)) => push_escaped(&mut text, value),
-                Some(Value::Number(value)) => push_escaped(&mut text, &value.to_string()),
-                Some(Value::Bool(value)) => text.push_str(if *value { "true" } else { "false" }),
-                Some(Value::Array(_)) => return Err(KeyError::NotScalar(column.clone(), "list")),
-                Some(Value::Object(_)) => return Err(KeyError::NotScalar(column.clone(), "object")),
+            let raw = record.get(column).map_or("null", |value| value.get());
+            match raw.bytes().next() {
+                None | Some(b'n') => return Err(KeyError::Null(column.clone())),
+                Some(b'[') => return Err(KeyError::NotScalar(column.clone(), "list")),
+                Some(b'{') => return Err(KeyError::NotScalar(column.clone(), "object")),
+                Some(b'"') => match record.text(column).as_deref() {
+                    None => return Err(KeyError::NotScalar(column.clone(), "text that is not Unicode")),
+                    Some("") => text.push_str("%-"),
+                    Some(value) => push_value(&mut text, value),
+                },
+                Some(_) => push_value(&mut text, raw),
             }
         }
         Ok(Key(text))
@@ -114,6 +121,12 @@ impl Key {
         Key("%forgotten".to_owned())
     }
 
+    /// What stands in the place of the key of a line that could not be read and whose record is not known. No record has it.
+    #[must_use]
+    pub fn unreadable() -> Self {
+        Key("%unreadable".to_owned())
+    }
+
     /// The text form.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -125,6 +138,50 @@ impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn push_value(text: &mut String, value: &str) {
+    push_escaped(text, whole_number(value).as_deref().unwrap_or(value));
+}
+
+/// Most digits of a whole number that is written out for its exponent.
+const MOST_DIGITS: usize = 400;
+
+/// The digits of a whole number that is written with a fraction, an exponent or as `-0`; none of any other text.
+fn whole_number(text: &str) -> Option<String> {
+    let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let leading_zero = whole.len() > 1 && whole.starts_with('0');
+    if !digits(whole) || leading_zero || fraction.is_some_and(|fraction| !digits(fraction)) {
+        return None;
+    }
+    if fraction.is_none() && exponent.is_none() {
+        return (sign == "-" && whole == "0").then(|| "0".to_owned());
+    }
+    let shift: i64 = match exponent {
+        Some(exponent) if digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)) => exponent.parse().ok()?,
+        Some(_) => return None,
+        None => 0,
+    };
+    let fraction = fraction.unwrap_or_default();
+    let all = format!("{whole}{fraction}");
+    let significant = all.trim_start_matches('0').trim_end_matches('0');
+    if significant.is_empty() {
+        return Some("0".to_owned());
+    }
+    // Zeros behind the last digit that counts: those that were trimmed, plus what the exponent adds to the fraction's length.
+    let trimmed = all.len() - all.trim_end_matches('0').len();
+    let zeros = i64::try_from(trimmed).ok()?.checked_add(shift)?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    let zeros = usize::try_from(zeros).ok().filter(|zeros| zeros.saturating_add(significant.len()) <= MOST_DIGITS)?;
+    Some(format!("{sign}{significant}{}", "0".repeat(zeros)))
 }
 
 fn push_escaped(text: &mut String, value: &str) {
@@ -181,9 +238,64 @@ pub fn ordered(text: &str) -> Option<(Tick, u32, u32)> {
 mod tests {
     use super::*;
 
-    fn key(record: Value) -> Result<Key, KeyError> {
-        let Value::Object(record) = record else { panic!("not an object") };
-        Key::of(&record, &["a".to_owned(), "b".to_owned()])
+    fn key(record: serde_json::Value) -> Result<Key, KeyError> {
+        let serde_json::Value::Object(record) = record else { panic!("not an object") };
+        Key::of(&record.into(), &["a".to_owned(), "b".to_owned()])
+    }
+
+    fn key_of(value: &str) -> String {
+        let record: Record = serde_json::from_str(&format!("{{\"a\":{value}}}")).unwrap();
+        Key::of(&record, &["a".to_owned()]).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_whole_number_is_one_key_however_it_is_written() {
+        let one = ["1", "1.0", "1.00", "10e-1", "0.1e1", "0.01E+2", "1e0", "\"1\"", "\"1.0\""];
+        for value in one {
+            assert_eq!(key_of(value), "1", "{value}");
+        }
+        for (value, key) in
+            [("1e2", "100"), ("-0", "0"), ("-0.0", "0"), ("0e9", "0"), ("-1.50e1", "-15"), ("1200e-2", "12")]
+        {
+            assert_eq!(key_of(value), key, "{value}");
+        }
+        assert_eq!(key_of("1e399").len(), 400);
+    }
+
+    #[test]
+    fn everything_else_is_a_key_as_it_is_written() {
+        for value in [
+            "1.10",
+            "0.5",
+            "15e-1",
+            "1e400",
+            "-1e400",
+            "100000000000000000001",
+            "9007199254740993",
+            "1.0000000000000000001",
+        ] {
+            assert_eq!(key_of(value), value, "{value}");
+        }
+        for text in [
+            "01",
+            "+1",
+            " 1",
+            "1 ",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "1e+-2",
+            "0x10",
+            "1_000",
+            "NaN",
+            "-",
+            "1.0.0",
+            "00.0",
+            "1e99999999999999999999",
+        ] {
+            assert_eq!(key_of(&format!("\"{text}\"")), text, "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::bronze::PluginStamp;
-use super::keys::{Key, Record, Tick, fingerprint};
+use super::keys::{Key, Tick, fingerprint};
+use super::record::Record;
 use super::{Lake, LakeError};
 use crate::seams::store::{Created, ObjectStoreExt, Path, StoreError, create, read_if_there};
 
@@ -14,7 +15,7 @@ use crate::seams::store::{Created, ObjectStoreExt, Path, StoreError, create, rea
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RefusedAt {
-    /// Reading the source: no key, or a key twice in one tick.
+    /// Reading the source: no record, no key, or a key twice in one tick.
     Ingest,
     /// The enrich stage.
     Enrich,
@@ -32,6 +33,16 @@ impl RefusedAt {
             RefusedAt::Clean => "clean",
         }
     }
+}
+
+/// A line of the source that is no record, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceLine {
+    /// Its number, from 1; in Parquet that of the row.
+    pub number: u64,
+    /// What stands there, shortened if it is long.
+    pub text: String,
 }
 
 /// A refused record version.
@@ -56,8 +67,11 @@ pub struct Refused {
     pub plugin: Option<PluginStamp>,
     /// The plugin's generation: another configuration of it is another one. 0 without a plugin.
     pub generation: u32,
-    /// The source's record.
+    /// The source's record; without columns if its line is none.
     pub record: Record,
+    /// The line of the source that is no record. It cannot be replayed: the source has to be mended and read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<SourceLine>,
     /// The plugin's call stack and last log lines, if it broke.
     pub details: Vec<String>,
 }
@@ -73,6 +87,8 @@ pub const REFUSED_BY_RETRIES: &str = "R004";
 
 /// A message that is none of this pipeline's.
 pub const REFUSED_MESSAGE: &str = "R005";
+/// A line of the source that is no record.
+pub const REFUSED_LINE: &str = "R006";
 
 impl Refused {
     /// The id of a refusal: the same stage, input and generation of the plugin always give the same one.
@@ -85,7 +101,9 @@ impl Refused {
 impl Refused {
     /// Tells the log, which is the first to be looked at. What broke the plugin is worth more attention than what it has refused.
     fn tell(&self) {
-        let (batch, line) = self.input.rsplit_once(':').unwrap_or((&self.input, ""));
+        // The place of a source may be a URL.
+        let split = self.input.rsplit_once(':').filter(|_| self.stage != RefusedAt::Ingest);
+        let (batch, line) = split.unwrap_or((&self.input, ""));
         let (id, code, reason, run) = (&self.id, &self.code, &self.reason, self.seq);
         let key = self.key.as_ref().map(Key::as_str);
         let plugin = self.plugin.as_ref().map(PluginStamp::short);

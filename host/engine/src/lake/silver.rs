@@ -32,6 +32,7 @@ mod erase;
 mod history;
 mod merge;
 mod rebuild;
+mod take_back;
 
 use bucket::Replacement;
 pub use columns::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE, bucket_of};
@@ -273,7 +274,11 @@ impl Silver {
                     base = self.table.refresh().await?;
                     continue;
                 }
-                redone => redone?,
+                Err(error) => {
+                    self.distrust(&error);
+                    return Err(error);
+                }
+                Ok(redone) => redone,
             };
             done.extend(redone.into_iter().map(|work| (work.bucket, work)));
             let mut draft = self.draft(done.values());
@@ -306,6 +311,27 @@ impl Silver {
     /// The newest version's number and instant.
     pub async fn last_commit(&self) -> Result<LastCommit, TableError> {
         self.table.last_commit().await
+    }
+
+    /// The table's own id: another one, when it was deleted and made anew. Reads the log anew, for what is known of it may be the other's.
+    pub async fn table_id(&self) -> Result<String, TableError> {
+        Ok(self.table.reload().await?.metadata.id().to_owned())
+    }
+
+    /// After an error that says that a file of the newest version is not there: the table is opened anew the next time.
+    pub(crate) fn distrust(&self, error: &TableError) {
+        if let TableError::Missing { .. } = error {
+            self.table.distrust();
+        }
+    }
+
+    /// What decides whether a plugin's rows fit into the table: its id, columns and buckets, and whether it is being made anew. Another
+    /// text, when another process has changed one of them.
+    pub async fn shape(&self) -> Result<String, TableError> {
+        let state = self.table.refresh().await?;
+        let buckets = self.buckets_of(&state)?;
+        let columns: Vec<String> = plugin_fields(&state.schema).map(|field| format!("{field}")).collect();
+        Ok(format!("{} {buckets} {} {}", state.metadata.id(), state.rebuilding, columns.join(", ")))
     }
 
     /// The newest version.

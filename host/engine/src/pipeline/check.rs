@@ -3,6 +3,7 @@
 //! Reports every problem at once: reading goes on past each of them, and only the end decides whether there is a plan. What needs
 //! a file, a plugin or a secret (does the column exist, does the digest match) is not asked here.
 
+mod dialect;
 mod doors;
 mod places;
 mod stages;
@@ -156,6 +157,7 @@ fn read_plan(top: &Section<'_>, out: &mut Findings) -> Option<Plan> {
     let aggregates = stages::aggregates(top, limits, out);
     let swap = swaps::swap(top, out);
     let trusted_keys = swaps::trusted_keys(top, out);
+    let quarantine = places::quarantine(top, out);
     Some(Plan {
         name: name?,
         schedule,
@@ -167,6 +169,7 @@ fn read_plan(top: &Section<'_>, out: &mut Findings) -> Option<Plan> {
         clean: clean?,
         aggregates,
         lake: lake?,
+        quarantine,
         swap,
         trusted_keys,
     })

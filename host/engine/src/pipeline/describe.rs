@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::plan::{Location, OrderBy, Percent, Plan, PluginRef, Template};
+use super::plan::{Location, OrderBy, Percent, Plan, PluginRef, TOP_N_ALL, Template};
 
 impl Plan {
     /// The whole plan as indented JSON with a fixed order of keys: equal plans have equal text.
@@ -52,6 +53,11 @@ pub(super) fn as_texts<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(values.iter().map(|(name, value)| (name, value.to_string())))
+}
+
+/// A number, or `all`.
+pub(super) fn as_top_n<S: Serializer>(top_n: &NonZeroUsize, serializer: S) -> Result<S::Ok, S::Error> {
+    if *top_n == TOP_N_ALL { serializer.serialize_str("all") } else { top_n.serialize(serializer) }
 }
 
 /// The text is JSON already.

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::describe::{as_json, as_millis, as_millis_with_fraction, as_optional_text, as_text, as_texts};
+use super::describe::{as_json, as_millis, as_millis_with_fraction, as_optional_text, as_text, as_texts, as_top_n};
 pub use super::limits::{Isolation, Limits};
 use super::s3;
 use super::schedule::Schedule;
+use crate::redaction::shown_url;
 pub use crate::seams::secrets::SecretRef;
 
 /// One pipeline.
@@ -40,6 +42,9 @@ pub struct Plan {
     pub aggregates: Vec<Aggregate>,
     /// Where the layers are.
     pub lake: LakePlaces,
+    /// What a run may leave in quarantine.
+    #[serde(skip_serializing_if = "QuarantineSettings::is_default")]
+    pub quarantine: QuarantineSettings,
     /// How another plugin takes over while the pipeline runs.
     pub swap: Swap,
     /// Whose signature a component must have, one of these; none need one if this is empty.
@@ -110,6 +115,9 @@ impl Serialize for TrustedKey {
     }
 }
 
+/// `top_n = "all"`: more than any source holds.
+pub const TOP_N_ALL: NonZeroUsize = NonZeroUsize::MAX;
+
 /// A source of records.
 #[derive(Clone, Debug, Serialize)]
 pub struct Source {
@@ -117,14 +125,55 @@ pub struct Source {
     pub location: Location,
     /// How it is written.
     pub format: SourceFormat,
+    /// Where the list of records is in a document of JSON: a JSON pointer (RFC 6901). `None` is the document itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<String>,
     /// The columns that make a record the same record tomorrow, at least one.
     pub key: Vec<String>,
+    /// Columns that may be missing: nothing is said where a plugin reads one of them and the source does not have it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub optional: Vec<String>,
     /// Order by which the first `top_n` are taken; `None` is the source's own order.
     pub order_by: Option<OrderBy>,
-    /// How many records a tick takes.
+    /// How many records a tick takes; [`TOP_N_ALL`] is all of them.
+    #[serde(serialize_with = "as_top_n")]
     pub top_n: NonZeroUsize,
     /// How many records a message carries.
     pub batch_size: NonZeroUsize,
+    /// The share of lines that are no records above which a tick takes nothing. Up to it they are refused one by one.
+    #[serde(serialize_with = "as_text")]
+    pub suspend_above: Percent,
+    /// What its format leaves open.
+    #[serde(flatten)]
+    pub dialect: Dialect,
+}
+
+/// What a source's format leaves open. Only what is not the default is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Dialect {
+    /// What stands between two values of a row of CSV: one ASCII character.
+    #[serde(skip_serializing_if = "is_comma")]
+    pub delimiter: char,
+    /// Lines of CSV before the header.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skip_lines: usize,
+    /// The zone of Parquet's timestamps that name none; `None` is UTC, and a tick that meets one says so.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
+    pub timezone: Option<Tz>,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Dialect { delimiter: ',', skip_lines: 0, timezone: None }
+    }
+}
+
+fn is_comma(delimiter: &char) -> bool {
+    *delimiter == ','
+}
+
+fn is_zero(lines: &usize) -> bool {
+    *lines == 0
 }
 
 /// Where an object or a layer is.
@@ -137,11 +186,12 @@ pub enum Location {
 }
 
 impl std::fmt::Display for Location {
+    /// As it is written, without credentials: text goes into logs and into the lake.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Location::Local(path) => f.write_str(path),
             Location::Remote(url) if url.scheme() == "s3" => f.write_str(&s3::shown(url)),
-            Location::Remote(url) => url.fmt(f),
+            Location::Remote(url) => f.write_str(&shown_url(url)),
         }
     }
 }
@@ -150,7 +200,7 @@ impl std::fmt::Display for Location {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceFormat {
-    /// RFC 4180 with a header line; every value is text, an empty one is null.
+    /// RFC 4180 with a header line and [`Dialect::delimiter`]; every value is text, an empty one is null.
     Csv,
     /// One JSON array of objects.
     Json,
@@ -165,7 +215,7 @@ pub enum SourceFormat {
 pub struct OrderBy {
     /// Column of the source.
     pub column: String,
-    /// Largest first. Records without a value come last either way.
+    /// Largest first. Values that are no numbers come behind those that are, and records without a value last, either way.
     pub descending: bool,
 }
 
@@ -294,6 +344,69 @@ impl<'de> Deserialize<'de> for Percent {
         let text = String::deserialize(deserializer)?;
         let number = text.strip_suffix('%').and_then(|number| number.parse().ok()).and_then(Percent::new);
         number.ok_or_else(|| serde::de::Error::custom(format!("expected a percentage such as `20%`, got `{text}`")))
+    }
+}
+
+/// What a run may leave in quarantine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct QuarantineSettings {
+    /// How many records of a tick may be refused before `run --once` fails.
+    #[serde(serialize_with = "as_text")]
+    pub at_most: AtMost,
+}
+
+impl QuarantineSettings {
+    fn is_default(&self) -> bool {
+        *self == QuarantineSettings::default()
+    }
+}
+
+/// So many records, or such a share of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtMost {
+    /// A number of records.
+    Records(u64),
+    /// A share of the records of the tick.
+    Share(Percent),
+}
+
+impl AtMost {
+    /// Whether `count` of `total` are no more than that.
+    #[must_use]
+    pub fn allows(self, count: usize, total: usize) -> bool {
+        match self {
+            AtMost::Records(most) => u64::try_from(count).is_ok_and(|count| count <= most),
+            AtMost::Share(share) => count.saturating_mul(100) <= total.saturating_mul(usize::from(share.get())),
+        }
+    }
+}
+
+impl Default for AtMost {
+    fn default() -> Self {
+        AtMost::Share(Percent::SUSPEND_ABOVE)
+    }
+}
+
+impl std::fmt::Display for AtMost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            AtMost::Records(most) => write!(f, "{most}"),
+            AtMost::Share(share) => write!(f, "{share}"),
+        }
+    }
+}
+
+impl std::str::FromStr for AtMost {
+    type Err = String;
+
+    /// Reads `100` or `20%`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let share = text.strip_suffix('%').and_then(|number| number.trim_end().parse().ok()).and_then(Percent::new);
+        let records = || text.parse().ok().map(AtMost::Records);
+        share.map(AtMost::Share).or_else(records).ok_or_else(|| {
+            format!("`{text}` is neither a number of records nor a share; expected for example `100` or `20%`")
+        })
     }
 }
 

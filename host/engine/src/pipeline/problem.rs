@@ -272,6 +272,45 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// All candidates that are as near to a word as the nearest of them.
+#[derive(Clone, Debug)]
+pub struct Nearest {
+    word: String,
+    least: usize,
+    words: std::collections::BTreeSet<String>,
+}
+
+impl Nearest {
+    /// None yet.
+    #[must_use]
+    pub fn to(word: &str) -> Self {
+        let least = (word.chars().count() / 3).clamp(1, 3);
+        Nearest { word: word.to_lowercase(), least, words: std::collections::BTreeSet::new() }
+    }
+
+    /// Takes a candidate into account.
+    pub fn look_at(&mut self, candidate: &str) {
+        // A difference in length is a distance: most candidates are told by that.
+        if candidate.len().abs_diff(self.word.len()) > self.least * 4 {
+            return;
+        }
+        let distance = strsim::damerau_levenshtein(&self.word, &candidate.to_lowercase());
+        if distance < self.least {
+            self.words.clear();
+        }
+        if distance <= self.least {
+            self.least = distance;
+            self.words.insert(candidate.to_owned());
+        }
+    }
+
+    /// The nearest ones, sorted.
+    #[must_use]
+    pub fn into_words(self) -> Vec<String> {
+        self.words.into_iter().collect()
+    }
+}
+
 /// "did you mean …?", if a candidate is near.
 #[must_use]
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {

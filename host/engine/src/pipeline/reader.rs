@@ -17,13 +17,30 @@ use super::values;
 const SECTIONS: &[(&str, &[&str])] = &[
     ("pipeline", &["name"]),
     ("schedule", &["cron", "timezone", "missed"]),
-    ("source", &["uri", "format", "key", "order_by", "top_n", "batch_size"]),
+    (
+        "source",
+        &[
+            "uri",
+            "format",
+            "records",
+            "key",
+            "order_by",
+            "top_n",
+            "batch_size",
+            "suspend_above",
+            "optional",
+            "delimiter",
+            "skip_lines",
+            "timezone",
+        ],
+    ),
     ("queue", &["url", "visibility_timeout", "max_receives"]),
     ("endpoints.*", &["url", "query", "headers", "rate", "burst", "timeout", "attempts", "max_body"]),
     ("enrich", &["plugin", "sha256", "config", "limits", "concurrency", "suspend_above"]),
     ("clean", &["plugin", "sha256", "config", "limits", "concurrency", "suspend_above"]),
     ("aggregate", &["name", "plugin", "sha256", "config", "limits", "concurrency"]),
     ("lake", &["bronze", "silver", "gold", "buckets", "retention"]),
+    ("quarantine", &["at_most"]),
     ("swap", &["watch", "rehearse", "canary", "shadow", "compare"]),
     ("signatures", &["trusted_keys"]),
     (
@@ -57,6 +74,7 @@ const TOP: &[&str] = &[
     "aggregate",
     "lake",
     "limits",
+    "quarantine",
     "swap",
     "signatures",
     "target",
@@ -169,8 +187,8 @@ impl<'t> Section<'t> {
     pub(super) fn text(&self, key: &str, out: &mut Findings) -> Option<(&'t str, &'t Place)> {
         let entry = self.table.get(key)?;
         let text = text_of(entry, out)?;
-        // A URL with an `@` may hold a password: no message shows it.
-        if text.contains("://") && text.contains('@') {
+        // A URL with an `@` may hold a password, and one with a query a token: no message shows it.
+        if text.contains("://") && text.contains(['@', '?']) {
             out.mask(&entry.node.at);
         }
         Some((text, &entry.node.at))

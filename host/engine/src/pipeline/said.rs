@@ -57,6 +57,21 @@ impl Said {
         Some(Line { file: source.name.clone(), line: line_of(&source.text, at.span.start) })
     }
 
+    /// Whether `path` itself was said, and not only what would hold it.
+    #[must_use]
+    pub fn says(&self, path: &str) -> bool {
+        let mut table = &self.tree;
+        let mut keys = path.split('.').peekable();
+        while let Some(entry) = keys.next().and_then(|key| table.get(key)) {
+            match (&entry.node.value, keys.peek()) {
+                (_, None) => return true,
+                (Value::Table(inner), Some(_)) => table = inner,
+                (_, Some(_)) => return false,
+            }
+        }
+        false
+    }
+
     /// The objections as problems of the file; `None` if there are none.
     #[must_use]
     pub fn problems(&self, objections: Vec<Objection>) -> Option<Problems> {

@@ -46,6 +46,16 @@ pub(super) fn size_text(bytes: &u64) -> String {
     exact.map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{} {name}", bytes / unit))
 }
 
+/// A JSON pointer (RFC 6901).
+pub(super) fn pointer(text: &str) -> Result<String, Wrong> {
+    if text.is_empty() || text.starts_with('/') {
+        return Ok(text.to_owned());
+    }
+    let wrong = Wrong::new(code::BAD_NAME, format!("`{text}` is no JSON pointer"));
+    let path = text.trim_start_matches("$.").replace('.', "/");
+    Err(wrong.expected("`/` before each key on the way to the list of records").hint(format!("for example `/{path}`")))
+}
+
 /// `20%`: a whole number of percent up to 100.
 pub(super) fn percent(text: &str) -> Result<Percent, Wrong> {
     let number = text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse().ok());

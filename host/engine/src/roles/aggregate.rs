@@ -22,9 +22,11 @@ use crate::seams::plugin::Aggregator;
 use crate::spans;
 
 mod associative;
+mod suspended;
 mod tree;
 
 pub use associative::Tried;
+pub(crate) use associative::try_on;
 pub use tree::FAN_OUT;
 use tree::{Node, Tree};
 
@@ -78,12 +80,16 @@ impl GoldTable {
 
     /// The failure of this table.
     fn blame(&self, failure: Failure) -> Failure {
-        tracing::warn!(table = self.name, error = %failure, "table not made");
+        // Of a plugin's fault the suspension of its stage tells, in the same words.
+        if !matches!(failure, Failure::Plugin(_)) {
+            tracing::warn!(table = self.name, error = %failure, "table not made");
+        }
         match failure {
             Failure::Plugin(reason) => Failure::Plugin(format!(
-                "stage `aggregate` is suspended: table `{}`: {reason}\nhint: mend `{}` or its configuration and run again",
-                self.name,
-                self.plugin.descriptor().name
+                "stage `aggregate` is suspended: table `{name}`: {reason}\nhint: mend `{}` or its configuration and run again; \
+                 `sluicebox resume aggregate {name}` has a host try again as it is",
+                self.plugin.descriptor().name,
+                name = self.name
             )),
             other => other,
         }
@@ -130,17 +136,23 @@ impl Aggregate {
 
     /// Brings every Gold table to the latest Silver version, which is that of the events or a later one. A table that fails keeps no
     /// other from being made; the gravest failure decides.
-    pub async fn versions(&self, _events: &[NewVersion]) -> Result<(), Failure> {
+    pub async fn versions(&self, events: &[NewVersion]) -> Result<(), Failure> {
+        let failed = self.each(events).await?.into_iter().filter_map(|(_, made)| made.err());
+        failed.max_by_key(Failure::gravity).map_or(Ok(()), Err)
+    }
+
+    /// The same, and what came of each table.
+    pub(crate) async fn each(&self, _events: &[NewVersion]) -> Result<Vec<(String, Result<(), Failure>)>, Failure> {
         let snapshot = self.silver.snapshot().await?;
         spans::follow(snapshot.made_at);
         if snapshot.rebuilding {
             tracing::info!("silver is being made anew: gold stays as it is until then");
-            return Ok(());
+            return Ok(Vec::new());
         }
         // All of them at once and each to its end: one that fails holds up no other.
         let done = join_all(self.tables.iter().map(|table| self.table(table, &snapshot))).await;
-        let failed = self.tables.iter().zip(done).filter_map(|(table, done)| Some(table.blame(done.err()?)));
-        failed.max_by_key(Failure::gravity).map_or(Ok(()), Err)
+        let each = self.tables.iter().zip(done);
+        Ok(each.map(|(table, done)| (table.name.clone(), done.map_err(|failure| table.blame(failure)))).collect())
     }
 
     /// The tables that were made from an older version of Silver than the latest, or by another plugin.
@@ -167,7 +179,7 @@ impl Aggregate {
             Progress::add(&self.progress.published, 1);
         }
         let (folded, merged) = (made.folded, made.merged);
-        tracing::info!(
+        tracing::debug!(
             table = table.name,
             rows = rows.num_rows(),
             silver_version = snapshot.version,
@@ -221,7 +233,10 @@ impl Aggregate {
             Err(error @ TableError::Missing { .. }) if self.silver.snapshot().await?.version > snapshot.version => {
                 Err(Failure::Transient(error.to_string()))
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                self.silver.distrust(&error);
+                Err(error.into())
+            }
         }
     }
 }

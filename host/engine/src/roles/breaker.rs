@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
+use super::gateway::Gateway;
 use crate::failure::Failure;
 use crate::lake::LakeError;
 use crate::lake::bronze::PluginStamp;
@@ -17,7 +18,11 @@ use crate::lake::keys::{Key, fingerprint};
 use crate::lake::quarantine::{REFUSED_BY_RETRIES, Refused};
 use crate::pipeline::plan::Percent;
 use crate::seams::clock::Clock;
-use crate::seams::store::{Path, Store, read_if_there, replace};
+use crate::seams::store::{ObjectStoreExt as _, Path, Store, read_if_there, replace};
+
+mod lift;
+
+pub use lift::{Lifted, lift, suspensions};
 
 /// How many records it takes to judge a plugin: of fewer, a few odd ones are a large share.
 const LEAST: usize = 50;
@@ -56,6 +61,17 @@ pub struct Suspension {
     pub at: DateTime<Utc>,
     /// A few of the refusals, none of which is in quarantine.
     pub samples: Vec<Sample>,
+    /// What the plugin had around it, by which is seen that it has changed. None where the stage calls nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surroundings: Option<Surroundings>,
+}
+
+/// What is kept of the endpoints and secrets that a plugin failed with: enough to see that one has changed, too little to guess a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Surroundings {
+    salt: String,
+    digest: String,
 }
 
 /// One refusal that led to a suspension.
@@ -73,9 +89,17 @@ pub struct Sample {
 }
 
 impl Suspension {
-    /// Why, for people.
-    fn reason(&self) -> String {
+    /// Why, for people, in one line.
+    #[must_use]
+    pub fn reason(&self) -> String {
         let sample = self.samples.first().map(|sample| format!(", for instance {}: {}", sample.code, sample.reason));
+        if self.records == 0 {
+            let why = self.samples.first().map_or("it failed", |sample| sample.reason.as_str());
+            return format!(
+                "stage `{}` is suspended: `{}` {}: {why}",
+                self.stage, self.plugin.name, self.plugin.version
+            );
+        }
         format!(
             "stage `{}` is suspended: `{}` {} failed on {} of the last {} records, allowed are {}{}",
             self.stage,
@@ -114,6 +138,8 @@ pub struct Breaker {
     config: String,
     suspend_above: Percent,
     clock: Arc<dyn Clock>,
+    /// What the plugin calls, if it calls anybody.
+    gateway: Option<Arc<Gateway>>,
     window: Mutex<VecDeque<Batch>>,
     trial: Mutex<Option<Trial>>,
 }
@@ -129,14 +155,21 @@ impl Breaker {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (window, trial) = (Mutex::default(), Mutex::default());
-        Breaker { stage, layer, plugin, config: config.to_owned(), suspend_above, clock, window, trial }
+        Breaker { stage, layer, plugin, config: config.to_owned(), suspend_above, clock, gateway: None, window, trial }
+    }
+
+    /// The same of a plugin that calls services through `gateway`: another endpoint or secret lifts a suspension.
+    #[must_use]
+    pub fn calling(self, gateway: Arc<Gateway>) -> Self {
+        Breaker { gateway: Some(gateway), ..self }
     }
 
     /// A breaker of the same plugin that has seen nothing yet.
     #[must_use]
     pub fn anew(&self) -> Self {
         let (layer, clock) = (Arc::clone(&self.layer), Arc::clone(&self.clock));
-        Breaker::new(self.stage, layer, (self.plugin.clone(), &self.config), self.suspend_above, clock)
+        let anew = Breaker::new(self.stage, layer, (self.plugin.clone(), &self.config), self.suspend_above, clock);
+        Breaker { gateway: self.gateway.clone(), ..anew }
     }
 
     /// Holds the plugin against the one whose breaker is `before` for its first 1,000 records: one that fails on clearly more of them is
@@ -171,6 +204,7 @@ impl Breaker {
             failed: whole.failed,
             at: self.clock.now(),
             samples: by_plugin.into_iter().take(SAMPLES).map(sample).collect(),
+            surroundings: self.surroundings().await,
         };
         let path = self.path(plugin);
         let body = serde_json::to_vec_pretty(&suspension).map_err(|error| LakeError::corrupt(&path, error))?;
@@ -193,9 +227,19 @@ impl Breaker {
         }
     }
 
-    /// Whether the stage may be worked: [`Failure::Plugin`] if its plugin, with this configuration and limit, was suspended.
+    /// Whether the stage may be worked: [`Failure::Plugin`] if its plugin, with this configuration and limit, was suspended, and nothing
+    /// around it has changed since.
     pub async fn ready(&self) -> Result<(), Failure> {
-        self.suspension().await?.map_or(Ok(()), |suspension| Err(self.failure(&suspension)))
+        let Some(suspension) = self.suspension().await? else { return Ok(()) };
+        if !self.has_changed(&suspension).await {
+            return Err(self.failure(&suspension));
+        }
+        tracing::info!(stage = self.stage, "an endpoint or a secret has changed: the suspension is lifted");
+        if let Err(error) = self.layer.delete(&self.path(&suspension.plugin)).await {
+            // It holds for nobody with the same secrets; only `status` goes on showing it.
+            tracing::warn!(stage = self.stage, %error, "cannot take the note of the suspension away");
+        }
+        Ok(())
     }
 
     /// The suspension of the plugin with this configuration and limit, if there is one.
@@ -207,13 +251,39 @@ impl Breaker {
         Ok(Some(kept).filter(|kept| kept.suspend_above == self.suspend_above))
     }
 
+    /// Whether a suspension has been lifted, by hand or because something has changed. What came before is not held against the plugin then.
+    pub async fn is_lifted(&self) -> bool {
+        let lifted = self.ready().await.is_ok();
+        if lifted && let Ok(mut window) = self.window.lock() {
+            window.clear();
+        }
+        lifted
+    }
+
+    /// Whether an endpoint or a secret is another one than when the plugin failed. One that cannot be had now is no other one.
+    async fn has_changed(&self, kept: &Suspension) -> bool {
+        let (Some(gateway), Some(then)) = (&self.gateway, &kept.surroundings) else { return false };
+        gateway.digest(&then.salt, true).await.is_some_and(|now| now != then.digest)
+    }
+
+    async fn surroundings(&self) -> Option<Surroundings> {
+        let gateway = self.gateway.as_ref()?;
+        let salt = format!("{:032x}", rand::random::<u128>());
+        let digest = gateway.digest(&salt, false).await?;
+        Some(Surroundings { salt, digest })
+    }
+
     fn failure(&self, suspension: &Suspension) -> Failure {
-        let path = self.path(&suspension.plugin);
+        let (mend, before) = match self.gateway {
+            Some(_) => ("the plugin, its configuration, the endpoint or its secret", " --fetch"),
+            None => ("the plugin or its configuration", ""),
+        };
         Failure::Plugin(format!(
-            "{}\nhint: nothing of that is in quarantine and its messages stay queued; mend the plugin or its configuration and run \
-             again, or set `suspend_above` in `[{}]`, or delete `{path}` of its layer to try again as it is",
+            "{}\nhint: nothing of that is in quarantine and its messages stay queued; mend {mend} and run again: that lifts the \
+             suspension, and `sluicebox resume {stage}` does so as it is; `suspend_above` in `[{stage}]` is the limit; what was refused \
+             before it is made again by `sluicebox quarantine replay{before}`",
             suspension.reason(),
-            self.stage
+            stage = self.stage
         ))
     }
 

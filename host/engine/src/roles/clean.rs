@@ -150,7 +150,7 @@ impl Clean {
         self.breaker.passed(judged);
         Progress::add(&self.progress.quarantined, refused.len());
         Progress::add(&self.progress.cleaned, tasks.iter().map(|task| task.chosen.len()).sum());
-        tracing::info!(
+        tracing::debug!(
             objects = tasks.len(),
             rows = all.cleaned,
             skipped = all.skipped.len(),
@@ -221,8 +221,7 @@ fn failed_alone(one: Unreadable) -> Option<(Path, Failure)> {
             tracing::warn!(object = %one.path, "not in bronze any more, nothing to clean");
             None
         }
-        // Not fatal: one damaged object must not stop its neighbours. It comes again until it is given up, and a sweep finds it.
-        Some(error) => Some((one.path, Failure::Transient(error.to_string()))),
+        Some(error) => Some((one.path, error.into())),
     }
 }
 

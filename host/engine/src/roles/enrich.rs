@@ -105,7 +105,7 @@ impl Enrich {
             gateway: Arc::clone(&self.gateway),
             queue: Arc::clone(&self.queue),
             concurrency: self.concurrency,
-            breaker,
+            breaker: breaker.calling(Arc::clone(&self.gateway)),
             progress: Arc::clone(&self.progress),
         }
     }
@@ -154,28 +154,32 @@ impl Enrich {
         let mut body = Vec::new();
         let mut refused = Vec::new();
         for ((entry, result), number) in results.zip(1_usize..) {
-            let input = format!("{object}:{number}");
-            let (document, outcome) = match result.outcome {
-                Verdict::Document(text) => (Some(text), Outcome::Document),
-                Verdict::Skipped(reason) => (None, Outcome::Skipped { reason }),
-                Verdict::Refused { code, reason, details } => {
-                    let one = refusal(entry, tick, &input, generation, code, reason.clone(), details);
-                    let outcome = Outcome::Quarantined { id: one.id.clone(), reason };
-                    refused.push(one);
-                    (None, outcome)
-                }
-            };
             let meta = Meta {
                 key: entry.key.clone(),
                 seq: tick,
-                outcome,
+                outcome: Outcome::Document,
                 record: entry.record.clone(),
                 answers: result.answers.kept.iter().map(|id| id.as_str().to_owned()).collect(),
                 unkept: result.answers.unkept,
                 plugin: generation.map(|generation| generation.plugin.clone()),
                 generation: generation.map_or(0, |generation| generation.number),
             };
-            body.extend(bronze::line(document.as_deref(), &meta));
+            let (verdict, line) = readable(result.outcome, &meta);
+            let outcome = match verdict {
+                Verdict::Document(_) => {
+                    body.extend(line);
+                    continue;
+                }
+                Verdict::Skipped(reason) => Outcome::Skipped { reason },
+                Verdict::Refused { code, reason, details } => {
+                    let input = format!("{object}:{number}");
+                    let one = refusal(entry, tick, &input, generation, code, reason.clone(), details);
+                    let outcome = Outcome::Quarantined { id: one.id.clone(), reason };
+                    refused.push(one);
+                    outcome
+                }
+            };
+            body.extend(bronze::line(None, &Meta { outcome, ..meta }));
         }
         let fresh = refused.iter().filter(|one| one.key.as_ref().is_none_or(|key| !by.refused_before.contains(key)));
         let judged = self.breaker.judge(by.records, &fresh.cloned().collect::<Vec<_>>()).await?;
@@ -206,6 +210,17 @@ impl Enrich {
     }
 }
 
+/// A document and its line, if the lake's own reader reads the line back; else its refusal. What cannot be read again would block
+/// every later look at the lake.
+fn readable(verdict: Verdict, meta: &Meta) -> (Verdict, Vec<u8>) {
+    let Verdict::Document(text) = &verdict else { return (verdict, Vec::new()) };
+    let line = bronze::line(Some(text), meta);
+    match bronze::meta_of(&line) {
+        Ok(_) => (verdict, line),
+        Err(error) => (record::unfit(error), Vec::new()),
+    }
+}
+
 /// What a person who mends the plugin wants to see.
 pub(crate) fn fault_details(fault: &Fault) -> Vec<String> {
     fault.backtrace.iter().flat_map(|trace| trace.lines()).map(str::to_owned).chain(fault.log.iter().cloned()).collect()
@@ -224,7 +239,8 @@ fn refusal(
     let (generation, plugin) = by.map_or((0, None), |by| (by.number, Some(by.plugin.clone())));
     let id = Refused::id_of(stage, input, generation);
     let (key, record) = (Some(entry.key.clone()), entry.record.clone());
-    Refused { id, stage, code, reason, key, seq, input: input.to_owned(), plugin, generation, record, details }
+    let (input, line) = (input.to_owned(), None);
+    Refused { id, stage, code, reason, key, seq, input, plugin, generation, record, line, details }
 }
 
 /// All results, or the gravest failure among them.

@@ -1,10 +1,10 @@
 //! The way out: an endpoint's name and some parameters become one request with secrets, within the endpoint's rate, tried again
 //! where that makes sense.
 //!
-//! Does not keep answers, and does not know what they mean: `roles::enrich` and its plugin do.
+//! Does not keep answers, and does not know what they mean: `roles::enrich` and its plugin do. No answer that leaves it holds a secret.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -12,19 +12,28 @@ use thiserror::Error;
 use url::Url;
 
 use crate::failure::Failure;
-use crate::pipeline::plan::{Endpoint, Template, TemplatePart};
+use crate::pipeline::plan::Endpoint;
 use crate::progress::Progress;
+use crate::redaction::{RedactingHttp, Redactor};
 use crate::seams::clock::Clock;
 use crate::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 use crate::seams::plugin::EndpointRequest;
-use crate::seams::secrets::{ExposeSecret, SecretError, SecretRef, SecretString, Secrets};
+use crate::seams::secrets::{SecretRef, Secrets};
 use crate::spans;
 
 mod admit;
+mod health;
+mod judge;
+mod keys;
+mod outages;
 mod timing;
 
 use admit::{check_headers, check_path, check_query};
-use timing::{Pace, backoff, retry_after};
+use health::Trouble;
+use judge::{Verdict, after_error, trouble};
+use keys::Keys;
+use outages::Gate;
+use timing::{backoff, retry_after};
 
 /// A pause that the service asks for is waited out in place up to this; a longer one stops the consumer.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -55,17 +64,10 @@ fn refused(code: &'static str, reason: String) -> GatewayError {
 #[derive(Debug)]
 pub struct Gateway {
     endpoints: BTreeMap<String, Gate>,
-    references: BTreeMap<String, SecretRef>,
-    secrets: Arc<dyn Secrets>,
+    keys: Keys,
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
     progress: Arc<Progress>,
-}
-
-#[derive(Debug)]
-struct Gate {
-    endpoint: Endpoint,
-    pace: Mutex<Pace>,
 }
 
 impl Gateway {
@@ -79,10 +81,23 @@ impl Gateway {
         clock: Arc<dyn Clock>,
         progress: Arc<Progress>,
     ) -> Self {
-        let gate =
-            |endpoint: &Endpoint| Gate { endpoint: endpoint.clone(), pace: Mutex::new(Pace::new(endpoint.rate)) };
-        let endpoints = endpoints.iter().map(|(name, endpoint)| (name.clone(), gate(endpoint))).collect();
-        Gateway { endpoints, references: references.clone(), secrets, http, clock, progress }
+        Gateway::redacting(endpoints, references, secrets, (http, Redactor::default()), clock, progress)
+    }
+
+    /// The same with a redactor that outlives it: it goes on knowing what secrets were before.
+    #[must_use]
+    pub fn redacting(
+        endpoints: &BTreeMap<String, Endpoint>,
+        references: &BTreeMap<String, SecretRef>,
+        secrets: Arc<dyn Secrets>,
+        (http, redactor): (Arc<dyn Http>, Redactor),
+        clock: Arc<dyn Clock>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let http = Arc::new(RedactingHttp::new(http, redactor.clone()));
+        let endpoints = endpoints.iter().map(|(name, endpoint)| (name.clone(), Gate::of(name, endpoint))).collect();
+        let keys = Keys::new(references, secrets, Arc::clone(&clock), redactor);
+        Gateway { endpoints, keys, http, clock, progress }
     }
 
     /// Whether there is an endpoint of that name.
@@ -91,16 +106,18 @@ impl Gateway {
         self.endpoints.contains_key(endpoint)
     }
 
-    /// The declared secrets by name, and the names of those that cannot be had now.
-    pub async fn secrets(&self) -> (Vec<(String, SecretString)>, Vec<String>) {
-        let (mut had, mut absent) = (Vec::new(), Vec::new());
-        for name in self.references.keys() {
-            match self.secret(name, false).await {
-                Ok(secret) => had.push((name.clone(), secret)),
-                Err(_) => absent.push(name.clone()),
-            }
-        }
-        (had, absent)
+    /// The declared secrets.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// A digest of the endpoints and of every secret, with `salt`: another one is seen by it, and no secret can be guessed from it. None if
+    /// a secret cannot be had now.
+    ///
+    /// `fresh`: with secrets as they are at their places now, else as they were when requests were sent with them.
+    pub async fn digest(&self, salt: &str, fresh: bool) -> Option<String> {
+        self.keys.digest(self.endpoints.iter().map(|(name, gate)| (name, &gate.endpoint)), salt, fresh).await
     }
 
     /// Gets the secrets that requests will be sent with, and whatever else the first request would wait for. What fails is told by the request
@@ -109,7 +126,7 @@ impl Gateway {
         self.endpoints.values().for_each(|gate| self.http.prepare(&gate.endpoint.url));
         let templates =
             self.endpoints.values().flat_map(|gate| gate.endpoint.query.iter().chain(&gate.endpoint.headers));
-        let filled = templates.map(|(_, template)| self.fill(template, false));
+        let filled = templates.map(|(_, template)| self.keys.fill(template, false));
         join_all(filled).await;
     }
 
@@ -125,37 +142,58 @@ impl Gateway {
         Ok(complete)
     }
 
+    /// Whether no request is known yet that the service of `endpoint` answers well, and nobody has looked for one: true once.
+    #[must_use]
+    pub fn wants_witness(&self, endpoint: &str) -> bool {
+        self.endpoints.get(endpoint).is_some_and(|gate| gate.health().wants_witness())
+    }
+
+    /// Takes it that a complete request was answered well once, perhaps to another process: it is asked again to tell a service that is down
+    /// from requests that nobody answers.
+    pub fn remember(&self, complete: &EndpointRequest) {
+        let Some(gate) = self.endpoints.get(&complete.endpoint) else { return };
+        let fixed =
+            |all: &[(String, crate::pipeline::plan::Template)], name: &str| all.iter().any(|(own, _)| own == name);
+        let mut request = complete.clone();
+        request.query.retain(|(name, _)| !fixed(&gate.endpoint.query, name));
+        request.headers.retain(|(name, _)| !fixed(&gate.endpoint.headers, name));
+        gate.health().remember(&request);
+    }
+
     /// The answer to `request` (as the plugin asked), tried as often as its endpoint allows.
     pub async fn send(&self, request: &EndpointRequest) -> Result<HttpAnswer, GatewayError> {
         let gate = self.gate(&request.endpoint)?;
         let mut refreshed = false;
         let mut attempt = 1;
         loop {
-            self.wait_for_turn(gate).await;
-            let made = self.assemble(gate, request).await?;
-            Progress::add(&self.progress.requests, 1);
-            let span = spans::request(&request.endpoint, made.url.host_str());
-            match spans::requested(span, self.http.send(made)).await {
+            let permit = self.admitted(gate).await?;
+            let sent = self.clock.now();
+            let (url, asked) = self.exchange(gate, request).await?;
+            drop(permit);
+            match trouble(&asked, attempt >= gate.endpoint.attempts.get(), sent) {
+                None => self.is_up(gate, request),
+                Some(trouble) => self.failed(gate, request, sent, &trouble).await?,
+            }
+            let wait = match asked {
                 Ok(answer) if matches!(answer.status, 401 | 403) && !refreshed => {
                     // The secret may have been rotated: look once, and ask again only if it really is another one.
                     refreshed = true;
-                    if !self.refresh(&gate.endpoint).await? {
+                    if !self.keys.refresh(&gate.endpoint).await? {
                         return Ok(answer);
                     }
+                    continue;
                 }
-                Ok(answer) => match self.judge(gate, request, &answer, attempt) {
+                Ok(answer) => match self.judge(gate, request, &url, &answer, attempt) {
                     Verdict::Answer => return Ok(answer),
                     Verdict::Refuse(error) => return Err(error),
-                    Verdict::Wait(span) => {
-                        attempt += 1;
-                        self.clock.sleep(span).await;
-                    }
+                    Verdict::Wait(span) => span,
                 },
-                Err(error) => {
-                    let wait = after_error(gate, request, error, attempt)?;
-                    attempt += 1;
-                    self.clock.sleep(wait).await;
-                }
+                Err(error) => after_error(gate, request, error, attempt)?,
+            };
+            attempt += 1;
+            tokio::select! {
+                () = self.clock.sleep(wait) => {}
+                () = gate.went_down.notified() => {}
             }
         }
     }
@@ -181,12 +219,28 @@ impl Gateway {
         }
     }
 
+    /// One request on the wire, and where it went.
+    async fn exchange(
+        &self,
+        gate: &Gate,
+        request: &EndpointRequest,
+    ) -> Result<(Url, Result<HttpAnswer, HttpError>), Failure> {
+        self.wait_for_turn(gate).await;
+        let made = self.assemble(gate, request).await?;
+        // What another endpoint is sent may be echoed as well.
+        self.keys.learn().await;
+        Progress::add(&self.progress.requests, 1);
+        let span = spans::request(&request.endpoint, made.url.host_str());
+        let url = made.url.clone();
+        Ok((url, spans::requested(span, self.http.send(made)).await))
+    }
+
     async fn assemble(&self, gate: &Gate, request: &EndpointRequest) -> Result<HttpRequest, Failure> {
         let endpoint = &gate.endpoint;
         let mut url = join(&endpoint.url, &request.path);
         let mut query = request.query.clone();
         for (name, template) in &endpoint.query {
-            query.push((name.clone(), self.fill(template, false).await?));
+            query.push((name.clone(), self.keys.fill(template, false).await?));
         }
         url.query_pairs_mut().extend_pairs(&query);
         if url.query() == Some("") {
@@ -194,93 +248,9 @@ impl Gateway {
         }
         let mut headers = request.headers.clone();
         for (name, template) in &endpoint.headers {
-            headers.push((name.clone(), self.fill(template, false).await?));
+            headers.push((name.clone(), self.keys.fill(template, false).await?));
         }
         Ok(HttpRequest { url, headers, timeout: endpoint.timeout, max_body: endpoint.max_body })
-    }
-
-    async fn fill(&self, template: &Template, fresh: bool) -> Result<String, SecretError> {
-        let mut text = String::new();
-        for part in &template.0 {
-            match part {
-                TemplatePart::Text(piece) => text.push_str(piece),
-                TemplatePart::Secret(name) => text.push_str(self.secret(name, fresh).await?.expose_secret()),
-            }
-        }
-        Ok(text)
-    }
-
-    async fn secret(&self, name: &str, fresh: bool) -> Result<SecretString, SecretError> {
-        // The plan has checked that every template names a declared secret.
-        let reference = self.references.get(name).cloned().unwrap_or_else(|| SecretRef::Env(name.to_owned()));
-        if fresh { self.secrets.refresh(&reference).await } else { self.secrets.get(&reference).await }
-    }
-
-    /// Reads the endpoint's secrets anew; whether one has changed.
-    async fn refresh(&self, endpoint: &Endpoint) -> Result<bool, Failure> {
-        let mut changed = false;
-        for (_, template) in endpoint.query.iter().chain(&endpoint.headers) {
-            let before = self.fill(template, false).await?;
-            changed |= self.fill(template, true).await? != before;
-        }
-        Ok(changed)
-    }
-
-    fn judge(&self, gate: &Gate, request: &EndpointRequest, answer: &HttpAnswer, attempt: u32) -> Verdict {
-        let name = &request.endpoint;
-        let status = answer.status;
-        let asked = answer.header("retry-after").and_then(|text| retry_after(text, self.clock.now()));
-        let last = attempt >= gate.endpoint.attempts.get();
-        match status {
-            429 | 503 if asked.is_some_and(|span| span > LONGEST_WAIT) || (status == 429 && last) => {
-                let pause = asked.unwrap_or(UNKNOWN_PAUSE);
-                let reason =
-                    format!("endpoint `{name}` answered {status} and asks for a pause of {} s", pause.as_secs());
-                Verdict::Refuse(Failure::Pause { pause, reason }.into())
-            }
-            429 | 408 | 425 | 500..=599 if last => {
-                let reason = format!("endpoint `{name}` answered {status}, {attempt} times out of {attempt}");
-                Verdict::Refuse(Failure::Transient(reason).into())
-            }
-            429 | 408 | 425 | 500..=599 => Verdict::Wait(asked.unwrap_or_else(|| backoff(request, attempt))),
-            300..=303 | 305..=399 => {
-                let to = answer.header("location").and_then(|to| gate.endpoint.url.join(to).ok());
-                let to = to
-                    .and_then(|url| url.host_str().map(str::to_owned))
-                    .unwrap_or_else(|| "an unnamed place".to_owned());
-                let reason =
-                    format!("endpoint `{name}` redirects ({status}) to `{to}`, and redirects are not followed");
-                Verdict::Refuse(refused("P161", reason))
-            }
-            _ => Verdict::Answer,
-        }
-    }
-}
-
-enum Verdict {
-    Answer,
-    Refuse(GatewayError),
-    Wait(Duration),
-}
-
-fn after_error(
-    gate: &Gate,
-    request: &EndpointRequest,
-    error: HttpError,
-    attempt: u32,
-) -> Result<Duration, GatewayError> {
-    let name = &request.endpoint;
-    match error {
-        HttpError::TooLarge { .. } => Err(refused("P165", format!("endpoint `{name}`: {error}"))),
-        HttpError::Invalid(_) => Err(refused("P162", format!("endpoint `{name}`: {error}"))),
-        // A certificate that is not trusted is nobody's record: rest until a person has looked.
-        HttpError::Tls(_) => {
-            Err(Failure::Pause { pause: UNKNOWN_PAUSE, reason: format!("endpoint `{name}`: {error}") }.into())
-        }
-        _ if attempt >= gate.endpoint.attempts.get() => {
-            Err(Failure::Transient(format!("endpoint `{name}`: {error} (tried {attempt} times)")).into())
-        }
-        _ => Ok(backoff(request, attempt)),
     }
 }
 

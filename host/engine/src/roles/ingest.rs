@@ -5,27 +5,50 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::events::{enrich_body, send_missing};
-use super::source;
+use super::source::{self, BadLine, Reading, Taken};
+use crate::contract::columns::Missing;
 use crate::failure::Failure;
 use crate::lake::Lake;
 use crate::lake::bronze::{self, Entry, Message};
+use crate::lake::kept_out::KeptOut;
 use crate::lake::keys::{Key, Record, Tick, fingerprint};
-use crate::lake::quarantine::{self, REFUSED_BY_INGEST, Refused, RefusedAt};
+use crate::lake::quarantine::{self, REFUSED_BY_INGEST, REFUSED_LINE, Refused, RefusedAt, SourceLine};
+use crate::lake::taken;
 use crate::pipeline::plan::Source;
 use crate::progress::{Outcome, Progress};
-use crate::seams::http::{Http, HttpRequest};
+use crate::redaction::shown_url;
+use crate::seams::http::{Http, HttpAnswer, HttpRequest};
 use crate::seams::queue::Queue;
-use crate::seams::store::{Path, Store, read};
+use crate::seams::store::{ObjectStoreExt, Path, Store, StoreError, read};
 use crate::spans;
+
+mod columns;
+
+pub use columns::{ReadBy, earlier};
+
+/// Finds a source each time that it is read: it may come late, or be another one by then.
+#[async_trait]
+pub trait FindSource: std::fmt::Debug + Send + Sync {
+    /// The object that it is now.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be looked for now.
+    async fn find(&self) -> Result<(Store, Path), Failure>;
+}
 
 /// Where the bytes of a source come from.
 #[derive(Clone, Debug)]
 pub enum SourcePlace {
+    /// An object that is looked for when it is read.
+    Late(Arc<dyn FindSource>),
     /// An object of a store.
     Object(Store, Path),
     /// A URL.
@@ -34,16 +57,74 @@ pub enum SourcePlace {
 
 /// Most bytes that a source on the web may have.
 const MOST_WEB_BYTES: u64 = 1 << 30;
+/// Most bytes of a source that is read only to find out whether it has changed.
+const MOST_COMPARED: u64 = 256 << 20;
 const WEB_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
 
 impl SourcePlace {
+    /// When it was last changed, if that can be told without reading it.
+    async fn modified(&self) -> Option<DateTime<Utc>> {
+        let (store, path) = self.object().await?;
+        Some(store.head(&path).await.ok()?.last_modified)
+    }
+
+    /// The object that it is now, if it is one that can be found.
+    async fn object(&self) -> Option<(Store, Path)> {
+        match self {
+            SourcePlace::Object(store, path) => Some((Arc::clone(store), path.clone())),
+            SourcePlace::Late(late) => late.find().await.ok(),
+            SourcePlace::Web(..) => None,
+        }
+    }
+
+    /// What it holds now against what was noted of it. Reads it only if it may have changed and is not large.
+    async fn compared(&self, noted: &taken::Taken) -> SourceNow {
+        let Some((store, path)) = self.object().await else { return SourceNow::Unknown };
+        let Ok(now) = store.head(&path).await else { return SourceNow::Unknown };
+        if now.size != noted.bytes {
+            return SourceNow::Changed;
+        }
+        if Some(now.last_modified) == noted.modified {
+            return SourceNow::Unchanged;
+        }
+        if now.size > MOST_COMPARED {
+            return SourceNow::Unknown;
+        }
+        match read(&*store, &path).await {
+            Ok(bytes) if hex::encode(Sha256::digest(&bytes)) == noted.digest => SourceNow::Unchanged,
+            Ok(_) => SourceNow::Changed,
+            Err(_) => SourceNow::Unknown,
+        }
+    }
+
+    /// Whether it is there, as far as that can be told without reading it.
+    ///
+    /// # Errors
+    /// It is not, or cannot be looked for now.
+    pub async fn is_there(&self) -> Result<(), Failure> {
+        let (store, path) = match self {
+            SourcePlace::Object(store, path) => (Arc::clone(store), path.clone()),
+            SourcePlace::Late(late) => late.find().await?,
+            SourcePlace::Web(..) => return Ok(()),
+        };
+        match store.head(&path).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::NotFound { .. }) => Err(Failure::Transient(missing(&store, &path).await)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// All of it.
     ///
     /// # Errors
     /// It is not there, or cannot be read now.
     pub async fn read(&self) -> Result<Bytes, Failure> {
         match self {
-            SourcePlace::Object(store, path) => Ok(read(&**store, path).await?),
+            SourcePlace::Object(store, path) => object(store, path).await,
+            SourcePlace::Late(late) => {
+                let (store, path) = late.find().await?;
+                object(&store, &path).await
+            }
             SourcePlace::Web(http, url) => {
                 let request = HttpRequest {
                     url: url.clone(),
@@ -53,15 +134,55 @@ impl SourcePlace {
                 };
                 let sent = http.send(request);
                 let sent = spans::requested(spans::request("source", url.host_str()), sent).await;
-                let answer = sent.map_err(|error| Failure::Transient(format!("source `{url}`: {error}")))?;
+                let shown = shown_url(url);
+                let answer = sent.map_err(|error| Failure::Transient(format!("source `{shown}`: {error}")))?;
                 match answer.status {
                     200 => Ok(answer.body),
+                    300..=303 | 305..=399 => Err(Failure::Transient(redirected(url, &answer))),
                     status => {
-                        Err(Failure::Transient(format!("source `{url}` answered with status {status}, expected 200")))
+                        Err(Failure::Transient(format!("source `{shown}` answered with status {status}, expected 200")))
                     }
                 }
             }
         }
+    }
+}
+
+/// What stands in the place of a source that is not there: nothing, or a folder, from which one file is named.
+async fn missing(store: &Store, path: &Path) -> String {
+    let within = store.list_with_delimiter(Some(path)).await.ok();
+    let first = within.iter().flat_map(|found| &found.objects).find_map(|object| object.location.filename());
+    match first {
+        Some(first) => format!(
+            "source `{path}` is a folder, expected a file\n  hint: name a file in it, such as `{first}`, as `uri` under `[source]`"
+        ),
+        None if within.as_ref().is_some_and(|found| !found.common_prefixes.is_empty()) => {
+            format!("source `{path}` is a folder, expected a file\n  hint: name the file as `uri` under `[source]`")
+        }
+        None => format!(
+            "source `{path}` is not there, or is an empty folder\n  hint: bring the file, or correct `uri` under `[source]`; the tick is tried again"
+        ),
+    }
+}
+
+/// What is said of a source that is elsewhere.
+fn redirected(url: &Url, answer: &HttpAnswer) -> String {
+    let (shown, status) = (shown_url(url), answer.status);
+    match answer.header("location").map(|to| url.join(to).map_or_else(|_| to.to_owned(), |to| shown_url(&to))) {
+        Some(to) => format!(
+            "source `{shown}` redirects ({status}) to `{to}`, and redirects are not followed\nhint: if that is the right place, \
+             write it as `uri` under `[source]`"
+        ),
+        None => format!("source `{shown}` redirects ({status}) and does not say where to"),
+    }
+}
+
+/// All of a source's object.
+async fn object(store: &Store, path: &Path) -> Result<Bytes, Failure> {
+    match read(&**store, path).await {
+        Ok(bytes) => Ok(bytes),
+        Err(StoreError::NotFound { .. }) => Err(Failure::Transient(missing(store, path).await)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -74,6 +195,8 @@ pub struct Ingest {
     pub source: Source,
     /// Where it is.
     pub place: SourcePlace,
+    /// Who reads its records.
+    pub reads: ReadBy,
     /// Where the snapshot goes.
     pub lake: Lake,
     /// Where the messages go.
@@ -93,8 +216,43 @@ pub struct Fired {
     pub messages: usize,
     /// Messages that were queued now: those whose Bronze object is not there, and that did not wait already.
     pub queued: usize,
-    /// Records refused because they have no key, or one that stands before them.
+    /// Records refused because they have no key, or one that stands before them, and lines that are no records.
     pub refused: usize,
+    /// Records that the source holds, whether taken or not, without lines that are none; `None` if that is not known.
+    pub total: Option<usize>,
+    /// Values of the `order_by` column that are there and are no numbers, if others are: they come behind all numbers.
+    pub not_numbers: usize,
+    /// What whoever looks after the pipeline should know of the source.
+    pub notices: Vec<String>,
+    /// Records left out because their keys stay forgotten.
+    pub forgotten: usize,
+    /// The tick ran before, with the same settings: the source was not read again.
+    pub already: Option<Already>,
+    /// When the tick ran with other settings of the source.
+    pub otherwise: Option<DateTime<Utc>>,
+    /// The latest tick in the lake, if it is later than this one: what it brought stands.
+    pub later: Option<Tick>,
+}
+
+/// A tick that ran before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Already {
+    /// When.
+    pub at: Option<DateTime<Utc>>,
+    /// What the source is now against what it was then.
+    pub source: SourceNow,
+}
+
+/// A source against what a tick has read of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceNow {
+    /// It holds the same.
+    Unchanged,
+    /// It holds something else.
+    Changed,
+    /// That cannot be told cheaply.
+    Unknown,
 }
 
 impl Ingest {
@@ -106,28 +264,65 @@ impl Ingest {
 
     async fn queue_all(&self, tick: Tick) -> Result<Fired, Failure> {
         let config = self.config();
-        let mut refused = 0;
+        let (mut refused, mut total, mut not_numbers, mut notices) = (0, None, 0, Vec::new());
+        let mut forgotten = 0;
         let kept = bronze::snapshot(&self.lake, tick, &config).await?;
+        let already = kept.is_some().then_some(Already { at: None, source: SourceNow::Unknown });
         let messages = match kept {
             Some(messages) => messages,
             None => {
                 let taken = self.take(tick).await?;
                 refused = taken.refused.len();
+                (total, not_numbers, notices) = (Some(taken.total), taken.not_numbers, taken.notices);
+                forgotten = taken.forgotten;
                 quarantine::put_all(&self.lake, &taken.refused).await?;
                 Progress::add(&self.progress.quarantined, refused);
-                bronze::keep_snapshot(&self.lake, tick, &config, taken.messages).await?
+                let messages = bronze::keep_snapshot(&self.lake, tick, &config, taken.messages).await?;
+                taken::note(&self.lake, tick, &config, &taken.source).await?;
+                messages
             }
         };
         let records = messages.iter().map(|message| message.entries.len()).sum();
         Progress::add(&self.progress.taken, records);
         let there: BTreeSet<Path> = bronze::inventory(&self.lake, Some(tick)).await?.objects.into_iter().collect();
-        let total = messages.len();
+        let count = messages.len();
         let (done, missing): (Vec<_>, Vec<_>) =
             messages.into_iter().partition(|message| there.contains(&message.object()));
         Progress::add(&self.progress.enriched, done.iter().map(|message| message.entries.len()).sum());
         let queued = send(&self.lake, &*self.queue, missing).await?;
-        tracing::info!(records, messages = total, queued, refused, "tick fired");
-        Ok(Fired { tick, records, messages: total, queued, refused })
+        tracing::info!(records, total, messages = count, queued, refused, not_numbers, forgotten, "tick fired");
+        Ok(Fired {
+            tick,
+            records,
+            messages: count,
+            queued,
+            refused,
+            total,
+            not_numbers,
+            notices,
+            forgotten,
+            already,
+            otherwise: None,
+            later: None,
+        })
+    }
+
+    /// The same with all that a person wants to know who has fired a tick by hand: whether it ran before, and what has changed since.
+    pub async fn told(&self, fired: Fired) -> Result<Fired, Failure> {
+        let (tick, config) = (fired.tick, self.config());
+        let later = bronze::ticks(&self.lake).await?.into_iter().max().filter(|latest| *latest > tick);
+        if fired.already.is_none() {
+            let otherwise = taken::otherwise(&self.lake, tick, &config).await?;
+            return Ok(Fired { otherwise, later, ..fired });
+        }
+        let noted = taken::get(&self.lake, tick, &config).await?;
+        let at = bronze::snapshot_at(&self.lake, tick, &config).await?;
+        let source = match &noted {
+            Some(noted) => self.place.compared(noted).await,
+            None => SourceNow::Unknown,
+        };
+        let already = Some(Already { at, source });
+        Ok(Fired { already, total: noted.and_then(|noted| noted.records), later, ..fired })
     }
 
     /// Fingerprint of all that decides what a tick takes, but the source's content.
@@ -135,15 +330,50 @@ impl Ingest {
         fingerprint(&[self.pipeline.as_bytes(), format!("{:?}", self.source).as_bytes()])
     }
 
-    async fn take(&self, tick: Tick) -> Result<Taken, Failure> {
+    /// What a tick would read now, and the columns that may be missed. Changes nothing.
+    ///
+    /// # Errors
+    /// As a tick's, before anything is taken.
+    pub async fn look(&self) -> Result<(Reading, Vec<Missing>), Failure> {
+        self.held(&self.place.read().await?).await
+    }
+
+    /// What `bytes` hold, if it can be taken.
+    async fn held(&self, bytes: &Bytes) -> Result<(Reading, Vec<Missing>), Failure> {
+        let read = source::read(&self.source, bytes).map_err(|error| Failure::Fatal(error.to_string()))?;
+        let missing = if read.columns.is_empty() {
+            Vec::new()
+        } else {
+            columns::hold(&self.source, &read.columns, &self.reads, &self.lake).await?
+        };
+        Ok((read, missing))
+    }
+
+    async fn take(&self, tick: Tick) -> Result<Take, Failure> {
+        // Before it is read: what changes meanwhile is then a change.
+        let modified = self.place.modified().await;
         let bytes = self.place.read().await?;
-        let records = source::top(&self.source, &bytes).map_err(|error| Failure::Fatal(error.to_string()))?;
+        let kept_out = KeptOut::read(&self.lake).await?;
+        let mut forgotten = 0;
+        let (read, missing) = self.held(&bytes).await?;
+        for one in &missing {
+            tracing::warn!(%tick, hint = one.hint, "{}", one.message);
+        }
+        columns::remember(&self.lake, tick, &read.columns).await?;
+        for notice in &read.notices {
+            tracing::warn!(%tick, "{notice}");
+        }
+        if read.not_numbers > 0 {
+            let column = self.source.order_by.as_ref().map(|order| &order.column);
+            tracing::warn!(%tick, column, values = read.not_numbers, "values that are no numbers are ordered behind all numbers");
+        }
         let mut entries = Vec::new();
-        let mut refused = Vec::new();
+        let mut refused: Vec<Refused> = read.bad.into_iter().map(|line| self.refuse_line(tick, line)).collect();
         let mut keys = BTreeSet::new();
-        for record in records {
+        for Taken { record, .. } in read.records {
             match Key::of(&record, &self.source.key) {
                 Err(error) => refused.push(self.refuse(tick, record, None, error.to_string())),
+                Ok(key) if kept_out.holds(&key) => forgotten += 1,
                 Ok(key) if keys.contains(&key) => {
                     let reason = format!(
                         "key `{key}` stands twice in this tick: the earlier record counts; add a column to `[source] key`"
@@ -162,7 +392,10 @@ impl Ingest {
             .zip(0..)
             .map(|(entries, batch)| Message::new(&self.pipeline, tick, batch, entries.to_vec()))
             .collect();
-        Ok(Taken { messages, refused })
+        let (total, not_numbers, notices) = (read.total, read.not_numbers, read.notices);
+        let digest = hex::encode(Sha256::digest(&bytes));
+        let source = taken::Taken { records: Some(total), bytes: bytes.len() as u64, digest, modified };
+        Ok(Take { messages, refused, total, not_numbers, notices, forgotten, source })
     }
 
     fn refuse(&self, tick: Tick, record: Record, key: Option<Key>, reason: String) -> Refused {
@@ -179,6 +412,26 @@ impl Ingest {
             plugin: None,
             generation: 0,
             record,
+            line: None,
+            details: Vec::new(),
+        }
+    }
+
+    /// A line that is no record: it has no key, and its text is kept in place of a record.
+    fn refuse_line(&self, tick: Tick, BadLine { number, text, reason }: BadLine) -> Refused {
+        let input = format!("{}@{tick}#line={number}", self.source.location);
+        Refused {
+            id: Refused::id_of(RefusedAt::Ingest, &input, 0),
+            stage: RefusedAt::Ingest,
+            code: REFUSED_LINE.to_owned(),
+            reason: format!("{} {number} of the source is no record: {reason}", source::unit(self.source.format)),
+            key: None,
+            seq: tick,
+            input,
+            plugin: None,
+            generation: 0,
+            record: Record::new(),
+            line: Some(SourceLine { number, text }),
             details: Vec::new(),
         }
     }
@@ -188,9 +441,15 @@ fn outcome(failure: &Failure) -> &'static str {
     Outcome::of(failure).name()
 }
 
-struct Taken {
+/// What a tick takes from its source.
+struct Take {
     messages: Vec<Message>,
     refused: Vec<Refused>,
+    total: usize,
+    not_numbers: usize,
+    notices: Vec<String>,
+    forgotten: usize,
+    source: taken::Taken,
 }
 
 /// Queues those messages that are not queued yet, in few calls, and returns how many they were.

@@ -1,21 +1,31 @@
-//! Reads a source: from bytes to the first n records in the asked order.
+//! Reads a source: from bytes to the first n records in the asked order, and the lines that are none.
 //!
-//! Does not fetch the bytes, and does not decide what a key is.
-
-use std::cmp::Ordering;
+//! Does not fetch the bytes, does not decide what a key is, and writes nothing. How a format is read is the business of the modules
+//! below; each pushes what it finds into a [`Sink`].
 
 use bytes::Bytes;
-use serde_json::Value;
 use thiserror::Error;
 
-use crate::lake::keys::Record;
-use crate::pipeline::plan::{OrderBy, Source, SourceFormat};
+use crate::contract;
+use crate::lake::document;
+use crate::pipeline::plan::{Percent, Source, SourceFormat};
+
+mod csv;
+mod json;
+mod order;
+mod parquet;
+mod scan;
+mod sink;
+mod text;
+
+use sink::Sink;
+pub use sink::{BadLine, Taken};
 
 /// Why a source cannot be read.
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// It is not written in the expected format.
-    #[error("source `{location}` is not valid {format}: {reason}")]
+    #[error("source `{location}` is not valid {format}: {reason}{}", hint_line(hint.as_deref()))]
     Malformed {
         /// The source.
         location: String,
@@ -23,269 +33,230 @@ pub enum SourceError {
         format: &'static str,
         /// What was found, and where.
         reason: String,
+        /// What helps.
+        hint: Option<String>,
     },
     /// It has not the column that the pipeline needs.
-    #[error("source `{location}` has no column `{column}`\n  hint: its columns are {found}")]
+    #[error("source `{location}` has no column `{column}`, which {asked} names\n  hint: {hint}")]
     NoColumn {
         /// The source.
         location: String,
         /// The missing column.
         column: String,
-        /// The columns that it has.
-        found: String,
+        /// Where it is asked for.
+        asked: &'static str,
+        /// What helps: the one that may be meant, and the columns that there are.
+        hint: String,
+    },
+    /// So many lines are no records that something is wrong with the whole.
+    #[error(
+        "source `{location}`: {bad} of {lines} {unit}s are no records, allowed are {allowed}; the first is {unit} {first}: {reason}\n  hint: {hint}"
+    )]
+    TooManyBad {
+        /// The source.
+        location: String,
+        /// What is counted: lines of text, rows of a table.
+        unit: &'static str,
+        /// Lines that are no records.
+        bad: usize,
+        /// All lines but blank ones.
+        lines: usize,
+        /// The allowed share.
+        allowed: Percent,
+        /// The number of the first bad line.
+        first: u64,
+        /// What is wrong with it.
+        reason: String,
+        /// What helps.
+        hint: String,
     },
 }
 
-/// The first `top_n` records of `bytes` in the source's order. Equal ones keep the order in which they stand.
-pub fn top(source: &Source, bytes: &Bytes) -> Result<Vec<Record>, SourceError> {
-    let mut top = Top { order: source.order_by.as_ref(), most: source.top_n.get(), records: Vec::new() };
-    let location = source.location.to_string();
-    let columns = match source.format {
-        SourceFormat::Csv => read_csv(&location, bytes, &mut top)?,
-        SourceFormat::JsonLines => read_json_lines(&location, bytes, &mut top)?,
-        SourceFormat::Json => read_json(&location, bytes, &mut top)?,
-        SourceFormat::Parquet => read_parquet(&location, bytes, &mut top)?,
-    };
-    let records = top.finish();
-    let needed = source.key.iter().chain(source.order_by.as_ref().map(|order| &order.column));
-    for column in needed {
-        // A file of JSON names no columns: there the records tell, if there are any.
-        let known = columns.as_ref().map_or_else(
-            || records.is_empty() || records.iter().any(|record| record.contains_key(column)),
-            |columns| columns.contains(column),
-        );
-        if !known {
-            let found = columns
-                .unwrap_or_else(|| records.first().map(|record| record.keys().cloned().collect()).unwrap_or_default());
-            return Err(SourceError::NoColumn { location, column: column.clone(), found: quoted(&found) });
-        }
+fn hint_line(hint: Option<&str>) -> String {
+    hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default()
+}
+
+/// What is wrong with a source as a whole: its records cannot be told apart, or it is something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Damage {
+    /// What was found, what was expected, and the line.
+    reason: String,
+    /// What helps.
+    hint: Option<String>,
+}
+
+impl Damage {
+    fn whole(reason: impl Into<String>) -> Self {
+        Damage { reason: reason.into(), hint: None }
     }
-    Ok(records)
+
+    fn at_line(line: u64, reason: impl std::fmt::Display) -> Self {
+        Damage::whole(format!("line {line}: {reason}"))
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Damage { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// What a source holds.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The first n records in the asked order.
+    pub records: Vec<Taken>,
+    /// How many records there are, without bad lines.
+    pub total: usize,
+    /// Lines that are no records, in their order.
+    pub bad: Vec<BadLine>,
+    /// Values of the order's column that are there and are no numbers, if others are numbers.
+    pub not_numbers: usize,
+    /// The columns that the format names, else those that any record has.
+    pub columns: Vec<String>,
+    /// What whoever looks after the pipeline should know once a tick.
+    pub notices: Vec<String>,
+}
+
+/// Of fewer lines a few odd ones are a large share.
+const LEAST_LINES: usize = 50;
+
+/// The first `top_n` records of `bytes` in the source's order; equal ones keep the order in which they stand. All records are counted.
+///
+/// # Errors
+/// The source is damaged as a whole, or more of its lines than `suspend_above` are no records.
+pub fn read(source: &Source, bytes: &Bytes) -> Result<Reading, SourceError> {
+    let mut sink = Sink::new(source.order_by.as_ref(), source.top_n.get());
+    fill(source, bytes, &mut sink)?;
+    let reading = sink.finish();
+    judge(source, bytes, &reading)?;
+    needed(source, &reading.columns)?;
+    Ok(reading)
+}
+
+/// The columns that records are told apart and put in order by must be there. Of JSON without a record nothing is known.
+fn needed(source: &Source, found: &[String]) -> Result<(), SourceError> {
+    let keys = source.key.iter().map(|column| (column, "`key` under `[source]`"));
+    let order = source.order_by.as_ref().map(|order| (&order.column, "`order_by` under `[source]`"));
+    for (column, asked) in keys.chain(order) {
+        if found.is_empty() || found.contains(column) {
+            continue;
+        }
+        let near = contract::columns::similar(column, found.iter().map(String::as_str));
+        let meant = near.map(|near| format!("did you mean {}? ", contract::columns::shown(near))).unwrap_or_default();
+        let hint = format!("{meant}its columns are {}", contract::columns::listed(found));
+        return Err(SourceError::NoColumn {
+            location: source.location.to_string(),
+            column: column.clone(),
+            asked,
+            hint,
+        });
+    }
+    Ok(())
 }
 
 /// The columns that `bytes` name, if the format names any.
 pub fn columns(source: &Source, bytes: &Bytes) -> Result<Option<Vec<String>>, SourceError> {
-    let mut none = Top { order: None, most: 0, records: Vec::new() };
-    let location = source.location.to_string();
     match source.format {
-        SourceFormat::Csv => read_csv(&location, bytes, &mut none),
-        SourceFormat::Parquet => read_parquet(&location, bytes, &mut none),
+        SourceFormat::Csv | SourceFormat::Parquet => {
+            let mut sink = Sink::for_columns();
+            fill(source, bytes, &mut sink)?;
+            Ok(Some(sink.finish().columns))
+        }
         SourceFormat::Json | SourceFormat::JsonLines => Ok(None),
     }
 }
 
-fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// Keeps the first n of any number of records in memory for 2n.
-struct Top<'a> {
-    order: Option<&'a OrderBy>,
-    most: usize,
-    records: Vec<Record>,
-}
-
-impl Top<'_> {
-    /// Takes a record; false when no later one can matter.
-    fn push(&mut self, record: Record) -> bool {
-        if self.order.is_none() && self.records.len() >= self.most {
-            return false;
-        }
-        self.records.push(record);
-        if self.order.is_some() && self.records.len() >= self.most.saturating_mul(2) {
-            self.cut();
-        }
-        true
-    }
-
-    fn cut(&mut self) {
-        if let Some(order) = self.order {
-            self.records.sort_by(|a, b| compare(a.get(&order.column), b.get(&order.column), order.descending));
-        }
-        self.records.truncate(self.most);
-    }
-
-    fn finish(mut self) -> Vec<Record> {
-        self.cut();
-        self.records
-    }
-}
-
-/// Numbers (also those written as text) by value, then other text, and records without a value last whatever the direction.
-fn compare(a: Option<&Value>, b: Option<&Value>, descending: bool) -> Ordering {
-    let (a, b) = (Rank::of(a), Rank::of(b));
-    match (&a, &b) {
-        (Rank::Nothing, Rank::Nothing) => Ordering::Equal,
-        (Rank::Nothing, _) => Ordering::Greater,
-        (_, Rank::Nothing) => Ordering::Less,
-        _ if descending => b.order(&a),
-        _ => a.order(&b),
-    }
-}
-
-enum Rank<'a> {
-    Number(f64),
-    Text(std::borrow::Cow<'a, str>),
-    Nothing,
-}
-
-impl<'a> Rank<'a> {
-    fn of(value: Option<&'a Value>) -> Self {
-        match value {
-            None | Some(Value::Null) => Rank::Nothing,
-            Some(Value::Number(number)) => number.as_f64().map_or(Rank::Nothing, Rank::Number),
-            Some(Value::String(text)) => match text.trim().parse::<f64>() {
-                Ok(number) if number.is_finite() => Rank::Number(number),
-                _ => Rank::Text(text.into()),
-            },
-            Some(other) => Rank::Text(other.to_string().into()),
-        }
-    }
-
-    fn order(&self, other: &Self) -> Ordering {
-        match (self, other) {
-            (Rank::Number(a), Rank::Number(b)) => a.total_cmp(b),
-            (Rank::Number(_), _) => Ordering::Less,
-            (_, Rank::Number(_)) => Ordering::Greater,
-            (Rank::Text(a), Rank::Text(b)) => a.cmp(b),
-            _ => Ordering::Equal,
-        }
-    }
-}
-
-/// The columns in the header, if the format has one.
-type Columns = Option<Vec<String>>;
-
-fn read_csv(location: &str, bytes: &Bytes, top: &mut Top<'_>) -> Result<Columns, SourceError> {
-    let malformed = |error: csv::Error| SourceError::Malformed {
-        location: location.to_owned(),
-        format: "CSV",
-        reason: error.to_string(),
+fn fill(source: &Source, bytes: &Bytes, sink: &mut Sink<'_>) -> Result<(), SourceError> {
+    let filled = match source.format {
+        SourceFormat::Csv => csv::read(source, bytes, sink),
+        SourceFormat::JsonLines => json::read_lines(source, bytes, sink),
+        SourceFormat::Json => json::read_array(source, bytes, sink),
+        SourceFormat::Parquet => parquet::read(source, bytes, sink),
     };
-    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new().from_reader(text);
-    let columns: Vec<String> = reader.headers().map_err(malformed)?.iter().map(str::to_owned).collect();
+    filled.map_err(|damage| malformed(source, damage))
+}
+
+fn malformed(source: &Source, Damage { reason, hint }: Damage) -> SourceError {
+    SourceError::Malformed { location: source.location.to_string(), format: format_name(source.format), reason, hint }
+}
+
+fn format_name(format: SourceFormat) -> &'static str {
+    match format {
+        SourceFormat::Csv => "CSV",
+        SourceFormat::JsonLines => "JSON Lines (one object a line)",
+        SourceFormat::Json => "JSON (one array of objects)",
+        SourceFormat::Parquet => "Parquet",
+    }
+}
+
+/// Refuses the whole for its bad lines: none is a record, or too many are not.
+fn judge(source: &Source, bytes: &Bytes, reading: &Reading) -> Result<(), SourceError> {
+    let (bad, lines) = (reading.bad.len(), reading.total + reading.bad.len());
+    let Some(first) = reading.bad.first() else { return Ok(()) };
+    let unit = unit(source.format);
+    let instead = match source.format {
+        SourceFormat::JsonLines => json::instead_of_lines(source, bytes),
+        SourceFormat::Csv | SourceFormat::Json | SourceFormat::Parquet => None,
+    };
+    match instead {
+        // Of a value over several lines single lines may well be records, such as the last one of a list.
+        Some((shape, damage)) if reading.total == 0 || shape == json::Shape::OverLines => {
+            return Err(malformed(source, damage));
+        }
+        _ if reading.total == 0 => {
+            let what = if lines == 1 { format!("its only {unit}") } else { format!("none of its {lines} {unit}s") };
+            let reason = format!(
+                "{what} is {}record; {unit} {}: {}",
+                if lines == 1 { "no " } else { "a " },
+                first.number,
+                first.reason
+            );
+            return Err(malformed(source, Damage::whole(reason)));
+        }
+        _ => {}
+    }
+    if lines < LEAST_LINES || bad * 100 <= lines * usize::from(source.suspend_above.get()) {
+        return Ok(());
+    }
+    let mend =
+        format!("mend the {unit}s, or allow more: `suspend_above = \"{}%\"` under `[source]`", share(bad, lines));
+    Err(SourceError::TooManyBad {
+        location: source.location.to_string(),
+        unit,
+        bad,
+        lines,
+        allowed: source.suspend_above,
+        first: first.number,
+        reason: first.reason.clone(),
+        hint: mend,
+    })
+}
+
+/// What a source of that format is counted in.
+#[must_use]
+pub fn unit(format: SourceFormat) -> &'static str {
+    if format == SourceFormat::Parquet { "row" } else { "line" }
+}
+
+/// A share in whole percent, rounded up.
+fn share(part: usize, whole: usize) -> usize {
+    (part * 100).div_ceil(whole.max(1))
+}
+
+/// Refuses columns that a format names and that cannot be: reserved ones, and two of one name.
+fn checked(columns: &[String]) -> Result<(), Damage> {
     for (index, column) in columns.iter().enumerate() {
         if columns.iter().take(index).any(|earlier| earlier == column) {
-            let reason = format!("column `{column}` stands twice in the header");
-            return Err(SourceError::Malformed { location: location.to_owned(), format: "CSV", reason });
+            let damage = Damage::whole(format!("column `{column}` stands twice in the header"));
+            return Err(damage.hint("give one of them another name in the source"));
+        }
+        if document::is_reserved(column) {
+            let damage = Damage::whole(document::reserved(column));
+            return Err(damage.hint("give it another name in the source"));
         }
     }
-    for row in reader.records() {
-        let row = row.map_err(malformed)?;
-        let value = |text: &str| if text.is_empty() { Value::Null } else { Value::String(text.to_owned()) };
-        if !top.push(columns.iter().cloned().zip(row.iter().map(value)).collect()) {
-            break;
-        }
-    }
-    Ok(Some(columns))
-}
-
-fn read_json_lines(location: &str, bytes: &Bytes, top: &mut Top<'_>) -> Result<Columns, SourceError> {
-    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let record = serde_json::from_slice(line).map_err(|error| SourceError::Malformed {
-            location: location.to_owned(),
-            format: "JSON lines",
-            reason: format!("line {}: {error}", index + 1),
-        })?;
-        if !top.push(record) {
-            break;
-        }
-    }
-    Ok(None)
-}
-
-fn read_json(location: &str, bytes: &Bytes, top: &mut Top<'_>) -> Result<Columns, SourceError> {
-    let records: Vec<Record> = serde_json::from_slice(bytes).map_err(|error| SourceError::Malformed {
-        location: location.to_owned(),
-        format: "JSON (one array of objects)",
-        reason: error.to_string(),
-    })?;
-    for record in records {
-        if !top.push(record) {
-            break;
-        }
-    }
-    Ok(None)
-}
-
-fn read_parquet(location: &str, bytes: &Bytes, top: &mut Top<'_>) -> Result<Columns, SourceError> {
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    let malformed =
-        |reason: String| SourceError::Malformed { location: location.to_owned(), format: "Parquet", reason };
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(|error| malformed(error.to_string()))?;
-    let columns: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-    for batch in builder.build().map_err(|error| malformed(error.to_string()))? {
-        let batch = batch.map_err(|error| malformed(error.to_string()))?;
-        let mut json = Vec::new();
-        let mut writer = arrow::json::LineDelimitedWriter::new(&mut json);
-        writer.write(&batch).and_then(|()| writer.finish()).map_err(|error| malformed(error.to_string()))?;
-        for record in serde_json::Deserializer::from_slice(&json).into_iter::<Record>() {
-            if !top.push(record.map_err(|error| malformed(error.to_string()))?) {
-                return Ok(Some(columns));
-            }
-        }
-    }
-    Ok(Some(columns))
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::num::NonZeroUsize;
-
-    use super::*;
-    use crate::pipeline::plan::Location;
-
-    fn source(format: SourceFormat, order_by: Option<(&str, bool)>, top_n: usize) -> Source {
-        Source {
-            location: Location::Local("data/x".into()),
-            format,
-            key: vec!["name".into()],
-            order_by: order_by.map(|(column, descending)| OrderBy { column: column.into(), descending }),
-            top_n: NonZeroUsize::new(top_n).unwrap(),
-            batch_size: NonZeroUsize::MIN,
-        }
-    }
-
-    fn names(records: &[Record]) -> String {
-        records.iter().map(|record| record["name"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
-    }
-
-    const TEXT: &str = "name,votes\na,9\nb,\nc,10\nd,x\ne,10\n";
-
-    #[test]
-    fn csv_is_ordered_by_number_with_nothing_last() {
-        let csv = Bytes::from(TEXT);
-        let top_of = |order, n| names(&top(&source(SourceFormat::Csv, order, n), &csv).unwrap());
-        assert_eq!(top_of(Some(("votes", true)), 9), "d c e a b");
-        assert_eq!(top_of(Some(("votes", false)), 9), "a c e d b");
-        assert_eq!(top_of(Some(("votes", true)), 2), "d c");
-        assert_eq!(top_of(None, 2), "a b");
-    }
-
-    #[test]
-    fn empty_is_null_and_all_else_text() {
-        let records = top(&source(SourceFormat::Csv, None, 9), &Bytes::from(TEXT)).unwrap();
-        assert_eq!(records[0]["votes"], Value::String("9".into()));
-        assert_eq!(records[1]["votes"], Value::Null);
-    }
-
-    #[test]
-    fn a_missing_column_is_named_beside_those_there_are() {
-        let error = top(&source(SourceFormat::Csv, Some(("stars", true)), 9), &Bytes::from(TEXT)).unwrap_err();
-        assert_eq!(error.to_string(), "source `data/x` has no column `stars`\n  hint: its columns are `name`, `votes`");
-    }
-
-    #[test]
-    fn json_and_json_lines_say_where_they_break() {
-        let lines = Bytes::from("{\"name\":\"a\"}\n\n{\"name\":}\n");
-        let error = top(&source(SourceFormat::JsonLines, None, 9), &lines).unwrap_err();
-        assert!(error.to_string().contains("line 3"), "{error}");
-        let array = Bytes::from("[{\"name\":\"a\",\"votes\":2},{\"name\":\"b\",\"votes\":3}]");
-        assert_eq!(names(&top(&source(SourceFormat::Json, Some(("votes", true)), 1), &array).unwrap()), "b");
-    }
-}
+#[path = "source/tests.rs"]
+mod tests;

@@ -23,6 +23,14 @@ pub type Store = Arc<dyn ObjectStore>;
 #[error("what was written may not be on disk: {0}")]
 pub struct NotDurable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
+/// That a store is not there any more as a whole: somebody has deleted or moved away the folder that it was opened at. Among the causes of an
+/// adapter's error it says that nothing is known of any object, which `NotFound` would claim.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the folder `{0}` is gone: it was deleted or moved away\nhint: put it back, or start `sluicebox run` again: it makes an empty lake"
+)]
+pub struct Gone(pub String);
+
 /// What `create` found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {

@@ -2,6 +2,7 @@
 //!
 //! Does not replay anything.
 
+use super::tables::is_untouched;
 use super::{Checker, Invariant};
 use crate::census::Fate;
 use crate::drivers::sweep::sweep;
@@ -22,7 +23,10 @@ impl Checker<'_> {
         }
         // What the sweep needs may be what is broken: it was told already then.
         if self.evidence.damaged.is_empty() {
-            let missing = sweep(self.service, false).await?;
+            let mut missing = sweep(self.service, false).await?;
+            if is_untouched(&self.evidence.snapshot) {
+                missing.tables = 0;
+            }
             if !missing.is_nothing() {
                 self.report.find(Invariant::V9, "lake", missing.to_string());
             }
@@ -48,7 +52,7 @@ impl Checker<'_> {
 /// What a replay of this refusal would lack. That its line is there is V6's business.
 fn unreplayable(refused: &Refused) -> Option<&'static str> {
     let kept = match refused.stage {
-        RefusedAt::Ingest => !refused.record.is_empty(),
+        RefusedAt::Ingest => !refused.record.is_empty() || refused.line.is_some(),
         RefusedAt::Enrich | RefusedAt::Clean => {
             bronze::place(&refused.input).is_some() || refused.record.contains_key("message")
         }

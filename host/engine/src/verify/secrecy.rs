@@ -1,28 +1,26 @@
-//! V7: no object of the lake holds a secret, as it is or encoded as requests, JSON and headers encode it.
+//! V7: no object of the lake holds a secret, in whatever encoding it travels.
 //!
-//! Does not read logs: they are not in the lake. What the program prints passes its redactor.
+//! Does not read logs: they are not in the lake. What the program prints passes its redactor, which finds secrets with the same code.
 
-use base64::Engine as _;
-use bytes::Bytes;
 use futures::TryStreamExt;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Checker, Invariant};
 use crate::failure::Failure;
 use crate::lake::delta;
+use crate::redaction::Redactor;
 use crate::seams::secrets::ExposeSecret;
 use crate::seams::store::{Store, StoreError, read};
 
-/// A shorter value would be found everywhere by chance.
+/// A shorter value would be found everywhere by chance: a lake is full of digests.
 const SHORTEST: usize = 6;
 
 impl Checker<'_> {
     /// V7.
     pub(super) async fn secrecy(&mut self) -> Result<(), Failure> {
-        let (secrets, absent) = self.service.enrich.gateway.secrets().await;
+        let (secrets, absent) = self.service.enrich.gateway.keys().all().await;
         let long = secrets.iter().filter(|(_, secret)| secret.expose_secret().len() >= SHORTEST);
-        let needles: Vec<(String, Vec<String>)> =
-            long.map(|(name, secret)| (name.clone(), forms(secret.expose_secret()))).collect();
+        let needles: Vec<(String, Redactor)> =
+            long.map(|(name, secret)| (name.clone(), Redactor::of(secret.expose_secret()))).collect();
         for name in absent {
             self.report.notes.push(format!("secret `{name}` cannot be had here: the lake was not searched for it"));
         }
@@ -40,7 +38,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    async fn layer(&mut self, layer: &str, store: &Store, needles: &[(String, Vec<String>)]) -> Result<(), Failure> {
+    async fn layer(&mut self, layer: &str, store: &Store, needles: &[(String, Redactor)]) -> Result<(), Failure> {
         let objects: Vec<_> = store.list(None).try_collect().await?;
         self.steps.begin("searching for secrets", objects.len());
         self.report.checked(Invariant::V7, objects.len());
@@ -54,46 +52,12 @@ impl Checker<'_> {
             let path = object.location.as_ref();
             // A Parquet file is compressed: what it says is what its rows say.
             let text = if path.ends_with(".parquet") { delta::text_of(&bytes).unwrap_or(bytes) } else { bytes };
-            for (name, forms) in needles {
-                if forms.iter().any(|form| holds(&text, form.as_bytes())) {
+            for (name, secret) in needles {
+                if secret.holds(&text) {
                     self.report.find(Invariant::V7, format!("{layer}/{path}"), format!("it holds the secret `{name}`"));
                 }
             }
         }
         Ok(())
-    }
-}
-
-/// The value in every form that it may take on its way.
-fn forms(value: &str) -> Vec<String> {
-    let json = serde_json::to_string(value).unwrap_or_default();
-    let mut forms = vec![
-        value.to_owned(),
-        json.trim_matches('"').to_owned(),
-        utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
-        url::form_urlencoded::byte_serialize(value.as_bytes()).collect(),
-        base64::engine::general_purpose::STANDARD.encode(value),
-        // As a kept answer has a body that is no text.
-        hex::encode(value),
-    ];
-    forms.sort();
-    forms.dedup();
-    forms
-}
-
-fn holds(text: &Bytes, needle: &[u8]) -> bool {
-    memchr::memmem::find(text, needle).is_some()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_is_looked_for_as_it_travels() {
-        let forms = forms("a/b c\"d");
-        for form in ["a/b c\"d", "a/b c\\\"d", "a%2Fb%20c%22d", "a%2Fb+c%22d", "YS9iIGMiZA==", "612f6220632264"] {
-            assert!(forms.iter().any(|one| one == form), "{form} is not in {forms:?}");
-        }
     }
 }

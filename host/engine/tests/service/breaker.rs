@@ -3,16 +3,20 @@
 //! Does not test which failure of a consumer's work does what: `pauses` does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use engine::drivers::service::Ended;
+use engine::drivers::service::{Ended, Role};
+use engine::lake::keys::Tick;
 use engine::lake::quarantine;
-use engine::pipeline::plan::Percent;
+use engine::pipeline::plan::{Percent, SecretRef};
+use engine::seams::clock::Clock as _;
 use engine::seams::store::{ObjectStore, ObjectStoreExt};
 use engine::status::status;
 use futures::TryStreamExt;
 use serde_json::json;
 use testkit::ScriptedHttp;
 use testkit::http::answer;
+use tokio_util::sync::CancellationToken;
 
 use super::world::{Options, TICK, World, expected, good, orders};
 
@@ -151,4 +155,127 @@ async fn an_aggregate_that_breaks_is_suspended_and_the_other_tables_are_made() {
     let whole = world.host(&Options::default(), ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
     assert!(world.once(&whole, TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!(world.sums(&whole).await, expected(10));
+}
+
+/// A service that refuses every key but `right`.
+fn picky(right: &'static str) -> Arc<ScriptedHttp> {
+    ScriptedHttp::new(move |request, _| {
+        let key = request.url.query_pairs().find(|(name, _)| name == "key").map(|(_, value)| value.into_owned());
+        Ok(if key.as_deref() == Some(right) { good(&request.url) } else { answer(401, "who are you") })
+    })
+}
+
+fn key() -> SecretRef {
+    SecretRef::Env("KEY".into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_secret_lifts_the_suspension_and_the_same_one_does_not() {
+    let options = Options { source: orders(120), batch_size: 60, ..Options::default() };
+    let world = World::new(&options);
+    world.secrets.set(key(), "wrong-token");
+    let http = picky("right-token");
+    assert!(is_suspended(&world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap(), "enrich"));
+    let asked = http.calls().len();
+    let kept = suspensions(&world.lake.bronze).await;
+    assert!(!kept[0].to_string().contains("wrong-token"));
+    assert_eq!(
+        kept[0]["surroundings"]["digest"].as_str().unwrap().len(),
+        4,
+        "too short to tell a guess from thousands"
+    );
+    // The same secret, one that is not there now, and a lake that is only looked at: still suspended, and nobody is asked.
+    assert!(is_suspended(&world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap(), "enrich"));
+    world.secrets.remove(&key());
+    assert!(is_suspended(&world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap(), "enrich"));
+    assert_eq!(http.calls().len(), asked);
+
+    world.secrets.set(key(), "right-token");
+    let host = world.host(&options, http.clone()).await;
+    assert_eq!(status(&host).await.unwrap().suspended.len(), 1, "who only looks lifts nothing");
+    let ended = world.once(&host, TICK).await.unwrap();
+    assert!(ended.left.is_nothing(), "{ended:?}");
+    assert_eq!(world.sums(&host).await, expected(120));
+    assert!(status(&host).await.unwrap().suspended.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_served_stage_notices_within_seconds_that_its_suspension_is_lifted() {
+    for by_hand in [false, true] {
+        let options = Options { source: orders(120), batch_size: 60, ..Options::default() };
+        let world = World::new(&options);
+        world.secrets.set(key(), "wrong-token");
+        let refuses = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let still = refuses.clone();
+        let http = ScriptedHttp::new(move |request, _| {
+            let wrong = !by_hand && request.url.query() != Some("key=right-token");
+            let wrong = wrong || by_hand && still.load(std::sync::atomic::Ordering::SeqCst);
+            Ok(if wrong { answer(401, "who are you") } else { good(&request.url) })
+        });
+        let host = Arc::new(world.host(&options, http.clone()).await);
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn({
+            let (host, stop) = (host.clone(), stop.clone());
+            async move { host.serve(&Role::ALL, &stop).await }
+        });
+        host.ingest.fire(Tick::parse(TICK).unwrap()).await.unwrap();
+        world.clock.sleep(Duration::from_secs(60)).await;
+        assert!(host.progress.suspended().contains_key("enrich"));
+        let asked = http.calls().len();
+        world.clock.sleep(Duration::from_secs(300)).await;
+        assert_eq!(http.calls().len(), asked, "a suspended stage asks nobody");
+        if by_hand {
+            refuses.store(false, std::sync::atomic::Ordering::SeqCst);
+            let kept = engine::roles::breaker::suspensions(&world.lake).await.unwrap();
+            assert_eq!(kept.iter().map(|one| one.stage.as_str()).collect::<Vec<_>>(), ["enrich"]);
+            assert!(engine::roles::breaker::lift(&world.lake, "clean").await.unwrap().is_empty());
+            assert_eq!(engine::roles::breaker::lift(&world.lake, "enrich").await.unwrap().len(), 1);
+        } else {
+            world.secrets.set(key(), "right-token");
+        }
+        world.clock.sleep(Duration::from_secs(120)).await;
+        assert!(host.progress.suspended().is_empty());
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+        assert_eq!(world.sums(&host).await, expected(120), "by hand: {by_hand}");
+        assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspension_lifted_by_hand_comes_back_if_nothing_has_changed() {
+    let options = Options { source: orders(120), batch_size: 60, ..Options::default() };
+    let world = World::new(&options);
+    let http = picky("right-token");
+    assert!(is_suspended(&world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap(), "enrich"));
+    engine::roles::breaker::lift(&world.lake, "enrich").await.unwrap();
+    let ended = world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    assert!(is_suspended(&ended, "enrich"));
+    let told = &ended.left.suspended["enrich"];
+    assert!(told.contains("`sluicebox resume enrich`") && !told.contains("delete"), "{told}");
+    assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aggregate_that_failed_is_shown_and_tried_again_when_it_is_resumed() {
+    let options = Options { broken_table: true, ..Options::default() };
+    let world = World::new(&options);
+    let host = Arc::new(world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await);
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn({
+        let (host, stop) = (host.clone(), stop.clone());
+        async move { host.serve(&Role::ALL, &stop).await }
+    });
+    host.ingest.fire(Tick::parse(TICK).unwrap()).await.unwrap();
+    world.clock.sleep(Duration::from_secs(60)).await;
+    let shown = status(&host).await.unwrap().suspended;
+    assert_eq!(shown.keys().collect::<Vec<_>>(), ["aggregate broken"]);
+    assert!(shown["aggregate broken"].reason().contains("P101"), "{}", shown["aggregate broken"].reason());
+    let first = shown["aggregate broken"].at;
+    assert_eq!(engine::roles::breaker::lift(&world.lake, "aggregate broken").await.unwrap().len(), 1);
+    world.clock.sleep(Duration::from_secs(1200)).await;
+    let again = status(&host).await.unwrap().suspended;
+    assert!(again["aggregate broken"].at > first, "it was tried again and failed again");
+    stop.cancel();
+    serving.await.unwrap().unwrap();
 }

@@ -54,6 +54,7 @@ async fn suspended_over(layer: &Store, key: &str) {
         records: 50,
         failed: 49,
         at: chrono::DateTime::UNIX_EPOCH,
+        surroundings: None,
         samples: vec![sample(key), sample("o5")],
     };
     let body = serde_json::to_vec(&suspension).unwrap();

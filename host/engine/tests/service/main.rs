@@ -12,15 +12,20 @@
 )]
 
 mod breaker;
+mod columns;
 mod deaths;
+mod echoes;
 mod fault_table;
 mod faults;
 mod forget;
 mod in_step;
+mod lifecycle;
+mod outage;
 mod outcomes;
 mod pauses;
 mod replay;
 mod schedule;
+mod source_lines;
 mod swap;
 mod tree;
 mod unreadable;

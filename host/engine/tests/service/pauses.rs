@@ -95,6 +95,7 @@ impl Rig {
             at_once,
             workers: 8,
             max_receives: 3,
+            lasts: true,
             room: Arc::default(),
             clock: clock.clone(),
             progress: progress.clone(),

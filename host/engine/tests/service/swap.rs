@@ -202,7 +202,7 @@ async fn what_a_host_refuses_that_has_not_heard_of_the_way_back_is_made_again() 
     service.clean.objects(&[object(2)]).await.unwrap();
     // From then on it is not let in any more.
     let failure = other.clean.objects(&[object(3)]).await.unwrap_err();
-    assert!(matches!(failure, Failure::Pause { .. }), "{failure}");
+    assert!(matches!(failure, Failure::Lake { .. }), "{failure}");
     assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 10);
 
     for event in &events {

@@ -71,8 +71,13 @@ fn table_of(labels: &[String]) -> RecordBatch {
     rows::batch(&label(), &labels.iter().map(|label| json!({ "label": label })).collect::<Vec<_>>())
 }
 
-/// Lists all labels in the order of the buckets, each with the version's mark: an associative merge which is not commutative.
+/// Lists all labels, sorted, each with the version's mark.
 fn listing(version: &'static str, calls: &Arc<Calls>) -> ClosureAggregator {
+    listed(version, calls, |labels| labels.sort())
+}
+
+/// Lists all labels, each with the version's mark: an associative merge which is not commutative, unless the table is put in order.
+fn listed(version: &'static str, calls: &Arc<Calls>, in_order: fn(&mut Vec<String>)) -> ClosureAggregator {
     let joined = |partials: &[Bytes]| -> Vec<String> {
         partials.iter().flat_map(|partial| serde_json::from_slice::<Vec<String>>(partial).unwrap()).collect()
     };
@@ -90,7 +95,9 @@ fn listing(version: &'static str, calls: &Arc<Calls>) -> ClosureAggregator {
         },
         move |_, partials| {
             of_finish.finished.store(partials.len(), Ordering::Relaxed);
-            Ok(table_of(&joined(partials)))
+            let mut labels = joined(partials);
+            in_order(&mut labels);
+            Ok(table_of(&labels))
         },
     )
 }
@@ -163,14 +170,16 @@ impl Labels {
         Aggregate { lake: self.lake.clone(), silver: self.silver.clone(), tables: vec![table], concurrency, progress }
     }
 
-    /// All labels in the order of the buckets, by themselves.
+    /// All labels in their order, by themselves.
     async fn expected(&self, version: &str) -> Vec<String> {
         let snapshot = self.silver.snapshot().await.unwrap();
         let mut all = Vec::new();
         for bucket in snapshot.buckets.keys() {
             all.extend(labels_in(&self.silver.read(&snapshot, *bucket, Some(&["label"])).await.unwrap()));
         }
-        all.into_iter().map(|label| format!("{label}@{version}")).collect()
+        let mut all: Vec<String> = all.into_iter().map(|label| format!("{label}@{version}")).collect();
+        all.sort();
+        all
     }
 }
 
@@ -267,5 +276,20 @@ async fn a_merge_that_is_not_associative_is_refused_and_the_old_table_stays() {
         }
         assert_eq!(gold(&bad).await, labels.expected("1.0.0").await);
         assert_eq!(bad.tables[0].gold.generation().await.unwrap(), Some(1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_that_is_not_commutative_is_refused_and_the_old_table_stays() {
+    for buckets in [2, 4, 200] {
+        let labels = Labels::new(buckets, 2000).await;
+        let calls = Arc::new(Calls::default());
+        labels.aggregate(listing("1.0.0", &calls)).await.versions(&[]).await.unwrap();
+        let bad = labels.aggregate(listed("2.0.0", &calls, |_| {})).await;
+        let failure = bad.versions(&[]).await.unwrap_err();
+        let Failure::Plugin(words) = &failure else { panic!("{failure:?}") };
+        assert!(words.contains("P141") && words.contains("`merge` is not commutative"), "{words}");
+        assert!(words.contains("row 1 ("), "the counter-example is told: {words}");
+        assert_eq!(gold(&bad).await, labels.expected("1.0.0").await);
     }
 }

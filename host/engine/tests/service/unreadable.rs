@@ -53,7 +53,7 @@ async fn a_damaged_object_fails_alone_and_is_named() {
     replace(&*world.lake.bronze, &objects[2], Bytes::from_static(b"{\"a\":")).await.unwrap();
     let failed = service.clean.objects(&events(&objects)).await.unwrap();
     assert_eq!(failed.keys().collect::<Vec<_>>(), [&objects[2]]);
-    let Failure::Transient(reason) = &failed[&objects[2]] else { panic!("{failed:?}") };
+    let Failure::Lake { reason, whole: false } = &failed[&objects[2]] else { panic!("{failed:?}") };
     assert!(reason.contains(objects[2].as_ref()), "{reason}");
     assert_eq!(cleaned_again(&world).await, 3);
 }

@@ -58,6 +58,16 @@ async fn a_good_lake_is_clean_and_everything_was_looked_at() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lake_whose_first_tick_could_not_be_read_owes_nothing() {
+    let options = Options { source: "id,group,n\no1,\"g1,1\n".to_owned(), ..Options::default() };
+    let world = World::new(&options);
+    let service = world.host(&options, mixed()).await;
+    let failed = world.once(&service, TICK).await.map(drop).unwrap_err().to_string();
+    assert!(failed.contains("line 2, column 4"), "{failed}");
+    assert_eq!(world.verify(&service).await.findings, []);
+}
+
 /// A damage, and the promise that it breaks.
 struct Damage {
     name: &'static str,

@@ -28,7 +28,7 @@ use engine::roles::breaker::Breaker;
 use engine::roles::clean::Clean;
 use engine::roles::enrich::Enrich;
 use engine::roles::gateway::Gateway;
-use engine::roles::ingest::{Ingest, SourcePlace};
+use engine::roles::ingest::{Ingest, ReadBy, SourcePlace};
 use engine::seams::clock::Clock;
 use engine::seams::http::{Http, HttpAnswer};
 use engine::seams::plugin::{
@@ -181,6 +181,7 @@ impl World {
                 pipeline: "orders".into(),
                 source: source(options.batch_size),
                 place: SourcePlace::Object(self.source.clone(), Path::from("orders.csv")),
+                reads: ReadBy::default(),
                 lake: self.lake.clone(),
                 queue: self.queues.enrich.live.clone(),
                 progress: progress.clone(),
@@ -190,10 +191,10 @@ impl World {
                 lake: self.lake.clone(),
                 config: "{}".into(),
                 generation: tokio::sync::OnceCell::new(),
-                gateway,
+                gateway: gateway.clone(),
                 queue: self.queues.clean.live.clone(),
                 concurrency: NonZeroUsize::new(2).unwrap(),
-                breaker: breaker("enrich", &self.lake.bronze, &*enricher),
+                breaker: breaker("enrich", &self.lake.bronze, &*enricher).calling(gateway.clone()),
                 plugin: Some(enricher),
                 progress: progress.clone(),
             }),
@@ -291,10 +292,14 @@ fn source(batch_size: usize) -> Source {
     Source {
         location: Location::Local("orders.csv".into()),
         format: SourceFormat::Csv,
+        records: None,
         key: vec!["id".into()],
+        optional: Vec::new(),
         order_by: None,
         top_n: NonZeroUsize::new(1_000_000).unwrap(),
         batch_size: NonZeroUsize::new(batch_size).unwrap(),
+        dialect: Default::default(),
+        suspend_above: Percent::SUSPEND_ABOVE,
     }
 }
 

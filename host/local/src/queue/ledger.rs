@@ -73,6 +73,29 @@ impl Lease {
     }
 }
 
+/// Between a queue's name and the lake that its messages belong to.
+pub(super) const OF_LAKE: char = '@';
+
+/// Gives the messages that belong to no lake to this one; a host of an earlier version has sent them. Returns how many they were.
+pub(super) fn adopt(db: &Connection, lake: &str) -> Result<usize> {
+    db.execute("UPDATE messages SET queue = queue || ?1 WHERE instr(queue, '@') = 0", [format!("{OF_LAKE}{lake}")])
+}
+
+/// How many messages there are of other lakes than this one (of this one if `own`), and their bytes.
+pub(super) fn kept(db: &Connection, lake: &str, own: bool) -> Result<(u64, u64)> {
+    let count = |row: &rusqlite::Row<'_>, column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+    db.query_row(
+        "SELECT count(*), coalesce(sum(length(body)), 0) FROM messages WHERE (queue LIKE '%' || ?1) = ?2",
+        params![format!("{OF_LAKE}{lake}"), own],
+        |row| Ok((count(row, 0)?, count(row, 1)?)),
+    )
+}
+
+/// Removes the messages of other lakes than this one (of this one if `own`).
+pub(super) fn discard(db: &Connection, lake: &str, own: bool) -> Result<usize> {
+    db.execute("DELETE FROM messages WHERE (queue LIKE '%' || ?1) = ?2", params![format!("{OF_LAKE}{lake}"), own])
+}
+
 /// Adds messages that are ready now.
 pub(super) fn send(db: &Connection, queue: &str, bodies: &[Bytes], now: i64) -> Result<()> {
     let mut insert = db.prepare_cached(

@@ -79,10 +79,10 @@ impl Writer {
         let (opened, is_open) = oneshot::channel();
         let (requests, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("sluicebox-queue".into());
-        let body = move || match connect(&path) {
-            Ok(db) => {
+        let body = move || match File::open(path) {
+            Ok(file) => {
                 let _ = opened.send(Ok(()));
-                serve(db, &inbox);
+                serve(file, &inbox);
             }
             Err(error) => {
                 let _ = opened.send(Err(error));
@@ -160,11 +160,52 @@ fn prepare(db: &mut Connection) -> Result<i64> {
     Ok(ledger::VERSION)
 }
 
+/// The queue file, as long as it is the one at its path.
+struct File {
+    path: PathBuf,
+    db: Connection,
+    /// Which file that is.
+    inode: Option<(u64, u64)>,
+}
+
+impl File {
+    fn open(path: PathBuf) -> Result<Self, String> {
+        let db = connect(&path)?;
+        let inode = inode(&path);
+        Ok(File { path, db, inode })
+    }
+
+    /// The connection, made anew if somebody has deleted the file or put another one in its place: what is written to a file without a
+    /// name nobody else sees, and it is gone with the process.
+    fn current(&mut self) -> Result<&mut Connection, String> {
+        if inode(&self.path) != self.inode {
+            tracing::warn!(queue = %self.path.display(), "the queue file was deleted or replaced, opening the one that is there now");
+            *self = File::open(self.path.clone())?;
+        }
+        Ok(&mut self.db)
+    }
+}
+
+/// What tells the file at `path` from another one that takes its place.
+#[cfg(unix)]
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|_| (0, 0))
+}
+
 /// Serves until every way to the thread is gone.
-fn serve(mut db: Connection, inbox: &mpsc::Receiver<Box<dyn Request>>) {
+fn serve(mut file: File, inbox: &mpsc::Receiver<Box<dyn Request>>) {
     while let Ok(first) = inbox.recv() {
-        let group = std::iter::once(first).chain(inbox.try_iter().take(GROUP - 1)).collect();
-        serve_group(&mut db, group);
+        let group: Vec<_> = std::iter::once(first).chain(inbox.try_iter().take(GROUP - 1)).collect();
+        match file.current() {
+            Ok(db) => serve_group(db, group),
+            Err(error) => group.into_iter().for_each(|request| request.answer(Some(&error))),
+        }
     }
 }
 

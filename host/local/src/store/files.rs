@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use engine::seams::store::NotDurable;
+use engine::seams::store::{Gone, NotDurable};
 use object_store::{Error, PutMode, PutPayload, PutResult, Result};
 
 /// After how long without a write an unfinished file is nobody's.
@@ -108,13 +108,15 @@ pub(super) struct Folder {
     path: PathBuf,
     /// Whether files and names are synced.
     durability: Durability,
+    /// Made again, when it was deleted, as long as this other folder is there.
+    beside: Option<PathBuf>,
     /// Folders whose own names are known to be durable, all the way up.
     durable: Mutex<HashSet<PathBuf>>,
 }
 
 impl Folder {
     /// Makes the folder durably, if it is not there, and resolves the links that lead to it.
-    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self> {
+    pub(super) fn open(path: &Path, durability: Durability, beside: Option<PathBuf>) -> Result<Self> {
         let missing: Vec<_> =
             path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
         fs::create_dir_all(path).map_err(|error| failed("create folder", path, error))?;
@@ -123,7 +125,7 @@ impl Folder {
             let made = made.canonicalize().map_err(|error| failed("open folder", made, error))?;
             durability.sync_parent(&made)?;
         }
-        Ok(Folder { path: resolved, durability, durable: Mutex::default() })
+        Ok(Folder { path: resolved, durability, beside, durable: Mutex::default() })
     }
 
     /// Removes unfinished files right in the folder: a listing of what is below would not come upon them.
@@ -148,6 +150,9 @@ impl Folder {
     /// Returns whether something is there.
     pub(super) fn refuse_links(&self, file: &Path) -> Result<bool> {
         let relative = file.strip_prefix(&self.path).map_err(|_| refused(file, "is outside of the store"))?;
+        if relative.as_os_str().is_empty() && !self.path.is_dir() {
+            return self.refuse_gone().map(|()| false);
+        }
         let mut place = self.path.clone();
         for part in relative.components() {
             place.push(part);
@@ -157,12 +162,22 @@ impl Folder {
                 Ok(_) => return Err(refused(&place, "is neither a file nor a folder")),
                 // What is not there is no link: let the call itself say what that means.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                    return Ok(false);
+                    return self.refuse_gone().map(|()| false);
                 }
                 Err(error) => return Err(failed("look at", &place, error)),
             }
         }
         Ok(true)
+    }
+
+    /// Refuses to speak of objects of a folder that was deleted or moved away: they may come back with it, and an empty one made in its place
+    /// would be in its way.
+    fn refuse_gone(&self) -> Result<()> {
+        if self.path.is_dir() || self.beside.as_ref().is_some_and(|other| other.is_dir()) {
+            return Ok(());
+        }
+        let source = Box::new(Gone(self.path.display().to_string()));
+        Err(Error::Generic { store: "DirStore", source })
     }
 
     /// Makes the folder that `file` is to be in, durably.

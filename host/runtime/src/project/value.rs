@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use engine::seams::plugin::{ColumnType, ScalarType};
 
 /// Characters of a value that an error message shows.
 const SHOWN: usize = 40;
@@ -56,9 +57,35 @@ pub(super) fn date32(raw: &str) -> Option<i32> {
     i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
 }
 
-/// RFC 3339 as microseconds since 1970-01-01T00:00:00Z; what is finer is cut off.
+/// RFC 3339 as microseconds since 1970-01-01T00:00:00Z; what is finer is cut off. Without a zone it is UTC: that is what most databases
+/// and data frames write.
 pub(super) fn timestamp(raw: &str) -> Option<i64> {
-    DateTime::parse_from_rfc3339(&text(raw)?).ok().map(|instant| instant.timestamp_micros())
+    let text = text(raw)?;
+    if let Ok(instant) = DateTime::parse_from_rfc3339(&text) {
+        return Some(instant.timestamp_micros());
+    }
+    // Two formats instead of one with a blank, which a parser would take for any number of them. A year has four digits: no sign.
+    let form = match text.as_bytes() {
+        [b'0'..=b'9', _, _, _, b'-', _, _, b'-', _, _, b'T' | b't', b'0'..=b'9', ..] => &text,
+        [b'0'..=b'9', _, _, _, b'-', _, _, b'-', _, _, b' ', b'0'..=b'9', ..] => {
+            &Cow::Owned(text.replacen(' ', "T", 1))
+        }
+        _ => return None,
+    };
+    let local = NaiveDateTime::parse_from_str(&form.to_ascii_uppercase(), "%Y-%m-%dT%H:%M:%S%.f").ok()?;
+    Some(local.and_utc().timestamp_micros())
+}
+
+/// What a value of the type looks like; nothing where the type's name says it all.
+pub(super) fn form(ty: ColumnType) -> Option<&'static str> {
+    let (ColumnType::Scalar(scalar) | ColumnType::List(scalar)) = ty;
+    match scalar {
+        ScalarType::Timestamp => Some(
+            "a timestamp is text such as 2026-01-31T03:00:00Z or 2026-01-31 03:00:00, which is UTC where no zone is written",
+        ),
+        ScalarType::Date32 => Some("a date is text such as 2026-01-31"),
+        _ => None,
+    }
 }
 
 /// A value for an error message: its type, and as much of it as is polite.

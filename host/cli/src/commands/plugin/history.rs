@@ -4,21 +4,24 @@
 //! Does not switch anything itself: it notes a decision in the lake, and every host that serves the pipeline follows it.
 
 use chrono::{DateTime, Utc};
+use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::{Generation, Generations};
 use engine::lake::swaps::{self, Event, Happened, Held, Initiator, Version};
-use engine::lake::{Lake, components};
+use engine::lake::{Lake, LakeError, components};
 use engine::seams::clock::Clock as _;
 use local::SystemClock;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::compose::{Remote, lake};
+use crate::compose::{Looked, Shared, lake, look, look_at_lake};
 use crate::context::Context;
 use crate::exit::ExitCode;
-use crate::failure::Failure;
-use crate::load::found_for;
-use crate::output::Tone;
+use crate::failure::{Failure, plain};
+use crate::load::{CannotLoad, Loading, Trouble, found_for, load};
+use crate::output::{Tone, short_digest};
 use crate::pipelines::{self, PipelineArgs, PipelineFile, PipelineOption};
+use crate::preflight::{Wrong, tables};
+use crate::serves::{Serves, called, plugins_of};
 
 /// Show which plugins have served each stage, and what became of those that were published
 #[derive(Debug, clap::Args)]
@@ -56,8 +59,14 @@ pub(crate) struct RollbackArgs {
 struct StageHistory {
     pipeline: String,
     stage: String,
-    /// The digest that serves now; none if the file cannot be read.
+    /// The digest that serves now; none if nothing does.
     serves: Option<String>,
+    /// Why what is published does not serve, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    but: Option<String>,
+    /// What of the history cannot be read, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<String>,
     generations: Vec<Dated>,
     events: Vec<Event>,
 }
@@ -71,68 +80,185 @@ struct Dated {
 
 /// Shows the histories of all stages.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let (mut stages, remote) = (Vec::new(), Remote::default());
-    for file in pipelines::read(&args.pipeline)? {
-        let lake = lake(&file, &remote).await?;
+    let files = pipelines::read(&args.pipeline)?;
+    let shared = Shared::new(&files, context)?;
+    let mut stages = Vec::new();
+    for file in &files {
+        let looked = look(file, &shared, context).await?;
+        let mut serves = Serves::all(&looked).await;
         for (stage, _) in file.plan.stages() {
-            stages.push(history(&file, &lake, stage, &remote).await?);
+            let serves = serves.remove(&stage);
+            stages.push(history(file, &looked.service.enrich.lake, stage, serves).await);
         }
     }
     context.output.report(&json!({ "stages": stages }), |_| {
         stages.iter().map(|stage| text(stage, context)).collect::<Vec<_>>().join("\n\n")
     })?;
-    Ok(ExitCode::Success)
+    let whole = stages.iter().all(|stage| stage.unreadable.is_none());
+    Ok(if whole { ExitCode::Success } else { ExitCode::Unavailable })
 }
 
 /// Takes a plugin back, or lets it serve again.
 pub(crate) async fn rollback(args: RollbackArgs, context: &Context) -> anyhow::Result<ExitCode> {
-    let Some(file) = pipelines::read(&args.pipeline.args())?.pop() else { return Ok(ExitCode::Usage) };
-    let remote = Remote::default();
-    let lake = lake(&file, &remote).await?;
-    let stage = stage_of(&file, &args.stage)?;
-    let at = SystemClock.now();
+    let files = pipelines::read(&args.pipeline.args())?;
+    let Some(file) = files.first() else { return Ok(ExitCode::Usage) };
+    let shared = Shared::new(&files, context)?;
+    let stage = stage_of(file, &args.stage)?;
+    let way =
+        Way { file, shared: &shared, stage: &stage, lake: lake(file, &shared.remote).await?, at: SystemClock.now() };
+    // By the file alone: a decision is about what is published, whatever serves.
+    let published = found_for(file, &stage, None, &shared.remote).await?.version();
     if args.undo {
-        let published = found_for(&file, &stage, None, &remote).await?.version();
-        let decisions = swaps::decisions(&lake, &stage).await?;
-        if swaps::held(&decisions, &published.plugin.digest, &published.config).is_none() {
-            return Err(Failure::new(ExitCode::Usage, format!("the plugin of `{stage}` was not taken back")).into());
-        }
-        swaps::tell(&lake, &stage, &published, Happened::Released, at).await?;
-        context.output.notice(&format!("`{}` may serve `{stage}` again", published.plugin.digest))?;
-        return Ok(ExitCode::Success);
+        return way.undo(&published, context).await;
     }
-    let serves = found_for(&file, &stage, Some(&lake), &remote).await?.version();
-    let generations = Generations::of(&lake, &stage).all().await?;
-    let back = earlier(&generations, &serves, args.to, &stage)?;
-    if components::get(&lake, &back.plugin.digest).await?.is_none() {
-        anyhow::bail!("the component {} is not in the lake any more", back.plugin.digest);
-    }
+    let looked = look(file, &shared, context).await?;
+    let serves = Serves::all(&looked).await.remove(&stage);
+    let serves = serves.and_then(|serves| serves.version).unwrap_or_else(|| published.clone());
+    let generations = Generations::of(&way.lake, &stage).all().await?;
+    let decisions = swaps::decisions(&way.lake, &stage).await?;
+    let back = earlier((&generations, &decisions), &serves, args.to, &stage)?;
     let version = Version { plugin: back.plugin.clone(), config: back.config.clone() };
-    let held = Held { version, reason: args.reason, by: Initiator::Person };
-    let known = generations.iter().rev().find(|one| one.plugin.digest == serves.plugin.digest);
-    let taken = Version { plugin: known.map_or(serves.plugin, |one| one.plugin.clone()), config: serves.config };
-    swaps::tell(&lake, &stage, &taken, Happened::RolledBack(held), at).await?;
-    let done = json!({ "stage": stage, "taken_back": taken.plugin, "serves": back.plugin, "generation": back.number });
+    if same(&version, &published) {
+        let message = format!("generation {} of `{stage}` is what `pipeline.toml` names", back.number);
+        let hint = format!("`sluicebox plugin rollback {} --undo` lets it serve again", args.stage);
+        return Err(Failure::new(ExitCode::Usage, message).hint(hint).into());
+    }
+    if let Some(pinned) = file.plan.stage(&stage).and_then(|settings| settings.sha256.as_ref())
+        && version.plugin.digest != format!("sha256:{pinned}")
+    {
+        let message = format!(
+            "generation {} of `{stage}` is {}, pinned is {}",
+            back.number,
+            called(&back.plugin),
+            short_digest(&format!("sha256:{pinned}"))
+        );
+        let hint = format!(
+            "publish that component and pin it: `sha256 = \"{}\"`",
+            back.plugin.digest.trim_start_matches("sha256:")
+        );
+        return Err(Failure::new(ExitCode::Wrong, message).hint(hint).into());
+    }
+    let held = Held { version: version.clone(), reason: args.reason, by: Initiator::Person };
+    let taken = Version { plugin: named(&published, &generations, &looked, &stage), config: published.config.clone() };
+    let happened = Happened::RolledBack(held);
+    way.tried(&published, &happened, &version, &format!("generation {}", back.number)).await?;
+    swaps::tell(&way.lake, &stage, &taken, happened, way.at).await?;
+    let done = json!({ "stage": stage, "taken_back": taken.plugin, "in_place_of": serves.plugin, "serves": back.plugin, "generation": back.number });
     context.output.report(&done, |_| {
         format!(
-            "`{stage}` is served by {} {} (generation {}) in place of {} {}\n  hint: `sluicebox replay --stale` makes again what the other has made",
-            back.plugin.name, back.plugin.version, back.number, taken.plugin.name, taken.plugin.version
+            "`{stage}` is served by {} (generation {}) in place of {}\n  hint: `sluicebox replay --stale` makes again what the other has made",
+            called(&back.plugin), back.number, called(&serves.plugin)
         )
     })?;
     Ok(ExitCode::Success)
 }
 
+/// What decides which plugin serves a stage.
+struct Way<'a> {
+    file: &'a PipelineFile,
+    shared: &'a Shared,
+    stage: &'a str,
+    lake: Lake,
+    at: DateTime<Utc>,
+}
+
+impl Way<'_> {
+    async fn undo(&self, published: &Version, context: &Context) -> anyhow::Result<ExitCode> {
+        let stage = self.stage;
+        let decisions = swaps::decisions(&self.lake, stage).await?;
+        if swaps::held(&decisions, &published.plugin.digest, &published.config).is_none() {
+            return Err(Failure::new(ExitCode::Usage, format!("the plugin of `{stage}` was not taken back")).into());
+        }
+        self.tried(published, &Happened::Released, published, "what `pipeline.toml` names").await?;
+        swaps::tell(&self.lake, stage, published, Happened::Released, self.at).await?;
+        let done = json!({ "stage": stage, "released": published.plugin });
+        context.output.report(&done, |_| format!("{} may serve `{stage}` again", called(&published.plugin)))?;
+        Ok(ExitCode::Success)
+    }
+
+    /// Whether a host would follow: what is to serve is loaded and held against its neighbours and tables, as a host does when it finds the
+    /// decision. Nothing is written.
+    async fn tried(
+        &self,
+        published: &Version,
+        happened: &Happened,
+        wanted: &Version,
+        called: &str,
+    ) -> anyhow::Result<()> {
+        let stage = self.stage;
+        if matches!(happened, Happened::RolledBack(_))
+            && components::get(&self.lake, &wanted.plugin.digest).await?.is_none()
+        {
+            let message = format!(
+                "the component of {called} of `{stage}` is not in the lake any more: {}",
+                self::called(&wanted.plugin)
+            );
+            let hint = "publish the component itself, if it is still to be had";
+            return Err(Failure::new(ExitCode::Wrong, message).hint(hint).into());
+        }
+        let event =
+            Event { stage: stage.to_owned(), at: self.at, version: published.clone(), happened: happened.clone() };
+        let view = look_at_lake(self.file, &self.shared.remote).await;
+        let loading = Loading { lake: Some(&view), what_if: Some(&event), ..Loading::by_files(self.file, self.shared) };
+        let refused = || format!("no host would let {called} serve `{stage}`");
+        let loaded = load(loading).await.map_err(|error| {
+            match error.chain().find_map(|cause| cause.downcast_ref::<CannotLoad>()) {
+                Some(CannotLoad(troubles)) => {
+                    let told: Vec<String> = troubles.iter().map(Trouble::text).collect();
+                    Failure::new(ExitCode::Wrong, refused()).caused_by(told.join("\n")).into()
+                }
+                None => error.context(refused()),
+            }
+        })?;
+        let found = loaded.all(&self.file.plan).into_iter().find(|(name, _)| name == stage);
+        let found = found.map(|(_, plugin)| plugin.digest().to_string());
+        if found.as_deref() != Some(wanted.plugin.digest.as_str()) {
+            let message = format!(
+                "{called} of `{stage}` was taken back itself: {} would serve in its place",
+                found.as_deref().map_or("another", short_digest)
+            );
+            return Err(Failure::new(ExitCode::Wrong, message)
+                .hint("`sluicebox plugin history` lists what was taken back; name another with `--to`")
+                .into());
+        }
+        let wrong: Vec<String> = tables(self.file, &loaded, &view, self.shared)
+            .await
+            .iter()
+            .flat_map(|one| &one.wrong)
+            .map(Wrong::text)
+            .collect();
+        if !wrong.is_empty() {
+            return Err(Failure::new(ExitCode::Wrong, refused()).caused_by(wrong.join("\n")).into());
+        }
+        Ok(())
+    }
+}
+
+fn same(one: &Version, other: &Version) -> bool {
+    one.plugin.digest == other.plugin.digest && one.config == other.config
+}
+
+/// The published plugin by its name, which is known if it was loaded now or ever.
+fn named(published: &Version, generations: &[Generation], looked: &Looked, stage: &str) -> PluginStamp {
+    let known = generations.iter().rev().map(|one| &one.plugin).find(|plugin| plugin.digest == published.plugin.digest);
+    let loaded = plugins_of(&looked.service)
+        .into_iter()
+        .find(|(name, plugin)| name == stage && plugin.digest == published.plugin.digest);
+    known.cloned().or(loaded.map(|(_, plugin)| plugin)).unwrap_or_else(|| published.plugin.clone())
+}
+
 /// The generation to go back to.
 fn earlier<'a>(
-    generations: &'a [Generation],
+    (generations, decisions): (&'a [Generation], &[Event]),
     serves: &Version,
     to: Option<u32>,
     stage: &str,
 ) -> Result<&'a Generation, Failure> {
     let differs = |one: &&Generation| one.plugin.digest != serves.plugin.digest || one.config != serves.config;
+    let taken_back = |one: &&Generation| swaps::held(decisions, &one.plugin.digest, &one.config).is_some();
     let hint = "`sluicebox plugin history` lists what has served";
     match to {
-        None => generations.iter().rev().find(differs).ok_or_else(|| {
+        None => generations.iter().rev().find(|one| differs(one) && !taken_back(one)).ok_or_else(|| {
             Failure::new(ExitCode::Usage, format!("no other plugin has served `{stage}` before")).hint(hint)
         }),
         Some(number) => match generations.iter().find(|one| one.number == number) {
@@ -143,16 +269,29 @@ fn earlier<'a>(
     }
 }
 
-async fn history(file: &PipelineFile, lake: &Lake, stage: String, remote: &Remote) -> anyhow::Result<StageHistory> {
-    let history = Generations::of(lake, &stage);
+async fn history(file: &PipelineFile, lake: &Lake, stage: String, serves: Option<Serves>) -> StageHistory {
+    let (mut generations, mut events, mut unreadable) = (Vec::new(), Vec::new(), None);
+    match dated(lake, &stage).await {
+        Ok(dated) => generations = dated,
+        Err(error) => unreadable = Some(error.to_string()),
+    }
+    match swaps::events(lake, &stage).await {
+        Ok(all) => events = all,
+        Err(error) => unreadable = unreadable.or(Some(error.to_string())),
+    }
+    let but = serves.as_ref().and_then(|serves| serves.but.clone());
+    let serves = serves.and_then(|serves| serves.version).map(|version| version.plugin.digest);
+    StageHistory { pipeline: file.plan.name.clone(), stage, serves, but, generations, events, unreadable }
+}
+
+async fn dated(lake: &Lake, stage: &str) -> Result<Vec<Dated>, LakeError> {
+    let history = Generations::of(lake, stage);
     let mut dated = Vec::new();
     for generation in history.all().await? {
         let since = history.since(generation.number).await?;
         dated.push(Dated { since, generation });
     }
-    let serves = found_for(file, &stage, Some(lake), remote).await.ok().map(|found| found.version().plugin.digest);
-    let events = swaps::events(lake, &stage).await?;
-    Ok(StageHistory { pipeline: file.plan.name.clone(), stage, serves, generations: dated, events })
+    Ok(dated)
 }
 
 fn stage_of(file: &PipelineFile, name: &str) -> Result<String, Failure> {
@@ -166,7 +305,9 @@ fn stage_of(file: &PipelineFile, name: &str) -> Result<String, Failure> {
 
 fn text(stage: &StageHistory, context: &Context) -> String {
     let mut text = format!("`{}`  stage {}\n\n", stage.pipeline, stage.stage);
-    if stage.generations.is_empty() {
+    if stage.generations.is_empty() && stage.unreadable.is_some() {
+        text.push_str("which plugins have served is not known");
+    } else if stage.generations.is_empty() {
         text.push_str("no plugin has made anything yet");
     } else {
         let mut table = context.output.table(&["generation", "since", "plugin", "version", "digest", ""]);
@@ -177,12 +318,20 @@ fn text(stage: &StageHistory, context: &Context) -> String {
             let plugin = &generation.plugin;
             let mark = if serves { context.output.tone(Tone::Good, "serves") } else { String::new() };
             let number = generation.number.to_string();
-            table.add_row(vec![&number, &since, &plugin.name, &plugin.version, &plugin.digest, &mark]);
+            table.add_row(vec![&number, &since, &plugin.name, &plugin.version, short_digest(&plugin.digest), &mark]);
         }
         text.push_str(&table.trim_fmt());
     }
     for event in &stage.events {
         text.push_str(&format!("\n  {}  {}", instant(event.at), told(event)));
+    }
+    if let Some(but) = &stage.but {
+        let what = format!("\n  what is published does not serve: {}", but.replace('\n', "\n  "));
+        text.push_str(&context.output.tone(Tone::Notable, &what));
+    }
+    if let Some(why) = &stage.unreadable {
+        let what = format!("\n  not all can be read: {}", plain(why).replace('\n', "\n  "));
+        text.push_str(&context.output.tone(Tone::Bad, &what));
     }
     text
 }
@@ -193,15 +342,11 @@ fn instant(at: DateTime<Utc>) -> String {
 
 /// An event in a line.
 pub(crate) fn told(event: &Event) -> String {
-    let digest: String = event.version.plugin.digest.chars().take("sha256:".len() + 12).collect();
-    let plugin = match event.version.plugin.name.as_str() {
-        "?" => digest,
-        name => format!("{name} {} {digest}", event.version.plugin.version),
-    };
+    let plugin = called(&event.version.plugin);
     match &event.happened {
         Happened::Refused { code, reason } => {
             let code = code.as_ref().map(|code| format!(" [{code}]")).unwrap_or_default();
-            format!("{plugin} was not let in{code}: {reason}")
+            format!("{plugin} was not let in{code}: {}", reason.replace('\n', "\n    "))
         }
         Happened::Compared { how } => format!("{plugin} is compared {how}"),
         Happened::Promoted { summary } if summary.is_empty() => format!("{plugin} took over"),
@@ -211,8 +356,7 @@ pub(crate) fn told(event: &Event) -> String {
                 Initiator::Host => "by itself",
                 Initiator::Person => "by hand",
             };
-            let to = &held.version.plugin;
-            format!("{plugin} was taken back {by}, {} {} serves: {}", to.name, to.version, held.reason)
+            format!("{plugin} was taken back {by}, {} serves: {}", called(&held.version.plugin), held.reason)
         }
         Happened::Released => format!("{plugin} may serve again"),
     }

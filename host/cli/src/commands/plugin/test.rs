@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::golden::case::{self, Case};
-use crate::golden::difference::compare;
+use crate::golden::difference::{Difference, compare, compare_documents};
 use crate::golden::{aggregator, cleaner, enricher};
 use crate::plugins::component;
 use crate::project::{PluginCrate, Project, ProjectArgs};
@@ -97,7 +97,9 @@ async fn test(plugin: &PluginCrate, args: &Args, runtime: &WasmPlugins, context:
     for case in &cases {
         let started = Instant::now();
         let answer = answer(runtime, &component, world, case).await;
-        let verdict = judge(case, answer, args.bless)?;
+        // A cleaner's and an aggregator's answer is typed rows, an enricher's is a document.
+        let compare = if matches!(world, World::Enricher) { compare_documents } else { compare };
+        let verdict = judge(case, answer, compare, args.bless)?;
         tested.cases.push(verdict::TestedCase {
             case: case.name.clone(),
             millis: started.elapsed().as_millis() as u64,
@@ -132,7 +134,12 @@ async fn answer(
     }
 }
 
-fn judge(case: &Case, answer: anyhow::Result<aggregator::Outcome>, bless: bool) -> anyhow::Result<Verdict> {
+fn judge(
+    case: &Case,
+    answer: anyhow::Result<aggregator::Outcome>,
+    compare: fn(&Value, &Value) -> Vec<Difference>,
+    bless: bool,
+) -> anyhow::Result<Verdict> {
     let outcome = match answer {
         Ok(outcome) => outcome,
         Err(error) => return Ok(Verdict::of_error(&error)),

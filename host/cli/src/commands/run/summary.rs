@@ -3,10 +3,14 @@
 //! Does not count by itself: it shows the engine's status.
 
 use engine::drivers::service::{Ended, Left, Service};
+use engine::pipeline::plan::AtMost;
 use engine::progress::Progress;
+use engine::stale::{Stale, stale};
 use engine::status::{Status, status};
 use serde::Serialize;
 
+use super::refused::Refusals;
+use super::remarks::Asked;
 use crate::context::Context;
 use crate::output::{Tone, counted};
 use crate::pipelines::PipelineFile;
@@ -18,25 +22,52 @@ pub(crate) struct Summary {
     pub(crate) pipeline: String,
     #[serde(flatten)]
     ended: Ended,
+    /// What of this tick is in quarantine.
+    quarantine: Refusals,
     /// Outgoing requests of this run.
     requests: u64,
     /// What the lake holds, all ticks together.
+    #[serde(serialize_with = "whole")]
     lake: Status,
     /// Where Gold is.
     gold_at: String,
+    /// What the plugins of today would perhaps make otherwise.
+    stale: Stale,
+    #[serde(skip)]
+    asked: Asked,
 }
 
 impl Summary {
     /// Reads the summary after a run.
-    pub(crate) async fn of(file: &PipelineFile, service: &Service, ended: Ended) -> anyhow::Result<Self> {
+    pub(crate) async fn of(
+        file: &PipelineFile,
+        service: &Service,
+        ended: Ended,
+        at_most: AtMost,
+    ) -> anyhow::Result<Self> {
+        let quarantine = Refusals::of(service, ended.fired.tick, ended.fired.records, at_most).await?;
         Ok(Summary {
+            quarantine,
             pipeline: file.plan.name.clone(),
             ended,
             requests: Progress::get(&service.progress.requests),
             lake: status(service).await?,
             gold_at: file.plan.lake.gold.to_string(),
+            stale: stale(service).await?,
+            asked: Asked::of(file),
         })
     }
+}
+
+impl Summary {
+    /// Whether more of the tick is in quarantine than may be.
+    pub(crate) fn refused_too_much(&self) -> bool {
+        self.quarantine.exceeded()
+    }
+}
+
+fn whole<S: serde::Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {
+    status.document().serialize(serializer)
 }
 
 /// Summaries for people.
@@ -50,18 +81,23 @@ fn one(summary: &Summary, context: &Context) -> String {
         "`{}` tick {}: {} in {}, {}\n",
         summary.pipeline,
         fired.tick,
-        counted(fired.records, "record", "records"),
+        summary.asked.taken(fired),
         counted(fired.messages, "message", "messages"),
         counted(usize::try_from(summary.requests).unwrap_or(usize::MAX), "request", "requests"),
     );
+    for (tone, remark) in summary.asked.remarks(fired, &summary.stale) {
+        text.push_str(&format!("{}\n", context.output.tone(tone, &remark)));
+    }
     let mut table = context.output.table(&["layer", "holds", ""]);
     let silver = &lake.silver;
+    let (there, taken) = (lake.bronze.watermark.done, lake.bronze.records);
     let bronze = format!(
         "{} of {}",
         counted(lake.bronze.objects, "object", "objects"),
         counted(lake.bronze.messages, "message", "messages")
     );
-    table.add_row(vec!["bronze".to_owned(), counted(silver.seen, "record", "records"), bronze]);
+    let bronze = if there < taken { format!("of {taken} taken; {bronze}") } else { bronze };
+    table.add_row(vec!["bronze".to_owned(), counted(there, "record", "records"), bronze]);
     let rest = format!("version {}; {} skipped, {} quarantined", silver.version, silver.skipped, silver.quarantined);
     table.add_row(vec![
         "silver".to_owned(),
@@ -80,6 +116,7 @@ fn one(summary: &Summary, context: &Context) -> String {
     if !lake.quarantine.is_empty() {
         text.push_str("\n  hint: `sluicebox quarantine ls` says why");
     }
+    text.push_str(&summary.quarantine.text(context));
     let left = &summary.ended.left;
     if !left.missing.is_nothing() || left.queued > 0 {
         text.push_str(&unfinished(left, context));
@@ -96,14 +133,19 @@ fn unfinished(left: &Left, context: &Context) -> String {
     let suspended = || if left.suspended.is_empty() { "it was stopped" } else { "a stage is suspended" };
     let why = left.waiting_for.as_deref().unwrap_or_else(suspended);
     let text = format!(
-        "\nnot done: {} without a Bronze object, {} not cleaned, {} behind Silver, {} still queued, because {why}",
+        "\nnot done: {} in {} without a Bronze object, {} not cleaned, {} behind Silver, {} still queued, because {why}",
+        counted(missing.records, "record", "records"),
         counted(missing.messages, "message", "messages"),
         counted(missing.objects, "object", "objects"),
         counted(missing.tables, "table", "tables"),
         counted(usize::try_from(left.queued).unwrap_or(usize::MAX), "message", "messages"),
     );
     let text = context.output.tone(Tone::Bad, &text);
-    if left.suspended.is_empty() {
+    if left.suspended.is_empty() && !left.outages.is_empty() {
+        format!(
+            "{text}\n  hint: nothing is lost, and nothing was refused for it; when the service answers again, run the same command again: it goes on where this one stopped"
+        )
+    } else if left.suspended.is_empty() {
         format!("{text}\n  hint: nothing is lost; run the same command again to go on")
     } else {
         text

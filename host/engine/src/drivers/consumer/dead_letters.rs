@@ -65,13 +65,18 @@ impl Consumer {
                     self.suspend(gate, version, reason).await;
                     return self.back_to_life(delivery).await;
                 }
-                Err(failure @ Failure::Fatal(_)) => return Err(failure),
+                Err(failure @ Failure::Lake { .. }) if self.lasts => {
+                    tracing::warn!(delivery = delivery.id, error = %failure, "its last try has to wait");
+                    return self.back_to_life(delivery).await;
+                }
+                Err(failure @ (Failure::Fatal(_) | Failure::Lake { .. })) => return Err(failure),
             }
         };
         tracing::error!(delivery = delivery.id, reason = %why, "given up");
         match self.give_up(dead, delivery, &why).await {
             Ok(()) => self.settled(dead.ack(&delivery.receipt).await, delivery),
             Err(failure @ Failure::Fatal(_)) => return Err(failure),
+            Err(failure @ Failure::Lake { .. }) if !self.lasts => return Err(failure),
             Err(failure) => {
                 tracing::warn!(delivery = delivery.id, error = %failure, "cannot give it up now");
                 self.settled(dead.release(&delivery.receipt, LONGEST_DELAY).await, delivery);

@@ -33,6 +33,8 @@ const REBASE_AT_MOST: u32 = 100;
 const WRITE_AT_MOST: u32 = 6;
 /// The key of `commitInfo` by which a writer knows its own commit again.
 const COMMIT_ID: &str = "sluicebox.commit";
+/// The key of `commitInfo` that says which table a commit was made for.
+const TABLE_ID: &str = "sluicebox.table";
 
 /// A change that wants to be committed.
 pub(crate) struct Draft {
@@ -93,7 +95,7 @@ impl Table {
                 return Err(TableError::Late { table: self.name().to_owned() });
             }
             let id = Uuid::new_v4().to_string();
-            let entry = serialise(self.name(), &info(draft, Some(base.version), self.now(), &id), &draft.actions)?;
+            let entry = serialise(self.name(), &info(draft, Some(&base), self.now(), &id), &draft.actions)?;
             match settle(self.name(), self.store(), base.version + 1, &id, &entry).await? {
                 Settled::Ours => {
                     self.stands_on(&base).await?;
@@ -192,16 +194,25 @@ pub(super) async fn pause(step: u32) {
     tokio::time::sleep(Duration::from_millis(rand::random_range(0..=most))).await;
 }
 
-fn info(draft: &Draft, read_version: Option<u64>, now: i64, id: &str) -> CommitInfo {
+/// The id of the table that a commit was made for, if it says so: versions of a table that was deleted and made anew look like later ones
+/// of the table that it was.
+pub(super) fn table_of(entry: &[u8]) -> Option<String> {
+    let first = entry.split(|byte| *byte == b'\n').next()?;
+    let info = serde_json::from_slice::<Value>(first).ok()?;
+    info.pointer(&format!("/commitInfo/{TABLE_ID}"))?.as_str().map(str::to_owned)
+}
+
+fn info(draft: &Draft, base: Option<&TableState>, now: i64, id: &str) -> CommitInfo {
+    let table = base.map(|base| (TABLE_ID.to_owned(), Value::from(base.metadata.id())));
     let made_at = spans::place().map(|place| (TRACE.to_owned(), Value::from(place.to_string())));
     CommitInfo {
         timestamp: Some(now),
         operation: Some(draft.operation.to_owned()),
         operation_parameters: Some(draft.parameters.clone()),
-        read_version,
+        read_version: base.map(|base| base.version),
         is_blind_append: Some(false),
         engine_info: Some(concat!("sluicebox/", env!("CARGO_PKG_VERSION")).to_owned()),
-        info: [Some((COMMIT_ID.to_owned(), Value::from(id))), made_at].into_iter().flatten().collect(),
+        info: [Some((COMMIT_ID.to_owned(), Value::from(id))), table, made_at].into_iter().flatten().collect(),
         ..CommitInfo::default()
     }
 }

@@ -5,8 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::compute::kernels::cmp::neq;
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use chrono::{DateTime, SecondsFormat};
@@ -137,16 +136,28 @@ pub(super) async fn without(
     bucket: u32,
     key: &str,
 ) -> Result<(Replacement, usize), TableError> {
+    let others = |keys: &StringArray| keys.iter().map(|one| Some(one != Some(key))).collect();
+    only(table, state, bucket, KEY, others).await
+}
+
+/// The bucket with only those rows that `stays` tells by a column of text, and how many go.
+pub(super) async fn only(
+    table: &Table,
+    state: &TableState,
+    bucket: u32,
+    column: &str,
+    stays: impl FnOnce(&StringArray) -> BooleanArray,
+) -> Result<(Replacement, usize), TableError> {
     let schema = row_schema(state);
     let corrupt = |error| TableError::corrupt(table.name(), error);
     let there = concat_batches(&schema, &read(table, state, bucket, &schema).await?).map_err(corrupt)?;
-    let mask = match there.column_by_name(KEY) {
-        Some(keys) => neq(keys, &StringArray::new_scalar(key)).map_err(corrupt)?,
-        None => return Err(TableError::corrupt(table.name(), format!("a file has no column `{KEY}`"))),
+    let mask = match there.column_by_name(column).and_then(|texts| texts.as_string_opt::<i32>()) {
+        Some(texts) => stays(texts),
+        None => return Err(TableError::corrupt(table.name(), format!("a file has no column `{column}`"))),
     };
     let rows = filter_record_batch(&there, &mask).map_err(corrupt)?;
-    let erased = there.num_rows() - rows.num_rows();
-    let change = match (erased, rows.num_rows()) {
+    let gone = there.num_rows() - rows.num_rows();
+    let change = match (gone, rows.num_rows()) {
         (0, _) => Change::Nothing,
         (_, 0) => Change::Emptied,
         (_, count) => {
@@ -156,7 +167,7 @@ pub(super) async fn without(
         }
     };
     let replaces = files_of(state, bucket).cloned().collect();
-    Ok((Replacement { bucket, replaces, schema, change, counts: Counts::default() }, erased))
+    Ok((Replacement { bucket, replaces, schema, change, counts: Counts::default() }, gone))
 }
 
 /// The action that brings a bucket's new file into the table, if there is one.

@@ -1,4 +1,4 @@
-//! `[pipeline]`, `[schedule]`, `[source]`, `[queue]` and `[lake]`: what the pipeline is called, when it ticks, and where things are.
+//! `[pipeline]`, `[schedule]`, `[source]`, `[queue]`, `[lake]` and `[quarantine]`: what the pipeline is called, when it ticks, and where things are.
 //!
 //! Does not look whether anything is at those places.
 
@@ -8,15 +8,21 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+use super::dialect;
 use crate::pipeline::authored::{Entry, Node, Value};
 use crate::pipeline::code;
 use crate::pipeline::overlay::one_of;
-use crate::pipeline::plan::{LakePlaces, Location, QueueSettings, Source, SourceFormat};
+use crate::pipeline::plan::{
+    AtMost, LakePlaces, Location, Percent, QuarantineSettings, QueueSettings, Source, SourceFormat, TOP_N_ALL,
+};
 use crate::pipeline::problem::{Findings, Wrong, did_you_mean};
 use crate::pipeline::reader::{Section, wrong_type};
 use crate::pipeline::schedule::{Missed, NICKNAMES, Schedule, ScheduleError};
 use crate::pipeline::uris;
 use crate::pipeline::values;
+
+/// How many records a tick takes where the file does not say.
+const TOP_N_DEFAULT: u32 = 10;
 
 const FORMATS: &[(&str, SourceFormat)] = &[
     ("csv", SourceFormat::Csv),
@@ -24,6 +30,8 @@ const FORMATS: &[(&str, SourceFormat)] = &[
     ("jsonl", SourceFormat::JsonLines),
     ("parquet", SourceFormat::Parquet),
 ];
+/// What the names of packed files end with.
+const PACKED: &[&str] = &["gz", "zip", "zst", "bz2", "xz", "lz4", "7z"];
 const MISSED: &[(&str, Missed)] = &[("skip", Missed::Skip), ("once", Missed::Once), ("all", Missed::All)];
 
 pub(super) fn pipeline_name(top: &Section<'_>, out: &mut Findings) -> Option<String> {
@@ -52,17 +60,54 @@ pub(super) fn source(top: &Section<'_>, out: &mut Findings) -> Option<Source> {
         _ => given,
     };
     let key = section.table.get("key").and_then(|entry| key_columns(entry, out));
+    let optional = section.table.get("optional").and_then(|entry| optional_columns(entry, out)).unwrap_or_default();
+    let records = section.parsed("records", values::pointer, out);
+    if let (Some(entry), Some(_), Some(other)) =
+        (section.table.get("records"), &records, format.filter(|format| *format != SourceFormat::Json))
+    {
+        let wrong = Wrong::new(code::NO_EFFECT, "`records` has a meaning for a source in JSON only");
+        let name = FORMATS.iter().find(|(_, format)| *format == other).map_or("", |(word, _)| *word);
+        let hint = format!("add `format = \"json\"` (it is `{name}`), or take `records` out");
+        out.error(&entry.node.at, wrong.expected("`format = \"json\"`").hint(hint));
+    }
     let order_by = section.parsed("order_by", values::order_by, out);
-    let top_n = section.number("top_n", 1..=u32::MAX, 10, out);
+    let top_n = top_n(&section, out);
     let batch_size = section.number("batch_size", 1..=100_000, 1, out);
+    let dialect = dialect::dialect(&section, location.as_ref(), format, out);
+    let suspend_above = section.percent("suspend_above", Percent::SUSPEND_ABOVE, out);
     Some(Source {
         location: location?,
         format: format?,
+        records,
         key: key?,
+        optional,
         order_by,
-        top_n: NonZeroUsize::new(usize::try_from(top_n).ok()?)?,
+        top_n,
         batch_size: NonZeroUsize::new(usize::try_from(batch_size).ok()?)?,
+        dialect,
+        suspend_above,
     })
+}
+
+/// How many records a tick takes: a number, or `all`.
+fn top_n(section: &Section<'_>, out: &mut Findings) -> NonZeroUsize {
+    const KEY: &str = "top_n";
+    match section.table.get(KEY).map(|entry| (entry, &entry.node.value)) {
+        Some((_, Value::Text(text))) if text == "all" => TOP_N_ALL,
+        Some((entry, Value::Text(text))) => {
+            let hint = match text.parse::<u32>() {
+                Ok(number) => format!("a number stands without quotes: `top_n = {number}`"),
+                Err(_) => "`top_n = \"all\"` takes every record".to_owned(),
+            };
+            let wrong = wrong_type(KEY, "an integer or `\"all\"`", &entry.node);
+            out.error(&entry.node.at, wrong.hint(hint));
+            NonZeroUsize::MIN
+        }
+        _ => {
+            let number = section.number(KEY, 1..=u32::MAX, TOP_N_DEFAULT, out);
+            usize::try_from(number).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
+        }
+    }
 }
 
 pub(super) fn queue(top: &Section<'_>, out: &mut Findings) -> QueueSettings {
@@ -91,6 +136,22 @@ pub(super) fn lake(top: &Section<'_>, out: &mut Findings) -> Option<LakePlaces> 
     let layers = [("bronze", &bronze), ("silver", &silver), ("gold", &gold)];
     refuse_overlap(&section, &layers.map(|(name, place)| (name, place.as_ref().map(folder))), out);
     Some(LakePlaces { bronze: bronze?, silver: silver?, gold: gold?, buckets, retention })
+}
+
+pub(super) fn quarantine(top: &Section<'_>, out: &mut Findings) -> QuarantineSettings {
+    let section = top.section("quarantine", "quarantine", out);
+    let Some(entry) = section.table.get("at_most") else { return QuarantineSettings { at_most: AtMost::default() } };
+    let at_most = match &entry.node.value {
+        Value::Integer(number) => u64::try_from(*number).ok().map(AtMost::Records),
+        Value::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    if at_most.is_none() {
+        let wrong = Wrong::new(code::NO_QUANTITY, "`at_most` is neither a number of records nor a share of them");
+        let wrong = wrong.expected("a whole number such as `100`, or a percentage from `\"0%\"` to `\"100%\"`");
+        out.error(&entry.node.at, wrong.hint("for example `at_most = \"20%\"`"));
+    }
+    QuarantineSettings { at_most: at_most.unwrap_or_default() }
 }
 
 /// A listing of one layer must not meet objects of another.
@@ -147,6 +208,26 @@ fn key_columns(entry: &Entry, out: &mut Findings) -> Option<Vec<String>> {
     (columns.len() == items.len()).then_some(columns)
 }
 
+/// Names that no source has are fine: they say that nothing is missed.
+fn optional_columns(entry: &Entry, out: &mut Findings) -> Option<Vec<String>> {
+    let Value::Array(items) = &entry.node.value else {
+        let mut wrong = wrong_type("optional", "a list of columns", &entry.node);
+        if let Value::Text(column) = &entry.node.value {
+            wrong = wrong.hint(format!("write `optional = [\"{column}\"]`"));
+        }
+        out.error(&entry.node.at, wrong);
+        return None;
+    };
+    let column = |item: &Node, out: &mut Findings| match &item.value {
+        Value::Text(column) => Some(column.clone()),
+        _ => {
+            out.error(&item.at, wrong_type("optional", "a list of strings", item));
+            None
+        }
+    };
+    items.iter().map(|item| column(item, out)).collect()
+}
+
 fn key_column<'t>(item: &'t Node, seen: &mut BTreeSet<&'t str>, out: &mut Findings) -> Option<String> {
     let Value::Text(column) = &item.value else {
         out.error(&item.at, wrong_type("key", "a list of strings", item));
@@ -170,18 +251,33 @@ fn format_of(location: &Location) -> Result<SourceFormat, Wrong> {
     };
     let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).unwrap_or_default();
-    let wanted = if extension == "ndjson" { "jsonl" } else { extension.as_str() };
+    if name.is_empty() {
+        let wrong = Wrong::new(code::UNKNOWN_FORMAT, format!("`{path}` is a folder"));
+        return Err(wrong.expected("a file").hint(format!("for example `uri = \"{location}orders.csv\"`")));
+    }
+    if PACKED.contains(&extension.as_str()) {
+        let wrong = Wrong::new(code::UNKNOWN_FORMAT, format!("`{name}` is packed, and packed files are not read"));
+        return Err(wrong
+            .expected("a name ending in `.csv`, `.json`, `.jsonl` or `.parquet`")
+            .hint("unpack the file first"));
+    }
+    let wanted = match extension.as_str() {
+        "ndjson" => "jsonl",
+        // The same but for its delimiter, which follows from the name, too.
+        "tsv" => "csv",
+        other => other,
+    };
     let known = FORMATS.iter().find(|(word, _)| *word == wanted).map(|(_, format)| *format);
     known.ok_or_else(|| {
         let wrong = Wrong::new(code::UNKNOWN_FORMAT, format!("`{name}` does not tell how the source is written"));
         let words = FORMATS.iter().map(|(word, _)| *word);
         wrong
-            .expected("a name ending in `.csv`, `.json`, `.jsonl` or `.parquet`")
+            .expected("a name ending in `.csv`, `.tsv`, `.json`, `.jsonl` or `.parquet`")
             .hint(format!("add `format`: {}", one_of(words)))
     })
 }
 
-fn timezone(text: &str) -> Result<Tz, Wrong> {
+pub(super) fn timezone(text: &str) -> Result<Tz, Wrong> {
     text.parse().map_err(|_| {
         let wrong = Wrong::new(code::BAD_TIMEZONE, format!("there is no time zone `{text}`"));
         let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());

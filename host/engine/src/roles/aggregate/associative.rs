@@ -1,10 +1,11 @@
-//! Holds a plugin to its contract on real data: merged one by one or in groups, partial results make the same table.
+//! Holds a plugin to its contract on real data: however partial results are merged, they make the same table.
 //!
-//! Does not prove it: it tries one other grouping of what is there. Does not ask for commutativity, which the contract does not: the order
-//! stays.
+//! Does not prove it: of what is there it tries one other grouping (is `merge` associative?) and one other order, last first (is it
+//! commutative?).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 
 use super::tree::FAN_OUT;
@@ -23,32 +24,59 @@ impl Tried {
     /// Tries the plugin on these partial results, those of all buckets in their order: the first time, and again when there are twice as many.
     ///
     /// # Errors
-    /// `P141` if merging in groups gives another table than merging one by one, with the first row that differs. It is tried again the next time.
+    /// As [`try_on`]. It is tried again the next time.
     pub(super) async fn on(&self, plugin: &dyn Aggregator, partials: &[Bytes]) -> Result<(), Fault> {
-        let partials = partials.get(..TRIED_AT_MOST).unwrap_or(partials);
         let before = self.0.load(Ordering::Relaxed);
-        if partials.is_empty() || (before > 0 && partials.len() < before.saturating_mul(2)) {
+        let there = partials.len().min(TRIED_AT_MOST);
+        if there == 0 || (before > 0 && there < before.saturating_mul(2)) {
             return Ok(());
         }
-        spans::called(spans::call(plugin, "merge", partials.len()), try_on(plugin, partials)).await?;
-        self.0.store(partials.len(), Ordering::Relaxed);
+        spans::called(spans::call(plugin, "merge", there), try_on(plugin, partials)).await?;
+        self.0.store(there, Ordering::Relaxed);
         Ok(())
     }
 }
 
-async fn try_on(plugin: &dyn Aggregator, partials: &[Bytes]) -> Result<(), Fault> {
+/// Tries a plugin's `merge` on the first of these partial results.
+///
+/// # Errors
+/// `P141`, with the first row that differs, if merging in groups or last first gives another table than merging one by one.
+pub(crate) async fn try_on(plugin: &dyn Aggregator, partials: &[Bytes]) -> Result<(), Fault> {
+    let partials = partials.get(..TRIED_AT_MOST).unwrap_or(partials);
+    if partials.len() < 2 {
+        return Ok(());
+    }
     let each = partials.len().div_ceil(2).clamp(1, FAN_OUT as usize);
+    let one_by_one = plugin.finish(partials).await?;
+    let backwards: Vec<Bytes> = partials.iter().rev().cloned().collect();
+    let backwards = plugin.finish(&backwards).await?;
     let mut groups = Vec::new();
     for group in partials.chunks(each) {
         groups.push(plugin.merge(group).await?);
     }
-    let (one_by_one, grouped) = (plugin.finish(partials).await?, plugin.finish(&groups).await?);
-    let Some((_, difference)) = first_different_row(&one_by_one, &grouped) else { return Ok(()) };
+    let grouped = plugin.finish(&groups).await?;
+    let count = partials.len();
+    same(&one_by_one, &grouped, || {
+        let way = format!("merged in {} groups first", groups.len());
+        let hint = "add up whole numbers, such as cents, where sums of float64 depend on their order";
+        ("associative", count, way, hint)
+    })?;
+    same(&one_by_one, &backwards, || {
+        let hint = "keep of two states what does not depend on which came first, and let `finish` sort by what no two rows share";
+        ("commutative", count, "merged last first".to_owned(), hint)
+    })
+}
+
+fn same(
+    one_by_one: &RecordBatch,
+    other: &RecordBatch,
+    told: impl FnOnce() -> (&'static str, usize, String, &'static str),
+) -> Result<(), Fault> {
+    let Some((_, difference)) = first_different_row(one_by_one, other) else { return Ok(()) };
+    let (what, count, way, hint) = told();
     let message = format!(
-        "`merge` is not associative: {} partial results merged one by one make another table than merged in {} groups first: {difference}\n\
-         hint: add up whole numbers, such as cents, where sums of float64 depend on their order; `sluicebox plugin test` tries it on your cases",
-        partials.len(),
-        groups.len(),
+        "`merge` is not {what}: {count} partial results merged one by one make another table than {way}: {difference}\n\
+         hint: {hint}; `sluicebox plugin test` tries it on your cases"
     );
     Err(Fault { kind: FaultKind::BadOutput, code: "P141", message, backtrace: None, log: Vec::new() })
 }

@@ -231,6 +231,7 @@ fn refusal(document: &Document, code: &str, reason: String, details: Vec<String>
         plugin: Some(by.plugin.clone()),
         generation: by.number,
         record: meta.record.clone(),
+        line: None,
         details,
     }
 }

@@ -40,7 +40,7 @@ impl Enrich {
         let looked = futures::stream::iter(looks).buffered(self.concurrency.get()).collect().await;
         let looked = gravest(looked)?;
         let changed: Vec<&Looked> = looked.iter().filter(|one| one.is_another()).collect();
-        tracing::info!(object = %path, lines = looked.len(), changed = changed.len(), "enriched again");
+        tracing::debug!(object = %path, lines = looked.len(), changed = changed.len(), "enriched again");
         let refused_before: BTreeSet<Key> =
             looked.iter().filter(|one| one.refusal_before().is_some()).map(|one| one.entry.key.clone()).collect();
         let judged = Judged { records: looked.len() - refused_before.len(), refused_before };

@@ -8,8 +8,9 @@ use super::Enrich;
 use crate::failure::Failure;
 use crate::lake::answers::{self, AnswerId};
 use crate::lake::bronze::{Entry, Meta};
+use crate::lake::document;
 use crate::lake::keys::Tick;
-use crate::lake::quarantine::REFUSED_BY_PLUGIN;
+use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_LINE};
 use crate::progress::Progress;
 use crate::rehearsal::Fate;
 use crate::roles::gateway::GatewayError;
@@ -111,7 +112,7 @@ impl Enrich {
     pub(super) async fn decide(&self, entry: &Entry, tick: Tick, from: From) -> Result<Enriched, Unended> {
         let text = serde_json::to_string(&entry.record).unwrap_or_default();
         let Some(plugin) = &self.plugin else {
-            return Ok(Enriched { outcome: Verdict::Document(text), answers: Answers::default() });
+            return Ok(Enriched { outcome: checked(text), answers: Answers::default() });
         };
         let mut given: Vec<HttpAnswer> = Vec::new();
         let mut answers = Answers::default();
@@ -119,7 +120,7 @@ impl Enrich {
             let asked = spans::called(spans::call(&**plugin, "enrich", 1), plugin.enrich(&text, &given)).await;
             let outcome = match asked {
                 Err(fault) => broken(fault),
-                Ok(Step::Done(document)) => Verdict::Document(document),
+                Ok(Step::Done(document)) => checked(document),
                 Ok(Step::Skip(reason)) => Verdict::Skipped(reason),
                 Ok(Step::Reject(reason)) => {
                     Verdict::Refused { code: REFUSED_BY_PLUGIN.to_owned(), reason, details: Vec::new() }
@@ -171,11 +172,20 @@ impl Enrich {
             let answer = match answers::kept(&self.lake, &id).await.map_err(Failure::from)? {
                 Some(answer) => {
                     Progress::add(&self.progress.kept_answers, 1);
+                    if matches!(answer.status, 200..=299) {
+                        self.gateway.remember(&complete);
+                    }
                     answer
                 }
                 None if from == From::Kept => return Ok(false),
                 None => {
-                    let answer = self.gateway.send(request).await?;
+                    let sent = self.gateway.send(request).await;
+                    if let Err(GatewayError::Failure(_)) = &sent
+                        && self.gateway.wants_witness(&request.endpoint)
+                    {
+                        self.find_witness(&request.endpoint).await?;
+                    }
+                    let answer = sent?;
                     if !is_an_answer(answer.status) {
                         answers.unkept.push(answer.status);
                         given.push(answer);
@@ -189,11 +199,42 @@ impl Enrich {
         }
         Ok(true)
     }
+
+    /// Looks for a request that this service has answered well before: with it a service that is down is told from requests that nobody
+    /// answers, also in a process that has had no answer yet.
+    async fn find_witness(&self, endpoint: &str) -> Result<(), Failure> {
+        for id in answers::some_ids(&self.lake, MOST_LOOKED_AT).await? {
+            // One that cannot be read is none; who reads it for what it says tells of it.
+            let Ok(Some((request, answer))) = answers::kept_with_request(&self.lake, &id).await else { continue };
+            if request.endpoint == endpoint && matches!(answer.status, 200..=299) {
+                self.gateway.remember(&request);
+                break;
+            }
+        }
+        Ok(())
+    }
 }
+
+/// Kept answers that are looked at for one that was good.
+const MOST_LOOKED_AT: usize = 50;
 
 /// Whether a status says something of what was asked for, and not of who asks or how often.
 fn is_an_answer(status: u16) -> bool {
     matches!(status, 200..=299) || (matches!(status, 400..=499) && !matches!(status, 401 | 403 | 407 | 408 | 425 | 429))
+}
+
+/// A document that passes the lake's door, or its refusal.
+fn checked(text: String) -> Verdict {
+    match document::check(&text) {
+        Ok(()) => Verdict::Document(text),
+        Err(reason) => unfit(reason),
+    }
+}
+
+/// The refusal of a document that could not be read again.
+pub(super) fn unfit(reason: impl std::fmt::Display) -> Verdict {
+    let reason = format!("the document cannot be kept: {reason}");
+    Verdict::Refused { code: REFUSED_LINE.to_owned(), reason, details: Vec::new() }
 }
 
 fn broken(fault: Fault) -> Verdict {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::verdict::{Tested, TestedCase, Verdict};
 use crate::golden::difference::Difference;
+use crate::golden::exact;
 use crate::output::{Output, Tone, counted};
 
 /// Differences of one case that people are shown; machines get all.
@@ -102,7 +103,7 @@ fn listed(differences: &[Difference], (one, other): (&str, &str), output: &Outpu
 }
 
 fn value(value: Option<&Value>) -> String {
-    value.map_or_else(|| "nothing".to_owned(), Value::to_string)
+    value.map_or_else(|| "nothing".to_owned(), |value| exact::text(value, false))
 }
 
 fn sum(tested: &[Tested]) -> String {

@@ -1,0 +1,112 @@
+//! A service to look at: whatever is broken, what can be seen is seen, and nothing is made or changed.
+//!
+//! Does not say what cannot be seen where somebody meets it: each layer and queue says so when it is read.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use engine::drivers::consumer::StageQueue;
+use engine::drivers::service::{Queues, Service};
+use engine::lake::generations::Generations;
+use engine::lake::gold::Gold;
+use engine::lake::silver::Silver;
+use engine::lake::{Lake, TableError};
+use engine::progress::Progress;
+use engine::roles::aggregate::{GoldTable, Tried};
+use local::ClosedQueue;
+use tokio::sync::OnceCell;
+
+use super::{Shared, assembled, gateway, look_at_lake, look_at_queues, ours};
+use crate::context::Context;
+use crate::exit::ExitCode;
+use crate::failure::{Failure, in_a_line};
+use crate::load::{Loaded, Loading, load_to_look};
+use crate::output::Tone;
+use crate::pipelines::PipelineFile;
+
+/// A service to look at.
+pub(crate) struct Looked {
+    pub(crate) service: Service,
+    /// The stages whose plugin cannot be loaded, and why: another one stands in its place.
+    pub(crate) absent: Vec<(String, String)>,
+}
+
+impl Looked {
+    /// The service, once it was said on the side which plugins are not those that the file names.
+    pub(crate) fn told(self, context: &Context) -> anyhow::Result<Service> {
+        for (stage, why) in &self.absent {
+            let note = Tone::Notable.paint(context.output.stderr_color(), "note:");
+            context.output.notice(&format!("{note} the plugin of `{stage}` cannot be loaded: {why}"))?;
+        }
+        Ok(self.service)
+    }
+}
+
+/// The service of a pipeline to look at. Fails for nothing that lies outside of the pipeline's file.
+pub(crate) async fn look(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<Looked> {
+    let lake = look_at_lake(file, &shared.remote).await;
+    let identity = ours::look(file, &lake, shared).await;
+    let loading = Loading { lake: Some(&lake), ..Loading::by_files(file, shared) };
+    let queues = look_at_queues(file, shared, identity.as_deref());
+    let ((loaded, absent), queues) = tokio::join!(load_to_look(loading), queues);
+    let queues = queues.unwrap_or_else(|error| closed(&in_a_line(&error)));
+    let silver = silver(&loaded, &lake, shared).await;
+    let tables: Result<Vec<GoldTable>, TableError> = file
+        .plan
+        .aggregates
+        .iter()
+        .zip(&loaded.aggregates)
+        .map(|(one, (plugin, config))| {
+            let schema = plugin.descriptor().output_schema();
+            let open = |schema: &SchemaRef| {
+                Gold::unopened(Arc::clone(&lake.gold), Arc::clone(&shared.clock), &one.name, schema)
+            };
+            Ok(GoldTable {
+                name: one.name.clone(),
+                plugin: Arc::clone(plugin),
+                config: config.clone(),
+                gold: open(&schema).or_else(|_| open(&Arc::new(Schema::empty())))?,
+                generations: Generations::of_aggregate(&lake, &one.name),
+                generation: OnceCell::new(),
+                tried: Tried::default(),
+            })
+        })
+        .collect();
+    let progress = Arc::new(Progress::default());
+    let gateway = gateway(file, shared, context, &progress);
+    let (silver, tables) = (silver?, tables?);
+    let service = assembled((file, shared), loaded, (silver, tables), (lake, queues), gateway, progress);
+    Ok(Looked { service, absent })
+}
+
+/// Says of an error that something which a command wanted to look at cannot be read.
+pub(crate) fn unread(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    let error: anyhow::Error = error.into();
+    // One that says by itself what it comes to stays as it is.
+    if error.chain().any(|cause| cause.is::<Failure>()) {
+        return error;
+    }
+    let text = in_a_line(&error);
+    Failure::new(ExitCode::Unavailable, format!("cannot read the lake: {}", text.trim_start_matches("store failed: ")))
+        .into()
+}
+
+/// The table as it is; of one that cannot be read, what says so later.
+async fn silver(loaded: &Loaded, lake: &Lake, shared: &Shared) -> Result<Silver, TableError> {
+    let schema = loaded.clean.0.descriptor().output_schema();
+    let (store, clock) = (&lake.silver, &shared.clock);
+    match Silver::view(Arc::clone(store), Arc::clone(clock), Arc::clone(&schema), lake.buckets).await {
+        Ok(silver) => Ok(silver),
+        Err(_) => {
+            let open =
+                |schema: &SchemaRef| Silver::unopened(Arc::clone(store), Arc::clone(clock), schema, lake.buckets);
+            open(&schema).or_else(|_| open(&Arc::new(Schema::empty())))
+        }
+    }
+}
+
+/// Queues that cannot be opened.
+fn closed(why: &str) -> Queues {
+    let stage = || StageQueue { live: Arc::new(ClosedQueue::because(why)), dead: Arc::new(ClosedQueue::because(why)) };
+    Queues { enrich: stage(), clean: stage(), aggregate: stage() }
+}

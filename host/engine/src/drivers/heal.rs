@@ -1,0 +1,78 @@
+//! Healing: what was said of a Silver table that somebody has deleted is taken away, so that all of Bronze is cleaned into the new one.
+//!
+//! Does not clean: the sweep finds what has no receipt.
+
+use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
+
+use super::service::Service;
+use crate::failure::Failure;
+use crate::lake::LakeError;
+use crate::lake::generations::Generations;
+use crate::seams::store::{ObjectStoreExt, Path, StoreError, read_if_there, replace};
+
+/// In Bronze, which outlives the table: the table that the receipts and Gold were made with.
+const NAME: &str = "_silver.json";
+/// What is said of a table, in Silver.
+const SAID: [&str; 2] = ["_receipts", "_retracted"];
+
+/// Which table Silver is.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    /// Its id.
+    table: String,
+}
+
+/// Finds out whether Silver is another table than receipts and Gold speak of, and takes those away if so: whoever has deleted the table has
+/// lost nothing that Bronze does not hold. Whether that was so. To be called again if it fails.
+pub async fn heal(service: &Service) -> Result<bool, Failure> {
+    remember_generations(service).await?;
+    let lake = &service.enrich.lake;
+    let now = service.clean.silver.table_id().await?;
+    let path = Path::from(NAME);
+    let noted: Option<Note> = match read_if_there(&*lake.bronze, &path).await? {
+        Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(&path, error))?),
+        None => None,
+    };
+    if noted.as_ref().is_some_and(|noted| noted.table == now) {
+        return Ok(false);
+    }
+    let deleted = noted.is_some();
+    if deleted {
+        tracing::warn!("silver's table was deleted: all of bronze is cleaned into a new one");
+        for table in &service.aggregate.tables {
+            table.gold.wipe().await?;
+        }
+        for folder in SAID {
+            let listed = lake.silver.list(Some(&Path::from(folder))).map_ok(|object| object.location);
+            let paths: Vec<Path> = listed.try_collect().await?;
+            for path in paths {
+                match lake.silver.delete(&path).await {
+                    Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+    // Last: whoever dies before it starts again.
+    let body = serde_json::to_vec_pretty(&Note { table: now }).map_err(|error| LakeError::corrupt(&path, error))?;
+    replace(&*lake.bronze, &path, body.into()).await?;
+    Ok(deleted)
+}
+
+/// Has the lake know the plugins that this process has entered, also after a layer was deleted with their history.
+async fn remember_generations(service: &Service) -> Result<(), Failure> {
+    let lake = &service.enrich.lake;
+    if let Some(generation) = service.enrich.generation.get().and_then(Option::as_ref) {
+        Generations::of_enrich(lake).restore(generation).await?;
+    }
+    if let Some(generation) = service.clean.generation.get() {
+        Generations::of_clean(lake).restore(generation).await?;
+    }
+    for table in &service.aggregate.tables {
+        if let Some(generation) = table.generation.get() {
+            table.generations.restore(generation).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What a replay was asked for and cannot do: told before it begins, so that doing nothing is never taken for done.
+//!
+//! Does not replay anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt as _;
+use serde::Serialize;
+
+use super::{Candidates, Planned, Selection, Which};
+use crate::census::Place;
+use crate::drivers::service::Service;
+use crate::failure::Failure;
+use crate::lake::bronze::Outcome;
+use crate::lake::keys::Key;
+use crate::lake::quarantine::{Refused, RefusedAt};
+use crate::pipeline::problem::nearest;
+use crate::rehearsal::Fate;
+
+/// Refused records that are rehearsed at once.
+const AT_ONCE: usize = 8;
+
+/// A refusal that stays, whatever is replayed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stuck {
+    /// Its id in quarantine.
+    pub id: String,
+    /// Where it was refused.
+    pub stage: RefusedAt,
+    /// Why nothing can be made of it.
+    pub why: &'static str,
+}
+
+/// A key that no record has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnknownKey {
+    /// As it was asked for.
+    pub key: String,
+    /// One that a record has and that was most likely meant.
+    pub near: Option<String>,
+}
+
+/// The keys of `selection` that nothing in the lake has.
+pub(super) fn unknown_keys(selection: &Selection, places: &[Place], refused: &[Refused]) -> Vec<UnknownKey> {
+    if selection.keys.is_empty() {
+        return Vec::new();
+    }
+    let all = || places.iter().map(|place| &place.meta.key).chain(refused.iter().filter_map(|one| one.key.as_ref()));
+    let known: BTreeSet<&Key> = all().collect();
+    let unknown = selection.keys.iter().filter(|key| !known.contains(key));
+    let near = |key: &Key| nearest(key.as_str(), known.iter().map(|key| key.as_str())).map(str::to_owned);
+    unknown.map(|key| UnknownKey { key: key.to_string(), near: near(key) }).collect()
+}
+
+/// Takes those refused records out of what is to be enriched again for which a service would have to be asked, and nobody may: their answers
+/// were not kept, because they said nothing of what was asked for or never came.
+pub(super) async fn take_unanswered(
+    service: &Service,
+    selection: &Selection,
+    candidates: &Candidates,
+    planned: &mut Planned,
+) -> Result<(), Failure> {
+    if selection.fetch || selection.which == Which::Stale {
+        return Ok(());
+    }
+    let is_planned = |place: &&Place| {
+        let lines = planned.enrich.get(place.object.as_ref());
+        matches!(place.meta.outcome, Outcome::Quarantined { .. })
+            && lines.is_some_and(|lines| lines.contains(&place.line))
+    };
+    let refused: Vec<&Place> = candidates.places.iter().filter(is_planned).collect();
+    let rehearsals: Vec<_> = refused.iter().map(|place| service.enrich.rehearse(&place.meta)).collect();
+    let fates: Vec<Result<Fate, Failure>> = futures::stream::iter(rehearsals).buffered(AT_ONCE).collect().await;
+    let mut unanswered: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (place, fate) in refused.into_iter().zip(fates) {
+        if matches!(fate?, Fate::Unknown) {
+            unanswered.entry(place.object.to_string()).or_default().push(place.line);
+        }
+    }
+    for (object, lines) in &unanswered {
+        if let Some(left) = planned.enrich.get_mut(object) {
+            left.retain(|line| !lines.contains(line));
+        }
+    }
+    planned.enrich.retain(|_, lines| !lines.is_empty());
+    planned.unanswered = unanswered;
+    Ok(())
+}
+
+/// Why a refusal that was chosen stays, if it does.
+pub(super) fn stuck(
+    service: &Service,
+    candidates: &Candidates,
+    places: &BTreeMap<String, &Place>,
+    one: &Refused,
+) -> Option<&'static str> {
+    match one.stage {
+        RefusedAt::Ingest if one.line.is_some() => {
+            Some("it is a line of the source that is no record: mend the source, and have it read again")
+        }
+        RefusedAt::Ingest => match Key::of(&one.record, &service.ingest.source.key) {
+            Err(_) => Some("it has no key still: mend `key` under `[source]`, or the source, and have it read again"),
+            Ok(key) if candidates.places.iter().any(|place| place.meta.seq == one.seq && place.meta.key == key) => {
+                Some("another record of its tick has its key: add a column to `key` under `[source]`")
+            }
+            Ok(_) => None,
+        },
+        RefusedAt::Enrich | RefusedAt::Clean => {
+            let place = match crate::lake::bronze::place(&one.input) {
+                // A message is received again whatever it is.
+                None => return None,
+                Some(_) => places.get(&one.input),
+            };
+            match (place, one.stage) {
+                (None, _) => Some("its line is not in bronze any more"),
+                (Some(_), RefusedAt::Enrich) if candidates.enrich_generation == 0 => {
+                    Some("the pipeline has no `[enrich]` plugin any more")
+                }
+                (Some(_), _) => None,
+            }
+        }
+    }
+}

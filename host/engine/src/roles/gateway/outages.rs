@@ -1,0 +1,153 @@
+//! A service that is down: who may still ask it, who finds out whether it is up again, and who is told.
+//!
+//! Does not judge whether it is down: `health` does. Does not decide what becomes of the work: the class of the failure does.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
+use super::Gateway;
+use super::health::{Health, Stance, Trouble};
+use super::judge::trouble;
+use super::timing::Pace;
+use crate::failure::Failure;
+use crate::pipeline::plan::Endpoint;
+use crate::progress::Outage;
+use crate::seams::plugin::EndpointRequest;
+
+/// One endpoint, shared by all who send through it.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) endpoint: Endpoint,
+    pub(super) pace: Mutex<Pace>,
+    pub(super) health: Mutex<Health>,
+    /// Held by whoever asks whether the service is up again.
+    pub(super) probing: tokio::sync::Mutex<()>,
+    /// Wakes those who wait for another try when the service is found to be down.
+    pub(super) went_down: Notify,
+    /// How many may ask at once while nothing is known to succeed.
+    pub(super) unproven: Semaphore,
+}
+
+/// Requests under way at once to a service that has not answered yet, or failed the last time: if it is down, more would only cost more.
+const UNPROVEN: usize = 4;
+
+impl Gate {
+    pub(super) fn of(name: &str, endpoint: &Endpoint) -> Self {
+        Gate {
+            endpoint: endpoint.clone(),
+            pace: Mutex::new(Pace::new(endpoint.rate)),
+            health: Mutex::new(Health::of(name)),
+            probing: tokio::sync::Mutex::default(),
+            went_down: Notify::new(),
+            unproven: Semaphore::new(UNPROVEN),
+        }
+    }
+
+    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gateway {
+    /// Waits until a request may be sent. [`Failure::Pause`] if the service is down: whoever comes when a probe is due sees to it.
+    pub(super) async fn admitted<'g>(&self, gate: &'g Gate) -> Result<Option<SemaphorePermit<'g>>, Failure> {
+        // One that nobody closes.
+        let permit = if gate.health().is_proven() { None } else { gate.unproven.acquire().await.ok() };
+        loop {
+            let stance = gate.health().stance(self.clock.now());
+            match stance {
+                Stance::Up => return Ok(permit),
+                Stance::Down { pause, reason } => return Err(Failure::Pause { pause, reason }),
+                Stance::Due => {
+                    let _alone = gate.probing.lock().await;
+                    let still_due = gate.health().stance(self.clock.now()) == Stance::Due;
+                    if still_due {
+                        self.probe(gate).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the service whether it is up; if not, it is asked again later.
+    pub(super) async fn probe(&self, gate: &Gate) -> Result<bool, Failure> {
+        let request = gate.health().probe();
+        let Some(request) = request else {
+            let over = gate.health().is_over();
+            self.tell_over(over);
+            return Ok(true);
+        };
+        let sent = self.clock.now();
+        let (_, asked) = self.exchange(gate, &request).await?;
+        match trouble(&asked, true, sent) {
+            None => {
+                self.is_up(gate, &request);
+                Ok(true)
+            }
+            Some(trouble) => {
+                gate.health().failed(&request, sent, &trouble);
+                self.goes_down(gate, trouble.pause);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes in that a request has failed: an error if the service is down and not the request at fault.
+    pub(super) async fn failed(
+        &self,
+        gate: &Gate,
+        request: &EndpointRequest,
+        sent: DateTime<Utc>,
+        trouble: &Trouble,
+    ) -> Result<(), Failure> {
+        let looks_down = gate.health().failed(request, sent, trouble);
+        if looks_down {
+            let _alone = gate.probing.lock().await;
+            let (stance, witness) = {
+                let health = gate.health();
+                (health.stance(self.clock.now()), health.has_witness())
+            };
+            match stance {
+                // What has succeeded before tells a service that is down from requests that nobody answers.
+                Stance::Up if witness && !trouble.certain => drop(self.probe(gate).await?),
+                Stance::Up => self.goes_down(gate, trouble.pause),
+                Stance::Due | Stance::Down { .. } => {}
+            }
+        }
+        let stance = gate.health().stance(self.clock.now());
+        match stance {
+            Stance::Down { pause, reason } => Err(Failure::Pause { pause, reason }),
+            Stance::Up | Stance::Due => Ok(()),
+        }
+    }
+
+    pub(super) fn goes_down(&self, gate: &Gate, pause: Option<Duration>) {
+        let (begins, outage) = {
+            let mut health = gate.health();
+            (health.goes_down(self.clock.now(), pause), health.outage())
+        };
+        if let Some(outage) = begins {
+            let Outage { endpoint, since, error, requests } = &outage;
+            tracing::error!(endpoint, %since, error, requests, "the service is down: it is asked rarely until it answers, nothing is lost");
+        }
+        if let Some(outage) = outage {
+            self.progress.set_outage(&outage.endpoint.clone(), Some(outage));
+        }
+        gate.went_down.notify_waiters();
+    }
+
+    pub(super) fn is_up(&self, gate: &Gate, request: &EndpointRequest) {
+        let over = gate.health().succeeded(request);
+        self.tell_over(over);
+    }
+
+    pub(super) fn tell_over(&self, over: Option<Outage>) {
+        let Some(Outage { endpoint, since, requests, .. }) = over else { return };
+        let down_for = (self.clock.now() - since).to_std().unwrap_or_default();
+        tracing::info!(endpoint, %since, ?down_for, requests, "the service answers again");
+        self.progress.set_outage(&endpoint, None);
+    }
+}

@@ -1,0 +1,326 @@
+//! Broken projects, and what is said of them: `check` and `doctor` refuse whatever `run` refuses, and the commands that look work all the same.
+//!
+//! Does not test the messages one by one: the tests of what says them do.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test: it reads files itself, and what goes wrong ends it"
+)]
+
+mod serve;
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use serve::Served;
+use support::{Ran, command, fresh_folder, run};
+
+const TICK: &str = "2026-11-24T03:00:00Z";
+const NEXT: &str = "2026-11-25T03:00:00Z";
+const PIPELINE: &str = r#"
+[pipeline]
+name = "films"
+[source]
+uri = "films.csv"
+key = ["Title"]
+order_by = "imdbVotes desc"
+top_n = 100
+batch_size = 10
+optional = ["Rated", "Released", "Writer", "Actors", "Language", "Country", "Ratings", "Metascore", "imdbID", "Type"]
+[clean]
+plugin = "clean-movies"
+[[aggregate]]
+name = "genres"
+plugin = "aggregate-genres"
+"#;
+
+/// A pipeline without a service, whose source is what the shipped clean plugin reads.
+struct Project {
+    folder: PathBuf,
+}
+
+impl Project {
+    fn new(name: &str) -> Self {
+        let folder = fresh_folder(name);
+        std::fs::write(folder.join("pipeline.toml"), PIPELINE).unwrap();
+        let mut rows =
+            "Title,Year,Genre,Director,imdbRating,imdbVotes,Runtime,BoxOffice,Budget,WorldwideGross,Response\n"
+                .to_owned();
+        for film in 0..30 {
+            rows.push_str(&format!("Film {film},{},Drama,Somebody,7.1,{},90 min,,,,True\n", 1980 + film, 1000 + film));
+        }
+        std::fs::write(folder.join("films.csv"), rows).unwrap();
+        for (plugin, component) in artifacts::PLUGINS {
+            let to = folder.join("plugins").join(plugin);
+            std::fs::create_dir_all(&to).unwrap();
+            std::fs::copy(component, to.join(format!("{plugin}.wasm"))).unwrap();
+        }
+        Project { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = command(&self.folder);
+        command.args(args).arg("--cache-dir").arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins"));
+        command
+    }
+
+    fn sluicebox(&self, args: &[&str]) -> Ran {
+        run(&mut self.command(args))
+    }
+
+    fn once(&self, tick: &str, sets: &[&str]) -> Ran {
+        self.sluicebox(&[&["run", "--once", "--tick", tick], sets].concat())
+    }
+
+    fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.path(file)).unwrap();
+        assert!(text.contains(from), "`{from}` is not in {file}");
+        std::fs::write(self.path(file), text.replacen(from, to, 1)).unwrap();
+    }
+
+    fn plugin(&self) -> PathBuf {
+        self.path("plugins/clean-movies/clean-movies.wasm")
+    }
+}
+
+/// The same component with another digest: a custom section more (WebAssembly core specification, 5.5.3).
+fn another(component: &[u8], number: u8) -> Vec<u8> {
+    [component, &[0, 3, 2, b'v', number]].concat()
+}
+
+/// A way to break a project, and what has to be set on the command line for it.
+type Break = (&'static str, fn(&Project), &'static [&'static str]);
+
+const BROKEN: &[Break] = &[
+    ("the source is not there", |project| std::fs::remove_file(project.path("films.csv")).unwrap(), &[]),
+    (
+        "the source is a folder",
+        |project| {
+            std::fs::remove_file(project.path("films.csv")).unwrap();
+            std::fs::create_dir(project.path("films.csv")).unwrap();
+        },
+        &[],
+    ),
+    ("the source is damaged", |project| project.edit("films.csv", "Film 3,", "\"Film 3,"), &[]),
+    ("a key column is not there", |project| project.edit("films.csv", "Title", "Name"), &[]),
+    ("the order's column is not there", |_| (), &["--set", "source.order_by=\"votes\""]),
+    ("a column that is read has another case", |project| project.edit("films.csv", "Genre", "genre"), &[]),
+    ("a column that is read has a blank in front", |project| project.edit("films.csv", "Runtime", " Runtime"), &[]),
+    (
+        "a column is gone that an earlier tick had",
+        |project| {
+            project.once(TICK, &[]).exits(0);
+            project.edit("films.csv", "Director", "By");
+        },
+        &[],
+    ),
+    ("the lake is a file", |project| std::fs::write(project.path("lake"), "mine").unwrap(), &[]),
+    ("nothing can be written where a layer is", |_| (), &["--set", "lake.gold=\"/proc/gold\""]),
+    ("the queue's folder is a file", |project| std::fs::write(project.path(".sluicebox"), "mine").unwrap(), &[]),
+    (
+        "the queue is no queue",
+        |project| {
+            std::fs::create_dir_all(project.path(".sluicebox/films")).unwrap();
+            std::fs::write(project.path(".sluicebox/films/queue.sqlite"), "not a database at all".repeat(100)).unwrap();
+        },
+        &[],
+    ),
+    ("a component is not there", |project| std::fs::remove_file(project.plugin()).unwrap(), &[]),
+    ("a component is none", |project| std::fs::write(project.plugin(), "not WebAssembly").unwrap(), &[]),
+    ("an enrich plugin is named that is not there", |_| (), &["--set", "enrich.plugin=\"nobody\""]),
+    (
+        "a component is not the pinned one",
+        |_| (),
+        &["--set", "clean.sha256=\"0000000000000000000000000000000000000000000000000000000000000000\""],
+    ),
+    (
+        "an aggregate reads a column that nobody makes",
+        |project| {
+            std::fs::copy(artifacts::misbehave(), project.path("numbers.wasm")).unwrap();
+            std::fs::write(project.path("films.csv"), "n,Title,imdbVotes\n1,a,2\n").unwrap();
+        },
+        &["--set", "clean.plugin=\"numbers.wasm\""],
+    ),
+    (
+        "silver has other columns",
+        |project| {
+            project.once(TICK, &[]).exits(0);
+            project.edit("pipeline.toml", "[[aggregate]]\nname = \"genres\"\nplugin = \"aggregate-genres\"\n", "");
+            project.edit("pipeline.toml", "optional = [", "optional = [\"n\", ");
+            std::fs::copy(artifacts::misbehave(), project.path("numbers.wasm")).unwrap();
+        },
+        &["--set", "clean.plugin=\"numbers.wasm\""],
+    ),
+    (
+        "the lake is another pipeline's",
+        |project| drop(project.once(TICK, &[]).exits(0)),
+        &["--set", "pipeline.name=\"other\""],
+    ),
+    (
+        "silver has another number of buckets",
+        |project| drop(project.once(TICK, &[]).exits(0)),
+        &["--set", "lake.buckets=8"],
+    ),
+];
+
+#[test]
+fn check_and_doctor_refuse_what_run_refuses_and_looking_works() {
+    let good = Project::new("agreement-good");
+    for args in [&["check"][..], &["doctor"], &["status"], &["run", "--once", "--tick", TICK]] {
+        good.sluicebox(args).exits(0);
+    }
+    let mut table = String::new();
+    let mut wrong = Vec::new();
+    for (at, (what, breaks, sets)) in BROKEN.iter().enumerate() {
+        let project = Project::new(&format!("agreement-{at}"));
+        breaks(&project);
+        let before = names(&project.folder);
+        let with = |args: &[&str]| project.sluicebox(&[args, sets].concat());
+        let (check, doctor) = (with(&["check"]), with(&["doctor"]));
+        assert_eq!(before, names(&project.folder), "{what}: looking has left something behind");
+        let looks = [&["status"][..], &["plugin", "history"], &["quarantine", "ls"], &["records"]].map(with);
+        assert_eq!(before, names(&project.folder), "{what}: looking has left something behind");
+        let run = project.once(NEXT, sets);
+        let codes = [run.code, check.code, doctor.code];
+        table.push_str(&format!("{what}: run {}, check {}, doctor {}\n", run.code, check.code, doctor.code));
+        if codes.contains(&0) || codes.iter().any(|code| ![1, 2, 3].contains(code)) {
+            wrong.push(format!("{what}: {codes:?}\n{}\n{}\n{}", run.stderr, check.stderr, doctor.stdout));
+        }
+        for look in looks {
+            if ![0, 3].contains(&look.code) {
+                wrong.push(format!("{what}: a look ended with {}\n{}\n{}", look.code, look.stdout, look.stderr));
+            }
+        }
+    }
+    println!("{table}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Every file and folder, without the queue's own files beside it.
+fn names(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(names(&path));
+        }
+        let text = path.to_string_lossy().into_owned();
+        if !text.ends_with("-shm") && !text.ends_with("-wal") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn status_shows_what_it_can_and_marks_what_it_cannot() {
+    let project = Project::new("agreement-status");
+    project.once(TICK, &[]).exits(0);
+    std::fs::remove_file(project.path("films.csv")).unwrap();
+    project.sluicebox(&["status"]).exits(0);
+
+    std::fs::remove_dir_all(project.path("lake/silver")).unwrap();
+    std::fs::write(project.path("lake/silver"), "mine").unwrap();
+    let ran = project.sluicebox(&["status"]).exits(3);
+    assert!(ran.stdout.contains("silver cannot be read: ") && ran.stdout.contains("bronze"), "{}", ran.stdout);
+    let one = project.sluicebox(&["status", "--json"]).exits(3).json()["pipelines"][0].clone();
+    assert_eq!((one["silver"].clone(), one["bronze"]["records"].clone()), (Value::Null, 30.into()), "{one}");
+    assert!(one["unreadable"]["silver"].as_str().unwrap().contains("lake/silver"), "{one}");
+
+    std::fs::write(project.plugin(), "not WebAssembly").unwrap();
+    let shown = project.sluicebox(&["status"]).exits(3).stdout;
+    assert!(shown.contains("the plugin of `clean` cannot be read: [P011]"), "{shown}");
+}
+
+#[test]
+fn what_is_refused_is_not_told_to_serve_and_a_rollback_that_no_host_follows_is_refused() {
+    let project = Project::new("agreement-rollback");
+    let good = std::fs::read(project.plugin()).unwrap();
+    project.once(TICK, &[]).exits(0);
+    let digest = |stage: &str| {
+        let status = project.sluicebox(&["status", "--json"]).json()["pipelines"][0].clone();
+        status["plugins"][stage]["digest"].as_str().map(str::to_owned)
+    };
+    let first = digest("clean").unwrap();
+
+    // Published and not loadable: the one before serves.
+    std::fs::write(project.plugin(), "not WebAssembly").unwrap();
+    assert_eq!(digest("clean").as_ref(), Some(&first));
+    let history = project.sluicebox(&["plugin", "history"]).exits(0).stdout;
+    assert!(history.contains("what is published does not serve: it cannot be loaded: [P011]"), "{history}");
+
+    std::fs::write(project.plugin(), another(&good, 1)).unwrap();
+    project.once(NEXT, &[]).exits(0);
+    let second = digest("clean").unwrap();
+    assert_ne!(first, second);
+
+    // What the lake does not keep any more cannot serve.
+    let kept = project.path(&format!("lake/bronze/_plugins/{}.wasm", first.trim_start_matches("sha256:")));
+    let component = std::fs::read(&kept).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    let gone = project.sluicebox(&["plugin", "rollback", "clean"]).exits(1).stderr;
+    assert!(gone.contains("is not in the lake any more"), "{gone}");
+    std::fs::write(&kept, component).unwrap();
+
+    // A pin is a promise that this component serves.
+    let pin = format!("clean.sha256=\"{}\"", second.trim_start_matches("sha256:"));
+    let pinned = project.sluicebox(&["plugin", "rollback", "clean", "--set", &pin]).exits(1).stderr;
+    assert!(pinned.contains("pinned is") && pinned.contains("hint:"), "{pinned}");
+    assert_eq!(digest("clean").as_ref(), Some(&second), "nothing was decided");
+
+    let same = project.sluicebox(&["plugin", "rollback", "clean", "--to", "2"]).exits(2).stderr;
+    assert!(same.contains("generation 2"), "{same}");
+    let done = project.sluicebox(&["plugin", "rollback", "clean"]).exits(0).stdout;
+    assert!(done.contains("(generation 1) in place of clean-movies") && !done.contains('?'), "{done}");
+    assert_eq!(digest("clean").as_ref(), Some(&first));
+    // It was taken back: to go to it by its number is to undo that.
+    let taken = project.sluicebox(&["plugin", "rollback", "clean", "--to", "2"]).exits(2).stderr;
+    assert!(taken.contains("`sluicebox plugin rollback clean --undo`"), "{taken}");
+    project.sluicebox(&["plugin", "rollback", "clean", "--undo"]).exits(0);
+    assert_eq!(digest("clean").as_ref(), Some(&second));
+}
+
+#[test]
+fn a_run_starts_while_the_source_is_late_and_says_so() {
+    let project = Project::new("agreement-late");
+    let minutes_ago = chrono::Utc::now() - chrono::TimeDelta::minutes(3);
+    project.once(&minutes_ago.format("%Y-%m-%dT%H:%M:00Z").to_string(), &[]).exits(0);
+    std::fs::rename(project.path("films.csv"), project.path("late.csv")).unwrap();
+    let sets = ["--set", "schedule.cron=\"* * * * *\"", "--set", "schedule.missed=\"all\""];
+    let mut served = Served::start(project.command(&[&["run"][..], &sets].concat()));
+    let (_, at) = served.wait(0, "the note", |line| line.text().contains("it may come late"));
+    let (line, at) = served.wait(at, "the tick", |line| line.message().starts_with("tick failed"));
+    assert!(line.text().contains("films.csv"), "{}", line.text());
+    project.sluicebox(&["status"]).exits(0);
+    std::fs::rename(project.path("late.csv"), project.path("films.csv")).unwrap();
+    served.wait(at, "the tick", |line| line.message() == "tick fired");
+    let (line, _) = served.wait(at, "its end", |line| line.message() == "tick done");
+    assert!(line.fields["records"] == 30 || line.fields["fields"]["records"] == 30, "{}", line.text());
+    assert!(served.stop() >= 0);
+}
+
+#[test]
+fn a_tick_is_two_lines_of_the_log_and_the_second_says_that_it_is_done() {
+    let project = Project::new("agreement-log");
+    let ran = project.once(TICK, &["--log-level", "info", "--log-format", "json"]).exits(0);
+    let lines: Vec<Value> = ran.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let told: Vec<&str> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
+    assert_eq!(told, ["tick fired", "tick done"], "{}", ran.stderr);
+    let done = &lines[1];
+    assert_eq!(
+        (done["records"].as_u64(), done["quarantined"].as_u64(), done["pipeline"].as_str()),
+        (Some(30), Some(0), Some("films"))
+    );
+    assert!(done["took"].is_string() && done["run"] == "20261124T030000Z", "{done}");
+}

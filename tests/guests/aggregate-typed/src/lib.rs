@@ -1,0 +1,5 @@
+//! An aggregate that is its rows, by id. For the inputs in `tests/cases`.
+//!
+//! Does not judge anything: what comes in goes out.
+pub mod rules;
+sluicebox_sdk::aggregator! { aggregate = rules::Lines }
