@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_a_result_tells_is_not_logged_as_well() {
-        let act = || tracing::error!(target: engine::drivers::consumer::TOLD_IN_THE_END, "suspended");
+        let act = || tracing::error!(target: engine::spans::TOLD_IN_THE_END, "suspended");
         assert!(logged(LogFormat::Human, SERVING, act).contains("suspended"));
         assert_eq!(logged(LogFormat::Human, ENDING, act), "");
     }

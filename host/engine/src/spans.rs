@@ -18,6 +18,9 @@ use crate::lake::keys::Tick;
 use crate::seams::http::{HttpAnswer, HttpError};
 use crate::seams::plugin::{Fault, Plugin};
 
+/// The target of what a command that ends by itself tells in its result: its log need not say it as well.
+pub const TOLD_IN_THE_END: &str = "engine::told";
+
 /// What the names of fields begin with that no log shows.
 pub const HIDDEN: &str = "trace.";
 /// The span of a record: it holds the record's key, which is for the log and not for a trace.

@@ -23,7 +23,7 @@ use crate::failure::Failure;
 use crate::progress::{Outcome, Progress};
 use crate::seams::clock::Clock;
 use crate::seams::queue::{Delivery, Queue, QueueError};
-use crate::spans::{About, InHand};
+use crate::spans::{About, InHand, TOLD_IN_THE_END};
 
 mod dead_letters;
 
@@ -98,9 +98,6 @@ pub enum GivenUp {
         most: u32,
     },
 }
-
-/// The target of what a command that ends by itself tells in its result: its log need not say it as well.
-pub const TOLD_IN_THE_END: &str = "engine::told";
 
 /// A queue and where it puts what it could not get rid of.
 #[derive(Clone, Debug)]

@@ -361,11 +361,11 @@ impl Ingest {
         }
         columns::remember(&self.lake, tick, &read.columns).await?;
         for notice in &read.notices {
-            tracing::warn!(%tick, "{notice}");
+            tracing::warn!(target: spans::TOLD_IN_THE_END, %tick, "{notice}");
         }
         if read.not_numbers > 0 {
             let column = self.source.order_by.as_ref().map(|order| &order.column);
-            tracing::warn!(%tick, column, values = read.not_numbers, "values that are no numbers are ordered behind all numbers");
+            tracing::warn!(target: spans::TOLD_IN_THE_END, %tick, column, values = read.not_numbers, "values that are no numbers are ordered behind all numbers");
         }
         let mut entries = Vec::new();
         let mut refused: Vec<Refused> = read.bad.into_iter().map(|line| self.refuse_line(tick, line)).collect();
