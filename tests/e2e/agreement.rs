@@ -19,7 +19,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use serve::Served;
-use support::{Ran, command, fresh_folder, run};
+use support::{Ran, another, command, fresh_folder, run};
 
 const TICK: &str = "2026-11-24T03:00:00Z";
 const NEXT: &str = "2026-11-25T03:00:00Z";
@@ -91,11 +91,6 @@ impl Project {
     fn plugin(&self) -> PathBuf {
         self.path("plugins/clean-movies/clean-movies.wasm")
     }
-}
-
-/// The same component with another digest: a custom section more (WebAssembly core specification, 5.5.3).
-fn another(component: &[u8], number: u8) -> Vec<u8> {
-    [component, &[0, 3, 2, b'v', number]].concat()
 }
 
 /// A way to break a project, and what has to be set on the command line for it.

@@ -27,7 +27,7 @@ use lanes::{Lanes, side_by_side};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
-use support::run;
+use support::{another, run};
 use table::{HOLDS, told, whole};
 
 /// The seed of all that is drawn: printed, and taken from `SLUICEBOX_FAULTS_SEED` to run the same again.
@@ -305,13 +305,4 @@ fn f10_plugin_file_swapped() {
     films.sluicebox(&["replay", "--stale"]).exits(0);
     verified(&films, "in the end");
     told("F10 plugin file swapped", rounds, "garbage refused by name; a batch has one digest; verify", HOLDS);
-}
-
-/// The same component with another digest: a custom section more (WebAssembly core specification, 5.5.3).
-fn another(component: &[u8], number: usize) -> Vec<u8> {
-    let content = format!("\x05round{number:04}");
-    let mut bytes = component.to_vec();
-    bytes.extend([0, u8::try_from(content.len()).unwrap()]);
-    bytes.extend(content.as_bytes());
-    bytes
 }

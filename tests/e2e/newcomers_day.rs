@@ -23,7 +23,7 @@ use api_stub::{Fault, Rule};
 use films::Films;
 use serde_json::Value;
 use serve::Served;
-use support::{Ran, run};
+use support::{Ran, another, publish, run};
 
 const ROWS: usize = 5_000;
 const CLEANER: &str = "plugins/clean-movies/clean-movies.wasm";
@@ -98,11 +98,9 @@ impl Day {
         self.run(&words)
     }
 
-    /// Puts a component in the place of the cleaner as publishers do: at once.
+    /// Publishes another cleaner.
     fn publish(&self, component: &[u8]) {
-        let (path, next) = (self.films.path(CLEANER), self.films.path("next.wasm"));
-        std::fs::write(&next, component).unwrap();
-        std::fs::rename(next, path).unwrap();
+        publish(&self.films.path(CLEANER), component);
     }
 
     fn edit(&self, from: &str, to: &str) {
@@ -133,11 +131,6 @@ fn replaced(component: &[u8], word: &[u8], by: &[u8]) -> Vec<u8> {
         bytes[at..at + word.len()].copy_from_slice(by);
     }
     bytes
-}
-
-/// The same component with another digest: a custom section more (WebAssembly core specification, 5.5.3).
-fn another(component: &[u8]) -> Vec<u8> {
-    [component, &[0, 4, 3], b"day"].concat()
 }
 
 #[test]
@@ -227,7 +220,7 @@ fn a_newcomers_day() {
 
     // Another plugin, and the way back.
     let mut served = day.serve();
-    day.publish(&another(&sound));
+    day.publish(&another(&sound, 1));
     let (_, from) = served.wait(0, "the new plugin", |line| line.message() == "another plugin serves");
     let back = day.run(&["plugin", "rollback", "clean"]).exits(0);
     assert!(!back.stdout.contains("? ?"), "{}", back.stdout);

@@ -87,3 +87,17 @@ pub(crate) fn fresh_folder(name: &str) -> PathBuf {
     std::fs::create_dir_all(&folder).expect("the folder can be made");
     folder
 }
+
+/// The same component with another digest: a custom section more (WebAssembly core specification, 5.5.3).
+pub(crate) fn another(component: &[u8], number: usize) -> Vec<u8> {
+    let content = format!("\x05other{number:05}");
+    let length = u8::try_from(content.len()).expect("a short section");
+    [component, &[0, length], content.as_bytes()].concat()
+}
+
+/// Puts a file in the place of another as publishers do: at once.
+pub(crate) fn publish(path: &Path, bytes: &[u8]) {
+    let next = path.with_extension("next");
+    std::fs::write(&next, bytes).expect("a file can be written beside it");
+    std::fs::rename(&next, path).expect("the file takes its place");
+}

@@ -18,14 +18,13 @@ mod support;
 mod table;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use films::{Films, GOLD};
 use serde_json::Value;
 use serve::{Line, Served};
-use support::sluicebox;
+use support::{another, publish, sluicebox};
 use table::{HOLDS, told, whole};
 
 const PLUGIN: &str = "plugins/clean-movies/clean-movies.wasm";
@@ -34,22 +33,6 @@ const PLUGIN: &str = "plugins/clean-movies/clean-movies.wasm";
 fn minutes_ago(minutes: i64) -> String {
     let then: DateTime<Utc> = Utc::now() - chrono::TimeDelta::minutes(minutes);
     then.format("%Y-%m-%dT%H:%M:00Z").to_string()
-}
-
-/// Puts a file in the place of another as publishers do: at once.
-fn publish(path: &Path, bytes: &[u8]) {
-    let next = path.with_extension("next");
-    std::fs::write(&next, bytes).unwrap();
-    std::fs::rename(&next, path).unwrap();
-}
-
-/// The same component with another digest: a custom section more (WebAssembly core specification, 5.5.3).
-fn another(component: &[u8], number: usize) -> Vec<u8> {
-    let content = format!("\x05swap{number:05}");
-    let mut bytes = component.to_vec();
-    bytes.extend([0, u8::try_from(content.len()).unwrap()]);
-    bytes.extend(content.as_bytes());
-    bytes
 }
 
 /// `run` of a pipeline that ticks each minute and catches up with those since `last`, so that there is work for a while.
