@@ -11,6 +11,7 @@ mod cases;
 mod data;
 mod demo;
 mod faults;
+mod fuzz;
 mod hostile;
 mod plugins;
 mod programs;
@@ -49,6 +50,8 @@ enum Verb {
     Faults(faults::Options),
     /// Try every plugin of the corpus of those that misbehave and show what stopped each
     Hostile(hostile::Options),
+    /// Give every reader of outside input arbitrary bytes under libFuzzer (ten minutes for each after the build; `test` has a short form)
+    Fuzz(fuzz::Options),
     /// Run every input of tests/cases with real processes and show what was expected and what came
     Cases(cases::Options),
     /// Try everything of AWS in an emulator with a release build, and show how fast a function starts (some five minutes after the build)
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Verb::Data => data::make(),
         Verb::Faults(options) => faults::run(&options),
         Verb::Hostile(options) => hostile::run(&options),
+        Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Cases(options) => cases::run(&options),
         Verb::AwsTest => aws_test::run(),
         Verb::Bench(options) => bench::run(&options),

@@ -15,6 +15,8 @@ pub(crate) mod lifecycle {
             }
         ",
         world: "sluicebox:host/common",
+        // Columns also go between a worker process and its host.
+        additional_derives: [serde::Serialize, serde::Deserialize],
     });
 }
 

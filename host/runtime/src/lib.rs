@@ -20,6 +20,8 @@ mod descriptor;
 mod engines;
 mod enricher;
 mod fault;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod inspect;
 mod limits;
 mod load;

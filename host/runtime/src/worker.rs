@@ -8,6 +8,8 @@
 
 mod compile;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod lockdown;
 mod pool;
 mod remote;

@@ -53,6 +53,7 @@ fn may_use(room: &str) -> &'static [&'static str] {
     match room {
         "host/runtime" | "host/local" | "host/aws" | "host/testkit" => &["host/engine"],
         "host/cli" => &["host/engine", "host/runtime", "host/local", "host/aws"],
+        "tests/fuzz" => &["host/aws", "host/engine", "host/runtime", "host/testkit"],
         "plugins/sdk" => &["plugins/sdk-macros"],
         "plugins/sdk-macros" => &[],
         _ if room.starts_with("plugins/") || room.starts_with("tests/guests/") => &["plugins/sdk"],

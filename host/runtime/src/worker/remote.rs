@@ -93,7 +93,7 @@ impl Cleaner for Remote {
     async fn clean(&self, documents: &[Bytes]) -> Result<Cleaned, Fault> {
         let request = Request::Clean { documents: documents.iter().map(|document| document.to_vec()).collect() };
         let output = self.call(request).await?;
-        wire::cleaned(output, documents.len(), &self.schema)
+        wire::cleaned(output, documents.len(), &self.descriptor.output, &self.schema)
     }
 }
 
@@ -119,7 +119,7 @@ impl Aggregator for Remote {
     async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
         let partials = partials.iter().map(|partial| partial.to_vec()).collect();
         match self.call(Request::Finish { partials }).await? {
-            Output::Table(table) => wire::table(&table, &self.schema),
+            Output::Table(table) => wire::table(table, &self.descriptor.output, &self.schema),
             _ => Err(unlike("another kind of answer")),
         }
     }

@@ -10,7 +10,7 @@ use engine::pipeline::plan::{Isolation, Limits};
 use engine::seams::http::HttpAnswer;
 use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Enricher, Fault, Grants, LoadError, Plugins};
 
-use super::wire::{Load, Output, Ready, Reply, Request, read_batch, write_batch};
+use super::wire::{Load, Output, Ready, Reply, Request, columns, read_batch};
 use super::{frames, lockdown};
 use crate::fault::host_fault;
 use crate::inspect::{World, refused};
@@ -101,7 +101,7 @@ async fn answer(plugin: &Loaded, request: Request) -> Result<Output, Fault> {
         }
         (Loaded::Cleaner(plugin), Request::Clean { documents }) => {
             let cleaned = plugin.clean(&bytes(documents)).await?;
-            let rows = write_batch(&cleaned.rows).map_err(arrow)?;
+            let rows = columns(&cleaned.rows, &plugin.descriptor().output)?;
             Ok(Output::Cleaned { rows, row_of: cleaned.row_of, rejects: cleaned.rejects, skips: cleaned.skips })
         }
         (Loaded::Aggregator(plugin), Request::Fold { rows }) => {
@@ -113,7 +113,7 @@ async fn answer(plugin: &Loaded, request: Request) -> Result<Output, Fault> {
         }
         (Loaded::Aggregator(plugin), Request::Finish { partials }) => {
             let table = plugin.finish(&bytes(partials)).await?;
-            write_batch(&table).map(Output::Table).map_err(arrow)
+            columns(&table, &plugin.descriptor().output).map(Output::Table)
         }
         _ => Err(host_fault("worker process was asked for what its plugin does not do")),
     }

@@ -1,9 +1,9 @@
 //! What host and worker say to each other.
 //!
-//! Record batches go as Arrow's own stream format. Does not believe a worker: what comes back is checked like a plugin's own output.
+//! What goes to a worker goes in Arrow's stream format. What comes back is the contract's columns, and is checked by the code that checks a
+//! plugin's own: a reader of Arrow's format believes lengths, and a worker may have been taken over.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -12,9 +12,11 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use engine::pipeline::plan::Limits;
 use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{Cleaned, Descriptor, Fault, FaultKind, LoadError, Note, Reject, Step};
+use engine::seams::plugin::{Cleaned, Descriptor, Fault, FaultKind, Field, InputField, LoadError, Note, Reject, Step};
 use serde::{Deserialize, Serialize};
 
+use crate::bindings::wit;
+use crate::columns::{batch_of, record_batch};
 use crate::fault::bad_output;
 use crate::inspect::World;
 use crate::log::Told;
@@ -74,9 +76,9 @@ pub(super) struct Reply {
 #[derive(Serialize, Deserialize)]
 pub(super) enum Output {
     Step(Step),
-    Cleaned { rows: Vec<u8>, row_of: Vec<usize>, rejects: Vec<Reject>, skips: Vec<Note> },
+    Cleaned { rows: wit::Batch, row_of: Vec<usize>, rejects: Vec<Reject>, skips: Vec<Note> },
     Partial(Vec<u8>),
-    Table(Vec<u8>),
+    Table(wit::Batch),
 }
 
 /// A fault whose code has come over a wire.
@@ -145,19 +147,31 @@ pub(super) fn read_batch(bytes: &[u8]) -> Result<RecordBatch, ArrowError> {
     }
 }
 
-/// A table that must have this schema.
-pub(super) fn table(bytes: &[u8], schema: &SchemaRef) -> Result<RecordBatch, Fault> {
-    let batch = read_batch(bytes).map_err(|error| unlike(&error.to_string()))?;
-    if batch.schema().fields() != schema.fields() {
-        return Err(unlike("a table of other columns"));
-    }
-    RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()).map_err(|error| unlike(&error.to_string()))
+/// A table as columns of the contract.
+pub(super) fn columns(table: &RecordBatch, fields: &[Field]) -> Result<wit::Batch, Fault> {
+    let read = |field: &Field| InputField {
+        name: field.name.clone(),
+        pointer: String::new(),
+        ty: field.ty,
+        nullable: field.nullable,
+    };
+    batch_of(table, &fields.iter().map(read).collect::<Vec<_>>())
+}
+
+/// A table of these columns.
+pub(super) fn table(columns: wit::Batch, fields: &[Field], schema: &SchemaRef) -> Result<RecordBatch, Fault> {
+    record_batch(columns, fields, schema)
 }
 
 /// What was made of `documents` documents: each of them in the rows, the rejects or the skips, and nothing else.
-pub(super) fn cleaned(output: Output, documents: usize, schema: &SchemaRef) -> Result<Cleaned, Fault> {
+pub(super) fn cleaned(
+    output: Output,
+    documents: usize,
+    fields: &[Field],
+    schema: &SchemaRef,
+) -> Result<Cleaned, Fault> {
     let Output::Cleaned { rows, row_of, rejects, skips } = output else { return Err(unlike("another kind of answer")) };
-    let rows = table(&rows, schema)?;
+    let rows = table(rows, fields, schema)?;
     let mut seen = vec![false; documents];
     let notes = rejects.iter().map(|reject| reject.index).chain(skips.iter().map(|skip| skip.index));
     for index in row_of.iter().copied().chain(notes) {

@@ -1,0 +1,59 @@
+//! A table whose log holds arbitrary bytes.
+//!
+//! Does not know what a log entry means: it only asks that reading one ends in a table or an error.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::lake::Lake;
+use engine::lake::silver::Silver;
+use engine::seams::plugin::{ColumnType, ScalarType};
+use engine::seams::store::{Path, Store, replace};
+use object_store::memory::InMemory;
+use testkit::SimClock;
+use testkit::rows::{descriptor, output};
+
+/// A lake in memory with nothing in it.
+pub(crate) fn empty_lake() -> Lake {
+    let store = || Arc::new(InMemory::new()) as Store;
+    Lake { bronze: store(), silver: store(), gold: store(), buckets: NonZeroU32::MIN }
+}
+
+/// Waits for work that needs no reactor but its own.
+pub(crate) fn wait<T>(work: impl Future<Output = T>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().ok()?;
+    Some(runtime.block_on(work))
+}
+
+/// An entry of a Delta log. The first byte chooses which object of the log it is: the first commit, a later one, or the hint to the last
+/// checkpoint.
+pub fn delta_log(data: &[u8]) {
+    let Some((choice, data)) = data.split_first() else { return };
+    let name = match choice % 3 {
+        0 => "_delta_log/00000000000000000000.json",
+        1 => "_delta_log/00000000000000000001.json",
+        _ => "_delta_log/_last_checkpoint",
+    };
+    wait(open_with(name, Bytes::copy_from_slice(data)));
+}
+
+async fn open_with(name: &str, entry: Bytes) {
+    let store: Store = Arc::new(InMemory::new());
+    let mut plugin = descriptor("clean-parts", "1.0.0");
+    plugin.output = vec![output("label", ColumnType::Scalar(ScalarType::Utf8))];
+    let open = || {
+        let clock = SimClock::at("2026-03-01T04:00:00Z");
+        Silver::open(Arc::clone(&store), clock, plugin.output_schema(), NonZeroU32::MIN)
+    };
+    if open().await.is_err() || replace(&*store, &Path::from(name), entry).await.is_err() {
+        return;
+    }
+    let Ok(silver) = open().await else { return };
+    let Ok(snapshot) = silver.snapshot().await else { return };
+    for bucket in snapshot.buckets.keys() {
+        let _ = silver.read(&snapshot, *bucket, None).await;
+    }
+    let _ = silver.last_commit().await;
+    let _ = silver.damaged(&snapshot).await;
+}
