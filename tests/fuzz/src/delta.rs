@@ -3,13 +3,15 @@
 //! Does not know what a log entry means: it only asks that reading one ends in a table or an error.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use engine::lake::Lake;
 use engine::lake::silver::Silver;
 use engine::seams::plugin::{ColumnType, ScalarType};
-use engine::seams::store::{Path, Store, replace};
+use engine::seams::store::{Path, Store, read, replace};
+use futures::TryStreamExt as _;
+use object_store::ObjectStore as _;
 use object_store::memory::InMemory;
 use testkit::SimClock;
 use testkit::rows::{descriptor, output};
@@ -38,22 +40,42 @@ pub fn delta_log(data: &[u8]) {
     wait(open_with(name, Bytes::copy_from_slice(data)));
 }
 
-async fn open_with(name: &str, entry: Bytes) {
-    let store: Store = Arc::new(InMemory::new());
+/// The objects of a table that was just made: making it anew for each input would take most of the time.
+static NEW: OnceLock<Vec<(Path, Bytes)>> = OnceLock::new();
+
+async fn open(store: &Store) -> Option<Silver> {
     let mut plugin = descriptor("clean-parts", "1.0.0");
     plugin.output = vec![output("label", ColumnType::Scalar(ScalarType::Utf8))];
-    let open = || {
-        let clock = SimClock::at("2026-03-01T04:00:00Z");
-        Silver::open(Arc::clone(&store), clock, plugin.output_schema(), NonZeroU32::MIN)
-    };
-    if open().await.is_err() || replace(&*store, &Path::from(name), entry).await.is_err() {
-        return;
+    let clock = SimClock::at("2026-03-01T04:00:00Z");
+    Silver::open(Arc::clone(store), clock, plugin.output_schema(), NonZeroU32::MIN).await.ok()
+}
+
+async fn objects_of_a_new_table() -> Option<Vec<(Path, Bytes)>> {
+    let store: Store = Arc::new(InMemory::new());
+    open(&store).await?;
+    let mut objects = Vec::new();
+    let paths: Vec<Path> = store.list(None).map_ok(|object| object.location).try_collect().await.ok()?;
+    for path in paths {
+        objects.push((path.clone(), read(&*store, &path).await.ok()?));
     }
-    let Ok(silver) = open().await else { return };
-    let Ok(snapshot) = silver.snapshot().await else { return };
+    Some(objects)
+}
+
+async fn open_with(name: &str, entry: Bytes) -> Option<()> {
+    if NEW.get().is_none() {
+        let _ = NEW.set(objects_of_a_new_table().await?);
+    }
+    let store: Store = Arc::new(InMemory::new());
+    let entry = (Path::from(name), entry);
+    for (path, bytes) in NEW.get()?.iter().chain([&entry]) {
+        replace(&*store, path, bytes.clone()).await.ok()?;
+    }
+    let silver = open(&store).await?;
+    let snapshot = silver.snapshot().await.ok()?;
     for bucket in snapshot.buckets.keys() {
         let _ = silver.read(&snapshot, *bucket, None).await;
     }
     let _ = silver.last_commit().await;
     let _ = silver.damaged(&snapshot).await;
+    Some(())
 }
