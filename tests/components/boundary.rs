@@ -20,7 +20,7 @@ use cleaner_rules::rules;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Aggregator, Cleaner, Enricher, Grants, Plugins};
 use measure::{bytes, document, median, one, taking_turns, timed};
-use runtime::{Options, WasmPlugins};
+use runtime::{Cache, Options, Trust, WasmPlugins};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluicebox_sdk::columns::{Batch, Column, Values};
@@ -55,7 +55,12 @@ fn row(what: &str, count: usize, (component, native): (f64, f64)) {
 }
 
 fn runtime(cache: Option<&std::path::Path>) -> WasmPlugins {
-    WasmPlugins::new(Options { cache_dir: cache.map(Into::into), guest_threads: 2, worker: None }).expect("a runtime")
+    WasmPlugins::new(Options { cache: cache.map(kept_in), guest_threads: 2, ..Options::default() }).expect("a runtime")
+}
+
+/// A cache in `folder`, with its key.
+fn kept_in(folder: &std::path::Path) -> Cache {
+    Cache { dir: folder.join("cache"), trust: Trust::Key(folder.join("key")) }
 }
 
 fn grants() -> Grants {

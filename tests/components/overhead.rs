@@ -25,7 +25,7 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let (rounds, documents, rows) = if quick { (7, 4_000, 100_000) } else { (41, 20_000, 1_000_000) };
     let tokio = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let guarded = WasmPlugins::new(Options { cache_dir: None, guest_threads: 2, worker: None }).expect("a runtime");
+    let guarded = WasmPlugins::new(Options { guest_threads: 2, ..Options::default() }).expect("a runtime");
     let free = WasmPlugins::unguarded(2).expect("a runtime");
     println!("{:<50} {:>14} {:>14} {:>8}", "million records a second", "all limits", "none", "ratio");
     let documents: Vec<Bytes> = (0..documents).map(document).collect();

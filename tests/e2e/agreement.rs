@@ -319,3 +319,118 @@ fn a_tick_is_two_lines_of_the_log_and_the_second_says_that_it_is_done() {
     );
     assert!(done["took"].is_string() && done["run"] == "20261124T030000Z", "{done}");
 }
+
+/// Whether a text moves the cursor, ends a line of somebody else's or reorders letters; colours are let pass.
+fn is_inert(text: &str) -> bool {
+    let mut rest = text.to_owned();
+    while let Some(at) = rest.find("\u{1b}[") {
+        let end = rest[at..].find('m').map_or(rest.len(), |end| at + end + 1);
+        if !rest[at + 2..end - 1].chars().all(|c| c.is_ascii_digit() || c == ';') {
+            return false;
+        }
+        rest.replace_range(at..end, "");
+    }
+    rest.chars().all(|c| c == '\n' || !engine::foreign::is_odd(c))
+}
+
+#[test]
+fn escapes_in_keys_values_and_reasons_are_text_on_every_terminal() {
+    let project = Project::new("agreement-escapes");
+    let hostile = "Film \u{1b}[2J\u{1b}]0;gone\u{7}\u{9b}31m\u{202e}lived";
+    let file = project.path("films.csv");
+    let mut rows = std::fs::read_to_string(&file).unwrap();
+    // One that stands, one that is refused for its key, and one that the plugin refuses.
+    for (title, year) in [(hostile, "1999"), (hostile, "1999"), (&format!("{hostile}!"), "\u{1b}[31mnone")] {
+        rows.push_str(&format!("{title},{year},Drama,\u{1b}[5mSomebody,7.1,2000,90 min,,,,True\n"));
+    }
+    std::fs::write(&file, rows).unwrap();
+    let refused = project.once(TICK, &["--log-level", "info"]);
+    assert!(is_inert(&refused.stdout) && is_inert(&refused.stderr), "{:?}\n{:?}", refused.stdout, refused.stderr);
+    let listed = project.sluicebox(&["quarantine", "ls", "--json"]).exits(0).json();
+    let ids: Vec<String> = listed["refused"]
+        .as_array()
+        .or_else(|| listed.as_array())
+        .unwrap_or(&Vec::new())
+        .iter()
+        .map(|one| one["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(!ids.is_empty(), "{listed}");
+    let records = project.sluicebox(&["records", "--json"]).exits(0).json().to_string();
+    let records: Value = serde_json::from_str(&records).unwrap();
+    let keys = records["pipelines"][0]["records"].as_array().unwrap().iter();
+    let key = keys.map(|one| one["key"].as_str().unwrap().to_owned()).find(|key| key.contains("lived")).unwrap();
+    let mut shown = vec![
+        vec!["status"],
+        vec!["records", "--limit", "100"],
+        vec!["quarantine", "ls"],
+        vec!["explain", &key],
+        vec!["verify"],
+        vec!["explain", "\u{1b}[2Jnobody"],
+    ];
+    shown.extend(ids.iter().map(|id| vec!["quarantine", "show", id.as_str()]));
+    for words in shown {
+        for how in [&["--color", "never"][..], &["--color", "always"], &["--json"], &["--log-format", "json"]] {
+            let ran = project.sluicebox(&[&words[..], how].concat());
+            assert!(
+                is_inert(&ran.stdout) && is_inert(&ran.stderr),
+                "{words:?} {how:?}\n{:?}\n{:?}",
+                ran.stdout,
+                ran.stderr
+            );
+            let raw = ["\u{1b}[2J", "\u{1b}[5m", "\u{1b}]0"];
+            assert!(!raw.iter().any(|raw| ran.stdout.contains(raw) || ran.stderr.contains(raw)), "{words:?} {how:?}");
+        }
+    }
+}
+
+/// The files below a folder of compiled plugins.
+fn code_in(user: &Path) -> Vec<PathBuf> {
+    let folder = user.join("sluicebox").join("compiled").join("code");
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn code_that_a_project_brings_along_is_never_run() {
+    let project = Project::new("agreement-cache");
+    let (user, other) = (fresh_folder("agreement-cache-user"), fresh_folder("agreement-cache-other"));
+    let check = |home: &Path| {
+        let mut command = command(&project.folder);
+        run(command.arg("check").env("XDG_CACHE_HOME", home).env("XDG_DATA_HOME", home.join("data")))
+    };
+    // What somebody else has compiled, put to where older programs looked for it, and to where this one does.
+    check(&other).exits(0);
+    let brought = project.path(".sluicebox/cache/code");
+    std::fs::create_dir_all(&brought).unwrap();
+    check(&user).exits(0);
+    for (theirs, mine) in code_in(&other).iter().zip(code_in(&user)) {
+        std::fs::copy(theirs, brought.join(theirs.file_name().unwrap())).unwrap();
+        std::fs::copy(theirs, mine).unwrap();
+    }
+    let known = user.join("sluicebox").join("compiled").join("known");
+    for entry in std::fs::read_dir(&known).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let sizes = |files: Vec<PathBuf>| files.iter().map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>();
+    let planted = sizes(code_in(&user));
+    let ran = check(&user).exits(0);
+    let told = ran.stderr.matches("was not written by this user, or was changed since").count();
+    assert_eq!(told, planted.len(), "{}", ran.stderr);
+    assert_ne!(sizes(code_in(&user)), planted, "it is compiled again");
+    let again = check(&user).exits(0);
+    assert!(!again.stderr.contains("was not written by this user"), "{}", again.stderr);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let key = user.join("data").join("sluicebox").join("compiled.key");
+        assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        // A folder that others can write to is not used, and nothing is worse than slower.
+        let folder = user.join("sluicebox").join("compiled");
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let ran = check(&user).exits(0);
+        assert!(
+            ran.stderr.contains("compiled plugins are not kept") && ran.stderr.contains("mode 777"),
+            "{}",
+            ran.stderr
+        );
+    }
+}

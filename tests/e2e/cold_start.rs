@@ -110,6 +110,10 @@ fn unpacked(account: &Account) -> PathBuf {
 fn bootstrap(made: &Path, target: &str) -> Command {
     let mut program = Command::new(made.join("bootstrap"));
     program.env_clear().env("LAMBDA_TASK_ROOT", made);
+    program.env(
+        "SLUICEBOX_BUNDLE",
+        engine::seams::plugin::Digest::of(&std::fs::read(made.join("cache/digests.json")).unwrap()).as_str(),
+    );
     program.env("SLUICEBOX_TARGET", target).env("SLUICEBOX_NOTIFICATIONS", "true");
     if target == HERE {
         program.env("OMDB_API_KEY", KEY);

@@ -22,7 +22,7 @@ use engine::seams::plugin::{Cleaner, Fault, Grants, LoadError, Plugins};
 use rand::{RngCore as _, SeedableRng as _};
 use runtime::worker::WorkerProgram;
 use runtime::{Options, WasmPlugins};
-use support::{capture, cleaner_module, cleaner_text, component, from_text, grants, numbers};
+use support::{capture, cleaner_module, cleaner_text, component, from_text, grants, kept_in, numbers};
 
 /// A host with a neighbour in it.
 struct Host {
@@ -34,7 +34,8 @@ struct Host {
 async fn host() -> Host {
     let cache = tempfile::tempdir().unwrap();
     let worker = WorkerProgram { program: env!("CARGO_BIN_EXE_sluicebox").into(), args: vec!["guest-worker".into()] };
-    let options = Options { cache_dir: Some(cache.path().to_owned()), worker: Some(worker), guest_threads: 8 };
+    let options =
+        Options { cache: Some(kept_in(cache.path())), worker: Some(worker), guest_threads: 8, ..Options::default() };
     let plugins = WasmPlugins::new(options).unwrap();
     let neighbour = plugins.cleaner(component(artifacts::misbehave()), &grants("{}")).await.unwrap();
     Host { plugins, neighbour, _cache: cache }
@@ -66,6 +67,13 @@ impl Host {
         let grants = Grants { config: format!("{{\"mode\":\"{mode}\",\"on\":3}}"), limits };
         let cleaner = self.plugins.cleaner(component(artifacts::misbehave()), &grants).await.unwrap();
         cleaner.clean(&numbers(0..10)).await
+    }
+
+    /// The same, for one document alone.
+    async fn guest_alone(&self, mode: &str, limits: Limits) -> Result<engine::seams::plugin::Cleaned, Fault> {
+        let grants = Grants { config: format!("{{\"mode\":\"{mode}\"}}"), limits };
+        let cleaner = self.plugins.cleaner(component(artifacts::misbehave()), &grants).await.unwrap();
+        cleaner.clean(&numbers([3])).await
     }
 
     async fn neighbour(&self) -> Duration {
@@ -352,6 +360,154 @@ async fn h46_values_that_no_table_takes() {
     }
 }
 
+/// Where calls run: each of the rows below is tried in both.
+const PLACES: [(&str, Isolation); 2] = [("", Isolation::InProcess), (", in a worker", Isolation::Process)];
+
+/// A cleaner whose description is what `fields` say: address and length of name, version, input, output and schema.
+fn described(pages: &str, fields: [(u32, u32); 5], more: &str) -> Bytes {
+    let bytes: String = fields
+        .iter()
+        .flat_map(|(at, length)| at.to_le_bytes().into_iter().chain(length.to_le_bytes()))
+        .fold(String::new(), |mut text, byte| {
+            write!(text, "\\{byte:02x}").unwrap();
+            text
+        });
+    cleaner_text(pages, &format!("(data (i32.const 1024) \"{bytes}\") {more}"), "(unreachable)")
+}
+
+#[tokio::test]
+async fn h51_descriptions_without_end() {
+    let host = host().await;
+    let (name, version, output) = ((16, 3), (32, 5), (2048, 1));
+    // An input column at 4608: its name at 48, its pointer at 65536.
+    let column =
+        "(data (i32.const 4608) \"\\30\\00\\00\\00\\01\\00\\00\\00\\00\\00\\01\\00\\20\\4e\\00\\00\\00\\01\\01\\00\")";
+    let steps = format!("{column} (data (i32.const 65536) \"{}\")", "/a".repeat(10_000));
+    let deep = format!("(data (i32.const 65536) \"{}\")", "[".repeat(100_000));
+    let cases = [
+        ("a pointer of 10,000 steps", described("4", [name, version, (4608, 1), output, (0, 0)], &steps)),
+        ("300,000 fields", described("120", [name, version, (131_072, 300_000), output, (0, 0)], "")),
+        ("a name of 10 MB", described("200", [(131_072, 10_000_000), version, (0, 0), output, (0, 0)], "")),
+        ("a name of 3 MB", described("200", [(131_072, 3_000_000), version, (0, 0), output, (0, 0)], "")),
+        ("a version of 1 MB", described("200", [name, (131_072, 1_000_000), (0, 0), output, (0, 0)], "")),
+        ("a schema of 100,000 levels", described("4", [name, version, (0, 0), output, (65_536, 100_000)], &deep)),
+    ];
+    for (what, bytes) in cases {
+        for (place, isolation) in PLACES {
+            let limits = Limits { isolation, ..Limits::default() };
+            let load = async {
+                let error = host.load(bytes.clone(), limits).await.unwrap_err();
+                assert!(error.message.len() < 64 << 10, "{} bytes of message", error.message.len());
+                refused(Err::<(), _>(error))
+            };
+            row("H51", &format!("bounds of a description: {what}{place}"), &host, load, Some(("P023", "L"))).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn h52_h54_rows_and_reasons_without_end() {
+    let host = host().await;
+    for (place, isolation) in PLACES {
+        let limits = Limits { isolation, memory: 256 << 20, ..Limits::default() };
+        let many = async { broke(host.guest_alone("many-rows", limits).await) };
+        row("H52", &format!("rows of a document{place}"), &host, many, Some(("P123", "R"))).await;
+        for (mode, most) in [("long-reasons", 5_000), ("escapes", 200)] {
+            let reasons = async {
+                let cleaned = host.guest_alone(mode, limits).await.unwrap();
+                let reason = &cleaned.rejects[0].reason;
+                assert!(reason.starts_with("\\u{1b}[31m") && reason.len() < most, "{} bytes", reason.len());
+                assert!(reason.chars().all(|c| !c.is_control() && c != '\u{202e}'));
+                assert_eq!(mode == "long-reasons", reason.ends_with(" more bytes"));
+                None
+            };
+            row("H54", &format!("words are cut and made inert ({mode}){place}"), &host, reasons, None).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn h53_documents_without_end() {
+    let host = host().await;
+    for (place, isolation) in PLACES {
+        let grants = Grants { config: "{}".into(), limits: Limits { isolation, ..Limits::default() } };
+        let enricher = host.plugins.enricher(component(artifacts::echo_enricher()), &grants).await.unwrap();
+        let entry = format!("{{\"k\":\"{}\"}}", "x".repeat(30 << 20));
+        let large = async { broke(enricher.enrich(&entry, &[]).await) };
+        row("H53", &format!("bytes of a document{place}"), &host, large, Some(("P120", "R"))).await;
+    }
+}
+
+#[tokio::test]
+async fn h55_json_of_a_hundred_thousand_levels() {
+    let host = host().await;
+    // One row, whose column `n` is JSON: text at 65536, its offsets at 5376.
+    let data = [
+        "(data (i32.const 2057) \"\\06\")",
+        "(data (i32.const 3072) \"\\01\\00\\00\\00\\00\\14\\00\\00\\01\\00\\00\\00\\80\\14\\00\\00\\01\\00\\00\\00\")",
+        "(data (i32.const 5132) \"\\06\\00\\00\\00\\00\\15\\00\\00\\02\\00\\00\\00\\00\\00\\01\\00\\40\\0d\\03\\00\")",
+        "(data (i32.const 5376) \"\\00\\00\\00\\00\\40\\0d\\03\\00\")",
+    ];
+    let fill = "(memory.fill (i32.const 65536) (i32.const 91) (i32.const 100000)) \
+                (memory.fill (i32.const 165536) (i32.const 93) (i32.const 100000)) (i32.const 3072)";
+    let bytes = cleaner_text("8", &data.concat(), fill);
+    for (place, isolation) in PLACES {
+        let cleaner = host.load(bytes.clone(), Limits { isolation, ..Limits::default() }).await.unwrap();
+        let deep = async {
+            let fault = cleaner.clean(&numbers([1])).await.unwrap_err();
+            assert!(fault.message.contains("column `n` wrongly: row 0 is more than 100 levels"), "{fault}");
+            broke(Err::<(), _>(fault))
+        };
+        row("H55", &format!("levels of a JSON column{place}"), &host, deep, Some(("P171", "R"))).await;
+    }
+}
+
+#[tokio::test]
+async fn h56_a_patched_cache_is_compiled_again() {
+    let host = host().await;
+    let bytes = component(artifacts::misbehave());
+    let code = host._cache.path().join("cache").join("code");
+    for (place, isolation) in PLACES {
+        let patched = async {
+            for file in std::fs::read_dir(&code).unwrap().map(|entry| entry.unwrap().path()) {
+                let mut bytes = std::fs::read(&file).unwrap();
+                *bytes.last_mut().unwrap() ^= 1;
+                std::fs::write(&file, bytes).unwrap();
+            }
+            let cleaner = host.load(bytes.clone(), Limits { isolation, ..Limits::default() }).await.unwrap();
+            assert_eq!(cleaner.clean(&numbers(0..3)).await.unwrap().rows.num_rows(), 3);
+            None
+        };
+        row("H56", &format!("seals of compiled code{place}"), &host, patched, None).await;
+    }
+}
+
+/// Guests that return as much as they may, at once, in a process of little memory: they wait for each other, and all come through.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn h59_the_process_stays_under_its_limit() {
+    const LIMIT: u64 = 768 << 20;
+    let options = Options { guest_threads: 16, memory: Some(LIMIT), ..Options::default() };
+    let plugins = WasmPlugins::new(options).unwrap();
+    let limits = Limits { document_rows: 1_000_000, deadline: Duration::from_secs(120), ..Limits::default() };
+    let grants = Grants { config: "{\"mode\":\"many-rows\"}".into(), limits };
+    let cleaner = plugins.cleaner(component(artifacts::misbehave()), &grants).await.unwrap();
+    let host = host().await;
+    let all = async {
+        let calls = (0..32).map(|n| {
+            let (cleaner, batch) = (Arc::clone(&cleaner), numbers([n]));
+            tokio::spawn(async move { cleaner.clean(&batch).await.map(|cleaned| cleaned.rows.num_rows()) })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            assert_eq!(call.await.unwrap().unwrap(), 1_000_000);
+        }
+        None
+    };
+    row("H59", "memory of the whole process: calls wait", &host, all, None).await;
+    let peak: u64 = peak().trim_end_matches(" MiB").parse().unwrap();
+    assert!(peak < LIMIT >> 20, "peak {peak} MiB");
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn h50_a_process_that_is_gone() {
@@ -390,7 +546,7 @@ fn tries() -> usize {
 #[tokio::test]
 async fn smith_random_components() {
     let host = host().await;
-    let plain = WasmPlugins::new(Options { cache_dir: None, worker: None, guest_threads: 2 }).unwrap();
+    let plain = WasmPlugins::new(Options { guest_threads: 2, ..Options::default() }).unwrap();
     let limits =
         Limits { deadline: Duration::from_millis(100), memory: 16 << 20, fuel: Some(1_000_000), ..Limits::default() };
     let exports = wat::parse_str(cleaner_module("", "1", "", "(unreachable)")).unwrap();

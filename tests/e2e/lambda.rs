@@ -249,9 +249,11 @@ fn a_bundle_has_all_that_a_function_needs_and_compiles_nothing() {
     // Where nothing but `bootstrap` and what lies beside it is there.
     let scratch = account.films.path("tmp");
     std::fs::create_dir(&scratch).unwrap();
+    let digest = told["compiled_digest"].as_str().unwrap().to_owned();
     let start = |role: &str| {
         let mut program = Command::new(made.join("bootstrap"));
         program.env_clear().env("LAMBDA_TASK_ROOT", &made).env("SLUICEBOX_TARGET", "aws").env("TMPDIR", &scratch);
+        program.env("SLUICEBOX_BUNDLE", &digest);
         account.start(role, program)
     };
     let (how, fired) = start("ingest").invoke(&json!({"time": TICK}), MINUTE);
@@ -260,12 +262,30 @@ fn a_bundle_has_all_that_a_function_needs_and_compiles_nothing() {
     for batch in account.batches("enrich") {
         assert_eq!(enrich.failures(&batch, MINUTE), [""; 0], "{}", account.log("enrich"));
     }
-    // What it has is what was shipped, and nothing else.
-    let linked: Vec<std::path::PathBuf> = compiled(&scratch);
-    assert!(linked.iter().all(|path| path.is_symlink()), "{linked:?}");
-    let names = |paths: &[std::path::PathBuf]| -> BTreeSet<std::ffi::OsString> {
-        paths.iter().map(|path| path.file_name().unwrap().to_owned()).collect()
-    };
-    assert_eq!(names(&linked), names(&shipped));
+    // What it runs is what was shipped, and nothing else.
+    assert_eq!(compiled(&scratch), [std::path::PathBuf::new(); 0]);
     assert_eq!(compiled(&made), shipped);
+    drop(enrich);
+
+    // A bundle in which somebody has changed what was compiled: that is not run, but compiled again. `clean` is as good a function as any.
+    for path in &shipped {
+        let mut bytes = std::fs::read(path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    let mut clean = start("clean");
+    let mut objects = account.notified("lake/bronze/run=");
+    objects.retain(|record| record["body"].as_str().unwrap().contains("/batch%3D"));
+    assert_eq!(clean.failures(&json!({ "Records": objects }), MINUTE), [""; 0], "{}", account.log("clean"));
+    let log = account.log("clean");
+    assert!(log.contains("a file that came with the program is not the one of its list"), "{log}");
+    assert!(!compiled(&scratch).is_empty());
+    drop(clean);
+
+    // A list that was changed together with the files is not the one whose digest the function was told.
+    let list = made.join("cache/digests.json");
+    std::fs::write(&list, std::fs::read_to_string(&list).unwrap() + " ").unwrap();
+    let (how, told) = start("ingest").invoke(&json!({"time": TICK}), MINUTE);
+    assert_eq!(how.as_str(), "response", "{told}");
+    assert!(account.log("ingest").contains("what is compiled there is not used: its `digests.json` has the digest"));
 }

@@ -1,7 +1,7 @@
 """Sets up a generated stack in an account of AWS, and looks at what it does. The account is the emulator's, named by the environment.
 
     stack.py prepare NAME SECRET SOURCE [KEY FILE]...  the bucket NAME-source, with the source and more; the bucket NAME-code; the secret
-    stack.py create NAME TEMPLATE [BUNDLE]             uploads the bundle, or one that does nothing, and has CloudFormation make the stack NAME
+    stack.py create NAME TEMPLATE [BUNDLE DIGEST]             uploads the bundle, or one that does nothing, and has CloudFormation make the stack NAME
     stack.py inspect NAME                              all that the stack is, as JSON
     stack.py tend NAME TEMPLATE                        what the emulator leaves out of a stack
     stack.py publish NAME KEY FILE                     an object of NAME-source
@@ -67,12 +67,12 @@ def key_of(name, role):
     return f"ASIA{digest[:16].upper()}"
 
 
-def create(name, template, bundle=None):
+def create(name, template, bundle=None, digest=""):
     code, s3 = f"{name}-code", client("s3")
     s3.put_object(Bucket=code, Key="stack.json", Body=pathlib.Path(template).read_bytes())
     s3.put_object(Bucket=code, Key="bundle.zip", Body=pathlib.Path(bundle).read_bytes() if bundle else of_nothing())
     formation = client("cloudformation")
-    given = {"CodeBucket": code, "CodeKey": "bundle.zip"}
+    given = {"CodeBucket": code, "CodeKey": "bundle.zip", "CodeDigest": digest}
     formation.create_stack(
         StackName=name,
         TemplateURL=f"https://s3.us-east-1.amazonaws.com/{code}/stack.json",

@@ -156,7 +156,8 @@ fn the_stack_goes_by_itself_from_its_schedule_to_gold() {
     let stack = Stack::prepare();
     let (bundle, template) = (stack.films.path("films.zip"), stack.films.path("stack.json"));
     let (bundle, template) = (bundle.to_str().unwrap(), template.to_str().unwrap());
-    stack.sluicebox(&["deploy", "bundle", "-o", bundle]).exits(0);
+    let told = stack.sluicebox(&["deploy", "bundle", "--json", "-o", bundle]).exits(0).json();
+    let digest = told["compiled_digest"].as_str().unwrap().to_owned();
     stack.sluicebox(&["deploy", "cloudformation", "-o", template]).exits(0);
     // One film's answer is late each time, so that there is a batch in hand to be killed.
     let fault = Fault::Delay { ms: 20_000 };
@@ -172,7 +173,7 @@ fn the_stack_goes_by_itself_from_its_schedule_to_gold() {
     // A third one's, in no batch with these, is more than anybody takes: the record is refused, and made again later.
     let bomb = Fault::GzipBomb { mib: 64 };
     stack.films.stub.add_fault(Rule { fault: bomb, next: None, every: None, title: Some("Gladiator".to_owned()) });
-    stack.script(&["create", NAME, template, bundle]);
+    stack.script(&["create", NAME, template, bundle, &digest]);
     // What is in hand when a function dies comes again after that; the template has what AWS asks for, which is half an hour.
     stack.script(&["hurry", NAME, "enrich", "8"]);
     stack.script(&["send", NAME, "enrich", "no message of ours"]);

@@ -52,7 +52,11 @@ pub(crate) fn python() -> Command {
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluicebox"));
     command.current_dir(folder).env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins"));
-    for name in ["SLUICEBOX_LOG", "SLUICEBOX_LOG_FORMAT", "SLUICEBOX_CACHE_DIR", "NO_COLOR"] {
+    // A user's own folders, which are not the developer's.
+    for name in ["XDG_CACHE_HOME", "XDG_DATA_HOME"] {
+        command.env(name, Path::new(env!("CARGO_TARGET_TMPDIR")).join("user"));
+    }
+    for name in ["SLUICEBOX_LOG", "SLUICEBOX_LOG_FORMAT", "SLUICEBOX_CACHE_DIR", "SLUICEBOX_MEMORY", "NO_COLOR"] {
         command.env_remove(name);
     }
     command

@@ -19,13 +19,13 @@ use engine::seams::http::HttpAnswer;
 use engine::seams::plugin::{FaultKind, Grants, LoadError, Plugins};
 use runtime::worker::WorkerProgram;
 use runtime::{Options, WasmPlugins};
-use support::{capture, cleaner_text, component, grants, numbers, said};
+use support::{capture, cleaner_text, component, grants, kept_in, numbers, said};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sluicebox");
 
 fn host(cache: &Path, program: &str) -> WasmPlugins {
     let worker = Some(WorkerProgram { program: program.into(), args: vec!["guest-worker".into()] });
-    WasmPlugins::new(Options { cache_dir: Some(cache.to_owned()), worker, guest_threads: 4 }).unwrap()
+    WasmPlugins::new(Options { cache: Some(kept_in(cache)), worker, guest_threads: 4, ..Options::default() }).unwrap()
 }
 
 fn isolated(config: &str) -> Grants {
@@ -51,9 +51,9 @@ async fn what_is_new_is_compiled_by_a_worker_and_what_is_known_needs_none() {
     let cleaner = host(folder.path(), PROGRAM).cleaner(bytes.clone(), &grants("{}")).await.unwrap();
     println!("load, compiled by a worker: {:?}", cold.elapsed());
     assert_eq!(cleaner.clean(&numbers(0..3)).await.unwrap().rows.num_rows(), 3);
-    // That it was compiled, and that it was accepted.
-    let notes = std::fs::read_dir(folder.path().join("known")).unwrap().count();
-    assert_eq!(notes, 2);
+    // That it was accepted.
+    let notes = std::fs::read_dir(folder.path().join("cache/known")).unwrap().count();
+    assert_eq!(notes, 1);
     // A worker that cannot work is not missed: nothing is compiled, what the first one has made is found.
     let warm = Instant::now();
     let again = host(folder.path(), "/no/such/program").cleaner(bytes, &grants("{}")).await.unwrap();
@@ -73,13 +73,13 @@ fn artifacts_in(folder: &Path) -> usize {
 #[tokio::test]
 async fn of_what_is_known_the_code_is_made_for_the_first_call() {
     let folder = tempfile::tempdir().unwrap();
-    let code = || artifacts_in(&folder.path().join("code"));
+    let code = || artifacts_in(&folder.path().join("cache/code"));
     let load = async |config: &str| {
         let bytes = component(artifacts::misbehave());
         host(folder.path(), PROGRAM).cleaner(bytes, &grants(config)).await
     };
     let first = load("{}").await.unwrap();
-    std::fs::remove_dir_all(folder.path().join("code")).unwrap();
+    std::fs::remove_dir_all(folder.path().join("cache/code")).unwrap();
     let again = load("{}").await.unwrap();
     assert_eq!((again.descriptor(), again.digest(), code()), (first.descriptor(), first.digest(), 0));
     // Two at once, both the first.
@@ -212,14 +212,20 @@ async fn a_worker_that_is_killed_costs_the_call_that_it_had_in_hand() {
 #[test]
 fn a_locked_worker_can_compute_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let mut probe = Command::new(PROGRAM);
-    let output =
-        probe.args(["guest-worker", "probe"]).current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
+    // With a handle that a library has left open.
+    let mut probe = Command::new("/bin/sh");
+    let output = probe
+        .args(["-c", "exec \"$0\" guest-worker probe 7</etc/passwd", PROGRAM])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let results: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(": ").unwrap()).collect();
-    assert_eq!(results.len(), 8, "{text}");
+    assert_eq!(results.len(), 27, "{text}");
     for (what, result) in results {
         match what {
+            "handles of the host" => assert_eq!(result, "0", "{text}"),
             "start a thread" => assert_eq!(result, "DONE", "{text}"),
             // The pipe to the new program's error is the first thing that it may not have.
             "run a program" => assert_ne!(result, "DONE", "{text}"),

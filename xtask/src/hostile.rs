@@ -25,7 +25,7 @@ pub(crate) struct Options {
 const LINES: &str = "SLUICEBOX_HOSTILE";
 
 /// How many rows the corpus has.
-const ROWS: usize = 50;
+const ROWS: usize = 59;
 
 /// A row that another test than those of `hostile.rs` shows: its number, what stops it, code, class, and that test.
 type Elsewhere = (usize, &'static str, &'static str, &'static str, &'static str);
@@ -91,6 +91,20 @@ const ELSEWHERE: &[Elsewhere] = &[
         "I",
         "threads::tests::a_panic_is_reported_and_the_thread_goes_on",
     ),
+    (
+        57,
+        "a list of system calls, before the first instruction of a plugin",
+        "-",
+        "none",
+        "a_locked_worker_can_compute_and_nothing_else",
+    ),
+    (
+        58,
+        "a short list of headers, each once, none of the endpoint's",
+        "P162",
+        "R",
+        "roles::gateway::admit::tests::many_headers_and_the_endpoints_own_are_refused",
+    ),
 ];
 
 /// Rows that do not apply, and why.
@@ -108,7 +122,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     wasm_target::ensure()?;
     step("building the tests");
     let selection = ["nextest", "run", "--workspace", "--lib"];
-    let tests: Vec<&str> = ["hostile", "load", "misbehave", "service", "wasi", "whole_way"]
+    let tests: Vec<&str> = ["hostile", "load", "misbehave", "service", "wasi", "whole_way", "workers"]
         .into_iter()
         .flat_map(|name| ["--test", name])
         .collect();

@@ -43,11 +43,13 @@ Options of every command:
   --log-level FILTER    what to log: a level (error, warn, info, debug, trace), or levels by module as in `info,engine=debug`
                         [default: info for a pipeline that is served, warn for all else]
   --log-format FORMAT   how log lines on stderr look: human, json [default: json in a function of AWS Lambda, human for all else]
-  --cache-dir DIR       where compiled plugins are kept [default: .sluicebox/cache in the project]";
+  --cache-dir DIR       where compiled plugins are kept [default: this user's cache folder]
+  --memory SIZE         how much memory the process may have [default: three quarters of what there is]";
 
 /// The same in a line.
 const GLOBAL_IN_SHORT: &str = "\
-Options of every command (see `sluicebox --help`): --json, --color WHEN, --log-level FILTER, --log-format FORMAT, --cache-dir DIR";
+Options of every command (see `sluicebox --help`): --json, --color WHEN, --log-level FILTER, --log-format FORMAT, --cache-dir DIR,\
+ --memory SIZE";
 
 /// The command line as it is parsed: what every command takes is told once.
 pub(crate) fn command() -> clap::Command {
@@ -84,9 +86,30 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_enum, value_name = "FORMAT", env = env_vars::LOG_FORMAT)]
     pub(crate) log_format: Option<LogFormat>,
 
-    /// Where compiled plugins are kept [default: .sluicebox/cache in the project]
+    /// Where compiled plugins are kept, sealed with a key of this user's [default: this user's cache folder]
     #[arg(long, global = true, value_name = "DIR", env = env_vars::CACHE_DIR)]
     pub(crate) cache_dir: Option<PathBuf>,
+
+    /// How much memory this process may have, as in `2 GiB`: plugin calls wait where it would become more [default: three quarters of
+    /// what the machine or the container has]
+    #[arg(long, global = true, value_name = "SIZE", env = env_vars::MEMORY, value_parser = memory)]
+    pub(crate) memory: Option<Memory>,
+}
+
+/// Bytes of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Memory(pub(crate) u64);
+
+/// The least in which one call of a small plugin has room.
+const LEAST_MEMORY: u64 = 128 << 20;
+
+fn memory(text: &str) -> Result<Memory, String> {
+    let size: bytesize::ByteSize =
+        text.parse().map_err(|_| "expected a size such as `512 MiB` or `2 GiB`".to_owned())?;
+    if size.0 < LEAST_MEMORY {
+        return Err(format!("expected at least {}", crate::output::size(LEAST_MEMORY)));
+    }
+    Ok(Memory(size.0))
 }
 
 /// What to do.
@@ -152,6 +175,13 @@ mod tests {
         let mut command = super::command();
         command.build();
         command.get_subcommands_mut().filter(|sub| sub.get_name() != "help").for_each(visit);
+    }
+
+    #[test]
+    fn memory_is_a_size_in_which_a_plugin_has_room() {
+        assert_eq!(memory("2 GiB"), Ok(Memory(2 << 30)));
+        assert_eq!(memory("512MiB"), Ok(Memory(512 << 20)));
+        assert!(memory("much").unwrap_err().contains("2 GiB") && memory("1 MiB").unwrap_err().contains("128"));
     }
 
     #[test]

@@ -69,12 +69,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The adapters of this process; compiled plugins are kept beside the first pipeline's file.
+    /// The adapters of this process.
     pub(crate) fn new(files: &[PipelineFile], context: &Context) -> anyhow::Result<Self> {
         files.iter().for_each(|file| register_place(&context.redactor, &file.plan.source.location));
         Ok(Shared {
             redactor: context.redactor.clone(),
-            plugins: component::runtime(context, files.first().map(|file| file.folder.as_path()))?,
+            plugins: component::runtime(context)?,
             clock: Arc::new(SystemClock),
             http: Arc::new(ReqwestHttp::new(HttpOptions::default())),
             remote: Remote::default(),

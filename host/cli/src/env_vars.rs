@@ -8,6 +8,10 @@ pub(crate) const LOG: &str = "SLUICEBOX_LOG";
 pub(crate) const LOG_FORMAT: &str = "SLUICEBOX_LOG_FORMAT";
 /// Where compiled plugins are kept, as `--cache-dir`.
 pub(crate) const CACHE_DIR: &str = "SLUICEBOX_CACHE_DIR";
+/// How much memory this process may have, as `--memory`.
+pub(crate) const MEMORY: &str = "SLUICEBOX_MEMORY";
+/// The digest of the list of compiled plugins in a function's bundle, as `deploy bundle` tells it.
+pub(crate) const BUNDLE: &str = "SLUICEBOX_BUNDLE";
 /// Any value but an empty one switches colours off, unless `--color always` is given.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 /// The cargo that builds plugins; `cargo` if it is not set.
@@ -50,6 +54,10 @@ Environment:
   SLUICEBOX_LOG         the log filter, as --log-level
   SLUICEBOX_LOG_FORMAT  the log format, as --log-format
   SLUICEBOX_CACHE_DIR   where compiled plugins are kept, as --cache-dir
+  SLUICEBOX_MEMORY      how much memory the process may have, as --memory
+  XDG_CACHE_HOME, XDG_DATA_HOME
+                        where a user's compiled plugins and their key are kept, below `sluicebox`
+  SLUICEBOX_BUNDLE      of a function of AWS Lambda: the digest that `deploy bundle` told
   SLUICEBOX_LISTEN      where a run answers probes and metrics, as --listen
   SLUICEBOX_ROLE, SLUICEBOX_PIPELINE, SLUICEBOX_TARGET, SLUICEBOX_SET, SLUICEBOX_NOTIFICATIONS
                         of a function of AWS Lambda, as the options of `sluicebox lambda`; of SLUICEBOX_SET one a line

@@ -174,6 +174,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_is_logged_moves_the_cursor_in_either_format() {
+        let hostile = "a\u{1b}[2J\u{9b}31m\u{202e}b\u{7f}";
+        for format in [LogFormat::Human, LogFormat::Json] {
+            let text = logged(format, "info", || {
+                let span = tracing::error_span!("record", key = %hostile).entered();
+                tracing::error!(reason = hostile, "refused: {hostile}");
+                drop(span);
+            });
+            assert!(text.trim_end().chars().all(|c| !engine::foreign::is_odd(c)), "{text:?}");
+            assert!(text.contains("1b") && text.contains("202e"), "{text}");
+        }
+    }
+
+    #[test]
     fn what_a_result_tells_is_not_logged_as_well() {
         let act = || tracing::error!(target: engine::spans::TOLD_IN_THE_END, "suspended");
         assert!(logged(LogFormat::Human, SERVING, act).contains("suspended"));

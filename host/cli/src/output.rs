@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use comfy_table::{Attribute, Cell};
+use engine::foreign::{inert_json, inert_lines};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -120,9 +121,9 @@ impl Output {
     /// Shows a command's result on stdout: `document` as JSON for machines, else what `human` makes of it.
     pub(crate) fn report<T: Serialize>(&self, document: &T, human: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         let mut text = match (self.json, width_of(&io::stdout())) {
-            (true, _) => serde_json::to_string_pretty(document)?,
-            (false, Some(width)) => wrapped(&human(document), width),
-            (false, None) => human(document),
+            (true, _) => inert_json(&serde_json::to_string_pretty(document)?).into_owned(),
+            (false, Some(width)) => wrapped(&shown(&human(document), self.stdout_color), width),
+            (false, None) => shown(&human(document), self.stdout_color),
         };
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
@@ -138,7 +139,8 @@ impl Output {
 
     /// Says something on the side, on stderr.
     pub(crate) fn notice(&self, text: &str) -> io::Result<()> {
-        let text = width_of(&io::stderr()).map_or_else(|| text.to_owned(), |width| wrapped(text, width));
+        let text = shown(text, self.stderr_color);
+        let text = width_of(&io::stderr()).map_or_else(|| text.clone(), |width| wrapped(&text, width));
         self.progress.suspend(|| self.write(io::stderr().lock(), &format!("{text}\n")))
     }
 
@@ -191,6 +193,30 @@ impl Output {
         bar.enable_steady_tick(Duration::from_millis(120));
         bar
     }
+}
+
+/// Text for people with everything escaped that is more than text, but for line breaks and, in `color`, for colours: who shows words of
+/// others escapes those before, so that these are ours.
+fn shown(text: &str, color: bool) -> String {
+    let mut rest = text;
+    let mut made = String::with_capacity(text.len());
+    while let Some(at) = rest.find('\u{1b}') {
+        let (before, from) = rest.split_at(at);
+        made.push_str(&inert_lines(before));
+        let painted = from.strip_prefix("\u{1b}[").map_or(0, |inner| {
+            let codes = inner.len() - inner.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').len();
+            if inner.get(codes..).is_some_and(|after| after.starts_with('m')) { codes + 3 } else { 0 }
+        });
+        let (sequence, after) = from.split_at(if color && painted > 0 { painted } else { 1 });
+        if sequence.len() > 1 {
+            made.push_str(sequence);
+        } else {
+            made.push_str("\\u{1b}");
+        }
+        rest = after;
+    }
+    made.push_str(&inert_lines(rest));
+    made
 }
 
 /// How a bar looks whose length is known.
@@ -252,6 +278,16 @@ mod tests {
         let mut table = output.table(&["name", "rows"]);
         table.add_row(vec!["silver", "10"]);
         assert_eq!(table.trim_fmt(), "name    rows\nsilver  10");
+    }
+
+    #[test]
+    fn what_is_shown_moves_no_cursor_and_only_paints_where_there_are_colours() {
+        let text = "a\u{1b}[31mred\u{1b}[0m\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}2J\u{202e}\nnext";
+        let plain = shown(text, false);
+        assert!(plain.chars().all(|c| c == '\n' || !engine::foreign::is_odd(c)), "{plain:?}");
+        let colored = shown(text, true);
+        assert!(colored.contains("\u{1b}[31mred\u{1b}[0m") && !colored.contains("\u{1b}[2J"), "{colored:?}");
+        assert_eq!(colored.matches('\u{1b}').count(), 2);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::args::{self, Args};
 use crate::commands::lambda;
-use crate::context::Context;
+use crate::context::{Compiled, Context};
 use crate::exit::ExitCode;
 use crate::failure;
 use crate::logging;
@@ -51,7 +51,8 @@ pub(crate) fn set_up(args: &Args) -> Result<Context, ExitCode> {
         output: output.clone(),
         redactor: redactor.clone(),
         traces,
-        cache_dir: global.cache_dir.clone(),
+        compiled: Compiled::ByUser(global.cache_dir.clone()),
+        memory: global.memory.map(|size| size.0),
     };
     let (spans, traces) =
         Traces::from_environment(&redactor).map_err(|error| finish(Err(error), &context(Traces::default())))?;

@@ -97,7 +97,7 @@ codes! {
         "build it with the SDK of this host's version, or use the host of the plugin's"
     "P022" Load "the component exports no world of the contract, or another one than the stage needs";
         "is it named in the wrong section of `pipeline.toml`? else build it with the SDK's macro"
-    "P023" Load "the plugin describes itself wrongly: names, versions, types or pointers that cannot be";
+    "P023" Load "the plugin describes itself wrongly: too large, or with names, versions, types or pointers that cannot be";
         "correct what the message names in the plugin's source"
     "P030" Load "the plugin refuses its configuration, in its own words";
         "correct the plugin's `config` table; `sluicebox plugin inspect` prints its schema"
@@ -121,14 +121,14 @@ codes! {
         "bound the recursion, or raise `stack` under `[limits]`"
     "P113" Record "the plugin was entered while it was being called";
         "do not call exports from within imports"
-    "P120" Record "the plugin handed over more bytes in one call than it may";
-        "return less, or raise `output` under `[limits]`"
+    "P120" Record "the plugin handed over more bytes in one call than it may, or too large a document";
+        "return less, or raise `output` or `document` under `[limits]`"
     "P121" Record "the plugin passed a pointer, length or tag that cannot be";
         "a bug of the plugin or its toolchain: build it again with current tools"
     "P122" Record "the plugin passed text that is no UTF-8";
         "mend what makes the text"
-    "P123" Record "the plugin returned more rows in one call than it may";
-        "return fewer, or raise `rows` under `[limits]`"
+    "P123" Record "the plugin returned more rows in one call, or of one document, than it may";
+        "return fewer, or raise `rows` or `document_rows` under `[limits]`"
     "P130" Record "the plugin lost records: not every document is among rows, rejects and skips";
         "return each index at least once"
     "P131" Record "the plugin named a record twice, out of order, or one that is not there";
@@ -148,7 +148,7 @@ codes! {
     "P161" Record "the endpoint answers with a redirect, which is not followed";
         "let the endpoint's `url` be the final one, then `sluicebox quarantine replay --fetch`"
     "P162" Record "the plugin sets a header that is the host's, or one that HTTP does not allow";
-        "leave `authorization`, `host` and the like to the endpoint's `headers`"
+        "set no others than `accept`, `accept-language`, `if-modified-since` and `if-none-match`; all else is for the endpoint's `headers`"
     "P163" Record "the plugin asks for too many requests, or for too long a one";
         "ask for less a record"
     "P164" Record "the plugin sets a query parameter that is the endpoint's own";

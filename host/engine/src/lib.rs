@@ -10,6 +10,7 @@ pub mod difference;
 pub mod drivers;
 pub mod explain;
 pub mod failure;
+pub mod foreign;
 pub mod forget;
 pub mod lake;
 pub mod pipeline;

@@ -155,7 +155,10 @@ fn request_headers(request: &HttpRequest) -> Result<HeaderMap, HttpError> {
         let mut value = HeaderValue::from_str(value)
             .map_err(|_| HttpError::Invalid(format!("header `{name}` holds characters that no header may have")))?;
         value.set_sensitive(true);
-        headers.append(key, value);
+        // The map has an end, and would panic there.
+        headers.try_append(key, value).map_err(|_| {
+            HttpError::Invalid(format!("{} headers are more than a request may have", request.headers.len()))
+        })?;
     }
     Ok(headers)
 }

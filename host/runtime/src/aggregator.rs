@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
+use engine::foreign;
 use engine::seams::plugin::{Aggregator, Descriptor, Digest, Fault, Plugin};
 use wasmtime::AsContextMut;
 use wasmtime::component::ResourceAny;
@@ -19,6 +20,7 @@ use crate::columns::{batch_of, record_batch};
 use crate::fault::{bad_output, host_fault};
 use crate::limits::check_rows;
 use crate::load::Loaded;
+use crate::memory::Need;
 use crate::threads::Threads;
 
 /// Rows that are handed over at once: enough to make the crossing cheap, few enough to fit a small memory limit.
@@ -47,6 +49,10 @@ impl WasmAggregator {
         let schema = loaded.descriptor.output_schema();
         WasmAggregator { bound: Arc::new(Bound { loaded, schema }), threads }
     }
+
+    fn need(&self, given: usize) -> Need {
+        Need::of_call(self.bound.loaded.limits(), given)
+    }
 }
 
 impl Plugin for WasmAggregator {
@@ -73,19 +79,22 @@ impl Plugin for WasmAggregator {
 impl Aggregator for WasmAggregator {
     async fn fold(&self, rows: &[RecordBatch]) -> Result<Bytes, Fault> {
         let (bound, rows) = (Arc::clone(&self.bound), rows.to_vec());
-        let folded = self.threads.run(move || bound.fold(&rows));
+        let given = rows.iter().map(RecordBatch::get_array_memory_size).sum();
+        let folded = self.threads.run(self.need(given), move || bound.fold(&rows));
         folded.await.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
 
     async fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault> {
         let (bound, partials) = (Arc::clone(&self.bound), partials.to_vec());
-        let merged = self.threads.run(move || bound.merge(&partials));
+        let given = partials.iter().map(Bytes::len).sum();
+        let merged = self.threads.run(self.need(given), move || bound.merge(&partials));
         merged.await.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
 
     async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
         let (bound, partials) = (Arc::clone(&self.bound), partials.to_vec());
-        let finished = self.threads.run(move || bound.finish(&partials));
+        let given = partials.iter().map(Bytes::len).sum();
+        let finished = self.threads.run(self.need(given), move || bound.finish(&partials));
         finished.await.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
 }
@@ -145,8 +154,9 @@ fn merged(
     for (index, partial) in partials.iter().enumerate() {
         if let Err(words) = aggregation.call_merge(&mut store, state, partial)? {
             let message = format!(
-                "plugin cannot merge partial result {index} of {}, which it saved itself: {words}",
-                partials.len()
+                "plugin cannot merge partial result {index} of {}, which it saved itself: {}",
+                partials.len(),
+                foreign::words(&words)
             );
             return Err(wasmtime::Error::new(bad_output("P172", message)));
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use engine::foreign;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Fault, FaultKind};
 use wasmtime::component::{Component, Instance, InstancePre, Linker, WasmStr};
@@ -83,7 +84,7 @@ impl Callable {
             let guest = self.lifecycle.load(&mut *store, instance)?;
             let accepted = guest.sluicebox_plugin_lifecycle().call_configure(&mut *store, &self.config)?;
             if let Err(words) = accepted {
-                let message = format!("plugin refused its configuration: {words}");
+                let message = format!("plugin refused its configuration: {}", foreign::words(&words));
                 return Err(wasmtime::Error::new(fault(FaultKind::Configure, "P030", message)));
             }
             *phase = Phase::Call;

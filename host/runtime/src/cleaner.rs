@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
+use engine::foreign::words;
 use engine::seams::plugin::{Cleaned, Cleaner, Descriptor, Digest, Fault, Note, Plugin, Reject, RejectedBy};
 
 use crate::bindings::clean::CleanOnlyIndices;
@@ -15,8 +16,9 @@ use crate::bindings::clean::exports::sluicebox::plugin::clean as wit;
 use crate::code::Code;
 use crate::columns::record_batch;
 use crate::fault::{bad_output, host_fault};
-use crate::limits::check_rows;
+use crate::limits::{check_rows, check_rows_of};
 use crate::load::Loaded;
+use crate::memory::Need;
 use crate::project::Projection;
 use crate::threads::Threads;
 
@@ -41,7 +43,7 @@ impl std::fmt::Debug for Bound {
 
 impl WasmCleaner {
     pub(crate) fn new(loaded: Loaded<CleanOnlyIndices>, threads: Arc<Threads>) -> Self {
-        let projection = Projection::new(loaded.descriptor.input.clone());
+        let projection = Projection::new(loaded.descriptor.input.clone(), loaded.limits().memory);
         let schema = loaded.descriptor.output_schema();
         WasmCleaner { bound: Arc::new(Bound { loaded, projection, schema }), threads }
     }
@@ -71,7 +73,9 @@ impl Plugin for WasmCleaner {
 impl Cleaner for WasmCleaner {
     async fn clean(&self, documents: &[Bytes]) -> Result<Cleaned, Fault> {
         let (bound, documents) = (Arc::clone(&self.bound), documents.to_vec());
-        let cleaned = self.threads.run(move || bound.clean(&documents));
+        let given = documents.iter().map(Bytes::len).sum();
+        let cleaned =
+            self.threads.run(Need::of_call(self.bound.loaded.limits(), given), move || bound.clean(&documents));
         cleaned.await.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
 }
@@ -88,8 +92,10 @@ impl Bound {
             let guest = exports.load(&mut *store, instance)?;
             guest.sluicebox_plugin_clean().call_clean(&mut *store, &projected.batch)
         })?;
-        let checked = check_rows(u64::from(returned.value.rows.rows), self.loaded.limits())
+        let limits = self.loaded.limits();
+        let checked = check_rows(u64::from(returned.value.rows.rows), limits)
             .and_then(|()| conserved(&returned.value, &projected.documents))
+            .and_then(|()| check_rows_of(&returned.value.row_of, limits, |index| named(&projected.documents, *index)))
             .and_then(|()| self.cleaned(returned.value, &projected.documents, projected.rejects));
         checked.map_err(|fault| Fault { log: returned.log, ..fault })
     }
@@ -99,15 +105,26 @@ impl Bound {
         let rows = record_batch(cleaned.rows, &self.loaded.descriptor.output, &self.schema)?;
         let document = |index: u32| documents.get(index as usize).copied().unwrap_or_default();
         let row_of = cleaned.row_of.into_iter().map(document).collect();
-        let by_plugin =
-            |note: wit::Note| Reject { index: document(note.index), reason: note.reason, by: RejectedBy::Plugin };
+        let by_plugin = |note: wit::Note| Reject {
+            index: document(note.index),
+            reason: words(&note.reason),
+            by: RejectedBy::Plugin,
+        };
         rejects.extend(cleaned.rejects.into_iter().map(by_plugin));
         rejects.sort_by_key(|reject| reject.index);
-        let mut skips: Vec<Note> =
-            cleaned.skips.into_iter().map(|note| Note { index: document(note.index), reason: note.reason }).collect();
+        let mut skips: Vec<Note> = cleaned
+            .skips
+            .into_iter()
+            .map(|note| Note { index: document(note.index), reason: words(&note.reason) })
+            .collect();
         skips.sort_by_key(|skip| skip.index);
         Ok(Cleaned { rows, row_of, rejects, skips })
     }
+}
+
+/// The caller's index of a document that the guest names.
+fn named(documents: &[usize], index: u32) -> usize {
+    documents.get(index as usize).copied().unwrap_or(index as usize)
 }
 
 /// What became of a document.
@@ -141,8 +158,7 @@ fn conserved(cleaned: &wit::Cleaned, documents: &[usize]) -> Result<(), Fault> {
     let mut last = 0;
     for (row, index) in cleaned.row_of.iter().copied().enumerate() {
         if index < last {
-            let name = |index: u32| documents.get(index as usize).copied().unwrap_or(index as usize);
-            let (document, before) = (name(index), name(last));
+            let (document, before) = (named(documents, index), named(documents, last));
             let message = format!(
                 "plugin returned row {row} of document {document} behind one of document {before}, expected them in order"
             );

@@ -1,10 +1,9 @@
-//! wasmtime engines: one configuration, compiled code cached on disk, an OS thread that ticks epochs.
+//! wasmtime engines: one configuration, an OS thread that ticks epochs, and components made from code that is kept or has to be compiled.
 //!
 //! Does not hold plugins. There is one engine per stack limit and per answer to whether fuel is counted, because wasmtime fixes both
 //! per engine; nearly always it is one in all.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,16 +11,13 @@ use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Digest, LoadError};
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
-use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
-    Strategy,
-};
+use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
 
 use crate::inspect::refused;
+use crate::kept::Kept;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
-use crate::notes::Notes;
-use crate::processor;
 use crate::worker::{self, Caps, WorkerProgram};
+use crate::{native, processor};
 
 /// Bytes of a memory and of a table that are zeroed where they lie when a call ends, rather than given back to the system: a call that
 /// needs no more meets no page fault, and no lock of the process's address space that a neighbour who leaks may hold.
@@ -70,31 +66,28 @@ impl Guards {
 #[derive(Debug)]
 pub(crate) struct Engines {
     pub(crate) guards: Guards,
-    cache: Option<Cache>,
-    cache_dir: Option<PathBuf>,
+    kept: Kept,
     worker: Option<WorkerProgram>,
-    notes: Option<Notes>,
+    /// In a worker: the code of the one component that it is for.
+    given: Option<Vec<u8>>,
     instances: u32,
     by_kind: Mutex<HashMap<Kind, Engine>>,
 }
 
 impl Engines {
-    /// `instances` is how many guests may be alive at once. With a cache and a `worker` components are compiled by the latter.
-    pub(crate) fn new(
-        cache_dir: Option<PathBuf>,
-        instances: u32,
-        worker: Option<WorkerProgram>,
-    ) -> wasmtime::Result<Self> {
-        let cache = cache_dir.clone().map(private_cache).transpose()?;
-        let guards = Guards::On;
-        // A worker has what is compiled, and believes nothing else.
-        let notes = cache_dir.as_deref().filter(|_| worker.is_some()).map(Notes::beside);
-        Ok(Engines { guards, cache, cache_dir, worker, notes, instances, by_kind: Mutex::default() })
+    /// `instances` is how many guests may be alive at once. With a `worker` components are compiled by that.
+    pub(crate) fn new(kept: Kept, instances: u32, worker: Option<WorkerProgram>) -> Self {
+        Engines { guards: Guards::On, kept, worker, given: None, instances, by_kind: Mutex::default() }
     }
 
-    /// What is known of components, if it is kept.
-    pub(crate) fn notes(&self) -> Option<&Notes> {
-        self.notes.as_ref()
+    /// For a worker, which compiles nothing and reads nothing: `code` is that of its plugin.
+    pub(crate) fn of_worker(code: Vec<u8>) -> Self {
+        Engines { given: Some(code), ..Engines::new(Kept::default(), 1, None) }
+    }
+
+    /// What is known of components. A worker knows nothing and believes nothing.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// The engine of this kind.
@@ -109,13 +102,20 @@ impl Engines {
         Ok(engine)
     }
 
-    /// What a worker process needs: how it is started, and where it finds what is compiled.
-    pub(crate) fn worker(&self) -> Option<(&WorkerProgram, Option<&PathBuf>)> {
-        self.worker.as_ref().map(|worker| (worker, self.cache_dir.as_ref()))
+    /// How a worker process is started, if there are any.
+    pub(crate) fn worker(&self) -> Option<&WorkerProgram> {
+        self.worker.as_ref()
     }
 
-    /// The compiled component. One that this machine has not compiled before is compiled under caps, in a process of its own, so that
-    /// it is in the cache when this process asks for it; without a cache or a worker this process compiles it.
+    /// Gives up what no guest may use, before the first one begins: in a worker. For good, and for all its threads.
+    pub(crate) fn lock(&self) -> Result<(), LoadError> {
+        if self.given.is_none() {
+            return Ok(());
+        }
+        worker::lock().map_err(|error| refused("P900", format!("worker process cannot lock itself down: {error}"), ""))
+    }
+
+    /// The compiled component.
     pub(crate) fn compile(
         &self,
         kind: Kind,
@@ -123,23 +123,67 @@ impl Engines {
         component: &[u8],
         digest: &Digest,
     ) -> Result<Component, LoadError> {
-        let engine =
-            self.get(kind).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))?;
-        if let (Some(dir), Some(program), Some(notes)) = (&self.cache_dir, &self.worker, &self.notes)
-            && !notes.is_compiled(&engine, digest)
-        {
-            worker::compile(program, dir, kind, caps, component)?;
-            notes.compiled(&engine, digest);
+        let engine = self.engine(kind)?;
+        if let Some(code) = &self.given {
+            let made = native::component(&engine, code).and_then(|made| {
+                // Where it lies is made now: a worker that is locked can make no such place.
+                made.initialize_copy_on_write_image()?;
+                Ok(made)
+            });
+            return made.map_err(|error| refused("P900", format!("worker was given no code: {error:#}"), ""));
         }
-        Component::from_binary(&engine, component).map_err(|error| worker::not_compiled(&format!("{error:#}")))
+        if let Some(made) = self.kept.code(&engine, digest).and_then(|code| native::component(&engine, &code).ok()) {
+            return Ok(made);
+        }
+        let made = match self.compiled(&engine, (kind, caps), component, digest)? {
+            Some(code) => native::component(&engine, &code),
+            None => Component::from_binary(&engine, component),
+        };
+        made.map_err(|error| worker::not_compiled(&format!("{error:#}")))
+    }
+
+    /// The code of a component, for a worker to run.
+    pub(crate) fn code(&self, kind: Kind, caps: Caps, component: &[u8], digest: &Digest) -> Result<Vec<u8>, LoadError> {
+        let engine = self.engine(kind)?;
+        if let Some(code) = self.kept.code(&engine, digest) {
+            return Ok(code);
+        }
+        match self.compiled(&engine, (kind, caps), component, digest)? {
+            Some(code) => Ok(code),
+            None => engine.precompile_component(component).map_err(|error| worker::not_compiled(&format!("{error:#}"))),
+        }
+    }
+
+    fn engine(&self, kind: Kind) -> Result<Engine, LoadError> {
+        self.get(kind).map_err(|error| refused("P900", format!("cannot make an engine: {error:#}"), ""))
+    }
+
+    /// Compiles a component that is not kept, under caps and in a process of its own, and keeps it. `None` without a worker and a place
+    /// to keep it: then whoever needs it compiles it.
+    fn compiled(
+        &self,
+        engine: &Engine,
+        (kind, caps): (Kind, Caps),
+        component: &[u8],
+        digest: &Digest,
+    ) -> Result<Option<Vec<u8>>, LoadError> {
+        let code = match &self.worker {
+            Some(program) => worker::compile(program, kind, caps, component)?,
+            None if self.kept.is_somewhere() => {
+                engine.precompile_component(component).map_err(|error| worker::not_compiled(&format!("{error:#}")))?
+            }
+            None => return Ok(None),
+        };
+        self.kept.keep_code(engine, digest, &code);
+        Ok(Some(code))
     }
 
     /// With pooled memories where the address space can be had, else with memories made on demand: slower to instantiate, same in
     /// every other way.
     fn make(&self, kind: Kind) -> wasmtime::Result<Engine> {
-        let mut config = config(kind, self.guards, self.cache.clone());
+        let mut config = config(kind, self.guards);
         processor::fix(&mut config)?;
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(self.instances)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(self.instances, self.given.is_some())));
         Engine::new(&config).or_else(|error| {
             tracing::warn!(%error, "cannot reserve a pool of plugin memories, making them on demand");
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
@@ -149,7 +193,7 @@ impl Engines {
 }
 
 /// Everything that decides what a guest computes or may use.
-fn config(kind: Kind, guards: Guards, cache: Option<Cache>) -> Config {
+fn config(kind: Kind, guards: Guards) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -157,8 +201,7 @@ fn config(kind: Kind, guards: Guards, cache: Option<Cache>) -> Config {
         .consume_fuel(kind.fuel)
         .max_wasm_stack(kind.stack)
         .async_stack_size(kind.stack + (1 << 20))
-        .memory_init_cow(true)
-        .cache(cache);
+        .memory_init_cow(true);
     // One input, one output: no NaN payloads, no instructions whose result is the machine's choice.
     config.cranelift_nan_canonicalization(guards.are_on()).wasm_relaxed_simd(false);
     // Nothing that no plugin needs.
@@ -172,8 +215,8 @@ fn config(kind: Kind, guards: Guards, cache: Option<Cache>) -> Config {
 }
 
 /// Room for as many guests as there are threads, each at its caps, so that no guest is refused for want of a slot. Address space, not
-/// memory: some GiB for each linear memory.
-fn pool(guests: u32) -> PoolingAllocationConfig {
+/// memory: some GiB for each linear memory. A worker asks the system for nothing that it would have to be allowed.
+fn pool(guests: u32, is_worker: bool) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(guests)
         .total_core_instances(guests * MAX_INSTANCES)
@@ -188,26 +231,8 @@ fn pool(guests: u32) -> PoolingAllocationConfig {
         .max_memory_size(1 << 32)
         .linear_memory_keep_resident(KEPT_MEMORY)
         .table_keep_resident(KEPT_TABLE)
-        .pagemap_scan(Enabled::Auto);
+        .pagemap_scan(if is_worker { Enabled::No } else { Enabled::Auto });
     pool
-}
-
-/// wasmtime's own cache, in a directory that only this user can read and write: what lies in it is executed.
-fn private_cache(dir: PathBuf) -> wasmtime::Result<Cache> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(&dir)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700))?;
-    }
-    let mut config = CacheConfig::new();
-    // Beside the notes: wasmtime tidies its folder of whatever it does not know.
-    config.with_directory(std::path::absolute(dir.join("code"))?);
-    Cache::new(config)
 }
 
 /// An OS thread, so that no guest can keep it from running; it ends with the engine.

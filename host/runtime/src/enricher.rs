@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use engine::foreign::words;
 use engine::lake::document;
+use engine::pipeline::plan::Limits;
 use engine::seams::http::HttpAnswer;
 use engine::seams::plugin::{Descriptor, Digest, EndpointRequest, Enricher, Fault, Plugin, Step};
 
 use crate::bindings::enrich::EnrichOnlyIndices;
 use crate::bindings::enrich::exports::sluicebox::plugin::enrich as wit;
 use crate::code::Code;
-use crate::fault::{bad_output, host_fault};
+use crate::fault::{bad_output, bytes, host_fault};
 use crate::load::Loaded;
+use crate::memory::Need;
 use crate::threads::Threads;
 
 /// A loaded enricher.
@@ -65,8 +68,10 @@ impl Plugin for WasmEnricher {
 impl Enricher for WasmEnricher {
     async fn enrich(&self, entry: &str, answers: &[HttpAnswer]) -> Result<Step, Fault> {
         let (bound, entry) = (Arc::clone(&self.bound), entry.to_owned());
+        let given = answers.iter().map(|answer| answer.body.len()).sum::<usize>() + entry.len();
         let answers: Vec<wit::Answer> = answers.iter().map(answer).collect();
-        let stepped = self.threads.run(move || bound.enrich(&entry, &answers));
+        let need = Need::of_call(self.bound.loaded.limits(), given);
+        let stepped = self.threads.run(need, move || bound.enrich(&entry, &answers));
         stepped.await.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
 }
@@ -78,7 +83,8 @@ impl Bound {
             let guest = exports.load(&mut *store, instance)?;
             guest.sluicebox_plugin_enrich().call_enrich(&mut *store, entry, answers)
         })?;
-        step(returned.value).map_err(|fault| Fault { log: returned.log, ..fault })
+        let stepped = step(returned.value).and_then(|step| judged(step, self.loaded.limits()));
+        stepped.map_err(|fault| Fault { log: returned.log, ..fault })
     }
 }
 
@@ -92,16 +98,32 @@ fn step(step: wit::Step) -> Result<Step, Fault> {
             return Err(bad_output("P171", "plugin asked to fetch nothing, expected at least one request"));
         }
         wit::Step::Fetch(requests) => Step::Fetch(requests.into_iter().map(request).collect()),
-        wit::Step::Done(text) => {
-            document::check(&text)
-                .map_err(|problem| bad_output("P171", format!("plugin returned a wrong document: {problem}")))?;
-            Step::Done(text)
-        }
+        wit::Step::Done(text) => Step::Done(text),
         wit::Step::Skip(reason) => Step::Skip(reason),
         wit::Step::Reject(reason) => Step::Reject(reason),
         wit::Step::BackOff(pause) => {
             Step::BackOff { pause: Duration::from_secs(pause.seconds.into()), reason: pause.reason }
         }
+    })
+}
+
+/// A step that is within the bounds: its document small enough and a document at all, its words cut.
+pub(crate) fn judged(step: Step, limits: &Limits) -> Result<Step, Fault> {
+    Ok(match step {
+        Step::Done(text) if text.len() as u64 > limits.document => {
+            let message = format!("plugin made a document of {} bytes, limit {}", text.len(), bytes(limits.document));
+            return Err(bad_output("P120", message));
+        }
+        Step::Done(text) => {
+            document::check(&text).map_err(|problem| {
+                bad_output("P171", words(&format!("plugin returned a wrong document: {problem}")))
+            })?;
+            Step::Done(text)
+        }
+        Step::Skip(reason) => Step::Skip(words(&reason)),
+        Step::Reject(reason) => Step::Reject(words(&reason)),
+        Step::BackOff { pause, reason } => Step::BackOff { pause, reason: words(&reason) },
+        Step::Fetch(requests) => Step::Fetch(requests),
     })
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Does not decide what becomes of the record: that follows from the kind, and is the engine's.
 
+use std::fmt::Write as _;
+
+use engine::foreign::inert;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Fault, FaultKind};
 use wasmtime::{Trap, WasmBacktrace};
@@ -107,11 +110,27 @@ fn of_text(error: &wasmtime::Error, output: u64) -> Fault {
     }
 }
 
+/// Bytes of a backtrace that are shown: the names in it are the plugin's.
+const MAX_TRACE: usize = 16 << 10;
+
 /// One line a frame, as wasmtime prints them (demangled) without its heading.
 fn render(trace: &WasmBacktrace) -> String {
-    let text = trace.to_string();
-    let frames: Vec<&str> = text.lines().skip(1).map(str::trim).collect();
+    let mut text = Bounded(String::new());
+    // What does not fit is left out.
+    let _ = write!(text, "{trace}");
+    let frames: Vec<_> = text.0.lines().skip(1).map(|line| inert(line.trim())).collect();
     frames.join("\n")
+}
+
+/// Text that takes no more than [`MAX_TRACE`] bytes.
+struct Bounded(String);
+
+impl std::fmt::Write for Bounded {
+    fn write_str(&mut self, more: &str) -> std::fmt::Result {
+        let room = MAX_TRACE.saturating_sub(self.0.len());
+        self.0.push_str(more.get(..more.floor_char_boundary(room)).unwrap_or_default());
+        if more.len() > room { Err(std::fmt::Error) } else { Ok(()) }
+    }
 }
 
 /// Bytes as people write them: whole binary units where they divide, else plain bytes.

@@ -23,10 +23,13 @@ mod fault;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod inspect;
+mod kept;
+mod key;
 mod limits;
 mod load;
 mod log;
-mod notes;
+mod memory;
+mod native;
 mod plugins;
 mod processor;
 mod project;
@@ -36,4 +39,5 @@ pub mod worker;
 
 pub use componentize::{ComponentizeError, componentize};
 pub use inspect::{Inspection, World, inspect};
-pub use plugins::{Options, SetupError, WasmPlugins};
+pub use kept::list_of_shipped;
+pub use plugins::{Cache, Options, SetupError, Shipped, Trust, WasmPlugins};

@@ -55,6 +55,23 @@ pub(crate) fn check_rows(rows: u64, limits: &Limits) -> Result<(), Fault> {
     Err(bad_output("P123", format!("plugin returned {rows} rows in one call, limit {}", limits.rows)))
 }
 
+/// Checks how many rows each document has become; `row_of` names the document of each row, those of one beside each other.
+pub(crate) fn check_rows_of<T: PartialEq>(
+    row_of: &[T],
+    limits: &Limits,
+    name: impl Fn(&T) -> usize,
+) -> Result<(), Fault> {
+    let most = usize::try_from(limits.document_rows).unwrap_or(usize::MAX);
+    match row_of.chunk_by(|one, next| one == next).find(|rows| rows.len() > most) {
+        Some(rows) => {
+            let document = rows.first().map(name).unwrap_or_default();
+            let message = format!("plugin made {} rows of document {document}, limit {most}", rows.len());
+            Err(bad_output("P123", message))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Counts what a store has been given.
 #[derive(Debug)]
 pub(crate) struct Meter {

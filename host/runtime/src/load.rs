@@ -64,8 +64,7 @@ pub(crate) fn load<E>(
 ) -> Result<Loaded<E>, LoadError> {
     let (engines, digest) = (SharedEngines::clone(engines), Digest::of(component));
     let source = Source { engines, component: component.clone(), digest, grants: grants.clone(), find };
-    let notes = source.engines.notes();
-    let known = notes.and_then(|notes| notes.accepted(&source.digest, world, grants));
+    let known = source.engines.kept().accepted(&source.digest, world, grants);
     if let Some(descriptor) = known {
         return Ok(Loaded { descriptor, source, code: Lazy::unmade() });
     }
@@ -73,9 +72,7 @@ pub(crate) fn load<E>(
     check_world(&found, world)?;
     let (descriptor, code) = described(&source, &found)?;
     configure(&code.callable)?;
-    if let Some(notes) = notes {
-        notes.accept(&source.digest, world, grants, &descriptor);
-    }
+    source.engines.kept().accept(&source.digest, world, grants, &descriptor);
     Ok(Loaded { descriptor, source, code: Lazy::made(code) })
 }
 
@@ -103,6 +100,7 @@ pub(crate) fn describe(
 fn described<E>(source: &Source<E>, found: &Inspection) -> Result<(Descriptor, Code<E>), LoadError> {
     check_needs(found, &source.grants.limits)?;
     let code = source.make()?;
+    source.engines.lock()?;
     let descriptor = ask(&code.callable, found.world)?;
     let code = code.of(&descriptor.name);
     Ok((descriptor, code))
@@ -176,12 +174,19 @@ fn ask(callable: &Callable, world: World) -> Result<Descriptor, LoadError> {
         let answer = callable.run(|store, instance, phase| {
             *phase = Phase::Call;
             let guest = callable.lifecycle.load(&mut *store, instance)?;
+            if callable.guards.are_on() {
+                store.set_hostcall_fuel(descriptor::MAX_DESCRIPTION);
+            }
             guest.sluicebox_plugin_lifecycle().call_describe(&mut *store)
         });
-        answer.map(|answer| answer.value).map_err(|fault| broke(&fault))
+        answer.map(|answer| answer.value).map_err(|fault| match fault.code {
+            "P120" => descriptor::too_long(),
+            _ => broke(&fault),
+        })
     };
-    let (first, second): (wit::Descriptor, wit::Descriptor) = (once()?, once()?);
-    same(descriptor::check(first, world)?, descriptor::check(second, world)?)
+    let first: wit::Descriptor = once()?;
+    let first = descriptor::check(first, world)?;
+    same(first, descriptor::check(once()?, world)?)
 }
 
 /// The descriptor, if it is the same both times. Nothing that a guest can see differs between two fresh instances, so that today this

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::pipeline::plan::Isolation;
+use engine::pipeline::plan::{Isolation, Limits};
 use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugins};
 use thiserror::Error;
 
@@ -20,35 +20,68 @@ use crate::code::Find;
 use crate::engines::{Engines, MAX_STACK, SharedEngines};
 use crate::enricher::WasmEnricher;
 use crate::inspect::{Inspection, World, inspect_within, refused};
+use crate::kept::Kept;
 use crate::load::{Loaded, check_world, describe, kind_of, load};
+use crate::memory::{self, Need, Room};
 use crate::threads::Threads;
 use crate::worker::{Caps, Remote, WorkerProgram};
 
 /// How plugins are run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Where compiled code is kept, in a directory of its own that only this user can enter: what lies in it is executed. `None`
-    /// compiles at every start.
-    pub cache_dir: Option<PathBuf>,
+    /// Where compiled code is kept. `None` compiles at every start.
+    pub cache: Option<Cache>,
+    /// What has been compiled elsewhere and came with the program.
+    pub shipped: Option<Shipped>,
     /// How worker processes are started. `None` compiles in this process, and cannot isolate plugins by process.
     pub worker: Option<WorkerProgram>,
     /// How many guests run at once, 1 to 256. More than there are processors lets short calls pass long ones.
     pub guest_threads: usize,
+    /// Bytes of memory that the whole process may have: calls wait where it would become more. `None` takes three quarters of what there is.
+    pub memory: Option<u64>,
+}
+
+/// A folder of this user's for compiled code. It is made if it is not there; nobody else may write to it: what lies in it is executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Why what lies there is believed.
+    pub trust: Trust,
+}
+
+/// Why compiled code is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It is sealed with the key in this file, which is made if it is not there. Only this user may read it, and it lies in a folder that only
+    /// this user can write to.
+    Key(PathBuf),
+    /// It is not: what is compiled is written there for others, and never read.
+    Nothing,
+}
+
+/// A folder that somebody has compiled into with [`Trust::Nothing`], with its list of digests ([`crate::list_of_shipped`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shipped {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The digest of its list, from elsewhere. Without one nothing in the folder is believed.
+    pub digest: Option<String>,
 }
 
 impl Default for Options {
-    /// No cache; four threads a processor and at least eight.
+    /// No cache; four threads a processor and at least eight; three quarters of the memory that there is.
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Options { cache_dir: None, worker: None, guest_threads: (processors * 4).max(8) }
+        Options { cache: None, shipped: None, worker: None, guest_threads: (processors * 4).max(8), memory: None }
     }
 }
 
 /// Why plugins cannot be run on this machine.
 #[derive(Debug, Error)]
 pub enum SetupError {
-    /// The cache directory cannot be made, or made private.
-    #[error("cannot use the compile cache: {0}")]
+    /// The cache's folder or its key cannot be made, or others can write to it.
+    #[error("cannot keep compiled plugins: {0}")]
     Cache(String),
     /// The threads cannot be started.
     #[error("cannot start the guest threads: {0}")]
@@ -73,9 +106,17 @@ impl WasmPlugins {
         let count = options.guest_threads.clamp(1, 256);
         // Calls that have stepped back have others beside them.
         let instances = u32::try_from(count * 2).unwrap_or(512);
-        let engines = Engines::new(options.cache_dir, instances, options.worker)
-            .map_err(|error| SetupError::Cache(format!("{error:#}")))?;
-        Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(Threads::start(count, MAX_STACK)?) })
+        let kept = Kept::open(options.cache.as_ref(), options.shipped.as_ref()).map_err(SetupError::Cache)?;
+        let room = Room::within(options.memory.unwrap_or_else(memory::default_limit));
+        let engines = Engines::new(kept, instances, options.worker);
+        let threads = Threads::start(count, MAX_STACK, room)?;
+        Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(threads) })
+    }
+
+    /// In a worker: one guest at a time, and the code of the one plugin that there is. The host counts what it takes.
+    pub(crate) fn in_worker(code: Vec<u8>) -> Result<Self, SetupError> {
+        let (engines, room) = (Engines::of_worker(code), Room::within(u64::MAX));
+        Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(Threads::start(1, MAX_STACK, room)?) })
     }
 
     /// Without a deadline or a cap, for the benchmark that measures what those cost. Not in the program: no crate asks for this feature.
@@ -85,10 +126,10 @@ impl WasmPlugins {
     #[cfg(feature = "unguarded")]
     pub fn unguarded(guest_threads: usize) -> Result<Self, SetupError> {
         let instances = u32::try_from(guest_threads * 2).unwrap_or(512);
-        let mut engines =
-            Engines::new(None, instances, None).map_err(|error| SetupError::Cache(format!("{error:#}")))?;
+        let mut engines = Engines::new(Kept::default(), instances, None);
         engines.guards = crate::engines::Guards::Off;
-        Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(Threads::start(guest_threads, MAX_STACK)?) })
+        let threads = Threads::start(guest_threads, MAX_STACK, Room::within(u64::MAX))?;
+        Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(threads) })
     }
 
     /// What a component of any world says of itself, without configuring it.
@@ -97,7 +138,7 @@ impl WasmPlugins {
     /// As for loading, less the configuration's.
     pub async fn describe(&self, component: Bytes) -> Result<(Inspection, Descriptor, Digest), LoadError> {
         let engines = Arc::clone(&self.engines);
-        let described = self.threads.run(move || describe(&engines, &component));
+        let described = self.threads.run(Need::of_load(&Limits::default()), move || describe(&engines, &component));
         described.await.unwrap_or_else(|panic| Err(host_bug(&panic)))
     }
 
@@ -110,15 +151,17 @@ impl WasmPlugins {
         find: Find<E>,
     ) -> Result<Loaded<E>, LoadError> {
         let (engines, grants) = (Arc::clone(&self.engines), grants.clone());
+        let need = Need::of_load(&grants.limits);
         let work = move || load(&engines, &component, world, &grants, find);
-        self.threads.run(work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))
+        self.threads.run(need, work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))
     }
 
     /// Loads a plugin into worker processes.
     async fn remote(&self, component: Bytes, world: World, grants: &Grants) -> Result<Remote, LoadError> {
         let (engines, threads, grants) = (Arc::clone(&self.engines), Arc::clone(&self.threads), grants.clone());
+        let need = Need::of_load(&grants.limits);
         let work = move || start_remote(&engines, &component, world, &grants, threads);
-        self.threads.run(work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))
+        self.threads.run(need, work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))
     }
 }
 
@@ -130,16 +173,14 @@ fn start_remote(
     grants: &Grants,
     threads: Arc<Threads>,
 ) -> Result<Remote, LoadError> {
-    let Some((program, cache)) = engines.worker() else {
+    let Some(program) = engines.worker() else {
         let hint = "set `isolation = \"in-process\"` under `[limits]` in `pipeline.toml`";
         return Err(refused("P181", "plugin is to run in worker processes, and this host has none", hint));
     };
     check_world(&inspect_within(component, grants.limits.component)?, world)?;
     let kind = kind_of(&grants.limits)?;
-    if cache.is_some() {
-        engines.compile(kind, Caps::of(&grants.limits), component, &Digest::of(component))?;
-    }
-    Remote::start(program.clone(), cache.cloned(), world, component, grants, threads)
+    let code = engines.code(kind, Caps::of(&grants.limits), component, &Digest::of(component))?;
+    Remote::start(program.clone(), code, world, component, grants, threads)
 }
 
 fn host_bug(panic: &str) -> LoadError {

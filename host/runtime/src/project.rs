@@ -11,10 +11,11 @@ mod value;
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use engine::foreign::words;
 use engine::seams::plugin::{Fault, FaultKind, InputField, Reject, RejectedBy};
 
 use crate::bindings::wit;
-use crate::fault::fault;
+use crate::fault::{bytes, fault};
 use builder::ColumnBuilder;
 use paths::Paths;
 
@@ -23,6 +24,8 @@ use paths::Paths;
 pub(crate) struct Projection {
     fields: Vec<InputField>,
     paths: Paths,
+    /// Bytes that a batch may have: a guest of no more memory could not take it. One value may be wanted for many columns.
+    most: u64,
 }
 
 /// A batch for the guest, and the documents that it is of.
@@ -43,10 +46,10 @@ enum Unfit {
 }
 
 impl Projection {
-    /// Reads `fields`, whose pointers have been checked.
-    pub(crate) fn new(fields: Vec<InputField>) -> Self {
+    /// Reads `fields`, whose pointers have been checked, for a guest of `memory` bytes.
+    pub(crate) fn new(fields: Vec<InputField>, memory: u64) -> Self {
         let paths = Paths::new(fields.iter().map(|field| field.pointer.as_str()));
-        Projection { fields, paths }
+        Projection { fields, paths, most: memory }
     }
 
     /// Reads the fields of each document. `Err` only if the batch is too large to be handed over at all.
@@ -55,8 +58,14 @@ impl Projection {
             self.fields.iter().map(|field| ColumnBuilder::new(field.ty, documents.len())).collect();
         let (mut taken, mut rejects) = (Vec::with_capacity(documents.len()), Vec::new());
         let mut found = vec![None; self.fields.len()];
+        let mut size = 0_u64;
         for (index, document) in documents.iter().enumerate() {
-            match self.read(document, &mut found, &mut columns) {
+            let read = self.read(document, &mut found, &mut columns);
+            size = found.iter().flatten().fold(size, |size, raw: &Cow<'_, str>| size.saturating_add(raw.len() as u64));
+            if size > self.most {
+                return Err(larger_than(self.most));
+            }
+            match read {
                 Ok(()) => taken.push(index),
                 Err(Unfit::Document(reason)) => rejects.push(Reject { index, reason, by: RejectedBy::Projection }),
                 Err(Unfit::Full(fault)) => return Err(fault),
@@ -75,6 +84,10 @@ impl Projection {
     ) -> Result<(), Unfit> {
         found.fill(None);
         self.paths.find(document, found).map_err(Unfit::Document)?;
+        let wanted = found.iter().flatten().fold(0_u64, |size, raw| size.saturating_add(raw.len() as u64));
+        if wanted > self.most {
+            return Err(Unfit::Full(larger_than(self.most)));
+        }
         for (done, (field, raw)) in self.fields.iter().zip(found.iter()).enumerate() {
             let Some(column) = columns.get_mut(done) else { break };
             if let Err(refused) = column.push(raw.as_deref(), field.nullable) {
@@ -91,7 +104,12 @@ impl Projection {
 
 fn mismatch(field: &InputField, found: &str) -> String {
     let form = value::form(field.ty).map(|form| format!("; {form}")).unwrap_or_default();
-    format!("field `{}` ({}): expected {}, found {found}{form}", field.name, field.pointer, field.ty)
+    words(&format!("field `{}` ({}): expected {}, found {found}{form}", field.name, field.pointer, field.ty))
+}
+
+fn larger_than(memory: u64) -> Fault {
+    let message = format!("fields that the plugin reads take more than its memory cap {}", bytes(memory));
+    fault(FaultKind::Memory, "P110", message)
 }
 
 fn too_large(what: &str) -> Fault {

@@ -14,7 +14,7 @@ fn scalar(pointer: &str, ty: ScalarType, nullable: bool) -> InputField {
 
 fn project(fields: Vec<InputField>, documents: &[&str]) -> Projected {
     let documents: Vec<Bytes> = documents.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
-    Projection::new(fields).project(&documents).unwrap()
+    Projection::new(fields, 1 << 30).project(&documents).unwrap()
 }
 
 fn refusal(ty: ColumnType, value: &str) -> String {
@@ -222,7 +222,7 @@ fn what_is_no_object_is_refused_with_a_reason() {
         assert!(reason.contains(part), "{document}: {reason}");
     }
     let bytes = Bytes::from_static(b"{\"a\":\"\xff\"}");
-    assert!(Projection::new(fields()).project(&[bytes]).unwrap().rejects[0].reason.contains("not UTF-8"));
+    assert!(Projection::new(fields(), 1 << 30).project(&[bytes]).unwrap().rejects[0].reason.contains("not UTF-8"));
 }
 
 #[test]
@@ -234,4 +234,31 @@ fn more_than_64_fields_are_found() {
     for (n, column) in projected.batch.columns.iter().enumerate() {
         assert!(matches!(&column.values, wit::Values::Int64(v) if v == &[n as i64]));
     }
+}
+
+#[test]
+fn one_value_for_many_columns_is_bounded_by_the_guests_memory() {
+    let fields = (0..1_000).map(|n| field(&n.to_string(), "", ColumnType::Scalar(ScalarType::Json), false)).collect();
+    let document = Bytes::from(format!("{{\"v\":\"{}\"}}", "x".repeat(1 << 20)));
+    let fault = Projection::new(fields, 128 << 20).project(&[document]).err().unwrap();
+    assert_eq!(fault.code, "P110");
+    assert!(fault.message.contains("memory cap 128 MiB"), "{}", fault.message);
+}
+
+#[test]
+fn wide_descriptors_find_their_fields_in_any_order() {
+    let name = |n: usize| format!("/k{:03}", (n * 7) % 100);
+    let fields: Vec<InputField> = (0..100).map(|n| scalar(&name(n), ScalarType::Int64, false)).collect();
+    let members: Vec<String> = (0..100).rev().map(|n| format!("\"k{n:03}\":{n}")).collect();
+    let projected = project(fields, &[&format!("{{{}}}", members.join(","))]);
+    let values: Vec<i64> = projected
+        .batch
+        .columns
+        .iter()
+        .map(|column| match &column.values {
+            wit::Values::Int64(values) => values[0],
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(values, (0..100).map(|n| (n * 7) % 100).collect::<Vec<i64>>());
 }

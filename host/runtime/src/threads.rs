@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::memory::{Need, Room};
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The host's frames below and above a guest's: generous, because running out of it ends the process.
@@ -25,6 +27,7 @@ const HOST_STACK: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Threads {
     jobs: Sender<Job>,
+    room: Arc<Room>,
 }
 
 /// What the threads share.
@@ -107,7 +110,10 @@ fn lower_priority(behind: Behind) {
     };
     let thread = thread_priority::thread_native_id();
     let policy = ThreadSchedulePolicy::Normal(policy);
-    let _ = thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Min, policy);
+    if thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Min, policy).is_err() {
+        // A worker may ask for nothing but this.
+        let _ = rustix::process::setpriority_process(None, 19);
+    }
 }
 
 /// Priorities are of processes here.
@@ -142,14 +148,14 @@ impl Crew {
 impl Threads {
     /// Starts `count` threads for guests of at most `guest_stack` bytes of stack. With those that have stepped back there are never
     /// more than twice as many.
-    pub(crate) fn start(count: usize, guest_stack: usize) -> std::io::Result<Self> {
+    pub(crate) fn start(count: usize, guest_stack: usize, room: Room) -> std::io::Result<Self> {
         let (jobs, queue) = channel::<Job>();
         let (back, started) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let crew = Arc::new(Crew { queue: Mutex::new(queue), count, stack: guest_stack, back, started });
         for _ in 0..count {
             crew.join()?;
         }
-        Ok(Threads { jobs })
+        Ok(Threads { jobs, room: Arc::new(room) })
     }
 
     /// Has `work` run on one of the threads, and waits for nothing.
@@ -160,20 +166,22 @@ impl Threads {
         let _ = self.jobs.send(Box::new(job));
     }
 
-    /// Runs `work` on one of the threads and waits for it. `Err` holds the text of a panic.
-    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, String>
+    /// Runs `work` on one of the threads, once there is room for what it needs, and waits for it. `Err` holds the text of a panic.
+    pub(crate) async fn run<T, F>(&self, need: Need, work: F) -> Result<T, String>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
         let (done, result) = oneshot::channel();
-        let span = tracing::Span::current();
+        let (span, room) = (tracing::Span::current(), Arc::clone(&self.room));
         let job = Box::new(move || {
             if done.is_closed() {
                 return;
             }
+            let held = room.take(need);
             let outcome =
                 span.in_scope(|| catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panic_text(&*payload)));
+            drop(held);
             // Nobody may be waiting any more; then the result is of no use to anybody.
             drop(done.send(outcome));
         });
@@ -193,34 +201,38 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
 mod tests {
     use super::*;
 
+    fn started(count: usize) -> Threads {
+        Threads::start(count, 1 << 20, Room::within(u64::MAX)).unwrap()
+    }
+
     #[tokio::test]
     async fn a_panic_is_reported_and_the_thread_goes_on() {
-        let threads = Threads::start(1, 1 << 20).unwrap();
-        let lost: Result<(), String> = threads.run(|| panic!("oh no")).await;
+        let threads = started(1);
+        let lost: Result<(), String> = threads.run(Need::NOTHING, || panic!("oh no")).await;
         assert_eq!(lost, Err("oh no".to_owned()));
-        assert_eq!(threads.run(|| 7).await, Ok(7));
+        assert_eq!(threads.run(Need::NOTHING, || 7).await, Ok(7));
     }
 
     #[tokio::test]
     async fn jobs_run_on_threads_of_their_own_and_in_their_callers_span() {
-        let threads = Threads::start(2, 1 << 20).unwrap();
-        let name = threads.run(|| std::thread::current().name().map(str::to_owned)).await.unwrap();
+        let threads = started(2);
+        let name = threads.run(Need::NOTHING, || std::thread::current().name().map(str::to_owned)).await.unwrap();
         assert!(name.is_some_and(|name| name.starts_with("guest-")));
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_long_job_makes_way_and_its_thread_is_not_used_again() {
-        let threads = Arc::new(Threads::start(1, 1 << 20).unwrap());
+        let threads = Arc::new(started(1));
         let niceness = || rustix::process::getpriority_process(None).unwrap();
-        let ordinary = threads.run(niceness).await.unwrap();
+        let ordinary = threads.run(Need::NOTHING, niceness).await.unwrap();
         let (stepped, seen) = oneshot::channel();
         let (release, released) = channel::<()>();
         let long = tokio::spawn({
             let threads = Arc::clone(&threads);
             async move {
                 threads
-                    .run(move || {
+                    .run(Need::NOTHING, move || {
                         step_back(Behind::Others);
                         stepped.send(niceness()).unwrap();
                         released.recv().unwrap();
@@ -230,11 +242,11 @@ mod tests {
         });
         assert_eq!(seen.await, Ok(19));
         // The only thread is busy, and yet there is one for the next job, as fast as the first was.
-        assert_eq!(threads.run(niceness).await, Ok(ordinary));
+        assert_eq!(threads.run(Need::NOTHING, niceness).await, Ok(ordinary));
         release.send(()).unwrap();
         long.await.unwrap().unwrap();
         for _ in 0..10 {
-            assert_eq!(threads.run(niceness).await, Ok(ordinary));
+            assert_eq!(threads.run(Need::NOTHING, niceness).await, Ok(ordinary));
         }
     }
 }

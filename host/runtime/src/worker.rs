@@ -1,7 +1,7 @@
 //! Worker processes: the same program started again to compile a component, or to run one plugin, in a process that can be lost.
 //!
-//! A worker has no environment, no credentials and no files but the compile cache, limits of its own on memory, processor time, core
-//! dumps and handles, and, once its plugin is loaded, on Linux, no system call that opens, connects, starts or touches anything.
+//! A worker has no environment, no credentials, no files and no handles but stdin and stdout, limits of its own on memory, processor time
+//! and core dumps, and, on Linux, before the first instruction of a plugin or of the compiler, no system call but the few of a list.
 //! Host and worker speak in frames over stdin and stdout; a worker that dies is an error of the call it had in hand.
 //!
 //! Does not decide who runs in a worker: `[limits] isolation` does. Is no defence against a plugin that merely computes nonsense.
@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
 pub(crate) use compile::{Caps, compile, not_compiled};
+pub(crate) use lockdown::lock;
 pub(crate) use remote::Remote;
 
 /// How a worker is started: a program that calls [`run`] with what follows `args`.
@@ -42,7 +43,7 @@ impl WorkerProgram {
 
 /// Is a worker until there is nothing to do any more. Gives the code to exit with.
 ///
-/// `args`: `compile SECONDS BYTES` compiles one component into a cache, `serve` runs one plugin, `probe` locks itself down and prints
+/// `args`: `compile SECONDS BYTES` compiles one component, `serve` runs one plugin, `probe` locks itself down and prints
 /// what it can still do.
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::pipeline::plan::{Isolation, Limits};
 use engine::seams::plugin::{FaultKind, Grants, LoadError, Plugins};
-use runtime::{Options, WasmPlugins, World, inspect};
+use runtime::{Cache, Options, Trust, WasmPlugins, World, inspect};
 use support::{cleaner_text, component, grants, numbers, plugins, said};
 
 fn refusal(bytes: &[u8]) -> LoadError {
@@ -266,9 +266,10 @@ async fn a_kept_or_invented_discriminant_is_bad_output() {
 async fn what_is_compiled_once_is_loaded_from_the_cache_and_only_its_owner_can_enter_that() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("compiled");
+    let kept = || Cache { dir: dir.clone(), trust: Trust::Key(folder.path().join("own").join("key")) };
     let bytes = component(artifacts::misbehave());
     for _ in 0..2 {
-        let options = Options { cache_dir: Some(dir.clone()), guest_threads: 1, worker: None };
+        let options = Options { cache: Some(kept()), guest_threads: 1, ..Options::default() };
         let plugins = WasmPlugins::new(options).unwrap();
         plugins.cleaner(bytes.clone(), &grants("{}")).await.unwrap();
     }
@@ -281,7 +282,7 @@ async fn what_is_compiled_once_is_loaded_from_the_cache_and_only_its_owner_can_e
     }
     // What is in the cache is not believed blindly: a damaged file is compiled anew.
     std::fs::write(&files[0], b"damaged").unwrap();
-    let plugins = WasmPlugins::new(Options { cache_dir: Some(dir), guest_threads: 1, worker: None }).unwrap();
+    let plugins = WasmPlugins::new(Options { cache: Some(kept()), guest_threads: 1, ..Options::default() }).unwrap();
     let cleaner = plugins.cleaner(bytes, &grants("{}")).await.unwrap();
     assert_eq!(cleaner.clean(&numbers(0..3)).await.unwrap().rows.num_rows(), 3);
 }

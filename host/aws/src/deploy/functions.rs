@@ -116,6 +116,8 @@ fn environment(options: &Options, role: Role) -> Value {
     if !options.set.is_empty() {
         variables.insert("SLUICEBOX_SET".to_owned(), json!(options.set.join("\n")));
     }
+    // Empty where nobody said: then nothing that came compiled is run.
+    variables.insert("SLUICEBOX_BUNDLE".to_owned(), json!({ "Ref": "CodeDigest" }));
     variables.insert("SLUICEBOX_NOTIFICATIONS".to_owned(), json!("true"));
     Value::Object(variables)
 }

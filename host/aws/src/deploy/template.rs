@@ -51,6 +51,13 @@ fn parameters(options: &Options) -> Map<String, Value> {
         Mode::Lambda => {
             add("CodeBucket", text("Bucket of the bundle that `sluicebox deploy bundle` has made"));
             add("CodeKey", text("Key of the bundle"));
+            add(
+                "CodeDigest",
+                optional(
+                    "What `sluicebox deploy bundle` told: functions run no compiled code but that, and compile without it",
+                    "(sha256:[0-9a-f]{64})?",
+                ),
+            );
             add("CodeVersion", optional("Version of the bundle, in a bucket that keeps versions", ".*"));
         }
         Mode::Ecs => {

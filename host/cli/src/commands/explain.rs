@@ -5,6 +5,7 @@
 use anyhow::Context as _;
 use engine::drivers::service::Service;
 use engine::explain::{Explanation, Proof, Provenance, explain, similar};
+use engine::foreign::inert;
 use engine::lake::keys::Key;
 use engine::progress::Steps;
 
@@ -66,10 +67,10 @@ fn text(explanation: &Explanation, context: &Context) -> String {
             version.seq.to_string(),
             version.fate.name().to_owned(),
             version.source.clone(),
-            reason(&version.fate),
+            inert(&reason(&version.fate)).into_owned(),
         ]);
     }
-    let mut text = format!("`{}`\n\n{}\n", explanation.key, table.trim_fmt());
+    let mut text = format!("`{}`\n\n{}\n", inert(explanation.key.as_str()), table.trim_fmt());
     match &explanation.row {
         None => text.push_str("\nno row of it stands in silver\n"),
         Some(row) => text.push_str(&provenance(row, context)),
@@ -93,7 +94,7 @@ fn provenance(row: &Provenance, context: &Context) -> String {
         text.push_str("\nsilver row\n");
         let mut table = context.output.table(&["column", "value"]);
         for (column, value) in columns {
-            table.add_row(vec![column, value]);
+            table.add_row(vec![&*inert(column), &*inert(value)]);
         }
         text.push_str(&indented(&table.trim_fmt()));
     }
@@ -103,12 +104,12 @@ fn provenance(row: &Provenance, context: &Context) -> String {
     };
     text.push_str(&format!("\ncleaned by   {}\n", made_by(&row.cleaned_by)));
     text.push_str(&format!("  from       {}\n", row.source));
-    text.push_str(&format!("  document   {}\n", shortened(&row.document_text, 300)));
+    text.push_str(&format!("  document   {}\n", inert(&shortened(&row.document_text, 300))));
     text.push_str(&format!("enriched by  {}\n", made_by(&row.enriched_by)));
     let record = row.record.to_string();
-    text.push_str(&format!("  record     {}\n", shortened(&record, 300)));
+    text.push_str(&format!("  record     {}\n", inert(&shortened(&record, 300))));
     for answer in &row.answers {
-        text.push_str(&format!("  answer     {}\n", told(answer)));
+        text.push_str(&format!("  answer     {}\n", inert(&told(answer))));
     }
     text.push_str(&format!("\ndocument made again  {}\n", verdict(&row.document, context)));
     text.push_str(&format!("row made again       {}\n", verdict(&row.cleaned, context)));
@@ -116,7 +117,8 @@ fn provenance(row: &Provenance, context: &Context) -> String {
         text.push_str("\nno row of gold depends on it\n");
     }
     for fed in &row.feeds {
-        let values: Vec<String> = fed.row.iter().map(|(column, value)| format!("{column} {value}")).collect();
+        let values: Vec<String> =
+            fed.row.iter().map(|(column, value)| inert(&format!("{column} {value}")).into_owned()).collect();
         text.push_str(&format!("\nfeeds gold {}: {}", fed.table, values.join(", ")));
     }
     text

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::foreign::{inert, inert_lines};
 use engine::lake::quarantine::{self, Refused, RefusedAt};
 
 use crate::commands::replay::{self, How};
@@ -101,9 +102,10 @@ fn list(refused: &[Refused], context: &Context) -> String {
     }
     let mut table = context.output.table(&["id", "stage", "code", "key", "reason"]);
     for one in refused {
-        let key = one.key.as_ref().map_or("", |key| key.as_str());
+        let key = inert(one.key.as_ref().map_or("", |key| key.as_str()));
         let reason: String = one.reason.lines().next().unwrap_or_default().chars().take(90).collect();
-        table.add_row(vec![&one.id, one.stage.name(), &one.code, key, &reason]);
+        let (id, code) = (inert(&one.id), inert(&one.code));
+        table.add_row(vec![&*id, one.stage.name(), &*code, &*key, &*inert(&reason)]);
     }
     let mut stages: BTreeMap<&str, usize> = BTreeMap::new();
     for one in refused {
@@ -119,27 +121,22 @@ fn list(refused: &[Refused], context: &Context) -> String {
 }
 
 fn one(refused: &Refused) -> String {
-    let key = refused.key.as_ref().map_or("(none)", |key| key.as_str());
-    let mut text = format!("{} [{}] refused at {}\n", refused.id, refused.code, refused.stage.name());
-    text.push_str(&format!("  reason  {}\n", refused.reason.replace('\n', "\n          ")));
-    text.push_str(&format!("  key     {key}\n  tick    {}\n  input   {}\n", refused.seq, refused.input));
+    let key = inert(refused.key.as_ref().map_or("(none)", |key| key.as_str()));
+    let mut text = format!("{} [{}] refused at {}\n", inert(&refused.id), inert(&refused.code), refused.stage.name());
+    text.push_str(&format!("  reason  {}\n", inert_lines(&refused.reason).replace('\n', "\n          ")));
+    text.push_str(&format!("  key     {key}\n  tick    {}\n  input   {}\n", refused.seq, inert(&refused.input)));
     if let Some(plugin) = &refused.plugin {
-        text.push_str(&format!("  plugin  {plugin}\n"));
+        text.push_str(&format!("  plugin  {}\n", inert(&plugin.to_string())));
     }
     match &refused.line {
-        Some(line) => text.push_str(&format!("  line    {}\n  text    {}\n", line.number, printable(&line.text))),
-        None => text.push_str(&format!("  record  {}\n", refused.record)),
+        Some(line) => text.push_str(&format!("  line    {}\n  text    {}\n", line.number, inert(&line.text))),
+        None => text.push_str(&format!("  record  {}\n", inert(&refused.record.to_string()))),
     }
     for line in &refused.details {
-        text.push_str(&format!("  | {line}\n"));
+        text.push_str(&format!("  | {}\n", inert(line)));
     }
     text.push_str(&way_back(refused));
     text
-}
-
-/// A line of a source in one line, control characters escaped.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }).collect()
 }
 
 /// The next command, and what has to be done before.

@@ -3,6 +3,7 @@
 //! Does not show documents or rows: `explain` does, for one record.
 
 use engine::census::{self, RecordVersion, census};
+use engine::foreign::inert;
 use engine::lake::kept_out::KeptOut;
 use engine::lake::keys::Tick;
 use engine::progress::Steps;
@@ -113,10 +114,10 @@ fn text(name: &str, found: &[RecordVersion], limit: usize, context: &Context) ->
     for version in found.iter().take(limit) {
         table.add_row(vec![
             version.seq.to_string(),
-            version.key.to_string(),
+            inert(version.key.as_str()).into_owned(),
             version.fate.name().to_owned(),
             version.source.clone(),
-            reason(&version.fate),
+            inert(&reason(&version.fate)).into_owned(),
         ]);
     }
     let counts = census::count(found.iter().map(|version| &version.fate));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use engine::foreign::{inert, inert_lines};
 use engine::lake::delta::LastCommit;
 use engine::lake::keys::Tick;
 use engine::lake::swaps::Happened;
@@ -103,7 +104,7 @@ fn text(status: &Status, serves: &BTreeMap<String, Serves>, context: &Context) -
             Happened::Promoted { .. } | Happened::Released => continue,
         };
         let what = format!("\n\nstage `{stage}`, {}: {}", ago(status.at, event.at), told(event));
-        text.push_str(&context.output.tone(tone, &what));
+        text.push_str(&context.output.tone(tone, &inert_lines(&what)));
     }
     text.push('\n');
     text
@@ -205,7 +206,13 @@ fn plugins(status: &Status, serves: &BTreeMap<String, Serves>, context: &Context
     let mut table = context.output.table(&["stage", "plugin", "version", "digest", ""]);
     for (stage, plugin) in &status.plugins {
         let note = serves.get(stage).map(Serves::note).unwrap_or_default();
-        table.add_row(vec![stage, &plugin.name, &plugin.version, short_digest(&plugin.digest), &note]);
+        table.add_row(vec![
+            stage,
+            &*inert(&plugin.name),
+            &*inert(&plugin.version),
+            short_digest(&plugin.digest),
+            &note,
+        ]);
     }
     let absent = status.unreadable.keys().filter_map(|part| part.strip_prefix("plugin "));
     for stage in absent.filter(|stage| !status.plugins.contains_key(*stage)) {

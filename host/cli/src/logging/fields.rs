@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use engine::foreign::{inert_json, inert_lines};
 use engine::spans::HIDDEN;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -41,7 +42,8 @@ impl Lines<'_> {
             return;
         }
         let gap = if std::mem::take(&mut self.is_first) { "" } else { " " };
-        let value = value.trim_end().replace('\n', "\n    ");
+        // Whoever wrote it: nothing moves the cursor, and no line of it looks like a line of the log.
+        let value = inert_lines(value.trim_end()).replace('\n', "\n    ");
         self.outcome = match field.name() {
             "message" => write!(self.writer, "{gap}{value}"),
             name => {
@@ -158,7 +160,7 @@ where
             }
         }
         line.insert("target".to_owned(), metadata.target().into());
-        writeln!(writer, "{}", Value::Object(line))
+        writeln!(writer, "{}", inert_json(&Value::Object(line).to_string()))
     }
 }
 

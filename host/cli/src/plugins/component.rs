@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use bytes::Bytes;
 use runtime::worker::WorkerProgram;
-use runtime::{Options, WasmPlugins};
+use runtime::{Cache, Options, SetupError, Trust, WasmPlugins};
 
-use crate::context::Context;
+use crate::context::{Compiled, Context};
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::project::PluginCrate;
@@ -17,12 +17,27 @@ use crate::project::PluginCrate;
 /// The argument that makes this program a worker. No command: it is not for people.
 pub(crate) const WORKER: &str = "guest-worker";
 
-/// A runtime whose compiled code is kept for a project. Outside of one, only `--cache-dir` keeps it: what lies in a cache is
-/// executed, so it is never put where others may write.
-pub(crate) fn runtime(context: &Context, project: Option<&Path>) -> anyhow::Result<WasmPlugins> {
-    let cache_dir = project.map(|folder| context.cache_dir(folder)).or_else(|| context.cache_dir.clone());
-    let options = Options { cache_dir, worker: worker(), ..Options::default() };
-    WasmPlugins::new(options).map_err(|error| {
+/// A runtime that keeps what it compiles where this user alone can write. Where there is no such place and none was asked for, it keeps
+/// nothing.
+pub(crate) fn runtime(context: &Context) -> anyhow::Result<WasmPlugins> {
+    let shipped = match &context.compiled {
+        Compiled::InFunction { shipped, .. } => Some(shipped.clone()),
+        Compiled::ByUser(_) | Compiled::ForBundle(_) => None,
+    };
+    let trust = match &context.compiled {
+        Compiled::ForBundle(_) => Some(Trust::Nothing),
+        _ => context.cache_key().map(Trust::Key),
+    };
+    let cache = context.cache_dir().zip(trust).map(|(dir, trust)| Cache { dir, trust });
+    let options = Options { cache, shipped, worker: worker(), memory: context.memory, ..Options::default() };
+    match WasmPlugins::new(options.clone()) {
+        Err(SetupError::Cache(why)) if matches!(context.compiled, Compiled::ByUser(None)) => {
+            tracing::warn!("compiled plugins are not kept, each start compiles them: {why}");
+            WasmPlugins::new(Options { cache: None, ..options })
+        }
+        other => other,
+    }
+    .map_err(|error| {
         let failure = Failure::new(ExitCode::Unavailable, "cannot run plugins on this machine");
         failure.caused_by(error).hint("name another folder for compiled plugins with `--cache-dir DIR`").into()
     })

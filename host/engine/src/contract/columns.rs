@@ -199,6 +199,10 @@ fn escaped(name: &str, which: impl Fn(char) -> bool) -> String {
     name.chars().map(|c| if which(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
+/// Letters of a name that is compared letter by letter, and how many others it is compared with: plugins and sources choose both.
+const MOST_COMPARED: usize = 64;
+const MOST_CANDIDATES: usize = 256;
+
 /// The column that somebody who wrote `name` most likely meant: one that differs in case, blanks or signs between words only, or else in
 /// few letters.
 #[must_use]
@@ -212,7 +216,13 @@ pub fn similar<'a>(name: &str, candidates: impl Iterator<Item = &'a str> + Clone
     }
     // Short names are near to each other by chance.
     let allowed = (wanted.chars().count() / 4).min(2);
+    if wanted.chars().count() > MOST_COMPARED {
+        return None;
+    }
+    let like = |candidate: &&str| candidate.len().abs_diff(name.len()) <= MOST_COMPARED;
     candidates
+        .filter(like)
+        .take(MOST_CANDIDATES)
         .map(|candidate| (strsim::damerau_levenshtein(&wanted, &plain(candidate)), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)

@@ -80,6 +80,35 @@ pub(crate) fn check_bytes(document: &[u8]) -> Result<(), Unfit> {
     result.map_err(|error| Unfit::of(&error))
 }
 
+/// Where a JSON text is more than [`MOST_LEVELS`] deep: the byte of the bracket that is one too many. Looks at brackets alone, whatever
+/// else is wrong with the text, and is no deeper on the stack for a deeper text.
+#[must_use]
+pub fn too_deep(text: &[u8]) -> Option<usize> {
+    deeper_than(text, MOST_LEVELS)
+}
+
+/// As [`too_deep`], for texts of at most `most` levels.
+#[must_use]
+pub fn deeper_than(text: &[u8], most: usize) -> Option<usize> {
+    let (mut level, mut quoted, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => {
+                level += 1;
+                if level > most {
+                    return Some(at);
+                }
+            }
+            b']' | b'}' if !quoted => level = level.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}
+
 /// The record in a text that passes [`check`].
 pub fn record(text: &[u8]) -> Result<Record, Unfit> {
     check_bytes(text)?;
@@ -204,6 +233,15 @@ mod tests {
             let error = check(document).unwrap_err().to_string();
             assert!(error.contains(part), "`{error}` has no `{part}`");
         }
+    }
+
+    #[test]
+    fn brackets_are_counted_and_those_in_text_are_not() {
+        let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(too_deep(nested(MOST_LEVELS).as_bytes()), None);
+        assert_eq!(too_deep(nested(100_000).as_bytes()), Some(MOST_LEVELS));
+        assert_eq!(deeper_than(br#"{"a[[\"[[": "[[[["}"#, 1), None);
+        assert_eq!(deeper_than(br#"{"a": [1, {"b": []}]}"#, 3), Some(16));
     }
 
     #[test]

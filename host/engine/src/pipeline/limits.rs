@@ -23,6 +23,8 @@ const GIB: u64 = 1 << 30;
 /// | `fuel` | instructions of a call | off | 1 million | 1 quadrillion |
 /// | `output` | bytes that a call hands over | 64 MiB | 1 KiB | 1 GiB |
 /// | `rows` | rows that a call returns | 1,000,000 | 1 | 100 million |
+/// | `document_rows` | rows that a cleaner makes of one document | 10,000 | 1 | 10 million |
+/// | `document` | bytes of a document that an enricher makes | 4 MiB | 1 KiB | 64 MiB |
 /// | `log` | bytes of log of a call | 64 KiB | 0 | 16 MiB |
 /// | `stack` | call stack | 1 MiB | 64 KiB | 8 MiB |
 /// | `component` | bytes of the component | 16 MiB | 1 KiB | 64 MiB |
@@ -44,6 +46,10 @@ pub struct Limits {
     pub output: u64,
     /// Rows that one call may return.
     pub rows: u64,
+    /// Rows that a cleaner may make of one document.
+    pub document_rows: u64,
+    /// Bytes of the document that an enricher makes of one record.
+    pub document: u64,
     /// Bytes of log that one call may write; what is over is counted and dropped.
     pub log: u64,
     /// Bytes of the call stack.
@@ -83,6 +89,8 @@ impl Limits {
     pub(super) const FUEL: RangeInclusive<u64> = 1_000_000..=1_000_000_000_000_000;
     pub(super) const OUTPUT: RangeInclusive<u64> = KIB..=GIB;
     pub(super) const ROWS: RangeInclusive<u64> = 1..=100_000_000;
+    pub(super) const DOCUMENT_ROWS: RangeInclusive<u64> = 1..=10_000_000;
+    pub(super) const DOCUMENT: RangeInclusive<u64> = KIB..=64 * MIB;
     pub(super) const LOG: RangeInclusive<u64> = 0..=16 * MIB;
     pub(super) const STACK: RangeInclusive<u64> = 64 * KIB..=Limits::MAX_STACK;
     pub(super) const COMPONENT: RangeInclusive<u64> = KIB..=Limits::MAX_COMPONENT;
@@ -104,6 +112,8 @@ impl Limits {
             fuel: self.fuel.zip(other.fuel).map(|(one, two)| one.max(two)),
             output: self.output.max(other.output),
             rows: self.rows.max(other.rows),
+            document_rows: self.document_rows.max(other.document_rows),
+            document: self.document.max(other.document),
             log: self.log.max(other.log),
             stack: self.stack.max(other.stack),
             component: self.component.max(other.component),
@@ -122,6 +132,8 @@ impl Default for Limits {
             fuel: None,
             output: 64 * MIB,
             rows: 1_000_000,
+            document_rows: 10_000,
+            document: 4 * MIB,
             log: 64 * KIB,
             stack: MIB,
             component: 16 * MIB,
@@ -145,6 +157,7 @@ mod tests {
         let limits = Limits::default();
         assert!(Limits::MEMORY.contains(&limits.memory) && Limits::DEADLINE.contains(&limits.deadline));
         assert!(Limits::OUTPUT.contains(&limits.output) && Limits::ROWS.contains(&limits.rows));
+        assert!(Limits::DOCUMENT_ROWS.contains(&limits.document_rows) && Limits::DOCUMENT.contains(&limits.document));
         assert!(Limits::LOG.contains(&limits.log) && Limits::STACK.contains(&limits.stack));
         assert!(Limits::COMPONENT.contains(&limits.component) && Limits::COMPILE_TIME.contains(&limits.compile_time));
         assert!(Limits::COMPILE_MEMORY.contains(&limits.compile_memory));

@@ -51,6 +51,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "fuel",
             "output",
             "rows",
+            "document_rows",
+            "document",
             "log",
             "stack",
             "component",

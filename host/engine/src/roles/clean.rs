@@ -20,7 +20,7 @@ use crate::lake::generations::{Generation, Generations};
 use crate::lake::quarantine::{self, Refused};
 use crate::lake::receipts::{self, Put};
 use crate::lake::retracted;
-use crate::lake::silver::Silver;
+use crate::lake::silver::{RowMeta, Silver};
 use crate::progress::Progress;
 use crate::seams::plugin::{Cleaned, Cleaner, Fault};
 use crate::seams::queue::Queue;
@@ -37,6 +37,9 @@ use tasks::{Task, Unreadable, wanted};
 const MOST_DOCUMENTS: usize = 2048;
 /// Bytes of documents in one plugin call; a single larger document still is one call.
 const MOST_BYTES: usize = 8 << 20;
+/// Rows that are held before they are committed, and bytes of their columns: what a plugin makes of many documents need not fit into memory.
+const MOST_ROWS_HELD: usize = 500_000;
+const MOST_BYTES_HELD: usize = 128 << 20;
 
 /// The clean role of one pipeline.
 #[derive(Debug)]
@@ -68,14 +71,20 @@ impl Clean {
     /// failure: nothing can be made of it, and a sweep finds it if it comes back.
     pub async fn objects(&self, events: &[NewObject]) -> Result<BTreeMap<Path, Failure>, Failure> {
         let generation = self.generation().await?;
-        let (tasks, unreadable) = tasks::tasks(&self.lake, wanted(events), generation.number).await?;
-        let silver_version = if tasks.is_empty() {
-            self.silver.snapshot().await?.version
-        } else {
-            self.take(&tasks, generation).await?
+        let (mut wanted, mut failed, mut version) = (wanted(events), BTreeMap::new(), None);
+        while !wanted.is_empty() {
+            let (tasks, unreadable) = tasks::tasks(&self.lake, &mut wanted, generation.number).await?;
+            failed.extend(unreadable.into_iter().filter_map(failed_alone));
+            if !tasks.is_empty() {
+                version = Some(self.take(&tasks, generation).await?);
+            }
+        }
+        let silver = match version {
+            Some(version) => version,
+            None => self.silver.snapshot().await?.version,
         };
-        self.queue.send(vec![encode(&NewVersion { silver: silver_version })]).await?;
-        Ok(unreadable.into_iter().filter_map(failed_alone).collect())
+        self.queue.send(vec![encode(&NewVersion { silver })]).await?;
+        Ok(failed)
     }
 
     /// The same plugin at the beginning of a new generation.
@@ -103,7 +112,8 @@ impl Clean {
     /// Quarantines the documents of an object that was tried as often as is allowed.
     pub async fn give_up(&self, event: &NewObject, reason: &str) -> Result<(), Failure> {
         let generation = self.generation().await?;
-        let (tasks, _) = tasks::tasks(&self.lake, wanted(std::slice::from_ref(event)), generation.number).await?;
+        let mut wanted = wanted(std::slice::from_ref(event));
+        let (tasks, _) = tasks::tasks(&self.lake, &mut wanted, generation.number).await?;
         let Some(task) = tasks.first() else { return Ok(()) };
         let snapshot = self.silver.snapshot().await?;
         if task.is_second_look() && !snapshot.rebuilding {
@@ -131,10 +141,20 @@ impl Clean {
 
     async fn take(&self, tasks: &[Task], generation: &Generation) -> Result<i64, Failure> {
         let calls: Vec<_> = batches(documents(tasks)).into_iter().map(|batch| self.batch(batch, generation)).collect();
-        let made: Vec<Made> = futures::stream::iter(calls).buffered(self.concurrency.get()).collect().await;
+        let mut made = std::pin::pin!(futures::stream::iter(calls).buffered(self.concurrency.get()));
         let mut all = Made::default();
-        for one in made {
-            all.append(one);
+        while let Some(one) = made.next().await {
+            let broken = match one {
+                Ok(made) => {
+                    self.hold(&mut all, made, generation).await?;
+                    continue;
+                }
+                Err(broken) => broken,
+            };
+            for document in broken {
+                let made = self.alone(document, generation).await;
+                self.hold(&mut all, made, generation).await?;
+            }
         }
         let refused: Vec<Refused> = all.refused.iter().map(|(_, refused)| refused.clone()).collect();
         if !refused.is_empty() {
@@ -179,32 +199,49 @@ impl Clean {
         let standing = if unsure.is_empty() { HashSet::new() } else { self.silver.sources_of(&unsure).await? };
         let gone = made.gone(tasks, by, &standing);
         retracted::note(&self.lake, &made::keys_of(&gone, tasks)).await?;
+        self.commit_rows(made, gone, by).await
+    }
+
+    /// Brings the rows that are held into Silver, and lets go of them.
+    async fn commit_rows(&self, made: &mut Made, gone: Vec<RowMeta>, by: &Generation) -> Result<i64, Failure> {
         let schema = self.plugin.descriptor().output_schema();
-        let rows = concat_batches(&schema, made.versions.iter().map(|(rows, _)| rows))
+        let rows = concat_batches(&schema, made.versions.iter().map(|one| &one.rows))
             .map_err(|error| Failure::Fatal(format!("rows of one plugin do not fit together: {error}")))?;
         let upserted = self.silver.upsert(&made::versions(rows, made, gone, by)).await?;
         Progress::add(&self.progress.rows_written, upserted.written + upserted.retracted);
         Ok(upserted.version)
     }
 
-    /// One plugin call; if it breaks, one call a document, so that the culprit is named and its neighbours commit.
-    async fn batch(&self, batch: Vec<Document>, by: &Generation) -> Made {
+    /// Adds to what is held. Where that has become much its rows are committed, as if the process died behind that: with the last commit
+    /// come the receipts, and what of a document makes no row.
+    async fn hold(&self, all: &mut Made, made: Made, by: &Generation) -> Result<(), Failure> {
+        all.append(made);
+        let (rows, bytes) = all.size();
+        if rows > MOST_ROWS_HELD || bytes > MOST_BYTES_HELD {
+            self.commit_rows(all, Vec::new(), by).await?;
+        }
+        Ok(())
+    }
+
+    /// One plugin call. If it breaks the documents are given back: each is to be tried alone, so that the culprit is named and its
+    /// neighbours commit.
+    async fn batch(&self, batch: Vec<Document>, by: &Generation) -> Result<Made, Vec<Document>> {
         match self.call(&batch).await {
-            Ok(cleaned) => Made::of(batch, cleaned, by),
+            Ok(cleaned) => Ok(Made::of(batch, cleaned, by)),
             Err(fault) => match <[Document; 1]>::try_from(batch) {
-                Ok([document]) => broke(document, &fault, by),
+                Ok([document]) => Ok(broke(document, &fault, by)),
                 Err(batch) => {
                     tracing::warn!(code = fault.code, error = %fault, documents = batch.len(), "plugin broke on a batch, trying each document alone");
-                    let mut all = Made::default();
-                    for document in batch {
-                        all.append(match self.call(std::slice::from_ref(&document)).await {
-                            Ok(cleaned) => Made::of(vec![document], cleaned, by),
-                            Err(fault) => broke(document, &fault, by),
-                        });
-                    }
-                    all
+                    Err(batch)
                 }
             },
+        }
+    }
+
+    async fn alone(&self, document: Document, by: &Generation) -> Made {
+        match self.call(std::slice::from_ref(&document)).await {
+            Ok(cleaned) => Made::of(vec![document], cleaned, by),
+            Err(fault) => broke(document, &fault, by),
         }
     }
 

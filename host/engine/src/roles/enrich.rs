@@ -75,7 +75,9 @@ impl Enrich {
         if read_if_there(&*self.lake.bronze, &message.object()).await?.is_none() {
             let entries = message.entries.iter();
             let records: Vec<_> = entries.map(|entry| self.record(entry, message.tick, From::Service)).collect();
-            let results = futures::stream::iter(records).buffered(self.concurrency.get()).collect();
+            let mut bytes = 0;
+            let results = futures::stream::iter(records).buffered(self.concurrency.get());
+            let results = results.map(|one| one.map(|one| one.within(&mut bytes))).collect();
             // Side by side: the first message of a process waits for both.
             let (results, generation) = futures::join!(results, self.generation());
             generation?;

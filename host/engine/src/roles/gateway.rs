@@ -28,7 +28,7 @@ mod keys;
 mod outages;
 mod timing;
 
-use admit::{check_headers, check_path, check_query};
+use admit::{check_headers, check_path, check_query, short};
 use health::Trouble;
 use judge::{Verdict, after_error, trouble};
 use keys::Keys;
@@ -135,7 +135,7 @@ impl Gateway {
         let endpoint = &self.gate(&request.endpoint)?.endpoint;
         check_path(&request.path)?;
         check_query(&request.query, endpoint)?;
-        check_headers(&request.headers)?;
+        check_headers(&request.headers, endpoint)?;
         let mut complete = request.clone();
         complete.query.extend(endpoint.query.iter().map(|(name, template)| (name.clone(), template.to_string())));
         complete.headers.extend(endpoint.headers.iter().map(|(name, template)| (name.clone(), template.to_string())));
@@ -204,7 +204,8 @@ impl Gateway {
             refused(
                 "P160",
                 format!(
-                    "the plugin asks for endpoint `{name}`, declared are {}",
+                    "the plugin asks for endpoint `{}`, declared are {}",
+                    short(name),
                     if known.is_empty() { "none" } else { &known }
                 ),
             )

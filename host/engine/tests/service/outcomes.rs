@@ -9,17 +9,17 @@ use std::time::Duration;
 use engine::lake::{quarantine, receipts};
 use engine::roles::events::NewObject;
 use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{EndpointRequest, Step};
+use engine::seams::plugin::{Cleaned, EndpointRequest, Step};
 use engine::seams::store::Path;
 use engine::status::status;
 use serde_json::json;
 use testkit::ScriptedHttp;
 use testkit::http::answer;
-use testkit::plugins::ClosureEnricher;
+use testkit::plugins::{ClosureCleaner, ClosureEnricher};
 
 use tokio_util::sync::CancellationToken;
 
-use super::world::{Options, TICK, World, expected, good, inject, orders};
+use super::world::{Options, TICK, World, clean, clean_descriptor, expected, good, inject, orders};
 
 /// A service whose answer for one order is another one.
 fn except(id: &'static str, other: impl Fn() -> HttpAnswer + Send + Sync + 'static) -> Arc<ScriptedHttp> {
@@ -277,4 +277,78 @@ async fn a_record_that_asks_for_too_much_is_refused_before_any_request() {
     let refused = quarantine::all(&world.lake).await.unwrap();
     assert_eq!(refused.iter().map(|one| one.code.as_str()).collect::<Vec<_>>(), ["P163"]);
     assert!(http.calls().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_rows_of_each_document_are_committed_in_parts_and_again_change_nothing() {
+    const EACH: usize = 60_000;
+    let options = Options { batch_size: 10, ..Options::default() };
+    let world = World::new(&options);
+    let http = ScriptedHttp::new(|request, _| Ok(good(&request.url)));
+    let service = world.host(&options, http).await;
+    let descriptor = clean_descriptor("1.0.0");
+    let many = ClosureCleaner::new(descriptor.clone(), move |_, documents| {
+        let one = clean(&descriptor, "1", documents)?;
+        let rows = u32::try_from(one.rows.num_rows()).unwrap();
+        let places: Vec<u32> = (0..rows).flat_map(|row| std::iter::repeat_n(row, EACH)).collect();
+        let row_of = places.iter().map(|row| one.row_of[*row as usize]).collect();
+        let rows = arrow::compute::take_record_batch(&one.rows, &arrow::array::UInt32Array::from(places)).unwrap();
+        Ok(Cleaned { rows, row_of, ..one })
+    });
+    let clean = &service.clean;
+    let clean = clean.with(Arc::new(many), "{}".into(), clean.breaker.anew(), clean.silver.clone());
+    let service = engine::drivers::service::Service { clean: Arc::new(clean), ..service };
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
+    let found = status(&service).await.unwrap();
+    assert_eq!((found.silver.rows, found.silver.quarantined), (10 * EACH as u64, 0));
+    let objects: Vec<NewObject> = engine::lake::bronze::inventory(&world.lake, None)
+        .await
+        .unwrap()
+        .objects
+        .iter()
+        .map(|path| NewObject { bronze: path.to_string(), lines: Vec::new(), again: true })
+        .collect();
+    let before = service.clean.silver.snapshot().await.unwrap().version;
+    assert!(service.clean.objects(&objects).await.unwrap().is_empty());
+    assert_eq!(service.clean.silver.snapshot().await.unwrap().version, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_and_paths_that_no_plugin_may_set_cost_their_own_record_only() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = ScriptedHttp::new(|request, _| Ok(good(&request.url)));
+    let service = world.host(&options, http.clone()).await;
+    let hostile = ClosureEnricher::new(testkit::rows::descriptor("hostile", "1.0.0"), |_, entry, answers| {
+        let entry: serde_json::Value = serde_json::from_str(entry).unwrap();
+        let id = entry["id"].as_str().unwrap();
+        if let Some(answer) = answers.first() {
+            return Ok(Step::Done(String::from_utf8(answer.body.to_vec()).unwrap()));
+        }
+        let named = |name: &str| vec![(name.to_owned(), "x".to_owned())];
+        let (mut path, mut query, mut headers) = (format!("orders/{id}"), Vec::new(), Vec::new());
+        match id {
+            "o0" => headers = vec![("accept".to_owned(), "a".to_owned()); 40_000],
+            "o1" => headers = named("x-http-method-override"),
+            "o2" => headers = named("x-forwarded-for"),
+            "o3" => path = "..;/admin".to_owned(),
+            "o4" => path = "orders/%252e%252e/admin".to_owned(),
+            "o5" => query = named("KEY"),
+            _ => {}
+        }
+        Ok(Step::Fetch(vec![EndpointRequest { endpoint: "api".into(), path, query, headers }]))
+    });
+    let enrich = service.enrich.with(Some(Arc::new(hostile)), "{}".into(), service.enrich.breaker.anew());
+    let service = engine::drivers::service::Service { enrich: Arc::new(enrich), ..service };
+    assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
+    let mut refused: Vec<(String, String)> = quarantine::all(&world.lake)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|one| (one.key.unwrap().to_string(), one.code))
+        .collect();
+    refused.sort();
+    let codes: Vec<&str> = refused.iter().map(|(_, code)| code.as_str()).collect();
+    assert_eq!(codes, ["P162", "P162", "P162", "P160", "P160", "P164"], "{refused:?}");
+    assert_eq!(http.calls().len(), 4, "the others are asked for, and nothing of these");
 }

@@ -346,7 +346,7 @@ fn enricher(version: &'static str, asks_for_n: bool) -> ClosureEnricher {
     })
 }
 
-fn clean_descriptor(version: &str) -> Descriptor {
+pub(crate) fn clean_descriptor(version: &str) -> Descriptor {
     let column = |name: &str, scalar| rows::output(name, ColumnType::Scalar(scalar));
     Descriptor {
         output: vec![column("group", ScalarType::Utf8), column("n", ScalarType::Int64)],
@@ -366,7 +366,7 @@ fn too_slow() -> Fault {
     Fault { kind: FaultKind::Deadline, code: "P104", ..trap("past its deadline") }
 }
 
-fn clean(descriptor: &Descriptor, version: &str, documents: &[Bytes]) -> Result<Cleaned, Fault> {
+pub(crate) fn clean(descriptor: &Descriptor, version: &str, documents: &[Bytes]) -> Result<Cleaned, Fault> {
     let (mut made, mut row_of, mut rejects, mut skips) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (index, document) in documents.iter().enumerate() {
         let document: Value = serde_json::from_slice(document).unwrap();

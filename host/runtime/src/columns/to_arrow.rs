@@ -10,6 +10,7 @@ use arrow::array::{
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{Field as ArrowField, SchemaRef};
+use engine::lake::document::{MOST_LEVELS, too_deep};
 use engine::seams::plugin::{ColumnType, Fault, Field, ScalarType};
 
 use super::bitmap_bytes;
@@ -208,6 +209,11 @@ fn row_at(offsets: &[i32], at: usize) -> usize {
 
 fn all_json(values: &StringArray) -> Result<(), Wrong> {
     for (row, value) in values.iter().enumerate() {
+        if let Some(at) = value.and_then(|value| too_deep(value.as_bytes())) {
+            return Err(wrong(format!(
+                "row {row} is more than {MOST_LEVELS} levels of lists and objects deep, from its byte {at} on"
+            )));
+        }
         if let Some(Err(error)) = value.map(serde_json::from_str::<serde::de::IgnoredAny>) {
             return Err(wrong(format!("row {row} is not JSON: {error}")));
         }

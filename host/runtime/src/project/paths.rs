@@ -1,10 +1,15 @@
 //! JSON pointers as a tree, and the walk through a document that finds them all in one pass.
 //!
+//! The tree is no deeper than a descriptor may say (64 steps), and the walk no deeper than the tree: what is below is passed over flat.
 //! Does not interpret the values: it gives their raw text.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use sonic_rs::{JsonValueTrait, LazyValue, ObjectJsonIter, to_object_iter};
+
+/// Children that are looked through one by one.
+const FEW: usize = 16;
 
 /// Which values to find.
 #[derive(Debug, Default)]
@@ -12,6 +17,8 @@ pub(super) struct Paths {
     /// Fields whose value this is.
     leaves: Vec<usize>,
     children: Vec<Child>,
+    /// Which child has which key, where there are many.
+    by_key: HashMap<String, usize>,
     /// Bit `n` is set if a child's key has `n` bytes (63: or more). Most other keys are passed over by it.
     lengths: u64,
 }
@@ -45,6 +52,24 @@ impl Paths {
         let mut paths = Paths::default();
         paths.insert(segments, field);
         self.children.push(Child { key, paths });
+        if self.children.len() > FEW {
+            for (at, child) in self.children.iter().enumerate().skip(self.by_key.len()) {
+                self.by_key.insert(child.key.clone(), at);
+            }
+        }
+    }
+
+    /// The child of that key, looked for first where it is expected.
+    fn child(&self, key: &str, next: usize) -> Option<usize> {
+        if !self.by_key.is_empty() {
+            return match self.children.get(next) {
+                Some(child) if child.key == key => Some(next),
+                _ => self.by_key.get(key).copied(),
+            };
+        }
+        let (head, tail) = self.children.split_at_checked(next).unwrap_or((&self.children, &[]));
+        let in_tail = tail.iter().position(|child| child.key == key).map(|at| at + next);
+        in_tail.or_else(|| head.iter().position(|child| child.key == key))
     }
 
     /// Puts the raw text of each value that is there into `found`, by field. `Err` says why this is no JSON object.
@@ -94,9 +119,7 @@ impl Paths {
             if self.lengths & length_bit(&key) == 0 {
                 continue;
             }
-            let (head, tail) = before.split_at_checked(next).unwrap_or((before, &[]));
-            let in_tail = tail.iter().position(|child| child.key == *key).map(|at| at + next);
-            let Some(at) = in_tail.or_else(|| head.iter().position(|child| child.key == *key)) else { continue };
+            let Some(at) = self.child(&key, next) else { continue };
             if !seen.first(at) {
                 continue;
             }
@@ -114,12 +137,16 @@ impl Paths {
     /// A key that is a number without leading zeros is an array's index.
     fn in_array<'d>(&self, value: LazyValue<'d>, found: &mut [Option<Cow<'d, str>>]) -> Result<(), sonic_rs::Error> {
         let Some(items) = value.into_array_iter() else { return Ok(()) };
-        let wanted: Vec<(usize, &Paths)> =
+        let mut wanted: Vec<(usize, &Paths)> =
             self.children.iter().filter_map(|child| Some((array_index(&child.key)?, &child.paths))).collect();
-        let Some(last) = wanted.iter().map(|(index, _)| *index).max() else { return Ok(()) };
-        for (index, item) in items.enumerate().take_while(|(index, _)| *index <= last) {
+        wanted.sort_by_key(|(index, _)| *index);
+        let mut wanted = wanted.into_iter().peekable();
+        for (index, item) in items.enumerate() {
+            let Some((next, _)) = wanted.peek() else { break };
             let item = item?;
-            if let Some((_, paths)) = wanted.iter().find(|(wanted, _)| *wanted == index) {
+            if *next == index
+                && let Some((_, paths)) = wanted.next()
+            {
                 paths.in_value(item, found)?;
             }
         }

@@ -1,22 +1,21 @@
 //! Compiling in a process of its own, with caps on time and memory: what takes the compiler down takes the worker down.
 //!
-//! The worker writes into the compile cache that the host reads from, so that no machine code goes another way than wasmtime's own.
-//! Does not look for it there: the caller knows whether it has been compiled before.
+//! The worker hands the code over on its stdout, and writes nothing anywhere. Does not know what is kept: the caller does.
 
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use engine::foreign::words;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::LoadError;
 use serde::{Deserialize, Serialize};
-use wasmtime::component::Component;
 
 use super::{WorkerProgram, ending, frames, lockdown};
 use crate::engines::{Engines, Kind};
 use crate::fault::bytes;
 use crate::inspect::refused;
+use crate::kept::Kept;
 
 /// How much longer by the clock than by the processor's time: on a busy machine a worker waits its turn.
 const PATIENCE: u32 = 10;
@@ -40,39 +39,34 @@ impl Caps {
 
 #[derive(Serialize, Deserialize)]
 struct Job {
-    cache: PathBuf,
     kind: Kind,
     component: Vec<u8>,
 }
 
-/// Compiles `component` into the cache, in a process of its own.
+/// The code that `component` compiles to, made in a process of its own.
 ///
 /// # Errors
 /// P011 the compiler refuses it, P014 it takes more than `caps`, P900 there is no worker to be had.
-pub(crate) fn compile(
-    program: &WorkerProgram,
-    cache: &Path,
-    kind: Kind,
-    caps: Caps,
-    component: &[u8],
-) -> Result<(), LoadError> {
+pub(crate) fn compile(program: &WorkerProgram, kind: Kind, caps: Caps, component: &[u8]) -> Result<Vec<u8>, LoadError> {
     let started = Instant::now();
     let seconds = caps.time.as_millis().div_ceil(1_000).max(1);
     let mut command = program.command("compile");
     command.arg(seconds.to_string()).arg(caps.memory.to_string()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| broken(&error))?;
-    let job = Job { cache: cache.to_owned(), kind, component: component.to_vec() };
-    let input = child.stdin.take();
-    let ended = std::thread::scope(|scope| {
+    let job = Job { kind, component: component.to_vec() };
+    let (input, output) = (child.stdin.take(), child.stdout.take());
+    let (ended, said) = std::thread::scope(|scope| {
         // A worker that dies does not read to the end; what it ends with says why.
         scope.spawn(move || input.map(|mut input| frames::write(&mut input, &job)));
-        wait(&mut child, started + caps.time * PATIENCE)
+        // It cannot have made more than it may have in memory.
+        let said = scope.spawn(move || read(output, caps.memory));
+        (wait(&mut child, started + caps.time * PATIENCE), said.join().unwrap_or_default())
     });
-    let (said, complaint) = (text(child.stdout.take()), text(child.stderr.take()));
+    let complaint = text(child.stderr.take());
     let status = ended.map_err(|error| broken(&error))?;
     match status {
-        Some(status) if status.success() => Ok(()),
-        Some(status) if status.code() == Some(1) => Err(not_compiled(&said)),
+        Some(status) if status.success() => Ok(said),
+        Some(status) if status.code() == Some(1) => Err(not_compiled(&words(&String::from_utf8_lossy(&said)))),
         status => Err(too_costly(caps, started.elapsed(), status.map(ending), complaint.trim())),
     }
 }
@@ -123,13 +117,17 @@ fn wait(child: &mut Child, until: Instant) -> std::io::Result<Option<std::proces
 }
 
 fn text(from: Option<impl Read>) -> String {
-    let mut bytes = Vec::new();
-    // Whatever cannot be read is not said.
-    let _ = from.map(|from| from.take(MAX_SAID).read_to_end(&mut bytes));
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8_lossy(&read(from, MAX_SAID)).into_owned()
 }
 
-/// The worker's side: caps first, then the component.
+/// All of it up to so many bytes. Whatever cannot be read is not said.
+fn read(from: Option<impl Read>, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = from.map(|from| from.take(most).read_to_end(&mut bytes));
+    bytes
+}
+
+/// The worker's side: caps first, then the component, then no rights any more, then the compiler.
 pub(super) fn serve(seconds: u64, memory: u64) -> u8 {
     if let Err(error) = lockdown::cap(Some(seconds), memory) {
         return failed(&format!("cannot cap itself: {error}"));
@@ -140,20 +138,25 @@ pub(super) fn serve(seconds: u64, memory: u64) -> u8 {
         Ok(None) => return failed("there is nothing to compile"),
         Err(error) => return failed(&error.to_string()),
     };
-    let engines = Engines::new(Some(job.cache), 1, None);
-    let engine = match engines.and_then(|engines| engines.get(job.kind)) {
+    let engine = match Engines::new(Kept::default(), 1, None).get(job.kind) {
         Ok(engine) => engine,
         Err(error) => return failed(&format!("{error:#}")),
     };
-    match Component::from_binary(&engine, &job.component) {
-        Ok(_) => 0,
-        Err(error) => failed(&format!("{error:#}")),
+    if let Err(error) = lockdown::lock() {
+        return failed(&format!("cannot lock itself down: {error}"));
     }
+    let code = match engine.precompile_component(&job.component) {
+        Ok(code) => code,
+        Err(error) => return failed(&format!("{error:#}")),
+    };
+    let mut out = std::io::stdout().lock();
+    // There is nobody left to tell.
+    if out.write_all(&code).and_then(|()| out.flush()).is_ok() { 0 } else { 2 }
 }
 
-/// Says why on stdout, which is read only after the end: no more than a pipe takes.
+/// Says why on stdout, in few words.
 fn failed(why: &str) -> u8 {
-    let end = why.floor_char_boundary(4096);
-    let _ = std::io::stdout().lock().write_all(why.get(..end).unwrap_or_default().as_bytes());
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(words(why).as_bytes()).and_then(|()| out.flush());
     1
 }

@@ -16,8 +16,22 @@ pub(super) fn write(to: &mut impl Write, value: &impl Serialize) -> io::Result<(
     to.flush()
 }
 
+/// Sends bytes off as they are: they are too many to be taken one by one.
+pub(super) fn write_bytes(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).map_err(|_| io::Error::other("frame of 4 GiB or more"))?;
+    to.write_all(&length.to_le_bytes())?;
+    to.write_all(bytes)?;
+    to.flush()
+}
+
 /// Reads one value of at most `most` bytes; `None` at the end of the stream.
 pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read, most: u64) -> io::Result<Option<T>> {
+    let Some(bytes) = read_bytes(from, most)? else { return Ok(None) };
+    postcard::from_bytes(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Reads the bytes of one frame; `None` at the end of the stream.
+pub(super) fn read_bytes(from: &mut impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
     let mut first = from.take(4);
     let mut got = Vec::new();
@@ -36,7 +50,7 @@ pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read, most: u64) -> io::
     if bytes.len() as u64 != length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    postcard::from_bytes(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
+use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{ColumnType, Field, ScalarType};
 
 use super::frames::read;
 use super::wire::{Load, Output, Ready, Reply, Request, cleaned, table};
+use crate::inspect::World;
 
 /// Bytes of a frame that are read here. The host's own bound is larger, and is checked the same way.
 const MOST: u64 = 1 << 20;
@@ -20,7 +22,7 @@ pub fn frames(data: &[u8]) {
     let _ = read::<Load>(&mut &*data, MOST);
     let _ = read::<Request>(&mut &*data, MOST);
     if let Ok(Some(ready)) = read::<Ready>(&mut &*data, MOST) {
-        let _ = ready.loaded();
+        let _ = ready.loaded(World::Cleaner);
     }
     let field = |name: &str, ty| Field { name: name.to_owned(), ty, nullable: true };
     let fields = [
@@ -31,7 +33,9 @@ pub fn frames(data: &[u8]) {
     let arrow = |field: &Field| arrow::datatypes::Field::new(&field.name, field.ty.arrow(), field.nullable);
     let schema = Arc::new(Schema::new(fields.iter().map(arrow).collect::<Vec<_>>()));
     match read::<Reply>(&mut &*data, MOST).map(|reply| reply.map(|reply| reply.outcome)) {
-        Ok(Some(Ok(output @ Output::Cleaned { .. }))) => drop(cleaned(output, DOCUMENTS, &fields, &schema)),
+        Ok(Some(Ok(output @ Output::Cleaned { .. }))) => {
+            drop(cleaned(output, DOCUMENTS, (&fields, &schema), &Limits::default()))
+        }
         Ok(Some(Ok(Output::Table(columns)))) => drop(table(columns, &fields, &schema)),
         _ => {}
     }

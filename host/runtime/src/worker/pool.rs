@@ -8,15 +8,17 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Descriptor, Digest, Fault, FaultKind, LoadError};
 use engine::spans;
 use tokio::sync::Semaphore;
 
 use super::wire::{Load, Output, Ready, Reply, Request, unlike};
 use super::{WorkerProgram, ending, frames};
+use crate::descriptor::MAX_DESCRIPTION;
 use crate::fault::{bytes, fault, host_fault};
 use crate::inspect::refused;
-use crate::log;
+use crate::log::{self, Told};
 
 /// Workers of one plugin at once.
 const MOST: usize = 4;
@@ -27,6 +29,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(super) struct Pool {
     program: WorkerProgram,
     load: Load,
+    code: Vec<u8>,
     digest: Digest,
     /// For log lines.
     name: String,
@@ -61,12 +64,12 @@ enum Lost {
 
 impl Pool {
     /// Starts the first worker, which says what the plugin is.
-    pub(super) fn start(program: WorkerProgram, load: Load) -> Result<(Self, Descriptor), LoadError> {
+    pub(super) fn start(program: WorkerProgram, load: Load, code: Vec<u8>) -> Result<(Self, Descriptor), LoadError> {
         let digest = Digest::of(&load.component);
-        let (worker, descriptor) = Worker::start(&program, &load)?;
+        let (worker, descriptor) = Worker::start(&program, &load, &code)?;
         let name = spans::plugin_name(&descriptor.name, digest.as_str());
         let (idle, permits) = (Mutex::new(vec![worker]), Semaphore::new(MOST));
-        Ok((Pool { program, load, digest, name, idle, permits }, descriptor))
+        Ok((Pool { program, load, code, digest, name, idle, permits }, descriptor))
     }
 
     pub(super) fn digest(&self) -> &Digest {
@@ -78,16 +81,29 @@ impl Pool {
         let mut worker = self.worker()?;
         let limits = &self.load.limits;
         let most = limits.output.saturating_mul(2).saturating_add(16 << 20);
-        let answered = worker.exchange::<_, Reply>(request, limits.deadline.saturating_add(GRACE), most);
+        let answered = worker.exchange::<_, Reply>(request, None, limits.deadline.saturating_add(GRACE), most);
         let reply = match answered {
             Ok(reply) => reply,
             Err(lost) => return Err(lost.fault(limits.deadline, most)),
         };
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
-        for told in reply.told {
+        self.tell(reply.told);
+        reply.outcome.map_err(Fault::from)
+    }
+
+    /// Passes on what a worker has to say, as long as it says no more than one that is in order.
+    fn tell(&self, all: Vec<Told>) {
+        let mut left = usize::try_from(self.load.limits.log).unwrap_or(usize::MAX).saturating_add(64 << 10);
+        for told in all.into_iter().map(Told::inert) {
+            let Some(rest) = left.checked_sub(told.len() + 1) else { break };
+            left = rest;
             log::tell(&self.name, self.digest.as_str(), told);
         }
-        reply.outcome.map_err(Fault::from)
+    }
+
+    /// The limits that its calls have.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.load.limits
     }
 
     /// One that lives: an idle one, or a new one.
@@ -97,13 +113,13 @@ impl Pool {
                 return Ok(worker);
             }
         }
-        let started = Worker::start(&self.program, &self.load);
+        let started = Worker::start(&self.program, &self.load, &self.code);
         started.map(|(worker, _)| worker).map_err(|error| host_fault(format!("cannot start a worker process: {error}")))
     }
 }
 
 impl Worker {
-    fn start(program: &WorkerProgram, load: &Load) -> Result<(Self, Descriptor), LoadError> {
+    fn start(program: &WorkerProgram, load: &Load, code: &[u8]) -> Result<(Self, Descriptor), LoadError> {
         let broken = |why: String| refused("P900", format!("cannot start a worker process: {why}"), "");
         let spawned = program.command("serve").stderr(Stdio::null()).spawn();
         let mut child = spawned.map_err(|error| broken(error.to_string()))?;
@@ -111,18 +127,19 @@ impl Worker {
             return Err(broken("it has no stdin or stdout".to_owned()));
         };
         let mut worker = Worker { child, input, output };
-        // It compiles, unless the cache has it; and describes, twice, and configures.
-        let limit = load.limits.compile_time * 4 + load.limits.deadline * 4 + GRACE;
-        let ready = worker.exchange::<_, Ready>(load, limit, 16 << 20).map_err(|lost| match lost {
+        // It describes, twice, and configures.
+        let limit = load.limits.deadline * 4 + GRACE;
+        let most = 2 * MAX_DESCRIPTION as u64;
+        let ready = worker.exchange::<_, Ready>(load, Some(code), limit, most).map_err(|lost| match lost {
             Lost::Hung(limit) => broken(format!("it was not ready within {limit:?}")),
             Lost::Ended(how) => refused("P180", format!("worker process {how} while it loaded the plugin"), ""),
             Lost::Nonsense(error) => broken(error.to_string()),
         })?;
-        Ok((worker, ready.loaded()?))
+        Ok((worker, ready.loaded(load.world)?))
     }
 
-    /// Sends one frame and waits for one, at most `limit`; after that the worker is ended.
-    fn exchange<Q, A>(&mut self, request: &Q, limit: Duration, most: u64) -> Result<A, Lost>
+    /// Sends one frame, and another one of bytes if there are `more`, and waits for one, at most `limit`; after that the worker is ended.
+    fn exchange<Q, A>(&mut self, request: &Q, more: Option<&[u8]>, limit: Duration, most: u64) -> Result<A, Lost>
     where
         Q: serde::Serialize,
         A: serde::de::DeserializeOwned,
@@ -135,7 +152,9 @@ impl Worker {
                 let late = waiting.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
                 late && child.kill().is_ok()
             });
-            let answered = frames::write(input, request).and_then(|()| frames::read::<A>(output, most));
+            let sent = frames::write(input, request)
+                .and_then(|()| more.map_or(Ok(()), |bytes| frames::write_bytes(input, bytes)));
+            let answered = sent.and_then(|()| frames::read::<A>(output, most));
             drop(done);
             (answered, guard.join().unwrap_or(false))
         });

@@ -17,8 +17,11 @@ use engine::seams::plugin::{
 use super::WorkerProgram;
 use super::pool::Pool;
 use super::wire::{self, Load, Output, Request, unlike};
+use crate::enricher::judged;
 use crate::fault::host_fault;
 use crate::inspect::World;
+use crate::limits::check_rows;
+use crate::memory::Need;
 use crate::threads::Threads;
 
 /// A plugin of any world.
@@ -40,23 +43,24 @@ impl Remote {
     /// Starts a worker with the plugin. Blocks: to be called on a guest thread.
     pub(crate) fn start(
         program: WorkerProgram,
-        cache: Option<std::path::PathBuf>,
+        code: Vec<u8>,
         world: World,
         component: &Bytes,
         grants: &Grants,
         threads: Arc<Threads>,
     ) -> Result<Self, LoadError> {
-        let load =
-            Load { cache, world, component: component.to_vec(), config: grants.config.clone(), limits: grants.limits };
-        let (pool, descriptor) = Pool::start(program, load)?;
+        let load = Load { world, component: component.to_vec(), config: grants.config.clone(), limits: grants.limits };
+        let (pool, descriptor) = Pool::start(program, load, code)?;
         let schema = descriptor.output_schema();
         Ok(Remote { pool: Arc::new(pool), threads, descriptor, schema, component: component.clone() })
     }
 
-    async fn call(&self, request: Request) -> Result<Output, Fault> {
+    /// `given`: how many bytes the call is about.
+    async fn call(&self, given: usize, request: Request) -> Result<Output, Fault> {
         let permit = self.pool.permits.acquire().await;
         let pool = Arc::clone(&self.pool);
-        let output = self.threads.run(move || pool.call(&request)).await;
+        let need = Need::of_call(pool.limits(), given);
+        let output = self.threads.run(need, move || pool.call(&request)).await;
         drop(permit);
         output.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
@@ -79,10 +83,11 @@ impl Plugin for Remote {
 #[async_trait]
 impl Enricher for Remote {
     async fn enrich(&self, entry: &str, answers: &[HttpAnswer]) -> Result<Step, Fault> {
+        let given = answers.iter().map(|answer| answer.body.len()).sum::<usize>() + entry.len();
         let answers = answers.iter().map(Into::into).collect();
         let request = Request::Enrich { entry: entry.to_owned(), answers };
-        match self.call(request).await? {
-            Output::Step(step) => Ok(step),
+        match self.call(given, request).await? {
+            Output::Step(step) => judged(step, self.pool.limits()),
             _ => Err(unlike("another kind of answer")),
         }
     }
@@ -92,8 +97,8 @@ impl Enricher for Remote {
 impl Cleaner for Remote {
     async fn clean(&self, documents: &[Bytes]) -> Result<Cleaned, Fault> {
         let request = Request::Clean { documents: documents.iter().map(|document| document.to_vec()).collect() };
-        let output = self.call(request).await?;
-        wire::cleaned(output, documents.len(), &self.descriptor.output, &self.schema)
+        let output = self.call(documents.iter().map(Bytes::len).sum(), request).await?;
+        wire::cleaned(output, documents.len(), (&self.descriptor.output, &self.schema), self.pool.limits())
     }
 }
 
@@ -102,24 +107,29 @@ impl Aggregator for Remote {
     async fn fold(&self, rows: &[RecordBatch]) -> Result<Bytes, Fault> {
         let rows = rows.iter().map(wire::write_batch).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| host_fault(error.to_string()))?;
-        match self.call(Request::Fold { rows }).await? {
+        match self.call(rows.iter().map(Vec::len).sum(), Request::Fold { rows }).await? {
             Output::Partial(partial) => Ok(partial.into()),
             _ => Err(unlike("another kind of answer")),
         }
     }
 
     async fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault> {
+        let given = partials.iter().map(Bytes::len).sum();
         let partials = partials.iter().map(|partial| partial.to_vec()).collect();
-        match self.call(Request::Merge { partials }).await? {
+        match self.call(given, Request::Merge { partials }).await? {
             Output::Partial(partial) => Ok(partial.into()),
             _ => Err(unlike("another kind of answer")),
         }
     }
 
     async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
+        let given = partials.iter().map(Bytes::len).sum();
         let partials = partials.iter().map(|partial| partial.to_vec()).collect();
-        match self.call(Request::Finish { partials }).await? {
-            Output::Table(table) => wire::table(table, &self.descriptor.output, &self.schema),
+        match self.call(given, Request::Finish { partials }).await? {
+            Output::Table(table) => {
+                let table = wire::table(table, &self.descriptor.output, &self.schema)?;
+                check_rows(table.num_rows() as u64, self.pool.limits()).map(|()| table)
+            }
             _ => Err(unlike("another kind of answer")),
         }
     }

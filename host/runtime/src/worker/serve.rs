@@ -1,4 +1,4 @@
-//! The worker that runs one plugin: loads it, locks itself down, and answers one call after the other until its stdin ends.
+//! The worker that runs one plugin: takes its code, locks itself down, loads it, and answers one call after the other until its stdin ends.
 //!
 //! Does not log: what plugin and runtime say goes back with the answer, for the host to pass on.
 
@@ -15,7 +15,7 @@ use super::{frames, lockdown};
 use crate::fault::host_fault;
 use crate::inspect::{World, refused};
 use crate::log;
-use crate::plugins::{Options, WasmPlugins};
+use crate::plugins::WasmPlugins;
 
 /// Bytes of one request. The host makes them; it bounds its own.
 const MAX_REQUEST: u64 = u32::MAX as u64;
@@ -43,7 +43,8 @@ pub(super) fn serve() -> u8 {
 
 async fn converse(input: &mut impl Read, output: &mut impl Write) -> std::io::Result<()> {
     let Some(job) = frames::read::<Load>(input, MAX_REQUEST)? else { return Ok(()) };
-    let plugin = match ready(job).await {
+    let Some(code) = frames::read_bytes(input, MAX_REQUEST)? else { return Ok(()) };
+    let plugin = match ready(job, code).await {
         Ok((plugin, descriptor)) => {
             frames::write(output, &Ready::Loaded(descriptor))?;
             plugin
@@ -57,12 +58,11 @@ async fn converse(input: &mut impl Read, output: &mut impl Write) -> std::io::Re
     Ok(())
 }
 
-/// Loads the plugin and gives up what was needed for that.
-async fn ready(job: Load) -> Result<(Loaded, Descriptor), LoadError> {
+/// Loads the plugin. Its code is there already; before any of it runs, `load` has this process give up everything else.
+async fn ready(job: Load, code: Vec<u8>) -> Result<(Loaded, Descriptor), LoadError> {
     lockdown::cap(None, room(&job.limits)).map_err(|error| host_bug(&error.to_string()))?;
     let limits = Limits { isolation: Isolation::InProcess, ..job.limits };
-    let options = Options { cache_dir: job.cache, guest_threads: 1, worker: None };
-    let plugins = WasmPlugins::new(options).map_err(|error| host_bug(&error.to_string()))?;
+    let plugins = WasmPlugins::in_worker(code).map_err(|error| host_bug(&error.to_string()))?;
     let (grants, component) = (Grants { config: job.config, limits }, Bytes::from(job.component));
     let loaded = match job.world {
         World::Enricher => Loaded::Enricher(plugins.enricher(component, &grants).await?),
@@ -74,7 +74,6 @@ async fn ready(job: Load) -> Result<(Loaded, Descriptor), LoadError> {
         Loaded::Cleaner(plugin) => plugin.descriptor().clone(),
         Loaded::Aggregator(plugin) => plugin.descriptor().clone(),
     };
-    lockdown::lock().map_err(|error| host_bug(&error.to_string()))?;
     Ok((loaded, descriptor))
 }
 

@@ -3,13 +3,12 @@
 //! What goes to a worker goes in Arrow's stream format. What comes back is the contract's columns, and is checked by the code that checks a
 //! plugin's own: a reader of Arrow's format believes lengths, and a worker may have been taken over.
 
-use std::path::PathBuf;
-
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use engine::foreign::{inert_lines, words};
 use engine::pipeline::plan::Limits;
 use engine::seams::http::HttpAnswer;
 use engine::seams::plugin::{Cleaned, Descriptor, Fault, FaultKind, Field, InputField, LoadError, Note, Reject, Step};
@@ -17,14 +16,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::bindings::wit;
 use crate::columns::{batch_of, record_batch};
+use crate::descriptor;
 use crate::fault::bad_output;
 use crate::inspect::World;
+use crate::limits::{check_rows, check_rows_of};
 use crate::log::Told;
 
 /// The first frame: the plugin that this worker is for.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Load {
-    pub(super) cache: Option<PathBuf>,
     pub(super) world: World,
     pub(super) component: Vec<u8>,
     pub(super) config: String,
@@ -101,7 +101,9 @@ impl From<Fault> for Broke {
 impl From<Broke> for Fault {
     fn from(broke: Broke) -> Self {
         let Broke { kind, code, message, backtrace, log } = broke;
-        Fault { kind, code: known(&code), message, backtrace, log }
+        let backtrace = backtrace.map(|trace| inert_lines(cut(&trace)).into_owned());
+        let log = log.iter().take(MOST_LINES).map(|line| words(line)).collect();
+        Fault { kind, code: known(&code), message: inert_lines(cut(&message)).into_owned(), backtrace, log }
     }
 }
 
@@ -110,12 +112,23 @@ impl Ready {
         Ready::Refused { code: error.code.to_owned(), message: error.message, hint: error.hint }
     }
 
-    pub(super) fn loaded(self) -> Result<Descriptor, LoadError> {
+    pub(super) fn loaded(self, world: World) -> Result<Descriptor, LoadError> {
         match self {
-            Ready::Loaded(descriptor) => Ok(descriptor),
-            Ready::Refused { code, message, hint } => Err(LoadError { code: known(&code), message, hint }),
+            Ready::Loaded(descriptor) => descriptor::judge(descriptor, world),
+            Ready::Refused { code, message, hint } => {
+                let (message, hint) = (inert_lines(cut(&message)).into_owned(), hint.as_deref().map(words));
+                Err(LoadError { code: known(&code), message, hint })
+            }
         }
     }
+}
+
+/// Bytes of a message or a call stack, and lines of log, of which no more is taken.
+const MOST_TEXT: usize = 128 << 10;
+const MOST_LINES: usize = 20;
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MOST_TEXT)).unwrap_or_default()
 }
 
 /// Every code that a runtime gives.
@@ -167,11 +180,13 @@ pub(super) fn table(columns: wit::Batch, fields: &[Field], schema: &SchemaRef) -
 pub(super) fn cleaned(
     output: Output,
     documents: usize,
-    fields: &[Field],
-    schema: &SchemaRef,
+    (fields, schema): (&[Field], &SchemaRef),
+    limits: &Limits,
 ) -> Result<Cleaned, Fault> {
     let Output::Cleaned { rows, row_of, rejects, skips } = output else { return Err(unlike("another kind of answer")) };
     let rows = table(rows, fields, schema)?;
+    check_rows(rows.num_rows() as u64, limits)?;
+    check_rows_of(&row_of, limits, |index| *index)?;
     let mut seen = vec![false; documents];
     let notes = rejects.iter().map(|reject| reject.index).chain(skips.iter().map(|skip| skip.index));
     for index in row_of.iter().copied().chain(notes) {
@@ -180,6 +195,8 @@ pub(super) fn cleaned(
     if row_of.len() != rows.num_rows() || !row_of.is_sorted() || seen.contains(&false) {
         return Err(unlike("rows that do not belong to the documents"));
     }
+    let rejects = rejects.into_iter().map(|one| Reject { reason: words(&one.reason), ..one }).collect();
+    let skips = skips.into_iter().map(|one| Note { reason: words(&one.reason), ..one }).collect();
     Ok(Cleaned { rows, row_of, rejects, skips })
 }
 

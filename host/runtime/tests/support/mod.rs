@@ -9,14 +9,19 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Fault, Grants};
-use runtime::{Options, WasmPlugins};
+use runtime::{Cache, Options, Trust, WasmPlugins};
 use tracing_subscriber::layer::SubscriberExt as _;
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
 /// A runtime of two guest threads, without a cache.
 pub(crate) fn plugins() -> WasmPlugins {
-    WasmPlugins::new(Options { cache_dir: None, guest_threads: 2, worker: None }).unwrap()
+    WasmPlugins::new(Options { guest_threads: 2, ..Options::default() }).unwrap()
+}
+
+/// A cache in `folder`, with its key.
+pub(crate) fn kept_in(folder: &Path) -> Cache {
+    Cache { dir: folder.join("cache"), trust: Trust::Key(folder.join("own").join("key")) }
 }
 
 /// A configuration under the default limits.

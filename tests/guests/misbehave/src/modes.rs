@@ -29,6 +29,9 @@ pub(crate) fn clean(mode: &str, numbers: &[i64]) -> Cleaned {
         }
         "log-long" => log::write(log::Level::Warn, &"x".repeat(20 << 20)),
         "log-escapes" => log::write(log::Level::Error, "\u{1b}[31mred\nerror[P101] forged"),
+        "many-rows" => cleaned = repeated(numbers, 1_000_000),
+        "long-reasons" => cleaned = refused(numbers, &format!("\u{1b}[31m{}", "x".repeat(60 << 20))),
+        "escapes" => cleaned = refused(numbers, "\u{1b}[31mred\u{9b}2J\nerror[P101] forged\u{202e}"),
         "huge-output" => cleaned.rejects = vec![Note { index: 0, reason: "x".repeat(65 << 20) }],
         "invalid-text" => {
             cleaned.rejects = vec![Note { index: 0, reason: unsafe { String::from_utf8_unchecked(vec![b'a', 0xff]) } }]
@@ -80,6 +83,22 @@ fn honest(numbers: &[i64]) -> Cleaned {
     ];
     let rows = Batch { rows: numbers.len() as u32, columns };
     Cleaned { rows, row_of: (0..numbers.len() as u32).collect(), rejects: Vec::new(), skips: Vec::new() }
+}
+
+/// So many rows of the first number, and none of the others.
+fn repeated(numbers: &[i64], rows: usize) -> Cleaned {
+    let mut cleaned = honest(&vec![0; rows]);
+    cleaned.row_of = vec![0; rows];
+    cleaned.skips = (1..numbers.len() as u32).map(|index| Note { index, reason: "no room".to_owned() }).collect();
+    cleaned
+}
+
+/// The first number refused in these words.
+fn refused(numbers: &[i64], reason: &str) -> Cleaned {
+    let mut cleaned = honest(&numbers[1..]);
+    cleaned.row_of = (1..numbers.len() as u32).collect();
+    cleaned.rejects = vec![Note { index: 0, reason: reason.to_owned() }];
+    cleaned
 }
 
 /// One byte a row.

@@ -15,7 +15,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::{Which, program};
 use crate::compose::Shared;
-use crate::context::Context;
+use crate::context::{Compiled, Context};
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::load::{Loading, load};
@@ -55,6 +55,9 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     entries.extend(components(&file)?);
     compile(&file, cache.path(), context).await?;
     entries.extend(compiled(cache.path())?);
+    let (name, list) = runtime::list_of_shipped(cache.path()).context("cannot read what was compiled")?;
+    let digest = Digest::of(&list);
+    entries.push(Entry::new(format!("cache/{name}"), list));
     let unpacked: u64 = entries.iter().map(|entry| entry.bytes.len() as u64).sum();
     if unpacked > MAX_UNPACKED {
         let text = format!("the bundle has {} unpacked, Lambda takes {}", size(unpacked), size(MAX_UNPACKED));
@@ -64,7 +67,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let output = args.output.unwrap_or_else(|| PathBuf::from(format!("{}.zip", file.plan.name)));
     let zip = zip(&entries).context("cannot make the zip file")?;
     write_whole(&output, &zip)?;
-    report(&output, &zip, &entries, &file.plan, context)?;
+    report(&output, &zip, (&entries, &digest), &file.plan, context)?;
     Ok(ExitCode::Success)
 }
 
@@ -118,7 +121,7 @@ fn inside(path: &Path) -> Option<String> {
 
 /// Loads every plugin, as the functions will, with an empty cache.
 async fn compile(file: &PipelineFile, cache: &Path, context: &Context) -> anyhow::Result<()> {
-    let context = Context { cache_dir: Some(cache.to_owned()), ..context.clone() };
+    let context = Context { compiled: Compiled::ForBundle(cache.to_owned()), ..context.clone() };
     let shared = Shared::new(std::slice::from_ref(file), &context)?;
     load(Loading::by_files(file, &shared)).await.map(drop)
 }
@@ -155,13 +158,19 @@ fn zip(entries: &[Entry]) -> zip::result::ZipResult<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-fn report(output: &Path, zip: &[u8], entries: &[Entry], plan: &Plan, context: &Context) -> anyhow::Result<()> {
+fn report(
+    output: &Path,
+    zip: &[u8],
+    (entries, compiled): (&[Entry], &Digest),
+    plan: &Plan,
+    context: &Context,
+) -> anyhow::Result<()> {
     let digest = Digest::of(zip);
     let short: String = digest.as_str().trim_start_matches("sha256:").chars().take(12).collect();
     let unpacked: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
     let listed: Vec<_> =
         entries.iter().map(|entry| json!({ "name": entry.name, "bytes": entry.bytes.len() })).collect();
-    let told = json!({ "file": output, "bytes": zip.len(), "unpacked_bytes": unpacked, "digest": digest.as_str(), "entries": listed });
+    let told = json!({ "file": output, "bytes": zip.len(), "unpacked_bytes": unpacked, "digest": digest.as_str(), "compiled_digest": compiled.as_str(), "entries": listed });
     context.output.report(&told, |_| {
         let mut text = format!(
             "{}: {} zipped, {} unpacked, {} files, {digest}\n",
@@ -176,6 +185,9 @@ fn report(output: &Path, zip: &[u8], entries: &[Entry], plan: &Plan, context: &C
         text.push_str(&format!(
             "next: put it into a bucket under a name of its own, such as `{}-{short}.zip`, so that the functions see that it is another\n",
             plan.name,
+        ));
+        text.push_str(&format!(
+            "      and set the parameter `CodeDigest` of the stack to {compiled}: functions run no compiled code but that\n"
         ));
         text
     })

@@ -1,6 +1,6 @@
 //! Where a function's things are: the bundle's folder, which can only be read, the pipeline file, and what is compiled.
 //!
-//! Does not load plugins.
+//! Does not load plugins, and does not say whether what came compiled is believed: the runtime does, by a digest that is told beside the bundle.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use engine::pipeline::s3;
 use tempfile::TempDir;
 
 use crate::compose::Remote;
-use crate::context::Context;
+use crate::context::{Compiled, Context};
 use crate::env_vars;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -27,7 +27,7 @@ pub(super) struct Place {
     /// Where the copy comes from, and its tag.
     from: Option<(Published, Mutex<String>)>,
     /// What is compiled.
-    cache: PathBuf,
+    compiled: Compiled,
     /// The one folder that can be written to; goes with the process.
     _scratch: TempDir,
     /// What is not on this machine.
@@ -55,25 +55,20 @@ impl Place {
         } else {
             (root.join(pipeline), None)
         };
-        let cache = match &context.cache_dir {
-            Some(cache) => cache.clone(),
-            None => {
-                let (shipped, cache) = (root.join("cache"), scratch.path().join("cache"));
-                // Without it plugins are compiled: slower, nothing worse.
-                if let Err(error) = link_folder(&shipped, &cache)
-                    && shipped.is_dir()
-                {
-                    tracing::warn!(cache = %shipped.display(), %error, "cannot take over what is compiled");
-                }
-                cache
+        let compiled = match &context.compiled {
+            Compiled::ByUser(None) => {
+                let digest = std::env::var(env_vars::BUNDLE).ok().filter(|digest| !digest.is_empty());
+                let shipped = runtime::Shipped { dir: root.join("cache"), digest };
+                Compiled::InFunction { scratch: scratch.path().to_owned(), shipped }
             }
+            other => other.clone(),
         };
-        Ok(Place { root, file, from, cache, _scratch: scratch, remote: Remote::default() })
+        Ok(Place { root, file, from, compiled, _scratch: scratch, remote: Remote::default() })
     }
 
     /// What commands are given, with the cache of this place.
     pub(super) fn context(&self, context: &Context) -> Context {
-        Context { cache_dir: Some(self.cache.clone()), ..context.clone() }
+        Context { compiled: self.compiled.clone(), ..context.clone() }
     }
 
     /// Reads the pipeline file.
@@ -102,30 +97,4 @@ impl Place {
         }
         Ok(())
     }
-}
-
-/// The same folders with links to the files: what is added lies beside them, and nothing is read before it is needed.
-fn link_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let beside = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            link_folder(&entry.path(), &beside)?;
-        } else {
-            link(&std::path::absolute(entry.path())?, &beside)?;
-        }
-    }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn link(file: &Path, from: &Path) -> std::io::Result<()> {
-    std::os::unix::fs::symlink(file, from)
-}
-
-/// Functions run on Linux; elsewhere it is only tried out.
-#[cfg(not(unix))]
-fn link(file: &Path, from: &Path) -> std::io::Result<()> {
-    std::fs::copy(file, from).map(drop)
 }

@@ -37,8 +37,8 @@ struct Component {
 
 /// Inspects.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let (path, bytes, folder) = find(&args, context)?;
-    let plugins = component::runtime(context, folder.as_deref())?;
+    let (path, bytes) = find(&args, context)?;
+    let plugins = component::runtime(context)?;
     let described = plugins.describe(bytes.clone()).await;
     let (inspection, descriptor, digest) = described.with_context(|| format!("`{}` is no plugin", path.display()))?;
     let component = Component { path, size: bytes.len(), digest, inspection, descriptor };
@@ -46,16 +46,15 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     Ok(ExitCode::Success)
 }
 
-/// The component's file, its bytes, and the project that it is looked at from, if there is one.
-fn find(args: &Args, context: &Context) -> anyhow::Result<(PathBuf, bytes::Bytes, Option<PathBuf>)> {
+/// The component's file and its bytes.
+fn find(args: &Args, context: &Context) -> anyhow::Result<(PathBuf, bytes::Bytes)> {
     let path = Path::new(&args.component);
     if path.is_file() {
-        let project = Project::find(&args.project).ok().map(|project| project.root);
-        return Ok((path.to_owned(), component::read(path)?, project));
+        return Ok((path.to_owned(), component::read(path)?));
     }
     let project = Project::find(&args.project)?;
     let plugin = project.plugin(&args.component)?;
-    Ok((plugin.component(), component::read_built(&plugin, context)?, Some(project.root)))
+    Ok((plugin.component(), component::read_built(&plugin, context)?))
 }
 
 fn document(component: &Component) -> Value {

@@ -61,7 +61,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
         [] => project.plugins()?,
         names => names.iter().map(|name| project.plugin(name)).collect::<anyhow::Result<Vec<_>>>()?,
     };
-    let runtime = component::runtime(context, Some(&project.root))?;
+    let runtime = component::runtime(context)?;
     let bar = context.output.bar(Some(plugins.len() as u64), "testing");
     let mut tested = Vec::new();
     for plugin in &plugins {

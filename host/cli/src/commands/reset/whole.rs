@@ -41,7 +41,7 @@ pub(super) async fn delete(
     let tables: Vec<String> = plan.aggregates.iter().map(|one| one.name.clone()).collect();
     let layers = reset::survey(&lake, &tables).await?;
     let queued = queued(file, owner.as_ref().map(|owner| owner.id.as_str()), shared).await?;
-    let cache = args.cache.then(|| context.cache_dir(&file.folder));
+    let cache = args.cache.then(|| context.cache_dir()).flatten();
     let cached = cache.as_deref().map(bytes_below).unwrap_or_default();
     let mut what = said(file, &layers, &queued);
     if let Some(folder) = &cache {

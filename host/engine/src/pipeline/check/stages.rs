@@ -36,6 +36,8 @@ pub(super) fn limits(parent: &Section<'_>, base: Base, out: &mut Findings) -> Li
         fuel: section.count("fuel", Limits::FUEL, out).or(base.fuel),
         output: section.size("output", Limits::OUTPUT, base.output, out),
         rows: section.count("rows", Limits::ROWS, out).unwrap_or(base.rows),
+        document_rows: section.count("document_rows", Limits::DOCUMENT_ROWS, out).unwrap_or(base.document_rows),
+        document: section.size("document", Limits::DOCUMENT, base.document, out),
         log: section.size("log", Limits::LOG, base.log, out),
         stack: section.size("stack", Limits::STACK, base.stack, out),
         component: section.size("component", Limits::COMPONENT, base.component, out),

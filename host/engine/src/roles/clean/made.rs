@@ -27,11 +27,28 @@ pub(super) struct Document {
     pub(super) line: Line,
 }
 
+/// The rows of one call. What is said of a row is kept once for all of its document's: a cleaner may make many of one.
+pub(super) struct Rows {
+    /// The plugin's columns.
+    pub(super) rows: arrow::array::RecordBatch,
+    /// For each row, its document's place in `documents`.
+    of: Vec<u32>,
+    /// What is said of the rows of each document.
+    documents: Vec<RowMeta>,
+}
+
+impl Rows {
+    /// What is said of each row.
+    fn meta(&self) -> impl Iterator<Item = RowMeta> {
+        self.of.iter().filter_map(|document| self.documents.get(usize::try_from(*document).ok()?).cloned())
+    }
+}
+
 /// What became of documents.
 #[derive(Default)]
 pub(super) struct Made {
     /// Rows, in the order of the calls.
-    pub(super) versions: Vec<(arrow::array::RecordBatch, Vec<RowMeta>)>,
+    pub(super) versions: Vec<Rows>,
     /// Documents that made rows.
     pub(super) cleaned: usize,
     /// Documents that rightly made none.
@@ -49,11 +66,21 @@ impl Made {
         self.refused.append(&mut other.refused);
     }
 
+    /// How many rows there are, and how many bytes their columns take.
+    pub(super) fn size(&self) -> (usize, usize) {
+        // A call that made few rows costs as well: of each there is a batch.
+        let each = self.versions.iter().map(|one| (one.of.len(), one.rows.get_array_memory_size()));
+        each.fold((0, 0), |(rows, bytes), (more, size)| (rows + more, bytes.saturating_add(size)))
+    }
+
     /// What a plugin says of a batch, document by document.
     pub(super) fn of(batch: Vec<Document>, cleaned: Cleaned, by: &Generation) -> Self {
         let mut made = Made::default();
-        let meta = |index: &usize| batch.get(*index).map(|document| row_meta(&document.line, &document.source, by));
-        made.versions.push((cleaned.rows, cleaned.row_of.iter().filter_map(meta).collect()));
+        made.versions.push(Rows {
+            rows: cleaned.rows,
+            of: cleaned.row_of.iter().filter_map(|index| u32::try_from(*index).ok()).collect(),
+            documents: batch.iter().map(|document| row_meta(&document.line, &document.source, by)).collect(),
+        });
         let mut rest: Vec<Option<Document>> = batch.into_iter().map(Some).collect();
         let mut take = |index: usize| rest.get_mut(index).and_then(Option::take);
         for reject in cleaned.rejects {
@@ -149,7 +176,7 @@ pub(super) fn versions(
     gone: Vec<RowMeta>,
     by: &Generation,
 ) -> Versions {
-    let meta = std::mem::take(&mut made.versions).into_iter().flat_map(|(_, meta)| meta).collect();
+    let meta = std::mem::take(&mut made.versions).iter().flat_map(|one| one.meta().collect::<Vec<_>>()).collect();
     Versions { rows, meta, gone, generation: by.number }
 }
 

@@ -58,20 +58,32 @@ pub(super) struct Task {
     pub(super) before: Option<Receipt>,
 }
 
-/// What is to be done of all that is wanted, and the objects that cannot be read whatever the lake's state: those fail alone.
+/// Bytes of objects that are read before they are worked on: all that is wanted need not fit into memory at once.
+const MOST_BYTES: usize = 128 << 20;
+/// Objects that are read at once.
+const AT_ONCE: usize = 16;
+
+/// Takes from `wanted` as much as is worked on together. Gives what is to be done of it, and the objects that cannot be read whatever the
+/// lake's state: those fail alone.
 pub(super) async fn tasks(
     lake: &Lake,
-    wanted: BTreeMap<Path, Wanted>,
+    wanted: &mut BTreeMap<Path, Wanted>,
     generation: u32,
 ) -> Result<(Vec<Task>, Vec<Unreadable>), LakeError> {
-    let found: Vec<_> = wanted.into_iter().map(|(path, wanted)| Task::of(lake, path, wanted, generation)).collect();
-    let found: Vec<Found> = futures::stream::iter(found).buffered(16).try_collect().await?;
-    let (mut tasks, mut unreadable) = (Vec::new(), Vec::new());
-    for one in found {
-        match one {
-            Found::Nothing => {}
-            Found::Task(task) => tasks.push(task),
-            Found::Unreadable(one) => unreadable.push(one),
+    let (mut tasks, mut unreadable, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
+    while !wanted.is_empty() && bytes < MOST_BYTES {
+        let some = std::iter::from_fn(|| wanted.pop_first()).take(AT_ONCE);
+        let found: Vec<_> = some.map(|(path, wanted)| Task::of(lake, path, wanted, generation)).collect();
+        let found: Vec<Found> = futures::stream::iter(found).buffered(AT_ONCE).try_collect().await?;
+        for one in found {
+            match one {
+                Found::Nothing => {}
+                Found::Task(task) => {
+                    bytes = task.lines.iter().fold(bytes, |bytes, line| bytes.saturating_add(line.text.len()));
+                    tasks.push(task);
+                }
+                Found::Unreadable(one) => unreadable.push(one),
+            }
         }
     }
     // Once a tick, not once an object: after a large replay there are as many of the one as of the other.

@@ -43,6 +43,28 @@ pub(super) struct Enriched {
     pub(super) answers: Answers,
 }
 
+/// Bytes of documents that one message may become: they are one object of Bronze, and are held until that is written.
+const MOST_BYTES: usize = 256 << 20;
+
+impl Enriched {
+    /// The same, refused where its message's documents, with `bytes` so far, would become too many.
+    pub(super) fn within(self, bytes: &mut usize) -> Self {
+        let Verdict::Document(text) = &self.outcome else { return self };
+        let more = bytes.saturating_add(text.len());
+        if more <= MOST_BYTES {
+            *bytes = more;
+            return self;
+        }
+        let reason = format!(
+            "the document of {} bytes is too much beside those of its message, which take {bytes} bytes of at most {MOST_BYTES}: \
+             lower `batch_size` under `[source]` or `document` under `[limits]`",
+            text.len()
+        );
+        let outcome = Verdict::Refused { code: "P120".to_owned(), reason, details: Vec::new() };
+        Enriched { outcome, ..self }
+    }
+}
+
 /// The answers that a record was given.
 #[derive(Clone, Default)]
 pub(super) struct Answers {
@@ -240,4 +262,28 @@ pub(super) fn unfit(reason: impl std::fmt::Display) -> Verdict {
 fn broken(fault: Fault) -> Verdict {
     let details = fault_details(&fault);
     Verdict::Refused { code: fault.code.to_owned(), reason: fault.message, details }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_of_one_message_are_bounded_together() {
+        let document =
+            |size: usize| Enriched { outcome: Verdict::Document("x".repeat(size)), answers: Answers::default() };
+        let mut bytes = 0;
+        let ends: Vec<bool> = [200 << 20, 100 << 20, 50 << 20]
+            .into_iter()
+            .map(|size| match document(size).within(&mut bytes).outcome {
+                Verdict::Document(_) => true,
+                Verdict::Refused { code, .. } => {
+                    assert_eq!(code, "P120");
+                    false
+                }
+                Verdict::Skipped(_) => panic!("a document is not skipped"),
+            })
+            .collect();
+        assert_eq!((ends, bytes), (vec![true, false, true], 250 << 20));
+    }
 }

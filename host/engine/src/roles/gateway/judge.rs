@@ -9,6 +9,7 @@ use url::Url;
 
 use super::{Gate, Gateway, GatewayError, LONGEST_WAIT, Trouble, UNKNOWN_PAUSE, backoff, refused, retry_after};
 use crate::failure::Failure;
+use crate::foreign::inert;
 use crate::redaction::shown_url;
 use crate::seams::http::{HttpAnswer, HttpError};
 use crate::seams::plugin::EndpointRequest;
@@ -82,7 +83,8 @@ impl Gateway {
     /// Where a redirect leads, without what must not be shown: the URL that it is relative to holds secrets.
     fn target(&self, url: &Url, location: &str) -> String {
         let to = url.join(location).map_or_else(|_| location.to_owned(), |to| shown_url(&to));
-        self.keys.redactor().redact(&to).chars().take(MOST_SHOWN).collect()
+        let shown: String = self.keys.redactor().redact(&to).chars().take(MOST_SHOWN).collect();
+        inert(&shown).into_owned()
     }
 }
 
