@@ -434,3 +434,54 @@ fn code_that_a_project_brings_along_is_never_run() {
         );
     }
 }
+
+/// A second pipeline beside the first, with a file and a name of its own.
+fn beside(project: &Project, file: &str, name: &str, lake: &str) {
+    let text = PIPELINE.replace("name = \"films\"", &format!("name = \"{name}\""));
+    std::fs::write(project.path(file), format!("{text}\n[lake]\n{lake}\n")).unwrap();
+}
+
+#[test]
+fn two_pipelines_or_two_names_on_one_lake_are_refused_at_the_start_with_the_way_out() {
+    let project = Project::new("agreement-shared-lake");
+    project.once(TICK, &[]).exits(0);
+    let before = names(&project.path("lake"));
+    // In processes of their own: the same lake under another name, and layers that are another lake's.
+    for (file, name, lake, says) in [
+        ("renamed.toml", "other", "bronze = \"lake/bronze\"", "the lake belongs to pipeline `films`"),
+        ("silver.toml", "other", "bronze = \"b1\"\nsilver = \"lake/silver\"\ngold = \"g1\"", "layer `silver`"),
+        ("gold.toml", "films", "bronze = \"b2\"\nsilver = \"s2\"\ngold = \"lake/gold\"", "layer `gold`"),
+        (
+            "crossed.toml",
+            "films",
+            "bronze = \"lake/gold\"\nsilver = \"s3\"\ngold = \"g3\"",
+            "is the gold of pipeline `films`",
+        ),
+    ] {
+        beside(&project, file, name, lake);
+        for args in [&["check"][..], &["doctor"], &["run", "--once", "--tick", NEXT]] {
+            let ran = project.sluicebox(&[args, &[file]].concat());
+            let told = format!("{}{}", ran.stdout, ran.stderr);
+            assert!([1, 2].contains(&ran.code) && told.contains(says), "{file} {args:?}: {} {told}", ran.code);
+            assert!(told.contains("[lake]"), "the way out: {told}");
+        }
+    }
+    assert_eq!(before, names(&project.path("lake")), "nothing was changed");
+    // In one process, before anything is there.
+    beside(&project, "one.toml", "one", "bronze = \"x/bronze\"\nsilver = \"x/silver\"\ngold = \"x/gold\"");
+    for (file, name, lake) in [
+        ("same.toml", "two", "bronze = \"y/bronze\"\nsilver = \"x/silver\"\ngold = \"y/gold\""),
+        ("within.toml", "two", "bronze = \"x/gold/deeper\"\nsilver = \"y/silver\"\ngold = \"y/gold\""),
+        ("queue.toml", "one", "bronze = \"y/bronze\"\nsilver = \"y/silver\"\ngold = \"y/gold\""),
+    ] {
+        beside(&project, file, name, lake);
+        for args in [&["check"][..], &["doctor"], &["run", "--once", "--tick", NEXT]] {
+            let ran = project.sluicebox(&[args, &["one.toml", file]].concat()).exits(2);
+            assert!(ran.stderr.contains("are one place, or one within the other"), "{file} {args:?}: {}", ran.stderr);
+        }
+        assert!(!project.path("x").exists() && !project.path("y").exists(), "nothing was made");
+    }
+    // The same pipeline from another host of the same file is no other pipeline.
+    project.once(NEXT, &[]).exits(0);
+    project.sluicebox(&["verify"]).exits(0);
+}

@@ -306,3 +306,135 @@ fn f10_plugin_file_swapped() {
     verified(&films, "in the end");
     told("F10 plugin file swapped", rounds, "garbage refused by name; a batch has one digest; verify", HOLDS);
 }
+
+/// A folder with all that is in it, in the place of another.
+fn restore(from: &std::path::Path, to: &std::path::Path) {
+    if to.exists() {
+        std::fs::remove_dir_all(to).unwrap();
+    }
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            restore(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Files below a folder whose name or text has one of these words.
+fn with_words(folder: &std::path::Path, words: &[&str]) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(with_words(&path, words));
+            continue;
+        }
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if words.iter().any(|word| text.contains(word) || name.contains(word)) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// F14: an erasure is killed at random moments and called again.
+#[test]
+fn f14_forget_killed_and_called_again() {
+    let rounds = if whole() { 60 } else { 5 };
+    let films = warm("faults-forget");
+    for tick in [TICK, films::NEXT_TICK] {
+        films.once(tick, 60, 20);
+    }
+    for part in ["lake", ".sluicebox/movies"] {
+        restore(&films.path(part), &films.path(&format!("kept/{part}")));
+    }
+    let key = "Inglourious Basterds/2009";
+    let forget = ["forget", key, "--yes", "--json"].map(str::to_owned);
+    let start = Instant::now();
+    films.sluicebox(&["forget", key, "--yes", "--json"]).exits(0);
+    let latest = u64::try_from(start.elapsed().as_micros()).unwrap();
+    let mut dice = dice("F14");
+    let mut killed = 0;
+    for round in 0..rounds {
+        for part in ["lake", ".sluicebox/movies"] {
+            restore(&films.path(&format!("kept/{part}")), &films.path(part));
+        }
+        // What a writer that was killed has left half written.
+        let staged = films.path("lake/silver/_bucket=0/half.parquet#4711000001");
+        std::fs::create_dir_all(staged.parent().unwrap()).unwrap();
+        std::fs::write(&staged, "Inglourious Basterds").unwrap();
+        let mut child = quiet(command(&films, &forget));
+        std::thread::sleep(Duration::from_micros(dice.random_range(0..latest)));
+        killed += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let again = films.sluicebox(&["forget", key, "--yes", "--json"]);
+        // One that came to its end before it was killed has left nothing to erase.
+        assert!([0, 1].contains(&again.code), "round {round}: {}", again.stderr);
+        assert!(again.code == 0 || again.stderr.contains("holds no record"), "round {round}: {}", again.stderr);
+        for folder in ["lake", ".sluicebox/movies"] {
+            assert_eq!(
+                with_words(&films.path(folder), &["Inglourious", "#4711"]),
+                Vec::<std::path::PathBuf>::new(),
+                "round {round}"
+            );
+        }
+        verified(&films, &format!("round {round}"));
+    }
+    told(
+        "F14 forget killed and called again",
+        rounds,
+        &format!("{killed} killed in the middle; nothing left; verify"),
+        HOLDS,
+    );
+}
+
+/// F15: somebody removes Silver, as the program's own hint says, and Gold names versions of the table that is gone.
+#[test]
+fn f15_silver_removed_and_made_again() {
+    let films = warm("faults-silver-removed");
+    for tick in [TICK, films::NEXT_TICK] {
+        films.once(tick, 20, 2);
+    }
+    let before = gold(&films);
+    for with_note in [true, false] {
+        std::fs::remove_dir_all(films.path("lake/silver")).unwrap();
+        if !with_note {
+            // As a lake of an earlier version, or a host that does not know of it.
+            std::fs::remove_file(films.path("lake/bronze/_silver.json")).unwrap();
+        }
+        films.once(films::NEXT_TICK, 20, 2);
+        assert_eq!(gold(&films), before, "{with_note}");
+        verified(&films, "silver removed");
+        let status = films.sluicebox(&["status", "--json"]).exits(0).json()["pipelines"][0].clone();
+        assert_eq!(status["gold"]["genres"]["other_silver"], false, "{status}");
+    }
+    told("F15 silver removed and made again", 2, "gold follows its new versions; equal gold; verify", HOLDS);
+}
+
+/// F16: Bronze is edited together with a mark that hides it from whoever makes it again.
+#[test]
+fn f16_bronze_edited_with_a_mark_that_hides_it() {
+    let films = warm("faults-edited");
+    films.once(TICK, 10, 5);
+    verified(&films, "before");
+    let folder = films.path("lake/bronze/run=20261124T030000Z");
+    let mut objects: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    objects.retain(|path| path.file_name().unwrap().to_string_lossy().starts_with("batch="));
+    let text = std::fs::read_to_string(&objects[0]).unwrap();
+    let edited = text
+        .replace("\"imdbRating\":\"", "\"imdbRating\":\"1")
+        .replace("\"answers\":", "\"unkept\":[403],\"answers\":");
+    assert_ne!(text, edited);
+    std::fs::write(&objects[0], edited).unwrap();
+    let ran = films.sluicebox(&["verify"]).exits(1).stdout;
+    assert!(ran.contains("it was edited since"), "{ran}");
+    std::fs::write(&objects[0], text).unwrap();
+    verified(&films, "put back");
+    told("F16 bronze edited with a mark", 1, "verify finds the object, exit 1", HOLDS);
+}

@@ -50,6 +50,11 @@ impl Served {
         Served { child, lines }
     }
 
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All lines so far.
     pub(crate) fn lines(&self) -> Vec<Line> {
         self.lines.lock().unwrap().clone()

@@ -221,6 +221,8 @@ mod tests {
         let reads = |more: &str| allowed(&plan(&(tables(1) + more)), Role::Aggregate);
         let inputs = "s3:GetObject acme-raw/run=*".to_owned();
         assert!(reads("").contains(&inputs) && !reads("[swap]\nwatch = false\n").contains(&inputs));
+        let decides = |role| allowed(&plan(&tables(1)), role).contains(&"s3:PutObject acme-raw/_swaps/*".to_owned());
+        assert_eq!(Role::ALL.map(decides), [false, true, true, true], "who only fires ticks decides on no plugin");
     }
 
     #[test]

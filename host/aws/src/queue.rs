@@ -174,11 +174,12 @@ impl Queue for SqsQueue {
         let mut left = wait;
         let mut taken = loop {
             let taken = self.take(max, left).await?;
-            left = (until - self.clock.now()).to_std().unwrap_or_default();
-            // A poll waits for whole seconds; what is left of one is not worth another.
-            if !taken.is_empty() || left < Duration::from_secs(1) {
+            let now_left = (until - self.clock.now()).to_std().unwrap_or_default();
+            // A poll waits for whole seconds; what is left of one is not worth another. As much as before is left when the clock was set back.
+            if !taken.is_empty() || now_left < Duration::from_secs(1) || now_left >= left {
                 break taken;
             }
+            left = now_left;
         };
         while !taken.is_empty() && taken.len() < max {
             match self.take(max - taken.len(), Duration::ZERO).await {

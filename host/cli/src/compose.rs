@@ -39,10 +39,12 @@ use tokio::sync::OnceCell;
 
 pub(crate) use self::look::{Looked, look, unread};
 pub(crate) use self::ours::in_use;
-pub(crate) use self::places::{Remote, lake, look_at_lake, queue_file, queue_path, scrub_queue, source};
+pub(crate) use self::places::{
+    Remote, lake, look_at_lake, queue_file, queue_path, remove_unfinished, scrub_queue, source,
+};
 use self::places::{SecretPlaces, look_at_queues, queues};
 use crate::context::Context;
-use crate::load::{Loaded, Loading, load};
+use crate::load::{Loaded, Loading, known, load};
 use crate::pipelines::PipelineFile;
 use crate::plugins::component;
 use crate::redact::{Redactor, RegisteringSecrets, register_place};
@@ -110,12 +112,22 @@ impl Shared {
 
 /// The service of one pipeline. Makes the lake's folders and tables if they are not there.
 pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<Service> {
-    compose_on(file, shared, context, Silvers::Fitting).await
+    compose_with(file, shared, context, &Arc::default()).await
+}
+
+/// As [`compose`], counting on where another service of the pipeline has stopped.
+pub(crate) async fn compose_with(
+    file: &PipelineFile,
+    shared: &Shared,
+    context: &Context,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<Service> {
+    compose_on(file, shared, context, Silvers::Fitting, progress).await
 }
 
 /// As [`compose`], with Silver emptied first, so that it can have other columns and buckets.
 pub(crate) async fn compose_anew(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<Service> {
-    compose_on(file, shared, context, Silvers::Emptied).await
+    compose_on(file, shared, context, Silvers::Emptied, &Arc::default()).await
 }
 
 /// As [`compose`], for commands that do not let the plugins of the file work: tables stay as they are, whatever those want.
@@ -124,7 +136,7 @@ pub(crate) async fn compose_to_look(
     shared: &Shared,
     context: &Context,
 ) -> anyhow::Result<Service> {
-    compose_on(file, shared, context, Silvers::Viewed).await
+    compose_on(file, shared, context, Silvers::Viewed, &Arc::default()).await
 }
 
 /// In what state Silver is opened.
@@ -143,11 +155,11 @@ async fn compose_on(
     shared: &Shared,
     context: &Context,
     silver: Silvers,
+    progress: &Arc<Progress>,
 ) -> anyhow::Result<Service> {
     let plan = &file.plan;
     let lake = lake(file, &shared.remote).await?;
-    let progress = Arc::new(Progress::default());
-    let gateway = gateway(file, shared, context, &progress);
+    let gateway = gateway(file, shared, context, progress);
     let else_last = silver == Silvers::Viewed;
     let writes = !else_last && shared.writes_all(plan);
     let identity = match writes {
@@ -162,14 +174,23 @@ async fn compose_on(
             gateway.prepare().await;
         }
     };
+    let owned = async { if writes || else_last { Ok(()) } else { ours::examine(file, &lake, shared).await } };
     // Side by side, here and below: what lies in AWS is opened by calls, and a function is paid and waited for while it opens it.
-    let (loaded, queues, ()) =
-        tokio::join!(load(loading), queues(plan, &file.folder, shared, identity.as_deref()), prepared);
+    let (loaded, queues, (), owned) =
+        tokio::join!(load(loading), queues(plan, &file.folder, shared, identity.as_deref()), prepared, owned);
+    owned?;
     let (loaded, queues) = (loaded?, queues?);
+    loaded.aside.tell();
+    if !else_last {
+        loaded.aside.keep_signatures(&lake, &shared.roles).await;
+        if !shared.handed {
+            known::note(file).await;
+        }
+    }
     let (silver, tables) =
         tokio::join!(open_silver(silver, &loaded, &lake, shared), gold_tables(plan, &loaded, &lake, shared));
     let tables = (silver?, tables?);
-    let service = assembled((file, shared), loaded, tables, (lake, queues), gateway, progress);
+    let service = assembled((file, shared), loaded, tables, (lake, queues), gateway, Arc::clone(progress));
     if writes && shared.serves(Role::Clean) {
         heal(&service).await?;
     }

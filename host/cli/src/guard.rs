@@ -14,7 +14,7 @@ use engine::lake::identity::{self, Identity};
 use engine::pipeline::plan::Location;
 use tokio_util::sync::CancellationToken;
 
-use crate::compose::{Shared, compose, queue_path};
+use crate::compose::{Shared, compose_with, queue_path};
 use crate::context::Context;
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
 
@@ -103,13 +103,13 @@ impl<'a> Guard<'a> {
 
     /// Another lake is at the place, or what told it is gone: everything is opened anew.
     async fn begin_again(&mut self, found: Option<Identity>) -> anyhow::Result<()> {
-        let files = pipelines::read(&self.args)?;
+        let files = pipelines::read_in_time(&self.args).await?;
         let next = files.into_iter().next().unwrap_or_else(|| self.file.clone());
         let next = PipelineFile { folder: self.file.folder.clone(), ..next };
         let before = self.serving.current();
-        let service = compose(&next, self.shared, self.context).await?;
+        let service = compose_with(&next, self.shared, self.context, &before.progress).await?;
         self.lake = identity::read(&service.enrich.lake).await?;
-        self.serving.replace(Service { progress: Arc::clone(&before.progress), ..service });
+        self.serving.replace(service);
         let there = found.map_or("nothing", |_| "another lake");
         tracing::warn!(there, "the lake was replaced, the one that is there now is served");
         Ok(())

@@ -4,22 +4,24 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use engine::contract::columns::{self, Missing, Reader, Weight};
-use engine::contract::{Breach, silver_breaches};
+use engine::contract::columns::{self, Reader, Weight};
+use engine::contract::silver_breaches;
 use engine::drivers::service::{Role, Service};
 use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
 use engine::lake::swaps::{self, Version};
-use engine::lake::{Lake, LakeError, TableError, components};
+use engine::lake::{Lake, LakeError, TableError};
 use engine::pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, Stage};
+use engine::roles::ingest::MOST_SOURCE;
 use engine::roles::source;
 use engine::seams::plugin::{Aggregator, Cleaner, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
 use engine::seams::store::StoreError;
 use futures::future::join_all;
+use local::outside::{self, OutsideError};
 use tokio::sync::OnceCell;
 
 use crate::compose::{Remote, Shared};
@@ -28,11 +30,20 @@ use crate::failure::Failure;
 use crate::output::short_digest;
 use crate::pipelines::PipelineFile;
 use crate::published::Published;
-use crate::signature;
+use crate::signature::{self, Unsigned};
 
 mod absent;
+mod aside;
+mod covered;
+pub(crate) mod known;
+mod trouble;
 
 use absent::Absent;
+pub(crate) use aside::Aside;
+use aside::Signed;
+pub(crate) use covered::Ignored;
+use covered::{Kept, ignored, kept};
+pub(crate) use trouble::{CannotLoad, Trouble};
 
 /// The plugins of one pipeline.
 #[derive(Debug)]
@@ -42,6 +53,8 @@ pub(crate) struct Loaded {
     pub(crate) clean: (Arc<dyn Cleaner>, String),
     /// In the order of the plan's aggregates.
     pub(crate) aggregates: Vec<(Arc<dyn Aggregator>, String)>,
+    /// What was seen beside the plugins.
+    pub(crate) aside: Aside,
 }
 
 impl Loaded {
@@ -57,65 +70,6 @@ impl Loaded {
         let aggregates = aggregates
             .map(|(aggregate, (plugin, _))| (format!("aggregate {}", aggregate.name), &**plugin as &dyn Plugin));
         enrich.into_iter().chain([("clean".to_owned(), &*self.clean.0 as &dyn Plugin)]).chain(aggregates).collect()
-    }
-}
-
-/// Everything that stops a valid pipeline file from running.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", summary(.0))]
-pub(crate) struct CannotLoad(pub(crate) Vec<Trouble>);
-
-/// One thing that stops it.
-#[derive(Debug, serde::Serialize)]
-pub(crate) struct Trouble {
-    /// The stage, and the version of its plugin as far as that is known.
-    #[serde(skip)]
-    pub(crate) about: Option<Box<(String, Version)>>,
-    /// Stage and plugin, or layer.
-    pub(crate) place: String,
-    /// Stable code, if there is one.
-    pub(crate) code: Option<&'static str>,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
-    /// Whether it may be over soon: the store's, not the plugin's.
-    #[serde(skip)]
-    pub(crate) passing: bool,
-}
-
-fn summary(troubles: &[Trouble]) -> String {
-    let mut text = String::from("the plugins cannot run as this pipeline");
-    for trouble in troubles {
-        text.push_str(&format!("\n{}", trouble.text()));
-    }
-    text
-}
-
-impl Trouble {
-    fn of(place: &StagePlace<'_>, code: Option<&'static str>, message: String, hint: Option<String>) -> Self {
-        let place = format!("{} (`{}`)", place.shown, place.stage.plugin);
-        Trouble { about: None, place, code, message, hint, passing: false }
-    }
-
-    /// For people, with the hint below.
-    pub(crate) fn text(&self) -> String {
-        let code = self.code.map(|code| format!(" [{code}]")).unwrap_or_default();
-        let hint = self.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
-        format!("{}{code}: {}{hint}", self.place, self.message)
-    }
-
-    fn load(place: &StagePlace<'_>, version: Version, error: LoadError) -> Self {
-        let about = Some(Box::new((place.name.clone(), version)));
-        Trouble { about, ..Trouble::of(place, Some(error.code), error.message, error.hint) }
-    }
-
-    fn missing(missing: Missing) -> Self {
-        let (place, code) = ("source".to_owned(), Some("P040"));
-        Trouble { about: None, place, code, message: missing.message, hint: Some(missing.hint), passing: false }
-    }
-
-    fn breach(breach: Breach) -> Self {
-        let (place, code) = ("contract".to_owned(), Some("P040"));
-        Trouble { about: None, place, code, message: breach.message, hint: breach.hint, passing: false }
     }
 }
 
@@ -141,6 +95,8 @@ pub(crate) struct Loading<'a> {
     pub(crate) roles: &'a [Role],
     /// A decision that is not made yet: what would be loaded if it were?
     pub(crate) what_if: Option<&'a swaps::Event>,
+    /// Where is put what is seen beside the plugins: whoever loads sets it.
+    pub(crate) aside: Option<&'a Mutex<Aside>>,
 }
 
 impl<'a> Loading<'a> {
@@ -156,8 +112,19 @@ impl<'a> Loading<'a> {
             else_last: false,
             roles: &[],
             what_if: None,
+            aside: None,
         }
     }
+
+    fn note(&self, note: impl FnOnce(&mut Aside)) {
+        if let Some(aside) = self.aside {
+            note(&mut aside.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+fn taken(aside: Mutex<Aside>) -> Aside {
+    aside.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What was decided about plugins beside the files. One call for all stages, under way while their components are read: each listing takes its
@@ -201,6 +168,12 @@ impl<'a> StagePlace<'a> {
 /// Loads every plugin of a plan, all at once, and checks what each layer needs against what the one before gives; an error names all that is
 /// wrong.
 pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
+    let aside = Mutex::default();
+    let loaded = load_with(Loading { aside: Some(&aside), ..loading }).await?;
+    Ok(Loaded { aside: taken(aside), ..loaded })
+}
+
+async fn load_with(loading: Loading<'_>) -> anyhow::Result<Loaded> {
     let decided = loading.lake.map(|lake| Decided::of(lake, loading.what_if));
     let decided = decided.as_ref();
     let events = async {
@@ -233,11 +206,11 @@ pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
         let reader = Reader::of(enrich.as_ref().map(|(plugin, _)| plugin.descriptor()), clean.descriptor());
         // What serves has read this source before: of that its ticks tell.
         if loading.serves.is_none_or(|(_, service)| service.reader() != reader) {
-            troubles.extend(source_troubles(&loading.plan.source, loading.folder, &reader));
+            troubles.extend(source_troubles(&loading.plan.source, loading.folder, &reader).await);
         }
     }
     match (clean, troubles.is_empty()) {
-        (Some(clean), true) => Ok(Loaded { enrich, clean, aggregates: aggregators }),
+        (Some(clean), true) => Ok(Loaded { enrich, clean, aggregates: aggregators, aside: Aside::default() }),
         _ => Err(Failure::new(ExitCode::Usage, "cannot start the pipeline").caused_by(CannotLoad(troubles)).into()),
     }
 }
@@ -245,6 +218,12 @@ pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
 /// As [`load`], for those who only look: in the place of a plugin that cannot be loaded stands the one that has worked last, or none. What fits
 /// what is not asked. With each stage that has another plugin than the one that is named, and why.
 pub(crate) async fn load_to_look(loading: Loading<'_>) -> (Loaded, Vec<(String, String)>) {
+    let aside = Mutex::default();
+    let (loaded, others) = load_to_look_with(Loading { aside: Some(&aside), ..loading }).await;
+    (Loaded { aside: taken(aside), ..loaded }, others)
+}
+
+async fn load_to_look_with(loading: Loading<'_>) -> (Loaded, Vec<(String, String)>) {
     let decided = loading.lake.map(|lake| Decided::of(lake, loading.what_if));
     // Where nothing can be read of decisions, the files alone decide.
     let decided = match &decided {
@@ -286,7 +265,7 @@ pub(crate) async fn load_to_look(loading: Loading<'_>) -> (Loaded, Vec<(String, 
             }
         });
     }
-    (Loaded { enrich, clean, aggregates: all }, others)
+    (Loaded { enrich, clean, aggregates: all, aside: Aside::default() }, others)
 }
 
 /// What stands in for a plugin that cannot be loaded.
@@ -366,7 +345,7 @@ async fn one<P: Plugin + ?Sized>(
     before: Option<Before<'_, P>>,
     load: impl AsyncFn(Bytes, &Grants) -> Result<Arc<P>, LoadError>,
 ) -> Result<(Arc<P>, String), Trouble> {
-    let trouble = match try_one((loading, decided), place, before, &load).await {
+    let trouble = match try_one(role, (loading, decided), place, before, &load).await {
         Err(trouble) if loading.else_last => trouble,
         result => {
             let soon = result.iter().filter(|_| loading.roles.contains(&role));
@@ -384,12 +363,17 @@ async fn one<P: Plugin + ?Sized>(
 }
 
 async fn try_one<P: Plugin + ?Sized>(
+    role: Role,
     (loading, decided): (Loading<'_>, Option<&Decided<'_>>),
     place: &StagePlace<'_>,
     before: Option<Before<'_, P>>,
     load: &impl AsyncFn(Bytes, &Grants) -> Result<Arc<P>, LoadError>,
 ) -> Result<(Arc<P>, String), Trouble> {
-    let found = found(loading.plan, loading.folder, decided, place, loading.remote).await?;
+    let found = found(loading, decided, place).await?;
+    if let Some(signature) = &found.signature {
+        let (digest, signature) = (found.version().plugin.digest, signature.clone());
+        loading.note(|aside| aside.signatures.push(Signed { role, digest, signature }));
+    }
     let serves = before.filter(|before| {
         before.plugin.digest().as_str() == found.version().plugin.digest
             && before.config == found.grants.config
@@ -429,6 +413,8 @@ pub(crate) struct Found {
     grants: Grants,
     /// Which it is, if it is of the lake and not of a file.
     kept: Option<Version>,
+    /// Its signature, if it had to have one.
+    signature: Option<Bytes>,
 }
 
 impl Found {
@@ -444,31 +430,28 @@ pub(crate) async fn found_for(
     file: &PipelineFile,
     name: &str,
     lake: Option<&Lake>,
-    remote: &Remote,
+    shared: &Shared,
 ) -> anyhow::Result<Found> {
     let stage = file.plan.stage(name).with_context(|| format!("no stage `{name}`"))?;
     let place = StagePlace::plain(name, stage);
     let decided = lake.map(|lake| Decided::of(lake, None));
-    let found = found(&file.plan, &file.folder, decided.as_ref(), &place, remote).await;
+    let found = found(Loading::by_files(file, shared), decided.as_ref(), &place).await;
     found.map_err(|trouble| CannotLoad(vec![trouble]).into())
 }
 
-/// A stage's component and what it is granted: the file's, its pinned digest and signature checked, or what serves in its place.
-async fn found(
-    plan: &Plan,
-    folder: &Path,
-    decided: Option<&Decided<'_>>,
-    place: &StagePlace<'_>,
-    remote: &Remote,
-) -> Result<Found, Trouble> {
-    let stage = place.stage;
-    let published = Published::component(&stage.plugin, folder);
+/// A stage's component and what it is granted: the file's, its pinned digest and signature checked, or what serves in its place, held against
+/// the same.
+async fn found(loading: Loading<'_>, decided: Option<&Decided<'_>>, place: &StagePlace<'_>) -> Result<Found, Trouble> {
+    let (stage, remote) = (place.stage, loading.remote);
+    let published = Published::component(&stage.plugin, loading.folder);
     let component = read(stage, &published, place, remote).await?;
-    signature::check(&component, &plan.trusted_keys, &published, remote)
-        .await
-        .map_err(|error| Trouble::load(place, version_of(&component, &stage.config), error))?;
+    let signed = signature::check(&component, &loading.plan.trusted_keys, &published, remote).await;
+    let signature = signed.map_err(|Unsigned { error, again }| {
+        let trouble = Trouble::load(place, version_of(&component, &stage.config), error);
+        Trouble { again, ..trouble }
+    })?;
     let grants = Grants { config: stage.config.clone(), limits: stage.limits };
-    let mut found = Found { component, grants, kept: None };
+    let mut found = Found { component, grants, kept: None, signature };
     if let Some(decided) = decided {
         let trouble = |error: LakeError| {
             let trouble = Trouble::of(place, None, error.to_string(), None);
@@ -481,10 +464,15 @@ async fn found(
             let version = found.version();
             let held = swaps::held(events.iter().copied(), &version.plugin.digest, &version.config);
             let Some(held) = held else { break };
-            let kept = components::get(decided.lake, &held.version.plugin.digest).await.map_err(trouble)?;
-            let Some(component) = kept else { break };
-            let grants = Grants { config: held.version.config.clone(), limits: stage.limits };
-            found = Found { component, grants, kept: Some(held.version.clone()) };
+            let places = (loading.plan, loading.folder);
+            match kept(decided.lake, places, (&place.name, stage), &held.version).await.map_err(trouble)? {
+                Kept::Found(kept) => found = *kept,
+                Kept::Nothing => break,
+                Kept::Uncovered(error) => {
+                    loading.note(|aside| aside.ignored.push(ignored(&place.name, error)));
+                    break;
+                }
+            }
         }
     }
     Ok(found)
@@ -497,16 +485,20 @@ fn version_of(component: &Bytes, config: &str) -> Version {
 }
 
 async fn read(stage: &Stage, published: &Published, place: &StagePlace<'_>, remote: &Remote) -> Result<Bytes, Trouble> {
-    let bytes = published.read(remote).await.map_err(|error| {
-        let hint = match &stage.plugin {
+    let bytes = published.read(remote, outside::MOST_COMPONENT).await.map_err(|error| {
+        let outside = error.downcast_ref::<OutsideError>();
+        let code = matches!(outside, Some(OutsideError::TooLarge { .. })).then_some("P013");
+        let again = outside.is_some_and(OutsideError::may_pass);
+        let told = outside.and_then(OutsideError::hint).map(str::to_owned);
+        let hint = told.unwrap_or_else(|| match &stage.plugin {
             PluginRef::Crate(name) => format!("run `sluicebox plugin build {name}`"),
             PluginRef::File(Location::Remote(_)) => {
                 "publish the component there, and see that this host may read it (`s3:GetObject`)".to_owned()
             }
             PluginRef::File(Location::Local(_)) => "name a component's file, or a crate of `plugins/`".to_owned(),
-        };
-        let passing = passes(&error);
-        Trouble { passing, ..Trouble::of(place, None, format!("cannot read `{published}`: {error:#}"), Some(hint)) }
+        });
+        let (passing, message) = (passes(&error), format!("cannot read `{published}`: {error:#}"));
+        Trouble { passing, again, ..Trouble::of(place, code, message, Some(hint)) }
     })?;
     let Some(pinned) = &stage.sha256 else { return Ok(bytes) };
     let found = Digest::of(&bytes);
@@ -524,17 +516,20 @@ async fn read(stage: &Stage, published: &Published, place: &StagePlace<'_>, remo
 async fn last(loading: Loading<'_>, place: &StagePlace<'_>) -> Option<Found> {
     let lake = loading.lake?;
     let last = Generations::of(lake, &place.name).latest().await.ok()??;
-    let component = components::get(lake, &last.plugin.digest).await.ok()??;
-    let grants = Grants { config: last.config.clone(), limits: place.stage.limits };
-    Some(Found { component, grants, kept: Some(Version { plugin: last.plugin, config: last.config }) })
+    let version = Version { plugin: last.plugin, config: last.config };
+    match kept(lake, (loading.plan, loading.folder), (&place.name, place.stage), &version).await.ok()? {
+        Kept::Found(kept) => Some(*kept),
+        Kept::Nothing | Kept::Uncovered(_) => None,
+    }
 }
 
 /// What is missed in a source that can be looked at here and names its columns.
-fn source_troubles(source: &Source, folder: &Path, reader: &Reader) -> Vec<Trouble> {
+async fn source_troubles(source: &Source, folder: &Path, reader: &Reader) -> Vec<Trouble> {
     let found = match (&source.location, source.format) {
-        (Location::Local(path), SourceFormat::Csv | SourceFormat::Parquet) => std::fs::read(folder.join(path))
-            .ok()
-            .and_then(|bytes| source::columns(source, &bytes.into()).ok().flatten()),
+        (Location::Local(path), SourceFormat::Csv | SourceFormat::Parquet) => {
+            let read = outside::read_soon(&folder.join(path), MOST_SOURCE).await;
+            read.ok().and_then(|bytes| source::columns(source, &bytes).ok().flatten())
+        }
         _ => None,
     };
     let missing = found.map(|found| columns::missing(source, &found, reader, &BTreeSet::new())).unwrap_or_default();

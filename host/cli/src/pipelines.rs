@@ -4,8 +4,11 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use engine::pipeline::plan::Location;
 use engine::pipeline::{Checked, Overrides, Plan, Problems, Said};
+use local::outside;
 
 use crate::context::Context;
 use crate::exit::ExitCode;
@@ -123,6 +126,80 @@ pub(crate) fn read(args: &PipelineArgs) -> anyhow::Result<Vec<PipelineFile>> {
     if invalid.is_empty() { Ok(valid) } else { Err(InvalidPipelines(invalid).into()) }
 }
 
+/// How long a look at pipeline files may take.
+const IN_TIME: Duration = Duration::from_secs(10);
+
+/// As [`read`], without holding up a thread of the reactor, and not for longer than a few seconds: a process that serves looks again and
+/// again, and must not hang on a file system that does.
+pub(crate) async fn read_in_time(args: &PipelineArgs) -> anyhow::Result<Vec<PipelineFile>> {
+    let asked = args.clone();
+    let looked = outside::in_time(IN_TIME, move || read(&asked)).await;
+    looked.map_err(|error| {
+        let names: Vec<String> = args.files.iter().map(|path| format!("`{}`", path.display())).collect();
+        let failure = Failure::new(ExitCode::Usage, format!("cannot read {}", names.join(", ")));
+        failure.hint(error.hint().unwrap_or("try again")).caused_by(error)
+    })?
+}
+
+/// Refuses files of one process that share what is one pipeline's alone: a layer, or one within another, a queue, or the file itself. Whoever works on
+/// them would take the messages of the other one for its own.
+///
+/// # Errors
+/// The first two that do, with what they share.
+pub(crate) fn refuse_shared(files: &[PipelineFile]) -> Result<(), Failure> {
+    let mut places: Vec<(&PipelineFile, &'static str, String)> = Vec::new();
+    for file in files {
+        let mut own: Vec<(&'static str, String)> = Vec::new();
+        let lake = &file.plan.lake;
+        for (name, location) in [("bronze", &lake.bronze), ("silver", &lake.silver), ("gold", &lake.gold)] {
+            own.push((name, place_of(location, &file.folder)));
+        }
+        own.push(match &file.plan.queue.url {
+            Some(url) => ("queue", slashed(url.as_str())),
+            None => ("queue", slashed(&real(&crate::compose::queue_path(&file.plan, &file.folder)).to_string_lossy())),
+        });
+        for (what, place) in &own {
+            let shared = places
+                .iter()
+                .find(|(_, _, other)| place.starts_with(other.as_str()) || other.starts_with(place.as_str()));
+            if let Some((other, theirs, _)) = shared {
+                let (path, others) = (file.path.display(), other.path.display());
+                let message = format!(
+                    "`{what}` of pipeline `{}` ({path}) and `{theirs}` of pipeline `{}` ({others}) are one place, or one within the other",
+                    file.plan.name, other.plan.name
+                );
+                let hint = "each pipeline needs layers and a queue of its own: name other places in `[lake]` and `[queue]`, or another `name` in \
+                            `[pipeline]`; the same pipeline on many hosts is one file, started on each";
+                return Err(Failure::new(ExitCode::Usage, message).hint(hint));
+            }
+        }
+        places.extend(own.into_iter().map(|(what, place)| (file, what, place)));
+    }
+    Ok(())
+}
+
+/// A place as a text that begins with those that it lies in.
+fn place_of(location: &Location, folder: &Path) -> String {
+    match location {
+        Location::Local(path) => slashed(&real(&folder.join(path)).to_string_lossy()),
+        Location::Remote(url) => slashed(url.as_str()),
+    }
+}
+
+fn slashed(place: &str) -> String {
+    format!("{}/", place.trim_end_matches('/'))
+}
+
+/// A path with links resolved, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for (there, real) in path.ancestors().filter_map(|part| Some((part, part.canonicalize().ok()?))) {
+        let rest = path.strip_prefix(there).unwrap_or(Path::new(""));
+        return real.join(rest);
+    }
+    path
+}
+
 /// Says on stderr what in valid files is worth a look.
 pub(crate) fn warn(files: &[PipelineFile], context: &Context) -> anyhow::Result<()> {
     for warnings in files.iter().filter_map(|file| file.warnings.as_ref()) {
@@ -158,9 +235,10 @@ fn folder_of(path: &Path) -> PathBuf {
 }
 
 fn read_text(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| {
-        let hint = "name the file, run this in a project or below it, or make one with `sluicebox init NAME`";
-        Failure::new(ExitCode::Usage, format!("cannot read `{}`", path.display())).caused_by(error).hint(hint)
+    outside::read_text(path, outside::MOST_TEXT).map_err(|error| {
+        let missing = "name the file, run this in a project or below it, or make one with `sluicebox init NAME`";
+        let hint = error.hint().unwrap_or(missing);
+        Failure::new(ExitCode::Usage, format!("cannot read `{}`", path.display())).hint(hint).caused_by(error)
     })
 }
 

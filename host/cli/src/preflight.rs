@@ -100,7 +100,16 @@ pub(crate) async fn examine(file: &PipelineFile, shared: &Shared, context: &Cont
     let mut plugins =
         Looked { about: "plugins".into(), promise: "load, and fit each other", wrong: Vec::new(), notes: Vec::new() };
     let loaded = match loaded {
-        Ok(loaded) => Some(loaded),
+        Ok(loaded) => {
+            plugins.notes.extend(loaded.aside.ignored.iter().map(|one| Wrong {
+                place: format!("stage {}", one.stage),
+                code: Some(one.code),
+                message: one.message.clone(),
+                hint: Some(one.hint.clone()),
+                exit: ExitCode::Success,
+            }));
+            Some(loaded)
+        }
         Err(error) => {
             plugins.wrong.extend(of_loading(&error));
             None

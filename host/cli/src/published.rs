@@ -3,15 +3,20 @@
 //! Does not judge what it reads: pins and signatures are checked by who loads it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine::pipeline::plan::{Location, PluginRef};
 use engine::pipeline::s3;
 use engine::seams::plugin::Digest;
-use engine::seams::store::{self, ObjectStoreExt as _};
+use engine::seams::store::{self, ObjectStore as _, ObjectStoreExt as _, StoreError};
+use local::outside::{self, OutsideError};
 use url::Url;
 
 use crate::compose::Remote;
+
+/// How long an object may take to be read, its retries included.
+const OBJECT_IN: Duration = Duration::from_secs(60);
 
 /// A published file or object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,30 +66,49 @@ impl Published {
         }
     }
 
-    /// All of it.
-    pub(crate) async fn read(&self, remote: &Remote) -> anyhow::Result<Bytes> {
+    /// All of it, if it is a file or object of at most `most` bytes.
+    pub(crate) async fn read(&self, remote: &Remote, most: u64) -> anyhow::Result<Bytes> {
         match self {
-            Published::File(path) => {
-                let path = path.clone();
-                // On a thread of its own each: what a pipeline has of them is read side by side when a function starts.
-                Ok(tokio::task::spawn_blocking(move || std::fs::read(path)).await??.into())
-            }
+            // On a thread of its own each: what a pipeline has of them is read side by side when a function starts.
+            Published::File(path) => Ok(outside::read_soon(path, most).await?),
             Published::Object(url) => {
-                let (bucket, object) = remote.object(url).await?;
-                Ok(store::read(&*bucket, &object).await?)
+                let read = async {
+                    let (bucket, object) = remote.object(url).await?;
+                    let found = bucket.get_opts(&object, store::GetOptions::default()).await?;
+                    if found.meta.size > most {
+                        return Err(OutsideError::TooLarge { size: found.meta.size, most }.into());
+                    }
+                    Ok(found.bytes().await?)
+                };
+                let read = tokio::time::timeout(OBJECT_IN, read).await;
+                read.unwrap_or_else(|_| Err(OutsideError::Hangs { after: OBJECT_IN }.into()))
             }
+        }
+    }
+
+    /// Most bytes of what is looked at there.
+    fn most(&self) -> u64 {
+        let name = match self {
+            Published::File(path) => path.extension().and_then(|end| end.to_str()).unwrap_or_default(),
+            Published::Object(_) => "",
+        };
+        match name {
+            "sig" => outside::MOST_SIGNATURE,
+            "toml" => outside::MOST_TEXT,
+            _ => outside::MOST_COMPONENT,
         }
     }
 
     /// Another text when it is another one: a file's digest; of an object its tag, so that it is not fetched to be looked at.
     pub(crate) async fn mark(&self, remote: &Remote) -> String {
         let seen = match self {
-            Published::File(path) => match std::fs::read(path) {
+            Published::File(path) => match outside::read_soon(path, self.most()).await {
                 Ok(bytes) => Digest::of(&bytes).to_string(),
-                Err(error) => error.kind().to_string(),
+                Err(error) => error.to_string(),
             },
             Published::Object(url) => match head(url, remote).await {
                 Ok(tag) => tag,
+                Err(error) if is_not_there(&error) => "is not there".to_owned(),
                 Err(error) => {
                     tracing::warn!(object = %url, error = format!("{error:#}"), "cannot see whether it has changed");
                     "unseen".to_owned()
@@ -95,9 +119,13 @@ impl Published {
     }
 }
 
+fn is_not_there(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(StoreError::NotFound { .. })))
+}
+
 async fn head(url: &Url, remote: &Remote) -> anyhow::Result<String> {
     let (bucket, object) = remote.object(url).await?;
-    let meta = bucket.head(&object).await?;
+    let meta = tokio::time::timeout(OBJECT_IN, bucket.head(&object)).await??;
     Ok(meta.e_tag.unwrap_or_else(|| format!("{} {}", meta.last_modified, meta.size)))
 }
 

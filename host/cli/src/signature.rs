@@ -6,15 +6,19 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use engine::pipeline::plan::TrustedKey;
 use engine::seams::plugin::LoadError;
+use local::outside::{self, OutsideError};
 
 use crate::compose::Remote;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
+use crate::load::passes;
+use crate::plugins::component::cannot_read;
 use crate::published::Published;
 
 /// Where the signature of a component is.
@@ -24,31 +28,51 @@ pub(crate) fn path_of(component: &Path) -> PathBuf {
     path.into()
 }
 
-/// Checks that the component that was published there is signed with one of `keys`, if there are any.
+/// Why a component does not count as signed.
+pub(crate) struct Unsigned {
+    pub(crate) error: LoadError,
+    /// Whether the next look may find it otherwise although nothing else is published: the signature could not be read.
+    pub(crate) again: bool,
+}
+
+/// Checks that the component that was published there is signed with one of `keys`, if there are any. Gives the signature.
 pub(crate) async fn check(
     component: &[u8],
     keys: &[TrustedKey],
     published: &Published,
     remote: &Remote,
-) -> Result<(), LoadError> {
+) -> Result<Option<Bytes>, Unsigned> {
     if keys.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let signature = published.signature();
-    let unread = |error: anyhow::Error| refused(format!("cannot read the signature `{signature}`: {error:#}"));
-    let bytes = signature.read(remote).await.map_err(unread)?;
-    let Some(key) = made_by(component, &bytes, &signature, keys).map_err(refused)? else {
+    let bytes = signature.read(remote, outside::MOST_SIGNATURE).await.map_err(|error| {
+        let again = passes(&error) || error.downcast_ref::<OutsideError>().is_some_and(OutsideError::may_pass);
+        Unsigned { error: refused(format!("cannot read the signature `{signature}`: {error:#}")), again }
+    })?;
+    covers(component, &bytes, &signature, keys).map_err(|error| Unsigned { error, again: false })?;
+    Ok(Some(bytes))
+}
+
+/// Checks that a signature of a place is one of the component with one of `keys`.
+pub(crate) fn covers(
+    component: &[u8],
+    signature: &[u8],
+    place: &impl std::fmt::Display,
+    keys: &[TrustedKey],
+) -> Result<(), LoadError> {
+    let Some(key) = made_by(component, signature, place, keys).map_err(refused)? else {
         let trusted = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        return Err(refused(format!("`{signature}` is not by a trusted key, trusted are {trusted}")));
+        return Err(refused(format!("`{place}` is not by a trusted key, trusted are {trusted}")));
     };
-    tracing::debug!(%signature, %key, "signature verified");
+    tracing::debug!(signature = %place, %key, "signature verified");
     Ok(())
 }
 
 /// The key of `keys` that has made the signature at `path`, or why there is no signature to look at.
 pub(crate) fn signer(component: &[u8], path: &Path, keys: &[TrustedKey]) -> Result<Option<TrustedKey>, String> {
-    let bytes =
-        std::fs::read(path).map_err(|error| format!("cannot read the signature `{}`: {error}", path.display()))?;
+    let bytes = outside::read(path, outside::MOST_SIGNATURE)
+        .map_err(|error| format!("cannot read the signature `{}`: {error}", path.display()))?;
     made_by(component, &bytes, &path.display(), keys)
 }
 
@@ -87,12 +111,12 @@ pub(crate) fn generate(path: &Path) -> anyhow::Result<TrustedKey> {
 
 /// Signs a component with the key of a PKCS#8 file, and returns the public half.
 pub(crate) fn sign(component: &Path, key: &Path) -> anyhow::Result<TrustedKey> {
-    let pem = std::fs::read_to_string(key).with_context(|| format!("cannot read the key `{}`", key.display()))?;
+    let pem = outside::read_text(key, outside::MOST_TEXT).map_err(|error| cannot_read(key, error))?;
     let signing = SigningKey::from_pkcs8_pem(&pem).map_err(|error| {
         let what = format!("`{}` is no ed25519 key in PKCS#8", key.display());
         Failure::new(ExitCode::Usage, what).caused_by(error).hint("make one with `sluicebox plugin keygen FILE`")
     })?;
-    let bytes = std::fs::read(component).with_context(|| format!("cannot read `{}`", component.display()))?;
+    let bytes = outside::read(component, outside::MOST_COMPONENT).map_err(|error| cannot_read(component, error))?;
     let path = path_of(component);
     std::fs::write(&path, signing.sign(&bytes).to_bytes())
         .with_context(|| format!("cannot write `{}`", path.display()))?;

@@ -3,6 +3,7 @@
 //!
 //! Does not switch: `engine::drivers::serving` does. Does not compare: `engine::rehearsal` does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use engine::progress::Progress;
 use engine::roles::events::{NewVersion, encode};
 use engine::seams::plugin::Digest;
 use local::FileWatch;
+use local::outside::{self, OutsideError};
 use tokio_util::sync::CancellationToken;
 
 use crate::compose::Shared;
@@ -34,6 +36,8 @@ use compare::Comparing;
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// How often objects are looked at: each look at each object is a request.
 const OBJECTS_EVERY: Duration = Duration::from_secs(5);
+/// When a look that has failed is repeated: at first, doubled each time, and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// The stage that events of the file as a whole are told under.
 pub(crate) const WHOLE: &str = "pipeline";
 
@@ -52,6 +56,10 @@ pub(crate) struct Watch<'a> {
     /// What objects were seen to be, and when.
     objects: Option<(Instant, Vec<String>)>,
     comparing: Option<Comparing>,
+    /// When the last look is repeated, if it has failed.
+    again: Option<Again>,
+    /// What was said of the look that is repeated: once is enough.
+    said: BTreeSet<(String, String)>,
 }
 
 /// Something that is not let in.
@@ -62,6 +70,23 @@ pub(crate) struct Refused {
     pub(crate) reason: String,
     /// Whether that says nothing of it: the store failed, and may not the next time.
     pub(crate) passing: bool,
+    /// Whether it could not be read: it is looked at again although nothing else is published.
+    pub(crate) again: bool,
+}
+
+/// A look that has failed and is repeated.
+struct Again {
+    at: Instant,
+    tries: u32,
+}
+
+impl Again {
+    /// After one more failure.
+    fn after(before: Option<&Again>) -> Self {
+        let tries = before.map_or(0, |before| before.tries.saturating_add(1));
+        let rest = AGAIN.0.saturating_mul(1 << tries.min(16)).min(AGAIN.1);
+        Again { at: Instant::now() + rest, tries }
+    }
 }
 
 impl<'a> Watch<'a> {
@@ -85,6 +110,8 @@ impl<'a> Watch<'a> {
             noticed,
             objects: None,
             comparing: None,
+            again: None,
+            said: BTreeSet::new(),
         }
     }
 
@@ -123,16 +150,20 @@ impl<'a> Watch<'a> {
     /// The files and objects that decide what serves.
     fn published(&self, plan: &Plan) -> Vec<Published> {
         let components = plan.stages().map(|(_, stage)| Published::component(&stage.plugin, &self.file.folder));
-        std::iter::once(Published::File(self.file.path.clone())).chain(components).collect()
+        let signed = !plan.trusted_keys.is_empty();
+        let both = components.flat_map(|component| {
+            let signature = signed.then(|| component.signature());
+            std::iter::once(component).chain(signature)
+        });
+        std::iter::once(Published::File(self.file.path.clone())).chain(both).collect()
     }
 
     /// What the files hold, and what was decided about them: another text, when something has changed.
     async fn sight(&mut self, plan: &Plan) -> Vec<String> {
         let (files, objects): (Vec<_>, Vec<_>) = self.published(plan).into_iter().partition(|one| one.path().is_some());
-        let mut sight = Vec::new();
-        for file in &files {
-            sight.push(file.mark(&self.shared.remote).await);
-        }
+        // Side by side: of those that hang, each would hold up the others.
+        let marks = files.iter().map(|file| file.mark(&self.shared.remote));
+        let mut sight = futures::future::join_all(marks).await;
         let old = |seen: &Option<(Instant, Vec<String>)>| {
             seen.as_ref().is_none_or(|(when, marks)| when.elapsed() >= OBJECTS_EVERY || marks.len() != objects.len())
         };
@@ -160,24 +191,27 @@ impl<'a> Watch<'a> {
         let now = self.shared.clock().now();
         // Wherever the file lies, its paths start from where those of the first one did.
         let placed = |file: PipelineFile| PipelineFile { folder: self.file.folder.clone(), ..file };
-        let next = pipelines::read(&self.args).map(|files| files.into_iter().map(placed).collect::<Vec<_>>());
+        let next = pipelines::read_in_time(&self.args).await;
+        let next = next.map(|files| files.into_iter().map(placed).collect::<Vec<_>>());
         let plan =
             next.as_ref().ok().and_then(|files| files.first()).map_or(&self.file.plan, |file| &file.plan).clone();
         let sight = self.sight(&plan).await;
-        if sight == self.seen {
+        if sight != self.seen {
+            (self.seen, self.noticed, self.again) = (sight, now, None);
+            self.said.clear();
+        } else if self.again.as_ref().is_none_or(|again| Instant::now() < again.at) {
             return;
         }
-        (self.seen, self.noticed) = (sight, now);
         if self.comparing.take().is_some() {
             tracing::info!("the comparison ends, for something else was published");
         }
         let built = match next.map(|mut files| files.pop()) {
             Ok(Some(next)) => Candidate::build(&self.file, next, &self.serving, self.shared, self.context).await,
             Ok(None) => Ok(None),
-            Err(error) => Err(vec![self.invalid(&error)]),
+            Err(error) => Err(vec![self.invalid(&error).await]),
         };
         match built {
-            Ok(None) => {}
+            Ok(None) => self.again = None,
             Ok(Some(candidate)) => self.consider(candidate).await,
             Err(refused) => self.refuse(refused).await,
         }
@@ -222,7 +256,8 @@ impl<'a> Watch<'a> {
             Ok(ready) => ready,
             Err(refused) => return self.refuse(refused).await,
         };
-        let Candidate { service, file, replaced, whole, summaries } = ready;
+        self.again = None;
+        let Candidate { service, file, replaced, whole, summaries, .. } = ready;
         let tables =
             replaced.iter().any(|one| one.stage.starts_with("aggregate ")) && self.shared.serves(Role::Aggregate);
         if whole {
@@ -273,11 +308,22 @@ impl<'a> Watch<'a> {
     }
 
     async fn refuse(&mut self, refused: Vec<Refused>) {
+        let again = refused.iter().any(|one| one.passing || one.again);
+        self.again = again.then(|| Again::after(self.again.as_ref()));
         if let Some(Refused { stage, reason, .. }) = refused.iter().find(|one| one.passing) {
-            tracing::warn!(stage, reason, "what was published cannot be tried now, the next look does");
-            return self.forget();
+            if self.said.insert((stage.clone(), reason.clone())) {
+                tracing::warn!(
+                    stage,
+                    reason,
+                    "what was published cannot be tried now, it is looked at again and again"
+                );
+            }
+            return;
         }
         for Refused { stage, version, code, reason, .. } in refused {
+            if !self.said.insert((stage.clone(), reason.clone())) {
+                continue;
+            }
             tracing::error!(
                 stage,
                 code,
@@ -292,6 +338,10 @@ impl<'a> Watch<'a> {
 
     /// Notes what happened where `status` and `plugin history` find it.
     async fn tell(&self, stage: &str, version: &Version, happened: Happened) {
+        // Who only fires ticks runs no plugin, and in AWS may not write there.
+        if self.shared.roles.iter().all(|role| *role == Role::Ingest) {
+            return;
+        }
         let lake = &self.serving.current().enrich.lake;
         if let Err(error) = swaps::tell(lake, stage, version, happened, self.shared.clock().now()).await {
             tracing::warn!(stage, %error, "could not note in the lake what became of the plugin");
@@ -299,18 +349,21 @@ impl<'a> Watch<'a> {
     }
 
     /// A pipeline file that cannot be read, or is not valid.
-    fn invalid(&self, error: &anyhow::Error) -> Refused {
+    async fn invalid(&self, error: &anyhow::Error) -> Refused {
         let reason = match error.downcast_ref::<InvalidPipelines>() {
             Some(invalid) => invalid.render(false),
             None => format!("{error:#}"),
         };
-        Refused { stage: WHOLE.to_owned(), version: of_file(&self.file), code: None, reason, passing: false }
+        let again = error.chain().any(|cause| cause.downcast_ref().is_some_and(OutsideError::may_pass));
+        let (stage, version) = (WHOLE.to_owned(), of_file(&self.file).await);
+        Refused { stage, version, code: None, reason, passing: false, again }
     }
 }
 
 /// The version of a pipeline file as it stands on disk.
-pub(crate) fn of_file(file: &PipelineFile) -> Version {
-    let digest = Digest::of(&std::fs::read(&file.path).unwrap_or_default()).to_string();
+pub(crate) async fn of_file(file: &PipelineFile) -> Version {
+    let bytes = outside::read_soon(&file.path, outside::MOST_TEXT).await.unwrap_or_default();
+    let digest = Digest::of(&bytes).to_string();
     let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Version { plugin: PluginStamp { name, version: "-".to_owned(), digest }, config: "{}".to_owned() }
 }

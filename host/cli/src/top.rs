@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write;
+use std::time::Duration;
 
 use clap::FromArgMatches as _;
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ use crate::output::{Output, Tone};
 use crate::pipelines::InvalidPipelines;
 use crate::redact::Redactor;
 use crate::traces::Traces;
+
+/// How long work on blocking threads may take when the command is done.
+const TO_LEAVE: Duration = Duration::from_secs(5);
 
 /// Reads the command line. Help and usage errors are printed here: what remains is the code to exit with.
 pub(crate) fn parse() -> Result<Args, ExitCode> {
@@ -73,7 +77,11 @@ pub(crate) fn block_on<F>(command: F) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<ExitCode>>,
 {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+    let reactor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = reactor.block_on(command);
+    // What still waits for a file system then, nobody waits for.
+    reactor.shutdown_timeout(TO_LEAVE);
+    ended
 }
 
 /// Says what went wrong, if anything did, and gives the code to exit with.

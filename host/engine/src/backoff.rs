@@ -6,6 +6,16 @@ use std::time::Duration;
 
 use crate::lake::keys::fingerprint;
 
+/// The longest that anybody waits for anything before it looks again, whoever asks for more: a service by `Retry-After`, a plugin by its
+/// back-off.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// A pause that was asked for, as long as it may be.
+#[must_use]
+pub fn bounded(pause: Duration) -> Duration {
+    pause.min(LONGEST_WAIT)
+}
+
 /// The delay before try `attempt + 1`: `first` doubled `doublings` times and at most `longest`, then spread over the half below it by
 /// the fingerprint of `seed`.
 #[must_use]

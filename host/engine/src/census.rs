@@ -15,7 +15,7 @@ use crate::lake::keys::{Key, Tick, order, rank};
 use crate::lake::quarantine::RefusedAt;
 use crate::lake::receipts::{self, Receipt};
 use crate::lake::silver::{KEY, ORD, SOURCE, Silver, Snapshot};
-use crate::lake::{Lake, LakeError};
+use crate::lake::{Lake, LakeError, chain};
 use crate::progress::Steps;
 use crate::seams::store::{Path, read};
 
@@ -124,6 +124,8 @@ pub struct Evidence {
     pub snapshot: Snapshot,
     /// What stands in Silver, by source.
     pub standing: HashMap<String, Standing>,
+    /// Digest of each object of Bronze that could be read.
+    pub digests: BTreeMap<String, String>,
     /// What could not be read as what it should be: where, and why.
     pub damaged: Vec<(String, String)>,
 }
@@ -134,16 +136,19 @@ impl Evidence {
         let inventory = bronze::inventory(lake, None).await?;
         let mut damaged = Vec::new();
         steps.begin("reading bronze", inventory.objects.len());
-        let reads: Vec<_> = inventory.objects.iter().map(|object| places(lake, object, steps)).collect();
+        let reads: Vec<_> = inventory.objects.iter().map(|object| looked_at(lake, object, steps)).collect();
         let read: Vec<_> = futures::stream::iter(reads).buffered(16).collect().await;
-        let mut all = Vec::new();
-        for places in read {
-            all.extend(tolerate(places, &mut damaged)?.unwrap_or_default());
+        let (mut all, mut digests) = (Vec::new(), BTreeMap::new());
+        for (object, looked) in inventory.objects.iter().zip(read) {
+            if let Some((digest, places)) = tolerate(looked, &mut damaged)? {
+                digests.insert(object.to_string(), digest);
+                all.extend(places);
+            }
         }
         let receipts = read_receipts(lake, &mut damaged).await?;
         let snapshot = silver.snapshot().await?;
         let standing = standing(silver, &snapshot, steps, &mut damaged).await?;
-        Ok(Evidence { inventory, places: all, receipts, snapshot, standing, damaged })
+        Ok(Evidence { inventory, places: all, receipts, snapshot, standing, digests, damaged })
     }
 
     /// Where every line's record version is, in the order of the lines.
@@ -251,14 +256,17 @@ pub fn count<'a>(fates: impl IntoIterator<Item = &'a Fate>) -> BTreeMap<&'static
 }
 
 pub(crate) async fn places(lake: &Lake, object: &Path, steps: &Steps) -> Result<Vec<Place>, LakeError> {
+    looked_at(lake, object, steps).await.map(|(_, places)| places)
+}
+
+/// An object's digest and its lines.
+async fn looked_at(lake: &Lake, object: &Path, steps: &Steps) -> Result<(String, Vec<Place>), LakeError> {
     let bytes = read(&*lake.bronze, object).await?;
     let lines = bronze::lines(object, &bytes)?;
     steps.step(1);
-    Ok(lines
-        .into_iter()
-        .zip(1..)
-        .map(|(line, number)| Place { object: object.clone(), line: number, meta: line.meta })
-        .collect())
+    let places = lines.into_iter().zip(1..);
+    let places = places.map(|(line, number)| Place { object: object.clone(), line: number, meta: line.meta });
+    Ok((chain::digest(&bytes), places.collect()))
 }
 
 /// What was read, or a note of the damage.

@@ -87,10 +87,10 @@ codes! {
         "leave out what the plugin does not use; `compile_time` and `compile_memory` under `[limits]` are the caps"
     "P015" Load "the file is machine code, such as a `.cwasm`: it could do anything, and is never loaded";
         "publish the `.wasm` that it was compiled from"
-    "P016" Load "the component has another digest than `sha256` pins";
-        "publish the pinned component, or pin the one that you trust"
-    "P017" Load "the component has no signature by a trusted key";
-        "sign it with `sluicebox plugin sign FILE --key KEY.pem`, or trust its key under `[signatures]`"
+    "P016" Load "the component has another digest than `sha256` pins, or the lake has decided that another one serves, or in another configuration";
+        "publish the pinned component, or pin the one that you trust; a decision that is not yours: who writes to the lake?"
+    "P017" Load "the component has no signature by a trusted key, in its place or in the lake, or the lake has decided on another configuration than the file's";
+        "sign it with `sluicebox plugin sign FILE --key KEY.pem`, or trust its key under `[signatures]`; a decision that is not yours: who writes to the lake?"
     "P020" Load "the component asks for more than its world grants: a plugin may log and nothing else";
         "let the host do what needs the outside world; Python components: `componentize-py --stub-wasi`"
     "P021" Load "the component was built for another version of the plugin contract";

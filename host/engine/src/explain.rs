@@ -2,7 +2,7 @@
 //!
 //! Changes nothing and asks no service.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -203,6 +203,7 @@ async fn versions(
     let standing =
         (0..rows.num_rows()).map(|row| (text(row, SOURCE), Standing { key: key.clone(), ord: text(row, ORD) }));
     let evidence = Evidence {
+        digests: BTreeMap::new(),
         inventory: bronze::Inventory::default(),
         places: found.to_vec(),
         receipts: all,

@@ -52,7 +52,7 @@ pub enum Failure {
         /// Whether all work of the stage meets it; if not, only that of one object does.
         whole: bool,
     },
-    /// The host cannot go on without a person: stop, acknowledge nothing.
+    /// The host cannot go on without a person: stop, acknowledge nothing. Nothing that a plugin or data do leads here.
     #[error("{0}")]
     Fatal(String),
 }
@@ -145,7 +145,8 @@ impl From<TableError> for Failure {
             return Failure::Transient(error.to_string());
         }
         match error {
-            TableError::Input { .. } => Failure::Fatal(error.to_string()),
+            // Ours to mend: the work is given up in the end, and the pipeline goes on with all other.
+            TableError::Input { .. } => Failure::Bug(error.to_string()),
             _ => Failure::Lake { reason: error.to_string(), whole: true },
         }
     }
@@ -155,7 +156,8 @@ impl From<QueueError> for Failure {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Expired | QueueError::Backend(_) => Failure::Transient(error.to_string()),
-            QueueError::TooLarge { .. } => Failure::Fatal(error.to_string()),
+            // Whoever sends it should have put it into the store; what it is about is no reason to stop all other work.
+            QueueError::TooLarge { .. } => Failure::Bug(error.to_string()),
         }
     }
 }

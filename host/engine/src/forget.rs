@@ -1,7 +1,7 @@
-//! Erasure: one record goes from every layer, from what is kept of services, and from old versions.
+//! Erasure: one record goes from every layer, from what is kept of services, from old versions, and from what dead writers have left.
 //!
 //! The one thing that changes what was written once. Does not stop the source from bringing the record again, and does not reach into
-//! copies that others have made.
+//! copies that others have made. What cannot go now is told, with when it will.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,12 +16,21 @@ use crate::explain::lines_of;
 use crate::failure::Failure;
 use crate::lake::answers::{self, AnswerId};
 use crate::lake::bronze::{self, Inventory, Message, Meta, Outcome};
+use crate::lake::chain::Why;
 use crate::lake::keys::{Key, Record};
 use crate::lake::receipts::{self, FORGOTTEN, Receipt, Skip};
-use crate::lake::{Lake, quarantine};
+use crate::lake::silver::Silver;
+use crate::lake::{Lake, chain, quarantine, waiting};
 use crate::progress::Steps;
+use crate::roles::aggregate::{Came, told};
 use crate::roles::breaker;
 use crate::seams::store::{ObjectStoreExt, Path, StoreError, read, replace};
+
+mod mentions;
+mod notes;
+mod tables;
+
+pub use tables::removed_tables;
 
 /// What was removed, and what could not be.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -32,7 +41,7 @@ pub struct Forgotten {
     pub lines: Vec<String>,
     /// Records in what ticks took from the source.
     pub snapshots: usize,
-    /// Kept answers.
+    /// Kept answers. Also those that no line names: what they were asked for is not known any more.
     pub answers: usize,
     /// Refusals.
     pub refusals: usize,
@@ -44,15 +53,40 @@ pub struct Forgotten {
     pub old_files: usize,
     /// Entries of tables' logs.
     pub old_log_entries: usize,
+    /// Data files that no version names: killed writers have left them.
+    pub strays: usize,
+    /// Gold tables that the pipeline file names no more: they could not be made without the record, so they went whole.
+    pub removed_tables: Vec<String>,
+    /// Notes of suspensions and swaps that spoke of it.
+    pub notes: usize,
     /// Answers that other records were made from as well, with one of those: they stay.
     pub shared_answers: BTreeMap<String, Key>,
+    /// What may still hold it.
+    pub remains: Vec<Remains>,
+}
+
+/// Something that could not be erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Remains {
+    /// What.
+    pub what: String,
+    /// Why it stays.
+    pub why: String,
+    /// When it goes.
+    pub until: String,
 }
 
 impl Forgotten {
     /// Whether the lake held nothing of it.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.lines.is_empty() && self.snapshots + self.refusals + self.rows == 0
+        self.lines.is_empty() && self.snapshots + self.refusals + self.rows + self.strays == 0
+    }
+
+    /// Whether nothing of it is left.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.remains.is_empty() && self.shared_answers.is_empty()
     }
 }
 
@@ -62,15 +96,19 @@ pub async fn is_there(service: &Service, key: &Key, steps: &Steps) -> Result<boo
     if service.clean.silver.find(key.as_str()).await?.num_rows() > 0 || !lines_of(lake, key, steps).await?.is_empty() {
         return Ok(true);
     }
-    if quarantine::all(lake).await?.iter().any(|refused| refused.key.as_ref() == Some(key)) {
+    if quarantine::all(lake).await?.iter().any(|refused| mentions::refused(refused, key)) {
         return Ok(true);
     }
     let inventory = bronze::inventory(lake, None).await?;
     let messages = bronze::snapshots(lake, &inventory).await?;
-    Ok(messages.iter().flat_map(|message| &message.entries).any(|entry| entry.key == *key))
+    if messages.iter().flat_map(|message| &message.entries).any(|entry| entry.key == *key) {
+        return Ok(true);
+    }
+    Ok(!service.clean.silver.strays_with(key.as_str()).await?.is_empty())
 }
 
-/// Erases a record. Interrupted, it is to be called again: what tells that there was something to erase goes last.
+/// Erases a record. Interrupted, it is to be called again: what tells that there was something to erase goes last. Nobody else may work on the
+/// lake meanwhile: files that no version names go at once, for nobody is left who could commit them.
 ///
 /// # Errors
 /// [`Failure::Fatal`] while records are under way: what a queue carries cannot be erased.
@@ -80,20 +118,24 @@ pub async fn forget(service: &Service, key: &Key, steps: &Steps) -> Result<Forgo
     let places = lines_of(lake, key, steps).await?;
     let mut done = Forgotten { key: key.clone(), ..Forgotten::default() };
     refusals(lake, key, &mut done).await?;
-    kept_answers(lake, key, &places, steps, &mut done).await?;
-    for layer in [&lake.bronze, &lake.silver] {
+    for layer in [&lake.bronze, &lake.silver, &lake.gold] {
         breaker::forget(layer, key).await?;
     }
+    waiting::forget(lake, key.as_str()).await?;
+    done.strays = service.clean.silver.strays_with(key.as_str()).await?.len();
     done.rows = service.clean.silver.erase(key.as_str()).await?;
     let inventory = bronze::inventory(lake, None).await?;
     let taken = snapshots_with(lake, key, &inventory, &mut done).await?;
     if places.is_empty() && done.is_nothing() {
         return Ok(done);
     }
-    done.tables = gold(service).await?;
-    past(service, &mut done).await?;
-    message_bodies(lake, key, &inventory).await?;
-    lines(lake, &places, &mut done).await?;
+    kept_answers(lake, key, &places, &inventory, steps, &mut done).await?;
+    done.notes = notes::forget(lake, key).await?;
+    done.tables = gold(service, &mut done.remains).await?;
+    past(service, key, &mut done).await?;
+    done.removed_tables = tables::wipe_removed(service).await?;
+    message_bodies(lake, key).await?;
+    lines(lake, &service.clean.silver, &places, &mut done).await?;
     for (path, messages) in taken {
         replace(&*lake.bronze, &path, bronze::snapshot_body(&messages)).await?;
     }
@@ -109,7 +151,13 @@ async fn nothing_is_under_way(service: &Service) -> Result<(), Failure> {
             )));
         }
     }
-    let missing = sweep(service, false).await?;
+    if service.clean.silver.snapshot().await?.rebuilding {
+        let hint = "hint: `sluicebox replay --rebuild` goes on with it";
+        return Err(Failure::Fatal(format!("silver is being made anew, and gold stays as it is until then\n{hint}")));
+    }
+    let mut missing = sweep(service, false).await?;
+    // Tables are made here, also those that an erasure which was interrupted has left behind.
+    missing.tables = 0;
     if missing.is_nothing() {
         return Ok(());
     }
@@ -118,46 +166,61 @@ async fn nothing_is_under_way(service: &Service) -> Result<(), Failure> {
 
 async fn refusals(lake: &Lake, key: &Key, done: &mut Forgotten) -> Result<(), Failure> {
     let refused = quarantine::all(lake).await?;
-    let ids: Vec<String> = refused.into_iter().filter(|one| one.key.as_ref() == Some(key)).map(|one| one.id).collect();
+    let ids: Vec<String> = refused.into_iter().filter(|one| mentions::refused(one, key)).map(|one| one.id).collect();
     quarantine::resolve(lake, &ids).await?;
     done.refusals = ids.len();
     Ok(())
 }
 
-/// Answers that only this record was made from.
+/// Answers that only this record was made from, and those that nothing says what they were asked for: of a message that was given up, its
+/// answers are kept and no line names them. Whoever needs one of these again asks again.
 async fn kept_answers(
     lake: &Lake,
     key: &Key,
     places: &[Place],
+    inventory: &Inventory,
     steps: &Steps,
     done: &mut Forgotten,
 ) -> Result<(), Failure> {
     let own: BTreeSet<&String> = places.iter().flat_map(|place| &place.meta.answers).collect();
-    let objects = if own.is_empty() { Vec::new() } else { bronze::inventory(lake, None).await?.objects };
-    steps.begin("searching other records' answers", objects.len());
-    for object in objects {
+    let mut others: BTreeMap<String, Key> = BTreeMap::new();
+    steps.begin("searching other records' answers", inventory.objects.len());
+    for object in &inventory.objects {
         steps.step(1);
-        let bytes = read(&*lake.bronze, &object).await?;
-        for line in bronze::lines(&object, &bytes)? {
-            if line.meta.key != *key {
-                let shared = line.meta.answers.iter().filter(|id| own.contains(id));
-                done.shared_answers.extend(shared.map(|id| (id.clone(), line.meta.key.clone())));
-            }
+        let bytes = read(&*lake.bronze, object).await?;
+        for line in bronze::lines(object, &bytes)?.into_iter().filter(|line| line.meta.key != *key) {
+            others.extend(line.meta.answers.iter().map(|id| (id.clone(), line.meta.key.clone())));
         }
     }
-    for id in own {
-        if !done.shared_answers.contains_key(id) {
-            answers::forget(lake, &AnswerId::from_text(id)).await?;
-            done.answers += 1;
-        }
+    let named = |id: &AnswerId| others.contains_key(id.as_str());
+    for id in answers::ids(lake).await?.into_iter().filter(|id| !named(id)) {
+        answers::forget(lake, &id).await?;
+        done.answers += 1;
     }
+    others.retain(|id, _| own.contains(id));
+    done.shared_answers = others;
     Ok(())
 }
 
-/// Makes Gold without the record; how many tables are another.
-async fn gold(service: &Service) -> Result<usize, Failure> {
+/// Makes Gold without the record; how many tables are another. A table whose plugin fails may still hold it.
+async fn gold(service: &Service, remains: &mut Vec<Remains>) -> Result<usize, Failure> {
     let before = rows(service).await?;
-    service.aggregate.versions(&[]).await?;
+    for (table, came) in service.aggregate.each(&[]).await? {
+        let why = match came {
+            Ok(Came::Made) => continue,
+            Ok(Came::Behind(note)) => told(&note),
+            Err(Failure::Plugin(reason)) => reason,
+            Err(failure) => return Err(failure),
+        };
+        remains.push(Remains {
+            what: format!("gold table `{table}`"),
+            why: why.lines().next().unwrap_or_default().to_owned(),
+            until: format!(
+                "when the table is made again: mend its plugin and run `sluicebox forget` again; or take `{table}` out of the pipeline \
+                 file, and `sluicebox forget` deletes it"
+            ),
+        });
+    }
     let after = rows(service).await?;
     Ok(before.iter().zip(&after).filter(|(before, after)| before != after).count())
 }
@@ -171,12 +234,13 @@ async fn rows(service: &Service) -> Result<Vec<Option<arrow::array::RecordBatch>
 }
 
 /// Puts an empty line in the place of each, and has the receipts say so.
-async fn lines(lake: &Lake, places: &[Place], done: &mut Forgotten) -> Result<(), Failure> {
+async fn lines(lake: &Lake, silver: &Silver, places: &[Place], done: &mut Forgotten) -> Result<(), Failure> {
     let mut by_object: BTreeMap<&Path, BTreeSet<usize>> = BTreeMap::new();
     for place in places {
         by_object.entry(&place.object).or_default().insert(place.line);
         done.lines.push(place.source());
     }
+    let (mut bodies, mut listed) = (Vec::new(), BTreeMap::new());
     for (object, numbers) in by_object {
         let bytes = read(&*lake.bronze, object).await?;
         let mut body = Vec::new();
@@ -188,16 +252,24 @@ async fn lines(lake: &Lake, places: &[Place], done: &mut Forgotten) -> Result<()
                 body.push(b'\n');
             }
         }
+        let sha256 = chain::digest(&body);
+        listed.insert(object.to_string(), Some(sha256.clone()));
+        bodies.push((object, numbers, Bytes::from(body), sha256));
+    }
+    // The chain before the objects: whoever dies in between is told so by `verify`, and erases again.
+    silver.list_objects(Why::Forgotten, &listed).await?;
+    for (object, numbers, body, sha256) in bodies {
         // The receipt first: it may tell a reason in the record's words, and it says nothing of a line that is still there but that it
         // made no row, which is true by now.
         let emptied = |receipt: &mut Receipt| {
             receipt.skipped.retain(|skip| !numbers.contains(&skip.line));
             receipt.quarantined.retain(|held| !numbers.contains(&held.line));
             receipt.superseded.retain(|line| !numbers.contains(line));
+            receipt.sha256 = Some(sha256.clone());
             receipt.skipped.extend(numbers.iter().map(|line| Skip { line: *line, reason: FORGOTTEN.to_owned() }));
         };
         receipts::change(lake, object, emptied).await?;
-        replace(&*lake.bronze, object, Bytes::from(body)).await?;
+        replace(&*lake.bronze, object, body).await?;
     }
     Ok(())
 }
@@ -236,12 +308,10 @@ async fn snapshots_with(
 }
 
 /// Messages that went through the store. All of them are done, so their bodies are of no use any more.
-async fn message_bodies(lake: &Lake, key: &Key, inventory: &Inventory) -> Result<(), Failure> {
+async fn message_bodies(lake: &Lake, key: &Key) -> Result<(), Failure> {
     let needle = serde_json::to_vec(key).unwrap_or_default();
-    let runs: BTreeSet<String> =
-        inventory.snapshots.iter().filter_map(|path| path.parts().next()).map(|run| run.as_ref().to_owned()).collect();
-    for run in runs {
-        let objects: Vec<_> = lake.bronze.list(Some(&Path::from(run.as_str()))).try_collect().await?;
+    for tick in bronze::ticks(lake).await? {
+        let objects: Vec<_> = lake.bronze.list(Some(&Path::from(format!("run={tick}")))).try_collect().await?;
         for object in objects {
             if !object.location.filename().is_some_and(|name| name.starts_with("_message-")) {
                 continue;
@@ -268,13 +338,15 @@ fn empty_entries(message: &mut Message, key: &Key) -> usize {
     found
 }
 
-/// Old versions of the tables.
-async fn past(service: &Service, done: &mut Forgotten) -> Result<(), Failure> {
+/// Old versions of the tables, and files that no version names: of Silver those that hold the record, of Gold all, since a sum does not say
+/// what it was made of.
+async fn past(service: &Service, key: &Key, done: &mut Forgotten) -> Result<(), Failure> {
     let mut tidied = service.clean.silver.drop_past().await?;
+    done.strays = service.clean.silver.erase_strays(key.as_str()).await?;
     tidied += service.clean.silver.tidy(std::time::Duration::ZERO).await?;
     for table in &service.aggregate.tables {
         tidied += table.gold.drop_past().await?;
-        tidied += table.gold.tidy(std::time::Duration::ZERO).await?;
+        done.strays += table.gold.drop_strays().await?;
     }
     done.old_files = tidied.files;
     done.old_log_entries = tidied.log_entries;

@@ -10,6 +10,7 @@ use crate::seams::store::{Store, StoreError};
 
 pub mod answers;
 pub mod bronze;
+pub mod chain;
 pub mod components;
 mod csv;
 pub mod decimal;
@@ -18,6 +19,7 @@ pub mod document;
 pub mod generations;
 pub mod gold;
 pub mod identity;
+pub(crate) mod instants;
 pub mod kept_out;
 pub mod keys;
 pub mod quarantine;
@@ -27,6 +29,7 @@ pub mod retracted;
 pub mod silver;
 pub mod swaps;
 pub mod taken;
+pub mod waiting;
 
 pub use delta::TableError;
 

@@ -26,4 +26,5 @@ pub mod seams;
 pub mod spans;
 pub mod stale;
 pub mod status;
+mod stopping;
 pub mod verify;

@@ -133,6 +133,7 @@ pub struct Progress {
     deliveries: Mutex<BTreeMap<(&'static str, Outcome), u64>>,
     waiting_for: Mutex<Option<String>>,
     suspended: Mutex<BTreeMap<&'static str, String>>,
+    behind: Mutex<BTreeMap<String, String>>,
     outages: Mutex<BTreeMap<String, Outage>>,
     fired: Mutex<Vec<(Tick, DateTime<Utc>)>>,
     rung: Notify,
@@ -248,6 +249,21 @@ impl Progress {
         if let Ok(mut suspended) = self.suspended.lock() {
             suspended.remove(stage);
         }
+    }
+
+    /// Says why a Gold table stays as it is, or that it does not; whether it did before.
+    pub fn set_behind(&self, table: &str, why: Option<String>) -> bool {
+        let Ok(mut behind) = self.behind.lock() else { return false };
+        match why {
+            Some(why) => behind.insert(table.to_owned(), why).is_some(),
+            None => behind.remove(table).is_some(),
+        }
+    }
+
+    /// The Gold tables that stay as they are because their plugin fails, as far as this process has met it, and why.
+    #[must_use]
+    pub fn behind(&self) -> BTreeMap<String, String> {
+        self.behind.lock().map(|behind| behind.clone()).unwrap_or_default()
     }
 
     /// The stages that take no more work in this process, and why.

@@ -303,12 +303,12 @@ async fn cleaned(plugin: &dyn Cleaner, documents: &[Bytes]) -> Vec<Fate> {
     if documents.is_empty() {
         return Vec::new();
     }
-    if let Ok(cleaned) = plugin.clean(documents).await {
+    if let Ok(cleaned) = plugin.clean(documents).await.map(Cleaned::within_calendar) {
         return fates(&cleaned, documents.len());
     }
     let mut all = Vec::new();
     for document in documents {
-        all.push(match plugin.clean(std::slice::from_ref(document)).await {
+        all.push(match plugin.clean(std::slice::from_ref(document)).await.map(Cleaned::within_calendar) {
             Ok(cleaned) => fates(&cleaned, 1).pop().unwrap_or(Fate::Unknown),
             Err(fault) => Fate::Broke(fault.code, fault.message),
         });

@@ -57,6 +57,9 @@ pub enum CannotRemake {
     /// The plugin breaks.
     #[error("the plugin breaks [{}]: {}", .0.code, .0.message)]
     Fault(Fault),
+    /// The plugin has broken so often that it is not asked any more.
+    #[error("{0}")]
+    GivenUp(String),
     /// An object of the lake does not hold what it should.
     #[error("{0}")]
     Corrupt(String),
@@ -188,7 +191,7 @@ impl Workshop {
     /// What a generation of the clean plugin makes of these documents.
     pub async fn rows(&self, number: u32, documents: &[Bytes]) -> Result<Result<Cleaned, Fault>, RemakeError> {
         let generation = self.clean_generation(number)?;
-        Ok(self.cleaner(generation).await?.clean(documents).await)
+        Ok(self.cleaner(generation).await?.clean(documents).await.map(Cleaned::within_calendar))
     }
 
     async fn enricher(&self, of: &Generation) -> Result<Arc<dyn Enricher>, RemakeError> {

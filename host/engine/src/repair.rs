@@ -3,6 +3,8 @@
 //! Changes only objects that cannot be read, and only lines in them that cannot. Does not make a record of what is unreadable: its
 //! record comes from the line itself or from what its tick took.
 
+use std::collections::BTreeMap;
+
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use serde::Serialize;
@@ -10,6 +12,7 @@ use serde::Serialize;
 use crate::drivers::service::Service;
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Meta, Outcome};
+use crate::lake::chain::{self, Why};
 use crate::lake::generations::Generations;
 use crate::lake::keys::{Key, Tick, order};
 use crate::lake::quarantine::{self, REFUSED_LINE, Refused, RefusedAt, SourceLine};
@@ -191,15 +194,23 @@ async fn rewrite(service: &Service, object: &Path, lines: &[Line]) -> Result<(),
         }
     }
     if let Some(receipt) = receipts::get(lake, object).await? {
-        take_back(service, object, lines, &receipt).await?;
+        take_back(service, object, lines, &receipt, &chain::digest(&body)).await?;
     }
+    let listed = BTreeMap::from([(object.to_string(), Some(chain::digest(&body)))]);
+    service.clean.silver.list_objects(Why::Repaired, &listed).await?;
     replace(&*lake.bronze, object, body.into()).await?;
     // An object that was never readable is cleaned now; of another one the aggregates hear.
     Ok(service.queues.clean.live.send(vec![encode(&NewObject::whole(object))]).await?)
 }
 
 /// Takes back what was made of lines while they could be read, so that an older version of their records stands again.
-async fn take_back(service: &Service, object: &Path, lines: &[Line], receipt: &Receipt) -> Result<(), Failure> {
+async fn take_back(
+    service: &Service,
+    object: &Path,
+    lines: &[Line],
+    receipt: &Receipt,
+    sha256: &str,
+) -> Result<(), Failure> {
     let lake = &service.enrich.lake;
     let unreadable = || lines.iter().filter_map(|line| Some((line.unreadable.as_ref()?, &line.meta)));
     let with_rows = || unreadable().filter(|(found, _)| receipt.made_rows(found.line));
@@ -218,6 +229,7 @@ async fn take_back(service: &Service, object: &Path, lines: &[Line], receipt: &R
     }
     let told = |receipt: &mut Receipt| {
         receipt.lines = lines.len();
+        receipt.sha256 = Some(sha256.to_owned());
         for (found, _) in unreadable() {
             receipt.skipped.retain(|skip| skip.line != found.line);
             receipt.quarantined.retain(|held| held.line != found.line);

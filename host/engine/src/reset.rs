@@ -10,12 +10,13 @@ use serde::Serialize;
 use crate::drivers::service::Service;
 use crate::failure::Failure;
 use crate::lake::answers::{self, AnswerId};
+use crate::lake::chain::Why;
 use crate::lake::keys::Tick;
 use crate::lake::{Lake, LakeError, bronze, quarantine, retracted};
 use crate::seams::store::{ObjectStoreExt, Path, Store, StoreError};
 
 /// What the engine writes at the root of Bronze, besides `run=TICK`.
-const BRONZE: [&str; 12] = [
+const BRONZE: [&str; 13] = [
     "_answers",
     "_columns",
     "_columns.json",
@@ -28,11 +29,13 @@ const BRONZE: [&str; 12] = [
     "_silver.json",
     "_suspended",
     "_swaps",
+    "_waiting",
 ];
 /// What it writes at the root of Silver, besides `_bucket=N`.
-const SILVER: [&str; 6] = ["_delta_log", "_generations", "_lake.json", "_receipts", "_retracted", "_suspended"];
+const SILVER: [&str; 8] =
+    ["_chain", "_delta_log", "_generations", "_lake.json", "_receipts", "_retracted", "_suspended", "_waiting"];
 /// What it writes at the root of Gold, besides tables and their exports.
-const GOLD: [&str; 4] = ["_generations", "_lake.json", "_partials", "_suspended"];
+const GOLD: [&str; 5] = ["_generations", "_lake.json", "_partials", "_suspended", "_waiting"];
 /// What the names of a tick's objects begin with.
 const OF_TICK: [&str; 6] = ["batch=", "redo=", "_snapshot-", "_message-", "_source-", "_columns"];
 
@@ -170,6 +173,9 @@ pub async fn take_back(service: &Service, tick: Tick) -> Result<(), Failure> {
         let listed = store.list(Some(&folder)).map_ok(|object| object.location);
         async move { listed.try_collect::<Vec<Path>>().await.map_err(LakeError::from) }
     };
+    let inventory = bronze::inventory(lake, Some(tick)).await?;
+    let gone = inventory.objects.iter().map(|object| (object.to_string(), None)).collect();
+    silver.list_objects(Why::TakenBack, &gone).await?;
     // What it took goes first: without it nobody queues its messages again.
     let (snapshots, rest): (Vec<_>, Vec<_>) = all(&lake.bronze, folder(tick))
         .await?

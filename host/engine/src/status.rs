@@ -15,6 +15,7 @@ use crate::lake::delta::LastCommit;
 use crate::lake::keys::Tick;
 use crate::lake::receipts::Receipt;
 use crate::lake::swaps::{self, Event};
+use crate::lake::waiting::{self, Waiting};
 use crate::lake::{LakeError, quarantine, receipts};
 use crate::roles::aggregate::GoldTable;
 use crate::roles::breaker::Suspension;
@@ -48,11 +49,13 @@ pub struct Status {
     pub quarantine: BTreeMap<&'static str, usize>,
     /// Stages whose plugin, as configured, is suspended.
     pub suspended: BTreeMap<String, Suspension>,
+    /// What stages wait for, and until when: a service, a quota, a secret, room on a disk.
+    pub waiting: Vec<Waiting>,
     /// What became of the plugin that was published last, by stage; of the pipeline's file as `pipeline`.
     pub swaps: BTreeMap<String, Event>,
     /// The plugins that this configuration loads, by stage.
     pub plugins: BTreeMap<String, PluginStamp>,
-    /// What could not be read, and why: `bronze`, `silver`, `gold NAME`, `queue NAME`, `quarantine`, `suspended`, `swaps`, and by who has
+    /// What could not be read, and why: `bronze`, `silver`, `gold NAME`, `queue NAME`, `quarantine`, `suspended`, `waiting`, `swaps`, and by who has
     /// loaded them `plugin STAGE`. What stands for it elsewhere in here says nothing.
     pub unreadable: BTreeMap<String, String>,
 }
@@ -154,6 +157,10 @@ pub struct GoldStatus {
     pub rows: usize,
     /// The Silver version that it holds for.
     pub silver_version: Option<i64>,
+    /// Whether that is a version of another Silver table, which was removed.
+    pub other_silver: bool,
+    /// The Silver version since which it stays as it is, because its plugin fails.
+    pub behind_since: Option<i64>,
     /// How far it is: what Silver is done with has arrived, what that version of Silver holds is done.
     pub watermark: Watermark,
     /// The table's last commit.
@@ -214,6 +221,7 @@ pub async fn status(service: &Service) -> Result<Status, Failure> {
         gold: gold(service, &messages, &seen, &mut unreadable).await,
         quarantine,
         suspended: unreadable.or_default("suspended", suspended(service).await),
+        waiting: unreadable.or_default("waiting", waiting::all(lake, service.clock.now()).await),
         swaps: unreadable.or_default("swaps", swaps(service).await),
         plugins: plugins(service),
         unreadable: unreadable.0,
@@ -302,7 +310,7 @@ async fn gold(
 ) -> BTreeMap<String, GoldStatus> {
     let mut gold = BTreeMap::new();
     for table in &service.aggregate.tables {
-        match one_gold(table, messages, seen).await {
+        match one_gold(service, table, messages, seen).await {
             Ok(status) => drop(gold.insert(table.name.clone(), status)),
             Err(failure) => drop(unreadable.0.insert(format!("gold {}", table.name), failure.to_string())),
         }
@@ -310,17 +318,28 @@ async fn gold(
     gold
 }
 
-async fn one_gold(table: &GoldTable, messages: &[Message], seen: &Seen) -> Result<GoldStatus, Failure> {
-    let silver_version = table.gold.silver_version().await?;
+async fn one_gold(
+    service: &Service,
+    table: &GoldTable,
+    messages: &[Message],
+    seen: &Seen,
+) -> Result<GoldStatus, Failure> {
+    let made_from = table.gold.made_from().await?;
+    // A Silver that cannot be read says so itself.
+    let newest = service.clean.silver.snapshot().await.ok().map(|snapshot| snapshot.named());
+    let other_silver = made_from.as_ref().zip(newest).is_some_and(|(made_from, newest)| !made_from.is_of(&newest));
+    let silver_version = made_from.map(|made_from| made_from.number);
+    let behind_since = service.aggregate.failure(table).await?.and_then(|note| Some(note.behind?.since.number));
     let rows = table.gold.current().await?.map_or(0, |rows| rows.num_rows());
-    let is_in = |receipt: &Receipt| silver_version.is_some_and(|version| receipt.silver_version <= version);
+    let is_in =
+        |receipt: &Receipt| !other_silver && silver_version.is_some_and(|version| receipt.silver_version <= version);
     let watermark = watermark::watermark(
         messages,
         |message| seen.receipt(message).is_some(),
         |message| seen.receipt(message).is_some_and(is_in),
     );
     let last_commit = table.gold.last_commit().await?;
-    Ok(GoldStatus { rows, silver_version, watermark, last_commit })
+    Ok(GoldStatus { rows, silver_version, other_silver, behind_since, watermark, last_commit })
 }
 
 async fn suspended(service: &Service) -> Result<BTreeMap<String, Suspension>, Failure> {

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use engine::seams::clock::Clock;
+use tokio::time::Instant;
 
 /// The longest single sleep. The timer below does not count the time that a laptop was suspended and knows nothing of a wall clock
 /// that was set, so a long wait looks at the clock again this often.
@@ -25,6 +26,20 @@ impl Clock for SystemClock {
     async fn sleep_until(&self, instant: DateTime<Utc>) {
         while let Ok(left) = (instant - self.now()).to_std() {
             if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(LONGEST_NAP)).await;
+        }
+    }
+
+    async fn sleep(&self, span: Duration) {
+        // By the timer, which nobody sets; and by the clock, which goes on while a laptop is suspended.
+        let begun = Instant::now();
+        let until = self.now().checked_add_signed(TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX));
+        let until = until.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        loop {
+            let left = span.saturating_sub(begun.elapsed());
+            if left.is_zero() || self.now() >= until {
                 return;
             }
             tokio::time::sleep(left.min(LONGEST_NAP)).await;

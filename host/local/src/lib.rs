@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod http;
 pub mod otlp;
+pub mod outside;
 pub mod queue;
 pub mod secrets;
 pub mod store;

@@ -198,6 +198,13 @@ impl SqliteQueue {
             .run_if(move |db| ledger::any_ready(db, &name, now), move |db| ledger::take(db, &request))
             .await?;
         let taken = taken.unwrap_or_default();
+        if let Some(back) = taken.set_back {
+            let by_s = back / 1_000_000;
+            tracing::warn!(
+                by_s,
+                "the clock was set back: what waits in the queue is moved with it, and waits no longer"
+            );
+        }
         if let Some(bell) = self.dead_bell.as_ref().filter(|_| taken.buried > 0) {
             tracing::warn!(queue = %self.name, messages = taken.buried, "messages passed their receives and moved to the dead-letter queue");
             bell.notify_waiters();
@@ -234,7 +241,8 @@ impl Queue for SqliteQueue {
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
         let deadline = self.clock.now().checked_add_signed(TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX));
         let deadline = deadline.unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let mut pause = POLL.0;
+        // Also counted down: a clock that is set back meanwhile would keep the caller for as long.
+        let (mut pause, mut left) = (POLL.0, wait);
         loop {
             // Listening starts before the look, so that a message sent in between is not slept through.
             let rung = self.bell.notified();
@@ -244,13 +252,14 @@ impl Queue for SqliteQueue {
             if !deliveries.is_empty() || max == 0 {
                 return Ok(deliveries);
             }
-            let left = (deadline - self.clock.now()).to_std().unwrap_or_default();
+            left = left.min((deadline - self.clock.now()).to_std().unwrap_or_default());
             if left.is_zero() {
                 return Ok(Vec::new());
             }
+            let step = pause.min(left);
             tokio::select! {
                 () = rung => {}
-                () = self.clock.sleep(pause.min(left)) => pause = (pause * 2).min(POLL.1),
+                () = self.clock.sleep(step) => (pause, left) = ((pause * 2).min(POLL.1), left - step),
             }
         }
     }

@@ -3,12 +3,15 @@
 //! Does not cache (reading again is cheap, and a rotated secret counts at once) and does not reach any secrets service.
 
 use std::collections::HashSet;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use engine::seams::secrets::{SecretError, SecretRef, SecretString, Secrets};
+
+use crate::outside::{self, OutsideError};
 
 /// Most bytes of a secret's file. A longer one is hardly a secret, and a device would never end.
 const MAX_FILE: u64 = 64 << 10;
@@ -53,9 +56,11 @@ impl Secrets for LocalSecrets {
             SecretRef::Env(name) => from_environment(name, reference),
             SecretRef::File(file) => {
                 let path = self.base.join(file);
-                self.warn_if_exposed(&path);
-                let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
-                let read = read.map_err(|error| SecretError::Unavailable(reference.clone(), error.to_string()))?;
+                let read = outside::read_soon(&path, MAX_FILE).await;
+                if read.is_ok() {
+                    // Of a file that was read just now this is known.
+                    self.warn_if_exposed(&path);
+                }
                 from_file(read, reference)
             }
             SecretRef::AwsSecretsManager { .. } => {
@@ -83,27 +88,21 @@ fn not_text(reference: &SecretRef) -> SecretError {
     SecretError::Unavailable(reference.clone(), "its value is not UTF-8 text".into())
 }
 
-/// At most one byte more than is allowed, so that the caller can tell.
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    // Looked at before it is opened: opening a pipe would wait for somebody to write into it.
-    if !path.metadata()?.is_file() {
-        return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn from_file(read: std::io::Result<Vec<u8>>, reference: &SecretRef) -> Result<SecretString, SecretError> {
-    let bytes = read.map_err(|error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => SecretError::Missing(reference.clone()),
-        ErrorKind::PermissionDenied => SecretError::Denied(reference.clone(), error.to_string()),
-        _ => SecretError::Unavailable(reference.clone(), error.to_string()),
+fn from_file(read: Result<Bytes, OutsideError>, reference: &SecretRef) -> Result<SecretString, SecretError> {
+    let bytes = read.map_err(|error| match &error {
+        missing if missing.is_not_there() => SecretError::Missing(reference.clone()),
+        OutsideError::Io(io) if io.kind() == ErrorKind::PermissionDenied => {
+            SecretError::Denied(reference.clone(), error.to_string())
+        }
+        OutsideError::TooLarge { most, .. } => {
+            SecretError::Unavailable(reference.clone(), format!("its file is over {most} bytes"))
+        }
+        _ => {
+            let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            SecretError::Unavailable(reference.clone(), format!("{error}{hint}"))
+        }
     })?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(SecretError::Unavailable(reference.clone(), format!("its file is over {MAX_FILE} bytes")));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| not_text(reference))?;
+    let text = String::from_utf8(bytes.into()).map_err(|_| not_text(reference))?;
     let value = text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(&text);
     if value.is_empty() {
         return Err(SecretError::Missing(reference.clone()));
@@ -122,7 +121,7 @@ mod tests {
 
     #[test]
     fn refused_and_missing_files_are_told_apart() {
-        let outcome = |kind: ErrorKind| from_file(Err(kind.into()), &reference()).unwrap_err();
+        let outcome = |kind: ErrorKind| from_file(Err(std::io::Error::from(kind).into()), &reference()).unwrap_err();
         assert!(matches!(outcome(ErrorKind::PermissionDenied), SecretError::Denied(..)));
         assert!(matches!(outcome(ErrorKind::NotFound), SecretError::Missing(_)));
         assert!(matches!(outcome(ErrorKind::Interrupted), SecretError::Unavailable(..)));
@@ -131,16 +130,23 @@ mod tests {
     #[test]
     fn exactly_one_line_break_is_stripped() {
         for (file, secret) in [("k", "k"), ("k\n", "k"), ("k\r\n", "k"), ("k\n\n", "k\n"), (" k ", " k ")] {
-            let value = from_file(Ok(file.as_bytes().to_vec()), &reference()).unwrap();
+            let value = from_file(Ok(Bytes::from_static(file.as_bytes())), &reference()).unwrap();
             assert_eq!(value.expose_secret(), secret, "{file:?}");
         }
     }
 
     #[test]
-    fn empty_binary_and_endless_files_are_no_secrets() {
-        assert!(matches!(from_file(Ok(b"\n".to_vec()), &reference()), Err(SecretError::Missing(_))));
-        assert!(matches!(from_file(Ok(vec![0xff]), &reference()), Err(SecretError::Unavailable(..))));
+    fn empty_and_binary_files_are_no_secrets() {
+        assert!(matches!(from_file(Ok(Bytes::from_static(b"\n")), &reference()), Err(SecretError::Missing(_))));
+        assert!(matches!(from_file(Ok(Bytes::from_static(b"\xff")), &reference()), Err(SecretError::Unavailable(..))));
+    }
+
+    #[tokio::test]
+    async fn endless_files_are_no_secrets() {
+        let folder = tempfile::tempdir().unwrap();
         let long = vec![b'x'; usize::try_from(MAX_FILE).unwrap() + 1];
-        assert!(matches!(from_file(Ok(long), &reference()), Err(SecretError::Unavailable(..))));
+        std::fs::write(folder.path().join("key"), long).unwrap();
+        let read = LocalSecrets::new(folder.path()).get(&reference()).await;
+        assert!(matches!(read, Err(SecretError::Unavailable(..))));
     }
 }

@@ -105,6 +105,15 @@ impl DirStore {
         }
     }
 
+    /// Removes every unfinished file below `path`, however young, for who knows that nobody writes there; how many there were. A writer that
+    /// only slept finds its file gone, and its write fails.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or a file not be removed. A folder that is not there has none.
+    pub fn remove_unfinished(path: &std::path::Path) -> Result<usize> {
+        files::remove_unfinished(path)
+    }
+
     /// Where the object is or is to be, after making sure that no link leads there.
     async fn locate(&self, location: &Path) -> Result<PathBuf> {
         let file = file_of(&self.reads, location)?;

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use engine::seams::queue::{Queue, QueueError};
 use local::{QueueOptions, SqliteQueue, SqliteQueues, SystemClock};
+use testkit::SimClock;
 
 /// Where the child of the kill test finds its file.
 const CHILD_FILE: &str = "SLUICEBOX_TEST_QUEUE";
@@ -90,6 +91,28 @@ async fn queues_of_one_file_do_not_mix() {
     let taken = one.receive(1, Duration::ZERO).await.unwrap();
     assert!(matches!(other.ack(&taken[0].receipt).await, Err(QueueError::Expired)));
     one.ack(&taken[0].receipt).await.unwrap();
+}
+
+/// A lease and a delay last as long as they were to, whatever the clock shows; and no receipt is lost.
+#[tokio::test]
+async fn a_clock_set_back_by_an_hour_makes_no_message_wait_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = SimClock::at("2026-01-01T03:00:00Z");
+    let queues = SqliteQueues::open(folder.path().join("queue.db"), clock.clone()).await.unwrap();
+    let queue = queues.queue("work", QueueOptions::default());
+    queue.send(["a", "b", "c"].map(Bytes::from).into()).await.unwrap();
+    let taken = queue.receive(3, Duration::ZERO).await.unwrap();
+    queue.release(&taken[1].receipt, Duration::from_secs(300)).await.unwrap();
+    clock.jump("2026-01-01T02:00:00Z".parse().unwrap());
+    assert!(queue.receive(3, Duration::ZERO).await.unwrap().is_empty());
+    queue.extend(&taken[2].receipt, Duration::from_secs(120)).await.unwrap();
+    clock.jump("2026-01-01T02:01:01Z".parse().unwrap());
+    let again = queue.receive(3, Duration::ZERO).await.unwrap();
+    assert_eq!((again.len(), again[0].body.as_ref()), (1, b"a".as_slice()), "its visibility of a minute is over");
+    queue.ack(&again[0].receipt).await.unwrap();
+    queue.ack(&taken[2].receipt).await.unwrap();
+    clock.jump("2026-01-01T02:05:01Z".parse().unwrap());
+    assert_eq!(queue.receive(3, Duration::ZERO).await.unwrap()[0].body.as_ref(), b"b");
 }
 
 /// The tables as the first version made them, with one message that waits and one in flight.

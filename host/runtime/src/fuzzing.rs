@@ -37,7 +37,9 @@ pub fn descriptor(data: &[u8]) {
         match check(raw.clone(), world) {
             Ok(accepted) if world == World::Cleaner => {
                 let fields = accepted.input.len();
-                if let Ok(projected) = Projection::new(accepted.input, LONGEST as u64).project(std::slice::from_ref(&document)) {
+                if let Ok(projected) =
+                    Projection::new(accepted.input, LONGEST as u64).project(std::slice::from_ref(&document))
+                {
                     assert_eq!(projected.documents.len() + projected.rejects.len(), 1);
                     assert!(projected.batch.columns.len() >= fields);
                 }

@@ -4,6 +4,7 @@
 //! this clock leaps with it. Work on the runtime's blocking threads holds time still.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -59,12 +60,18 @@ impl Clock for LeapClock {
             }
         }
     }
+
+    async fn sleep(&self, span: Duration) {
+        let until = self.now().checked_add_signed(TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX));
+        tokio::select! {
+            () = tokio::time::sleep(span) => {}
+            () = self.sleep_until(until.unwrap_or(DateTime::<Utc>::MAX_UTC)) => {}
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -100,5 +107,15 @@ mod tests {
         assert_eq!(woken.await.unwrap(), (0, 0));
         clock.jump(-TimeDelta::hours(3));
         assert_eq!(sleeper(3).await.unwrap(), (3, 3 * 3600));
+        // A span is a span.
+        let begun = Instant::now();
+        let rests = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.sleep(Duration::from_secs(60)).await }
+        });
+        tokio::task::yield_now().await;
+        clock.jump(-TimeDelta::hours(1));
+        rests.await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 60);
     }
 }

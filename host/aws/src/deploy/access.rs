@@ -31,8 +31,8 @@ enum Place {
 }
 use Place::{Bronze, Gold, Silver};
 
-/// Every process, when it starts: whether a plugin was taken back, and which one stands in its place.
-const START: &[Touched] = &[(Bronze, "_swaps/*", "r"), (Bronze, "_plugins/*", "r")];
+/// Every process, when it starts: whose the lake is, whether a plugin was taken back, and which one stands in its place.
+const START: &[Touched] = &[(Bronze, "_lake.json", "r"), (Bronze, "_swaps/*", "r"), (Bronze, "_plugins/*", "r")];
 /// Who looks at the tables: each is made when nobody has made it yet.
 const TABLES: &[Touched] = &[
     (Silver, "_delta_log/*", "r"),
@@ -40,15 +40,11 @@ const TABLES: &[Touched] = &[
     (Gold, "*/_delta_log/*", "r"),
     (Gold, "*/_delta_log/00000000000000000000.json", "w"),
 ];
-/// A process that watches what is published: it is tried on the latest inputs, Silver gets what columns are new, and noted is what became of
-/// it.
-const WATCH: &[Touched] = &[
-    (Bronze, "run=*", "r"),
-    (Bronze, "_answers/*", "r"),
-    (Bronze, "_swaps/*", "rw"),
-    (Silver, "_bucket=*", "r"),
-    (Silver, "_delta_log/*", "w"),
-];
+/// A process that watches what is published: it is tried on the latest inputs, and Silver gets what columns are new.
+const WATCH: &[Touched] =
+    &[(Bronze, "run=*", "r"), (Bronze, "_answers/*", "r"), (Silver, "_bucket=*", "r"), (Silver, "_delta_log/*", "w")];
+/// Who runs plugins notes what became of those that were published, and takes back one that is worse. Who only fires ticks has no word in that.
+const DECIDE: &[Touched] = &[(Bronze, "_swaps/*", "rw")];
 /// What a plugin refused that was taken back is made again.
 const MEND: &[Touched] = &[
     (Bronze, "_generations/*", "r"),
@@ -58,9 +54,10 @@ const MEND: &[Touched] = &[
     (Silver, "_generations/*", "r"),
     (Silver, "_receipts/*", "r"),
 ];
-/// Keys that stay forgotten are left out; the columns that ticks had are noted.
+/// The lake is said to be the pipeline's; keys that stay forgotten are left out; the columns that ticks had are noted.
 const TICK: &[Touched] = &[
     (Bronze, "run=*", "rw"),
+    (Bronze, "_lake.json", "rw"),
     (Bronze, "_columns.json", "rw"),
     (Bronze, "_kept_out/*", "r"),
     (Bronze, "_quarantine/*", "rw"),
@@ -89,6 +86,7 @@ const CLEAN: &[Touched] = &[
     (Silver, "_bucket=*", "rw"),
     (Silver, "_delta_log/*", "rwd"),
     (Silver, "_generations/*", "rw"),
+    (Silver, "_chain/*", "rw"),
     (Silver, "_receipts/*", "rw"),
     (Silver, "_retracted/*", "rw"),
     (Silver, "_suspended/*", "rwd"),
@@ -105,6 +103,16 @@ const AGGREGATE: &[Touched] = &[
     (Gold, "_generations/*", "rw"),
 ];
 
+/// What a stage waits for is noted beside its layer. A function waits for nothing.
+fn waits(role: Role) -> &'static [Touched] {
+    match role {
+        Role::Ingest => &[],
+        Role::Enrich => &[(Bronze, "_waiting/*", "rwd")],
+        Role::Clean => &[(Silver, "_waiting/*", "rwd")],
+        Role::Aggregate => &[(Gold, "_waiting/*", "rwd")],
+    }
+}
+
 /// Why a role touches something: the sets above, each with the key that asks for it beside the layer's own.
 fn reasons(plan: &Plan, role: Role, mode: Mode) -> Vec<(&'static str, Option<&'static str>, &'static [Touched])> {
     let mut reasons = vec![("Start", None, START)];
@@ -114,11 +122,17 @@ fn reasons(plan: &Plan, role: Role, mode: Mode) -> Vec<(&'static str, Option<&'s
     }
     if plan.swap.watch {
         reasons.push(("Watch", Some("swap.watch"), WATCH));
+        if role != Role::Ingest {
+            reasons.push(("Decide", Some("swap.watch"), DECIDE));
+        }
         reasons.push(("Mend", Some("swap.watch"), MEND));
     }
     if sweeps(role, mode) {
         reasons.push(("Mend", None, MEND));
         reasons.push(("Sweep", None, SWEEP));
+    }
+    if mode == Mode::Ecs {
+        reasons.push(("Wait", None, waits(role)));
     }
     reasons.extend(match role {
         Role::Ingest => vec![("Tick", None, TICK)],

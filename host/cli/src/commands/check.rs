@@ -34,6 +34,7 @@ pub(crate) struct Args {
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let files = pipelines::read(&args.pipeline)?;
     pipelines::warn(&files, context)?;
+    pipelines::refuse_shared(&files)?;
     let shared = Shared::new(&files, context)?;
     let (mut checked, mut refused) = (Vec::new(), Vec::new());
     let mut code = ExitCode::Success;

@@ -38,6 +38,7 @@ pub(crate) struct Args {
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let files = pipelines::read(&args.pipeline)?;
     pipelines::warn(&files, context)?;
+    pipelines::refuse_shared(&files)?;
     let shared = Shared::new(&files, context)?;
     let mut examined = Vec::new();
     for file in &files {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use engine::drivers::service::Service;
-use engine::forget::{Forgotten, forget, is_there};
+use engine::forget::{Forgotten, Remains, forget, is_there, removed_tables};
 use engine::lake::kept_out::{self, Entry};
 use engine::lake::keys::Key;
 use engine::progress::Steps;
@@ -31,14 +31,17 @@ const SHOWN: usize = 12;
     override_usage = "sluicebox forget [OPTIONS] <KEY> [PIPELINE.toml]\n       sluicebox forget --list [PIPELINE.toml]\n       sluicebox forget --allow <KEY> [PIPELINE.toml]",
     long_about = "\
 Erases one record from every layer: its lines of Bronze (an empty line keeps their place), the answers of services that only it was \
-made from, refusals, its rows of Silver, what it added to Gold, and the old versions of all tables. It cannot be undone, and \
-time travel to before it is gone for every record.
+made from, refusals, its rows of Silver, what it added to Gold, and the old versions of all tables. What killed writers have left goes as \
+well, also kept answers that belong to no line, and so do Gold tables that the pipeline file names no more: they could not be made without \
+the record. It cannot be undone, and time travel to before it is gone for every record.
 
 Nothing may be under way: stop the hosts that serve the pipeline, and let `sluicebox run --once` work off what is queued. The source is \
 not touched: as long as it holds the record, the next tick brings it again, unless --keep-out is given. Then the lake keeps a list of \
 such keys, each only as a salted digest, and every tick leaves their records out.
 
-A key that is nowhere in the lake is an error, and nothing is changed; with --keep-out it is kept out all the same."
+A key that is nowhere in the lake is an error, and nothing is changed; with --keep-out it is kept out all the same. Interrupted, run it again.
+
+Exits with 0 if nothing of the record is left; with 1 if something could not be erased, which is listed with when it goes."
 )]
 pub(crate) struct Args {
     /// The record's key: the values of its key columns joined by `/`, as in 'The Fog/1980'
@@ -95,7 +98,7 @@ async fn erase(
     if !is_there && !args.keep_out {
         return Err(unknown(service, text_of_key, ExitCode::Wrong).await?.into());
     }
-    if is_there && !args.yes && !confirmed(text_of_key, context)? {
+    if is_there && !args.yes && !confirmed(text_of_key, &removed_tables(service).await?, context)? {
         return Err(Failure::new(ExitCode::Usage, "nothing was erased")
             .hint("it cannot be undone: say `--yes` to erase without being asked")
             .into());
@@ -104,20 +107,21 @@ async fn erase(
         // Before it is erased, so that a tick in between does not bring it back.
         kept_out::add(&service.enrich.lake, &key, service.clock.now()).await?;
     }
-    let done = match is_there {
-        true => watch(&steps, context, forget(service, &key, &steps)).await?,
-        false => Forgotten { key: key.clone(), ..Forgotten::default() },
-    };
+    let (mut done, mut unfinished) = (Forgotten { key: key.clone(), ..Forgotten::default() }, 0);
     if is_there {
-        // Messages are gone from the queue, but a file of the queue keeps what it held until it is written anew.
+        // Messages are gone from the queue, but a file of the queue keeps what it held until it is written anew. Both of this comes before what
+        // tells that there is something to erase, so that whoever is interrupted is brought here again.
         crate::compose::scrub_queue(file, shared).await?;
+        unfinished = crate::compose::remove_unfinished(file).await?;
+        done = watch(&steps, context, forget(service, &key, &steps)).await?;
     }
     let mut document = serde_json::to_value(&done)?;
     if let Some(document) = document.as_object_mut() {
         document.insert("kept_out".to_owned(), args.keep_out.into());
+        document.insert("unfinished_files".to_owned(), unfinished.into());
     }
     context.output.report(&document, |_| text(&done, args.keep_out, context))?;
-    Ok(ExitCode::Success)
+    Ok(if done.is_whole() { ExitCode::Success } else { ExitCode::Wrong })
 }
 
 async fn list(service: &Service, context: &Context) -> anyhow::Result<ExitCode> {
@@ -157,9 +161,15 @@ async fn allow(service: &Service, key: &str, context: &Context) -> anyhow::Resul
     Ok(ExitCode::Success)
 }
 
-fn confirmed(key: &str, context: &Context) -> anyhow::Result<bool> {
+fn confirmed(key: &str, removed: &[String], context: &Context) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
+    }
+    if !removed.is_empty() {
+        let tables = removed.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        context
+            .output
+            .notice(&format!("gold still has {tables}, which the pipeline file names no more: deleted as well"))?;
     }
     context
         .output
@@ -191,10 +201,27 @@ fn text(done: &Forgotten, kept_out: bool, context: &Context) -> String {
     table.add_row(vec!["gold".to_owned(), count(done.tables, "table is another now", "tables are others now")]);
     table.add_row(vec!["old versions".to_owned(), count(done.old_files, "data file", "data files")]);
     table.add_row(vec![String::new(), count(done.old_log_entries, "log entry", "log entries")]);
+    for (number, one, many) in [
+        (done.strays, "file that killed writers left", "files that killed writers left"),
+        (done.notes, "note that spoke of it", "notes that spoke of it"),
+    ] {
+        if number > 0 {
+            table.add_row(vec![String::new(), count(number, one, many)]);
+        }
+    }
+    if !done.removed_tables.is_empty() {
+        let names = done.removed_tables.join(", ");
+        table.add_row(vec!["gold".to_owned(), format!("{names}: deleted, the pipeline file names it no more")]);
+    }
     let mut text = format!("`{}`\n\n{}\n", done.key, table.trim_fmt());
     for (id, other) in &done.shared_answers {
-        let kept = format!("answer {id} stays: `{other}` was made from it as well");
-        text.push_str(&format!("{}\n", context.output.tone(Tone::Notable, &kept)));
+        let kept =
+            format!("answer {id} stays: `{other}` was made from it as well, and it goes when that is forgotten, too");
+        text.push_str(&format!("{}\n", context.output.tone(Tone::Bad, &kept)));
+    }
+    for Remains { what, why, until } in &done.remains {
+        let remains = format!("{what} may still hold it: {why}\n  it goes {until}");
+        text.push_str(&format!("{}\n", context.output.tone(Tone::Bad, &remains)));
     }
     text.push_str(&format!("\n{next}"));
     text

@@ -276,7 +276,7 @@ fn text(one: &Replayed, context: &Context) -> String {
         counted(usize::try_from(one.gold_changed).unwrap_or(usize::MAX), "table", "tables"),
         counted(usize::try_from(one.requests).unwrap_or(usize::MAX), "request", "requests"),
     ));
-    for reason in one.left.suspended.values() {
+    for reason in one.left.suspended.values().chain(one.left.tables_behind.values()) {
         text.push_str(&format!("{}\n", context.output.tone(Tone::Bad, reason)));
     }
     if !one.left.missing.is_nothing() || one.left.queued > 0 {

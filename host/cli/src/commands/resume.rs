@@ -5,8 +5,11 @@
 use std::collections::BTreeSet;
 
 use engine::lake::Lake;
+use engine::lake::waiting::{self, Waiting};
 use engine::pipeline::problem::did_you_mean;
 use engine::roles::breaker::{self, Suspension};
+use engine::seams::clock::Clock as _;
+use local::SystemClock;
 use serde_json::json;
 
 use crate::compose::{Remote, lake};
@@ -16,14 +19,16 @@ use crate::failure::Failure;
 use crate::output::Tone;
 use crate::pipelines::{self, PipelineFile, PipelineOption};
 
-/// Lift the suspension of a stage, so that its plugin is tried again as it is
+/// Lift the suspension of a stage, or end its wait, so that its work is tried again as it is
 #[derive(Debug, clap::Args)]
 #[command(long_about = "\
 Lifts the suspension of a stage, so that its plugin is tried again as it is. A host that serves the pipeline notices within \
 seconds; without one, `sluicebox run --once` works off what waits.
 
 A stage is suspended when its plugin fails on too many records, or when an aggregate fails. A new plugin, a new configuration, \
-another endpoint or another secret lifts a suspension by itself: this command is for what the host cannot see.")]
+another endpoint or another secret lifts a suspension by itself: this command is for what the host cannot see.
+
+A stage that waits for a service, a quota or a secret (`sluicebox status` shows it) is tried again at once as well.")]
 pub(crate) struct Args {
     /// The stage: `enrich`, `clean`, or `aggregate NAME`
     #[arg(value_name = "STAGE", num_args = 1..=2, required_unless_present = "all", conflicts_with = "all")]
@@ -40,21 +45,29 @@ pub(crate) struct Args {
 /// Lifts what was asked for.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let asked = args.stage.join(" ");
-    let mut lifted = Vec::new();
+    let (mut lifted, mut ended) = (Vec::new(), Vec::new());
     for file in pipelines::read(&args.pipeline.args())? {
         if !args.all {
             known(&file, &asked)?;
         }
         let lake = lake(&file, &Remote::default()).await?;
         let kept = breaker::suspensions(&lake).await?;
-        let stages: BTreeSet<String> = kept.into_iter().map(|one| one.stage).collect();
-        let chosen: Vec<&String> = stages.iter().filter(|stage| args.all || **stage == asked).collect();
+        let waits = waiting::all(&lake, SystemClock.now()).await?;
+        let stages = kept.into_iter().map(|one| one.stage).chain(waits.iter().map(|wait| wait.stage.clone()));
+        let stages: BTreeSet<String> = stages.collect();
+        // All tables are one stage that waits, and each is suspended by itself.
+        let is_asked = |stage: &str| stage == asked || (stage == "aggregate" && asked.starts_with("aggregate "));
+        let chosen: Vec<&String> = stages.iter().filter(|stage| args.all || is_asked(stage)).collect();
         if chosen.is_empty() {
             return Err(nothing(&asked, &stages).into());
         }
         lifted.extend(lift(&lake, &chosen).await?);
+        for stage in chosen.iter().filter(|stage| waits.iter().any(|wait| wait.stage == ***stage)) {
+            ended.extend(waiting::end(&lake, stage).await?);
+        }
     }
-    context.output.report(&json!({ "lifted": lifted }), |_| text(&lifted, context))?;
+    let document = json!({ "lifted": lifted, "ended_waits": ended });
+    context.output.report(&document, |_| text(&lifted, &ended, context))?;
     Ok(ExitCode::Success)
 }
 
@@ -69,7 +82,8 @@ async fn lift(lake: &Lake, stages: &[&String]) -> anyhow::Result<Vec<Suspension>
 /// Refuses a stage that the pipeline does not have.
 fn known(file: &PipelineFile, asked: &str) -> Result<(), Failure> {
     let stages: Vec<String> = file.plan.stages().map(|(stage, _)| stage).collect();
-    if stages.iter().any(|stage| stage == asked) {
+    let has_tables = stages.iter().any(|stage| stage.starts_with("aggregate "));
+    if stages.iter().any(|stage| stage == asked) || (asked == "aggregate" && has_tables) {
         return Ok(());
     }
     let all = stages.iter().map(|stage| format!("`{stage}`")).collect::<Vec<_>>().join(", ");
@@ -89,8 +103,12 @@ fn nothing(asked: &str, suspended: &BTreeSet<String>) -> Failure {
     Failure::new(ExitCode::Wrong, message).hint(hint)
 }
 
-fn text(lifted: &[Suspension], context: &Context) -> String {
+fn text(lifted: &[Suspension], ended: &[Waiting], context: &Context) -> String {
     let mut text = String::new();
+    for wait in ended {
+        let good = context.output.tone(Tone::Good, "ended");
+        text.push_str(&format!("{good}: stage `{}` waited: {}\n", wait.stage, wait.reason));
+    }
     let mut said = BTreeSet::new();
     for one in lifted.iter().rev().filter(|one| said.insert(one.stage.as_str())) {
         let good = context.output.tone(Tone::Good, "lifted");

@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 
 use anyhow::Context as _;
 use engine::drivers::service::{self, Service};
-use engine::drivers::serving::Serving;
 use engine::lake::keys;
 use engine::pipeline::plan::AtMost;
 use engine::spans;
@@ -24,20 +23,23 @@ use crate::context::Context;
 use crate::env_vars;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
-use crate::guard::Guard;
+use crate::load::passes;
 use crate::output::Tone;
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
-use crate::swap::Watch;
 use bars::Bars;
 use monitor::Monitored;
+use one::One;
 use summary::Summary;
 
 mod bars;
+mod files;
 mod monitor;
+mod one;
 mod refused;
 mod remarks;
 pub(crate) mod signals;
 mod summary;
+mod supervise;
 
 /// Run pipelines: serve their schedules, or one tick with --once
 #[derive(Debug, clap::Args)]
@@ -48,7 +50,10 @@ Without --once it serves each schedule until SIGINT or SIGTERM, then finishes wh
 tick, drains the queue, and exits with 0 only if every record is terminal: in Silver, in quarantine, skipped or superseded, and \
 no more of them are in quarantine than `at_most` under `[quarantine]` allows.
 
-A service that is down pauses the run: nothing is quarantined for it, it is asked rarely, and the next run goes on.")]
+A service that is down pauses the run: nothing is quarantined for it, it is asked rarely, and the next run goes on.
+
+Of several pipelines in one process each is on its own: one that cannot begin, or ends, is told in the log and at /readyz, and begun again \
+after a rest of 1 s, doubled up to 60 s. If none can begin, the process exits.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
@@ -130,6 +135,8 @@ fn parse_tick(text: &str) -> Result<Tick, String> {
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let files = pipelines::read(&args.pipeline)?;
     pipelines::warn(&files, context)?;
+    files::keep_some(context)?;
+    pipelines::refuse_shared(&files)?;
     let mut shared = Shared::new(&files, context)?;
     if !args.roles.is_empty() {
         shared.roles = args.roles.iter().map(|role| role.of_engine()).collect();
@@ -143,28 +150,53 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
         // Before anything is made.
         refuse_future(&args, shared.clock().now())?;
     }
-    let mut services = Vec::new();
+    monitored.health.expect(files.iter().map(|file| file.plan.name.as_str()));
+    let mut composed = Vec::new();
     for file in &files {
-        let composed = compose(file, &shared, context).instrument(spans::pipeline(&file.plan.name)).await;
-        let service = composed.with_context(|| format!("pipeline `{}`", file.plan.name))?;
-        services.push((file, service));
+        let service = tokio::select! {
+            service = compose(file, &shared, context).instrument(spans::pipeline(&file.plan.name)) => service,
+            // As if it had died there: the next start goes on.
+            () = stop.cancelled() => return Ok(ExitCode::Interrupted),
+        };
+        let service = service.with_context(|| format!("pipeline `{}`", file.plan.name));
+        composed.push(if args.once { Ok(service?) } else { service });
     }
-    warn_of_future(&services, context).await?;
     if args.once {
-        once(&args, &services, &shared, &stop, context).await
-    } else {
-        serve(&args, services, &shared, (&stop, &monitored), context).await
+        let services: Vec<_> = files.iter().zip(composed.into_iter().flatten()).collect();
+        warn_of_future(&services, context).await?;
+        return once(&args, &services, &shared, &stop, context).await;
     }
+    serve(&args, begin(files, composed)?, shared, (&stop, &monitored), context).await
+}
+
+/// A pipeline as it begins: what serves, or why nothing does yet.
+type Begun = (PipelineFile, anyhow::Result<Service>);
+
+/// Which pipelines begin. One that cannot is no reason to keep its neighbours waiting: it is begun again and again. If none can, the
+/// process ends, for somebody is there to read why; unless it is only a store that does not answer.
+fn begin(files: Vec<PipelineFile>, composed: Vec<anyhow::Result<Service>>) -> anyhow::Result<Vec<Begun>> {
+    let some_serve = composed.iter().any(Result::is_ok);
+    let waits = |error: &anyhow::Error| passes(error) && !error.chain().any(|cause| cause.is::<Failure>());
+    let mut begun = Vec::new();
+    for (file, service) in files.into_iter().zip(composed) {
+        match service {
+            Err(error) if !some_serve && !waits(&error) => return Err(error),
+            service => begun.push((file, service)),
+        }
+    }
+    Ok(begun)
 }
 
 async fn serve(
     args: &Args,
-    services: Vec<(&PipelineFile, Service)>,
-    shared: &Shared,
+    begun: Vec<Begun>,
+    shared: Shared,
     (stop, monitored): (&CancellationToken, &Monitored),
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
-    for (file, service) in &services {
+    for (file, service) in &begun {
+        let Ok(service) = service else { continue };
+        warn_of_future(&[(file, service)], context).await?;
         let next = service.schedule.as_ref().and_then(|schedule| schedule.next_after(service.clock.now()));
         let when = next.map_or("no schedule: nothing will tick".to_owned(), |next| format!("next tick {next}"));
         context.output.notice(&format!("serving `{}`: {when}; stop with Ctrl-C", file.plan.name))?;
@@ -176,34 +208,20 @@ async fn serve(
             context.output.notice(&format!("{note} {failure}\n  {late}"))?;
         }
     }
-    let services: Vec<_> = services.into_iter().map(|(file, service)| (file, Serving::new(service))).collect();
-    monitored.serves(services.iter().map(|(_, serving)| Arc::clone(serving)).collect());
-    let all = services.into_iter().map(|(file, serving)| {
-        let roles = &shared.roles;
-        async move {
-            let done = CancellationToken::new();
-            let watched = async {
-                if file.plan.swap.watch {
-                    let watch = Watch::new(&args.pipeline, file, Arc::clone(&serving), shared, context);
-                    watch.run(&done).instrument(spans::pipeline(&file.plan.name)).await;
-                }
-            };
-            let guarded = async {
-                let guard = Guard::new(&args.pipeline, file, Arc::clone(&serving), shared, context);
-                guard.run(&done).instrument(spans::pipeline(&file.plan.name)).await;
-            };
-            let served = async {
-                let ended = serving.serve(roles, stop).await;
-                done.cancel();
-                ended
-            };
-            (file, futures::future::join3(served, watched, guarded).await.0)
-        }
-    });
-    // One pipeline that cannot go on must not take its neighbours with it: each is served to its own end.
-    for (file, ended) in futures::future::join_all(all).await {
-        ended.with_context(|| format!("pipeline `{}` stopped", file.plan.name))?;
+    let shared = Arc::new(shared);
+    let mut all = Vec::new();
+    for (number, (file, service)) in begun.into_iter().enumerate() {
+        let (args, context, shared) = (args.pipeline.clone(), context.clone(), Arc::clone(&shared));
+        let (stop, health) = (stop.clone(), monitored.health.clone());
+        // One that serves badly must not hold up its neighbours: each has a thread, and is begun again by itself.
+        all.push(supervise::on_own_thread(move || async move {
+            let name = file.plan.name.clone();
+            let mut one = One { args, file, shared, context, progress: Arc::default(), composed: Some(service) };
+            let once = async || one.once(number, &health, &stop).await;
+            supervise::keep((number, &name), &health, &stop, once).await;
+        })?);
     }
+    futures::future::join_all(all).await;
     Ok(ExitCode::Interrupted)
 }
 
@@ -258,8 +276,12 @@ fn refuse_future(args: &Args, now: DateTime<Utc>) -> Result<(), Failure> {
 }
 
 /// Says which ticks in the lakes are still to come.
-async fn warn_of_future(services: &[(&PipelineFile, Service)], context: &Context) -> anyhow::Result<()> {
+async fn warn_of_future<S: std::borrow::Borrow<Service>>(
+    services: &[(&PipelineFile, S)],
+    context: &Context,
+) -> anyhow::Result<()> {
     for (file, service) in services {
+        let service: &Service = service.borrow();
         for tick in service.future_ticks().await.unwrap_or_default() {
             context.output.notice(&format!("warning: `{}`: {}", file.plan.name, in_the_future(tick)))?;
         }

@@ -49,6 +49,10 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
                 None => drop(status.plugins.remove(stage)),
             }
         }
+        for ignored in &looked.ignored {
+            let word = Tone::Bad.paint(context.output.stderr_color(), "warning:");
+            context.output.notice(&format!("{word} {}\n  hint: {}", ignored.text(), ignored.hint))?;
+        }
         for (stage, why) in looked.absent {
             status.unreadable.insert(format!("plugin {stage}"), why);
         }
@@ -81,7 +85,10 @@ fn text(status: &Status, serves: &BTreeMap<String, Serves>, context: &Context) -
         let since = suspension.at.format("%Y-%m-%dT%H:%M:%SZ");
         let plugin = format!("`{}` {}", suspension.plugin.name, suspension.plugin.version);
         let what = match suspension.records {
-            0 => format!("{plugin} failed"),
+            0 => match &suspension.behind {
+                Some(behind) => format!("{plugin} failed, its table is behind since silver version {}", behind.since),
+                None => format!("{plugin} failed"),
+            },
             records => format!(
                 "{plugin} failed on {} of {records} records, allowed are {}",
                 suspension.failed, suspension.suspend_above
@@ -96,6 +103,18 @@ fn text(status: &Status, serves: &BTreeMap<String, Serves>, context: &Context) -
         text.push_str(&format!(
             "\n  hint: mended, it goes on by itself; `sluicebox resume {stage}` has it tried again as it is"
         ));
+    }
+    for wait in &status.waiting {
+        let instant = |at: DateTime<Utc>| at.format("%Y-%m-%dT%H:%M:%SZ");
+        let what = format!(
+            "\n\nstage `{}` waits since {} until {}: {}",
+            wait.stage,
+            instant(wait.since),
+            instant(wait.until),
+            wait.reason.replace('\n', "\n  ")
+        );
+        text.push_str(&context.output.tone(Tone::Notable, &what));
+        text.push_str(&format!("\n  hint: `sluicebox resume {}` has it tried again at once", wait.stage));
     }
     for (stage, event) in &status.swaps {
         let tone = match event.happened {
@@ -117,6 +136,7 @@ fn named(part: &str) -> String {
         Some(("plugin", stage)) => format!("the plugin of `{stage}`"),
         Some(("gold", table)) => format!("the gold table `{table}`"),
         _ if part == "suspended" => "whether a stage is suspended".to_owned(),
+        _ if part == "waiting" => "what stages wait for".to_owned(),
         _ if part == "swaps" => "what became of published plugins".to_owned(),
         _ => part.to_owned(),
     }
@@ -163,8 +183,15 @@ fn layers(status: &Status, context: &Context) -> String {
     let row = vec!["silver".to_owned(), silver.rows.to_string(), up_to, behind, commit, seen];
     table.add_row(if status.why_not("silver").is_some() { unknown("silver") } else { row });
     for (name, gold) in &status.gold {
-        let from =
-            gold.silver_version.map_or("not made yet".to_owned(), |version| format!("from silver version {version}"));
+        let from = match (gold.silver_version, gold.behind_since) {
+            (None, None) => "not made yet".to_owned(),
+            (Some(version), _) if gold.other_silver => {
+                format!("from version {version} of a silver that is gone: `sluicebox run` makes it again")
+            }
+            (Some(version), None) => format!("from silver version {version}"),
+            (Some(version), Some(since)) => format!("from silver version {version}, behind since version {since}"),
+            (None, Some(since)) => format!("not made yet, behind since silver version {since}"),
+        };
         let [up_to, behind] = far(&gold.watermark);
         let commit = self::commit(status.at, Some(&gold.last_commit));
         table.add_row(vec![format!("gold {name}"), gold.rows.to_string(), up_to, behind, commit, from]);

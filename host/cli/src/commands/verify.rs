@@ -2,6 +2,7 @@
 //!
 //! Does not mend anything.
 
+use engine::pipeline::plan::Plan;
 use engine::progress::Steps;
 use engine::verify::{Invariant, Report, verify};
 use serde_json::json;
@@ -34,10 +35,19 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let shared = Shared::new(&files, context)?;
     let mut reports = Vec::new();
     for file in &files {
-        let service = look(file, &shared, context).await?.told(context)?;
+        let looked = look(file, &shared, context).await?;
+        let ignored = looked.ignored.clone();
+        let service = looked.told(context)?;
         let workshop = workshop(file, &service, &shared).await?;
         let steps = Steps::default();
-        reports.push(watch(&steps, context, verify(&service, workshop, &steps)).await?);
+        let mut report = watch(&steps, context, verify(&service, workshop, &steps)).await?;
+        if is_guarded(&file.plan) {
+            report.looked_at(Invariant::V10, file.plan.stages().count());
+        }
+        for one in &ignored {
+            report.also(Invariant::V10, &one.stage, format!("[{}] {}", one.code, one.message));
+        }
+        reports.push(report);
     }
     let document = json!({ "pipelines": reports });
     context
@@ -45,6 +55,11 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
         .report(&document, |_| reports.iter().map(|report| text(report, context)).collect::<Vec<_>>().join("\n"))?;
     let clean = reports.iter().all(Report::is_clean);
     Ok(if clean { ExitCode::Success } else { ExitCode::Wrong })
+}
+
+/// Whether a pin or a signature says what may serve.
+fn is_guarded(plan: &Plan) -> bool {
+    !plan.trusted_keys.is_empty() || plan.stages().any(|(_, stage)| stage.sha256.is_some())
 }
 
 fn text(report: &Report, context: &Context) -> String {
@@ -67,6 +82,9 @@ fn text(report: &Report, context: &Context) -> String {
     }
     for note in &report.notes {
         text.push_str(&format!("\n{} {note}", context.output.tone(Tone::Notable, "note:")));
+    }
+    if let Some(chain) = &report.chain {
+        text.push_str(&format!("\nchain {chain}\n"));
     }
     let verdict = if report.is_clean() {
         context.output.tone(Tone::Good, "everything holds")

@@ -20,7 +20,7 @@ use super::{Shared, assembled, gateway, look_at_lake, look_at_queues, ours};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::{Failure, in_a_line};
-use crate::load::{Loaded, Loading, load_to_look};
+use crate::load::{Ignored, Loaded, Loading, load_to_look};
 use crate::output::Tone;
 use crate::pipelines::PipelineFile;
 
@@ -29,11 +29,17 @@ pub(crate) struct Looked {
     pub(crate) service: Service,
     /// The stages whose plugin cannot be loaded, and why: another one stands in its place.
     pub(crate) absent: Vec<(String, String)>,
+    /// Decisions of the lake that are not followed.
+    pub(crate) ignored: Vec<Ignored>,
 }
 
 impl Looked {
     /// The service, once it was said on the side which plugins are not those that the file names.
     pub(crate) fn told(self, context: &Context) -> anyhow::Result<Service> {
+        for ignored in &self.ignored {
+            let note = Tone::Bad.paint(context.output.stderr_color(), "warning:");
+            context.output.notice(&format!("{note} {}\n  hint: {}", ignored.text(), ignored.hint))?;
+        }
         for (stage, why) in &self.absent {
             let note = Tone::Notable.paint(context.output.stderr_color(), "note:");
             context.output.notice(&format!("{note} the plugin of `{stage}` cannot be loaded: {why}"))?;
@@ -49,6 +55,7 @@ pub(crate) async fn look(file: &PipelineFile, shared: &Shared, context: &Context
     let loading = Loading { lake: Some(&lake), ..Loading::by_files(file, shared) };
     let queues = look_at_queues(file, shared, identity.as_deref());
     let ((loaded, absent), queues) = tokio::join!(load_to_look(loading), queues);
+    let ignored = loaded.aside.ignored.clone();
     let queues = queues.unwrap_or_else(|error| closed(&in_a_line(&error)));
     let silver = silver(&loaded, &lake, shared).await;
     let tables: Result<Vec<GoldTable>, TableError> = file
@@ -76,7 +83,7 @@ pub(crate) async fn look(file: &PipelineFile, shared: &Shared, context: &Context
     let gateway = gateway(file, shared, context, &progress);
     let (silver, tables) = (silver?, tables?);
     let service = assembled((file, shared), loaded, (silver, tables), (lake, queues), gateway, progress);
-    Ok(Looked { service, absent })
+    Ok(Looked { service, absent, ignored })
 }
 
 /// Says of an error that something which a command wanted to look at cannot be read.

@@ -6,6 +6,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use engine::drivers::service::Role;
 use engine::lake::Lake;
 use engine::lake::identity::{self, Claimed, NotOurs};
 
@@ -104,6 +105,23 @@ pub(super) async fn claim(
         ))?;
     }
     Ok(identity.id)
+}
+
+/// Makes sure of a process that may not write to every layer, such as a function, that the lake is none of another pipeline. Where it may not
+/// even look, by a policy of an earlier version, nothing is said.
+pub(super) async fn examine(file: &PipelineFile, lake: &Lake, shared: &Shared) -> anyhow::Result<()> {
+    let name = &file.plan.name;
+    let looked = match shared.serves(Role::Ingest) {
+        true => identity::claim_bronze(lake, name, shared.clock().now()).await,
+        false => identity::look(lake, name).await,
+    };
+    match looked {
+        Err(NotOurs::Lake(error)) => {
+            tracing::debug!(%error, "cannot tell whose the lake is");
+            Ok(())
+        }
+        looked => looked.map_err(refused),
+    }
 }
 
 fn refused(error: NotOurs) -> anyhow::Error {

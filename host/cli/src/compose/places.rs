@@ -14,12 +14,12 @@ use engine::failure::Failure as EngineFailure;
 use engine::lake::Lake;
 use engine::pipeline::plan::{Location, Plan, QueueSettings};
 use engine::redaction::{RedactingHttp, shown_url};
-use engine::roles::ingest::{FindSource, SourcePlace};
+use engine::roles::ingest::{FindSource, MOST_SOURCE, SourcePlace};
 use engine::seams::clock::Clock;
 use engine::seams::queue::Queue;
 use engine::seams::secrets::{SecretError, SecretRef, SecretString, Secrets};
 use engine::seams::store::{self, Store};
-use local::{ClosedStore, DirStore, LocalSecrets, QueueOptions, QueueView, SqliteQueues, ViewStore};
+use local::{ClosedStore, DirStore, LocalSecrets, QueueOptions, QueueView, SqliteQueues, ViewStore, outside};
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -160,16 +160,13 @@ impl LateSource {
         match &self.location {
             Location::Local(path) => {
                 let path = self.folder.join(path);
-                let missing = || format!("cannot read the source `{}`", path.display());
-                // A source may well be a link to where the data is; what counts is the file that it leads to.
-                let real = path.canonicalize().map_err(|error| {
-                    let hint = "put the file there, or correct `uri` under `[source]`";
-                    Failure::new(ExitCode::Unavailable, missing()).caused_by(error).hint(hint)
-                })?;
-                let (Some(folder), Some(name)) = (real.parent(), real.file_name()) else { anyhow::bail!(missing()) };
-                // Read only: nothing of the folder that somebody keeps his data in is ours to tidy up.
-                let store = DirStore::view(folder).with_context(missing)?;
-                Ok((store, store::Path::parse(name.to_string_lossy()).with_context(missing)?))
+                let shown = path.display().to_string();
+                // Off the reactor, and not for ever: it may lie on a file system that does not answer.
+                let found = outside::in_time(outside::QUIET, move || find_here(&path)).await;
+                found.map_err(|error| {
+                    let hint = error.hint().unwrap_or("try again");
+                    Failure::new(ExitCode::Unavailable, cannot_read_source(&shown)).hint(hint).caused_by(error)
+                })?
             }
             Location::Remote(url) if url.scheme() == "s3" => {
                 let found = self.remote.object(url).await;
@@ -178,6 +175,30 @@ impl LateSource {
             Location::Remote(url) => Err(elsewhere(&shown_url(url))),
         }
     }
+}
+
+fn cannot_read_source(path: &str) -> String {
+    format!("cannot read the source `{path}`")
+}
+
+/// The store and object of a source of this machine. What is neither file nor folder, or too large, is not opened.
+fn find_here(path: &Path) -> anyhow::Result<(Store, store::Path)> {
+    let missing = || cannot_read_source(&path.display().to_string());
+    let unavailable = |hint: &str| Failure::new(ExitCode::Unavailable, missing()).hint(hint);
+    // A source may well be a link to where the data is; what counts is the file that it leads to.
+    let real = path
+        .canonicalize()
+        .map_err(|error| unavailable("put the file there, or correct `uri` under `[source]`").caused_by(error))?;
+    if !real.is_dir() {
+        outside::examine(&real, MOST_SOURCE).map_err(|error| {
+            let hint = error.hint().unwrap_or("let who runs this read it");
+            unavailable(hint).caused_by(error)
+        })?;
+    }
+    let (Some(folder), Some(name)) = (real.parent(), real.file_name()) else { anyhow::bail!(missing()) };
+    // Read only: nothing of the folder that somebody keeps his data in is ours to tidy up.
+    let store = DirStore::view(folder).with_context(missing)?;
+    Ok((store, store::Path::parse(name.to_string_lossy()).with_context(missing)?))
 }
 
 /// The queues between a pipeline's roles, for messages of the lake of that identity.
@@ -222,6 +243,21 @@ pub(crate) async fn scrub_queue(file: &PipelineFile, shared: &Shared) -> anyhow:
         queue_file(&file.plan, &file.folder, shared).await?.scrub().await?;
     }
     Ok(())
+}
+
+/// Removes what killed writers have left half written in the folders of a lake; how many files those were. In S3 nothing is half written but
+/// uploads in parts, which the bucket's lifecycle ends.
+pub(crate) async fn remove_unfinished(file: &PipelineFile) -> anyhow::Result<usize> {
+    let places = &file.plan.lake;
+    let mut removed = 0;
+    for location in [&places.bronze, &places.silver, &places.gold] {
+        if let Location::Local(path) = location {
+            let path = file.folder.join(path);
+            let work = tokio::task::spawn_blocking(move || DirStore::remove_unfinished(&path));
+            removed += work.await??;
+        }
+    }
+    Ok(removed)
 }
 
 /// Where the embedded queues of a pipeline are: one file a pipeline.

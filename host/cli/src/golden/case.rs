@@ -7,10 +7,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::Grants;
+use local::outside;
 use serde_json::Value;
 
 use super::exact;
+use crate::plugins::component::cannot_read;
 use crate::project::{PluginCrate, write_whole};
+
+/// Most bytes of a file of a case.
+const MOST_SAMPLE: u64 = 64 << 20;
 
 /// A case.
 #[derive(Clone, Debug)]
@@ -44,7 +49,7 @@ impl Case {
     /// What the plugin is given.
     pub(crate) fn input<T: serde::de::DeserializeOwned>(&self) -> anyhow::Result<T> {
         let path = self.dir.join("input.json");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let text = outside::read_text(&path, MOST_SAMPLE).map_err(|error| cannot_read(&path, error))?;
         serde_json::from_str(&text).with_context(|| format!("`{}` is no input for this kind of plugin", path.display()))
     }
 
@@ -67,9 +72,9 @@ impl Case {
 }
 
 fn read_if_there(path: &Path) -> anyhow::Result<Option<Value>> {
-    match std::fs::read_to_string(path) {
+    match outside::read_text(path, MOST_SAMPLE) {
         Ok(text) => exact::parse(&text).map(Some).with_context(|| format!("`{}` is not valid JSON", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+        Err(error) if error.is_not_there() => Ok(None),
+        Err(error) => Err(cannot_read(path, error)),
     }
 }

@@ -17,7 +17,7 @@ pub(crate) async fn run(plugin: &dyn Cleaner, case: &Case) -> anyhow::Result<Val
     let documents: Vec<Box<RawValue>> = case.input()?;
     let documents: Vec<Bytes> =
         documents.into_iter().map(|document| Bytes::from(record::compact(document).get().to_owned())).collect();
-    let cleaned = plugin.clean(&documents).await?;
+    let cleaned = plugin.clean(&documents).await?.within_calendar();
     let columns = plugin.descriptor().output.iter().map(|field| (field.name.as_str(), field.ty));
     let mut rows = json_rows::from_batch(&cleaned.rows)?;
     json_rows::open_json_columns(&mut rows, columns);
@@ -33,6 +33,7 @@ fn document(rows: Vec<Row>, cleaned: &Cleaned) -> Value {
     let rejects = cleaned.rejects.iter().map(|reject| match reject.by {
         RejectedBy::Plugin => json!({ "document": reject.index, "reason": reject.reason }),
         RejectedBy::Projection => json!({ "document": reject.index, "reason": reject.reason, "by": "projection" }),
+        RejectedBy::Range => json!({ "document": reject.index, "reason": reject.reason, "by": "range" }),
     });
     let skips = cleaned.skips.iter().map(|skip| json!({ "document": skip.index, "reason": skip.reason }));
     json!({

@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use cargo_metadata::{CrateType, Message, Metadata, MetadataCommand, Package, PackageId};
+use local::outside;
 
+use super::component::cannot_read;
 use crate::env_vars;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -209,7 +211,7 @@ fn artifacts(messages: impl std::io::BufRead) -> anyhow::Result<BTreeMap<Package
 
 fn has_plugin_profile(root: &Path) -> anyhow::Result<bool> {
     let path = root.join("Cargo.toml");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let text = outside::read_text(&path, outside::MOST_TEXT).map_err(|error| cannot_read(&path, error))?;
     let manifest: toml::Table = text.parse().with_context(|| format!("cannot read `{}`", path.display()))?;
     Ok(manifest.get("profile").and_then(|profiles| profiles.get("plugin")).is_some())
 }

@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use bytes::Bytes;
+use local::outside::{self, OutsideError};
 use runtime::worker::WorkerProgram;
 use runtime::{Cache, Options, SetupError, Trust, WasmPlugins};
 
@@ -51,8 +51,21 @@ fn worker() -> Option<WorkerProgram> {
 
 /// The bytes of a component's file.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Bytes> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok(bytes.into())
+    read_of(path, outside::MOST_COMPONENT)
+}
+
+/// The bytes of a file that somebody else may have put there, at most `most`.
+pub(crate) fn read_of(path: &Path, most: u64) -> anyhow::Result<Bytes> {
+    outside::read(path, most).map_err(|error| cannot_read(path, error))
+}
+
+/// Says of a file that it cannot be read, and what to do.
+pub(crate) fn cannot_read(path: &Path, error: OutsideError) -> anyhow::Error {
+    let failure = Failure::new(ExitCode::Wrong, format!("cannot read `{}`", path.display()));
+    match error.hint() {
+        Some(hint) => failure.hint(hint).caused_by(error).into(),
+        None => failure.caused_by(error).into(),
+    }
 }
 
 /// The bytes of a crate's component. Says so on stderr if its sources are newer.

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use include_dir::{Dir, include_dir};
+use local::outside;
 use toml::{Table, Value};
 
+use super::component::cannot_read;
 use super::sdk;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -68,7 +70,7 @@ pub(crate) fn write_plugin(root: &Path, name: &str, kind: Kind) -> anyhow::Resul
             written.push(file);
         }
     }
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let text = outside::read_text(&path, outside::MOST_TEXT).map_err(|error| cannot_read(&path, error))?;
     let manifest: Table = text.parse().with_context(|| format!("cannot read `{}`", path.display()))?;
     let workspace = manifest.get("workspace").and_then(Value::as_table).cloned().unwrap_or_default();
     require_room(&path, &workspace, name)?;

@@ -18,9 +18,9 @@ use engine::roles::aggregate::GoldTable;
 use engine::seams::plugin::Plugin;
 
 use super::{Refused, WHOLE, of_file};
-use crate::compose::{Shared, clean_breaker, compose, enrich_breaker};
+use crate::compose::{Shared, clean_breaker, compose_with, enrich_breaker};
 use crate::context::Context;
-use crate::load::{CannotLoad, Loaded, Loading, load, passes};
+use crate::load::{CannotLoad, Loaded, Loading, known, load, passes};
 use crate::pipelines::PipelineFile;
 
 /// A service that could take over.
@@ -33,6 +33,8 @@ pub(crate) struct Candidate {
     pub(crate) whole: bool,
     /// By stage: what comes out otherwise.
     pub(crate) summaries: BTreeMap<String, Comparison>,
+    /// The file as it stands on disk.
+    as_file: Version,
 }
 
 impl Candidate {
@@ -48,24 +50,30 @@ impl Candidate {
         // A place is told without its credentials, and other ones are another place.
         let moved = file.plan.source.location != next.plan.source.location;
         let whole = moved || frame(&file.plan) != frame(&next.plan);
-        let cannot = |error: &anyhow::Error| cannot(error, &next);
+        let as_file = of_file(&next).await;
+        let cannot = |error: &anyhow::Error| cannot(error, &as_file);
         let service = if whole {
-            let service = compose(&next, shared, context).await.map_err(|error| cannot(&error))?;
             // Counters go on, and what is shown of them.
-            Service { progress: Arc::clone(&serves.progress), ..service }
+            compose_with(&next, shared, context, &serves.progress).await.map_err(|error| cannot(&error))?
         } else {
             let loaded = load(Loading {
                 lake: Some(&serves.enrich.lake),
                 serves: Some((&file.plan, &serves)),
                 ..Loading::by_files(&next, shared)
             });
-            restaged(&serves, &file.plan, &next.plan, loaded.await.map_err(|error| cannot(&error))?, shared)
+            let loaded = loaded.await.map_err(|error| cannot(&error))?;
+            loaded.aside.tell();
+            loaded.aside.keep_signatures(&serves.enrich.lake, &shared.roles).await;
+            if !shared.handed {
+                known::note(&next).await;
+            }
+            restaged(&serves, &file.plan, &next.plan, loaded, shared)
         };
         let replaced = differences(&serves, &service);
         if replaced.is_empty() && !whole && as_json(&file.plan) == as_json(&next.plan) {
             return Ok(None);
         }
-        Ok(Some(Candidate { service, file: next, replaced, whole, summaries: BTreeMap::new() }))
+        Ok(Some(Candidate { service, file: next, replaced, whole, summaries: BTreeMap::new(), as_file }))
     }
 
     /// Whether inputs that come in say something of it: of an aggregate there are none before its table is made.
@@ -144,8 +152,8 @@ impl Candidate {
     fn refusals(&self, code: Option<&str>, why: &Failure) -> Vec<Refused> {
         let (reason, passing) = (why.to_string(), why.passes());
         if self.replaced.is_empty() {
-            let (stage, version) = (WHOLE.to_owned(), of_file(&self.file));
-            return vec![Refused { stage, version, code: code.map(str::to_owned), reason, passing }];
+            let (stage, version) = (WHOLE.to_owned(), self.as_file.clone());
+            return vec![Refused { stage, version, code: code.map(str::to_owned), reason, passing, again: false }];
         }
         self.replaced.iter().map(|one| Refused { passing, ..refused(one, code, reason.clone()) }).collect()
     }
@@ -184,7 +192,7 @@ pub(super) fn not_good(one: &Replaced, error: &NotGood) -> Refused {
 
 fn refused(one: &Replaced, code: Option<&str>, reason: String) -> Refused {
     let (stage, version, code) = (one.stage.clone(), one.new.clone(), code.map(str::to_owned));
-    Refused { stage, version, code, reason, passing: false }
+    Refused { stage, version, code, reason, passing: false, again: false }
 }
 
 /// What serves, with the plugins that are new in their places.
@@ -272,16 +280,17 @@ fn frame(plan: &Plan) -> serde_json::Value {
 }
 
 /// Why nothing could be built of a file: of each plugin that is at fault, or of the file.
-fn cannot(error: &anyhow::Error, file: &PipelineFile) -> Vec<Refused> {
+fn cannot(error: &anyhow::Error, as_file: &Version) -> Vec<Refused> {
     let of_plugins = error.chain().find_map(|cause| cause.downcast_ref::<CannotLoad>());
     let Some(CannotLoad(troubles)) = of_plugins else {
-        let (stage, version) = (WHOLE.to_owned(), of_file(file));
-        return vec![Refused { stage, version, code: None, reason: format!("{error:#}"), passing: passes(error) }];
+        let (stage, version, reason) = (WHOLE.to_owned(), as_file.clone(), format!("{error:#}"));
+        return vec![Refused { stage, version, code: None, reason, passing: passes(error), again: false }];
     };
     let refused = troubles.iter().map(|trouble| {
-        let (stage, version) = trouble.about.as_deref().cloned().unwrap_or_else(|| (WHOLE.to_owned(), of_file(file)));
+        let (stage, version) = trouble.about.as_deref().cloned().unwrap_or_else(|| (WHOLE.to_owned(), as_file.clone()));
         let reason = format!("{}: {}", trouble.place, trouble.message);
-        Refused { stage, version, code: trouble.code.map(str::to_owned), reason, passing: trouble.passing }
+        let (passing, again) = (trouble.passing, trouble.again);
+        Refused { stage, version, code: trouble.code.map(str::to_owned), reason, passing, again }
     });
     refused.collect()
 }

@@ -24,8 +24,10 @@ use crate::progress::{Outcome, Progress};
 use crate::seams::clock::Clock;
 use crate::seams::queue::{Delivery, Queue, QueueError};
 use crate::spans::{About, InHand, TOLD_IN_THE_END};
+use crate::stopping;
 
 mod dead_letters;
+mod pauses;
 
 /// How long one receive waits: also how long a stop may take when there is nothing to do.
 const WAIT: Duration = Duration::from_millis(500);
@@ -35,8 +37,6 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 const LOOK_FOR_LIFT: Duration = Duration::from_secs(3);
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(300);
-/// Longest time between two looks at a lake that is not as expected.
-const LONGEST_ASIDE: Duration = Duration::from_secs(60);
 
 /// What a role does with deliveries.
 #[async_trait]
@@ -65,6 +65,19 @@ pub trait Work: Send + Sync {
     async fn fall_back(&self, _seen: u64, _reason: &str) -> bool {
         false
     }
+
+    /// Notes where others see it that the stage waits; whether that is noted.
+    async fn waits(&self, _reason: &str, _span: Duration) -> bool {
+        false
+    }
+
+    /// Whether the note is gone: somebody has said that the stage goes on.
+    async fn is_told_to_go_on(&self) -> bool {
+        false
+    }
+
+    /// Takes the note away: the wait is over.
+    async fn waits_no_more(&self) {}
 
     /// What the log and a trace say of a delivery.
     fn about(&self, _delivery: &Delivery) -> About {
@@ -228,7 +241,7 @@ impl Consumer {
             }
             let (version, begun) = (self.work.version(), self.clock.now());
             let spans = self.in_hand(&deliveries);
-            let results = self.take(&deliveries, &spans).await;
+            let results = self.take(&deliveries, &spans, &stop).await;
             let took_ms = (self.clock.now() - begun).num_microseconds().unwrap_or_default() as f64 / 1000.0;
             tracing::debug!(version, deliveries = deliveries.len(), took_ms, "batch done");
             // All at once: a queue can settle many with one call.
@@ -272,61 +285,6 @@ impl Consumer {
         Ok(())
     }
 
-    /// Takes nothing for a while, or until another version serves: the lake is not as this host expects it, and may be as others do. So
-    /// no message stays in hand.
-    async fn stand_aside(&self, reason: String, version: u64, gate: &Gate, stop: &CancellationToken) {
-        let pause = backoff::delay(FIRST_DELAY, gate.astray(), LONGEST_ASIDE, &[self.stage.as_bytes()]);
-        tracing::error!(reason, ?pause, "the lake is not as it has to be, looking again after a pause");
-        self.progress.set_waiting_for(Some(reason));
-        tokio::select! {
-            () = self.rest(pause, stop) => {}
-            () = self.work.renewed(version) => {}
-        }
-        if stop.is_cancelled() {
-            // What it waited for stays known: a function puts its messages off by that.
-            return;
-        }
-        self.progress.set_waiting_for(None);
-        gate.resume();
-    }
-
-    /// Keeps one delivery in hand through a pause and tries it again at its end, until it meets no pause: then all go on. However long
-    /// that takes, the message is received once.
-    async fn probe(
-        &self,
-        delivery: &Delivery,
-        span: &InHand,
-        (mut pause, mut reason): (Duration, String),
-        gate: &Gate,
-        stop: &CancellationToken,
-    ) -> Result<(), Failure> {
-        let hand = std::slice::from_ref(delivery);
-        let mut first = true;
-        loop {
-            if std::mem::take(&mut first) {
-                tracing::warn!(reason, ?pause, "paused");
-            } else {
-                tracing::debug!(reason, ?pause, "still paused");
-            }
-            self.progress.set_waiting_for(Some(reason));
-            self.holding(&self.queue.live, hand, self.rest(pause, stop)).await;
-            if stop.is_cancelled() {
-                self.settled(self.queue.live.release(&delivery.receipt, Duration::ZERO).await, delivery);
-                return Ok(());
-            }
-            let version = self.work.version();
-            match self.take(hand, span).await.pop() {
-                Some(Err(Failure::Pause { pause: again, reason: why })) => (pause, reason) = (again, why),
-                result => {
-                    self.progress.set_waiting_for(None);
-                    let settled = self.settle(delivery, version, result.unwrap_or(Ok(())), gate).await;
-                    gate.resume();
-                    return settled;
-                }
-            }
-        }
-    }
-
     /// Gives deliveries back at once that met a pause or a suspension, and not into the hands of a worker that still receives.
     async fn give_back(&self, deliveries: &[Delivery], gate: &Gate) {
         if deliveries.is_empty() {
@@ -365,7 +323,12 @@ impl Consumer {
     }
 
     /// The work. If the host panics over many deliveries each is tried alone, so that the one to blame is found.
-    async fn take(&self, deliveries: &[Delivery], spans: &InHand) -> Vec<Result<(), Failure>> {
+    async fn take(
+        &self,
+        deliveries: &[Delivery],
+        spans: &InHand,
+        stop: &CancellationToken,
+    ) -> Vec<Result<(), Failure>> {
         let all = async {
             let _room = self.room.read().await;
             match self.guarded(deliveries).await {
@@ -382,6 +345,7 @@ impl Consumer {
                 }
             }
         };
+        let all = stopping::under(stop, all);
         let results = self.holding(&self.queue.live, deliveries, spans.work(all)).await;
         for (result, span) in results.iter().zip(&spans.each) {
             let outcome = Outcome::from(result);
@@ -503,7 +467,7 @@ impl Consumer {
 }
 
 /// A caught panic as a failure, with its message.
-fn bug(panic: Box<dyn Any + Send>) -> Failure {
+pub(super) fn bug(panic: Box<dyn Any + Send>) -> Failure {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     Failure::Bug(format!("the host panicked: {}", text.unwrap_or("without a message")))
 }

@@ -14,6 +14,7 @@ use super::service::Service;
 use super::serving::Serving;
 use crate::failure::Failure;
 use crate::lake::keys::Tick;
+use crate::lake::silver::SilverVersion;
 use crate::lake::{bronze, receipts};
 use crate::seams::store::Path;
 
@@ -96,8 +97,11 @@ async fn is_done(service: &Service, tick: Tick) -> Result<Option<Come>, Failure>
     if !come.is_cleaned() {
         return Ok(None);
     }
+    let newest = service.clean.silver.snapshot().await?.named();
+    let wanted = SilverVersion { number: come.silver_version, ..newest.clone() };
     for table in &service.aggregate.tables {
-        if table.gold.silver_version().await?.is_none_or(|version| version < come.silver_version) {
+        // One whose plugin fails is not waited for: nothing more will come of it by itself.
+        if !table.holds(&wanted, &newest).await? && service.aggregate.failure(table).await?.is_none() {
             return Ok(None);
         }
     }
@@ -110,5 +114,9 @@ pub(super) fn say(service: &Service, tick: Tick, come: Come, fired_at: DateTime<
     let Come { records, skipped, quarantined, silver_version, .. } = come;
     let tables = service.aggregate.tables.len();
     let pipeline = service.pipeline.as_str();
-    tracing::info!(pipeline, run = %tick, records, skipped, quarantined, silver_version, tables, ?took, "tick done");
+    let behind = service.progress.behind().into_keys().collect::<Vec<_>>().join(", ");
+    let behind = Some(behind).filter(|tables| !tables.is_empty());
+    tracing::info!(
+        pipeline, run = %tick, records, skipped, quarantined, silver_version, tables, behind, ?took, "tick done"
+    );
 }

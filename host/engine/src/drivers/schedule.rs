@@ -2,12 +2,15 @@
 //!
 //! Does not compute instants: `pipeline::schedule` does.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
+use super::consumer::bug;
 use crate::lake::keys::Tick;
 use crate::pipeline::schedule::{Missed, Schedule};
 use crate::roles::ingest::Ingest;
@@ -17,6 +20,10 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// Longest sleep without a look at the clock, which may have been set.
 const LONGEST_SLEEP: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
+/// A clock that is set back by less is one that is kept right.
+const SET_BACK: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
+/// How long a tick that is being fired may take after a stop; then it is left as if the host had died, which costs nothing.
+const TO_LEAVE: Duration = Duration::from_secs(10);
 
 /// Fires ticks until `stop`. `last` is the last tick that was fired, by whomever.
 pub async fn keep(
@@ -29,6 +36,16 @@ pub async fn keep(
     let mut done_up_to = last.map_or_else(|| clock.now(), Tick::instant);
     while !stop.is_cancelled() {
         let now = clock.now();
+        if now + SET_BACK < done_up_to {
+            let by_s = (done_up_to - now).num_seconds();
+            let next = schedule.next_after(done_up_to).map(|next| next.to_string()).unwrap_or_default();
+            tracing::warn!(
+                by_s,
+                done_up_to = %done_up_to,
+                next,
+                "the clock was set back: ticks that come again are the same ticks and change nothing, the next new one is later by as much"
+            );
+        }
         for tick in due(schedule, done_up_to, now) {
             fire(ingest, tick, clock, stop).await;
         }
@@ -40,7 +57,8 @@ pub async fn keep(
             return;
         };
         tokio::select! {
-            () = clock.sleep_until(next.min(clock.now() + LONGEST_SLEEP)) => {}
+            // A span and no instant: of a clock that is set back meanwhile the next look tells.
+            () = clock.sleep((next - clock.now()).min(LONGEST_SLEEP).to_std().unwrap_or_default()) => {}
             () = stop.cancelled() => {}
         }
     }
@@ -62,7 +80,12 @@ fn due(schedule: &Schedule, done_up_to: DateTime<Utc>, now: DateTime<Utc>) -> Ve
 async fn fire(ingest: &Ingest, tick: Tick, clock: &Arc<dyn Clock>, stop: &CancellationToken) {
     let mut delay = FIRST_RETRY;
     while !stop.is_cancelled() {
-        match ingest.fire(tick).await {
+        let fired = tokio::select! {
+            // What a source makes the host panic over costs its tick a try, and nobody else anything.
+            fired = AssertUnwindSafe(ingest.fire(tick)).catch_unwind() => fired.unwrap_or_else(|panic| Err(bug(panic))),
+            () = async { stop.cancelled().await; clock.sleep(TO_LEAVE).await } => return,
+        };
+        match fired {
             Ok(_) => return ingest.progress.fired(tick, clock.now()),
             Err(failure) => tracing::error!(%tick, error = %failure, ?delay, "tick failed, will be tried again"),
         }

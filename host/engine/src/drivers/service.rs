@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -136,6 +137,8 @@ pub struct Left {
     pub waiting_for: Option<String>,
     /// The stages that are suspended, and why. Their messages stay queued.
     pub suspended: BTreeMap<&'static str, String>,
+    /// The Gold tables that keep their last good version because their plugin fails, and why.
+    pub tables_behind: BTreeMap<String, String>,
     /// The services that are down, by endpoint.
     pub outages: BTreeMap<String, Outage>,
 }
@@ -144,7 +147,7 @@ impl Left {
     /// Whether nothing is left.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.missing.is_nothing() && self.queued == 0 && self.suspended.is_empty()
+        self.missing.is_nothing() && self.queued == 0 && self.suspended.is_empty() && self.tables_behind.is_empty()
     }
 }
 
@@ -180,7 +183,7 @@ impl Service {
         let fired = self.ingest.fire(tick).await?;
         let fired = self.ingest.told(fired).await?;
         let left = self.work_off(patience, stop).await?;
-        if left.is_nothing() {
+        if (Left { tables_behind: BTreeMap::new(), ..left.clone() }).is_nothing() {
             done::say(self, tick, done::how_far(self, tick).await?, begun);
         }
         Ok(Ended { fired, left })
@@ -199,9 +202,12 @@ impl Service {
             flatten(ended)?;
         }
         let (suspended, outages) = (self.progress.suspended(), self.progress.outages());
-        let waiting_for = match waited? {
+        let waited = waited?;
+        // Not from the counters: an earlier process may have found it out.
+        let tables_behind = self.aggregate.behind().await?.suspended;
+        let waiting_for = match waited {
             // What has come since is another host's, or another tick's.
-            Waited::Done => return Ok(Left { suspended, ..Left::default() }),
+            Waited::Done => return Ok(Left { suspended, tables_behind, ..Left::default() }),
             Waited::Ended(waiting_for) => waiting_for,
         };
         let missing = sweep(self, false).await?;
@@ -209,7 +215,7 @@ impl Service {
         for (_, queue) in self.queues.all() {
             queued += queue.live.depth().await?.total() + queue.dead.depth().await?.total();
         }
-        Ok(Left { missing, queued, waiting_for, suspended, outages })
+        Ok(Left { missing, queued, waiting_for, suspended, tables_behind, outages })
     }
 
     /// The same with another queue before one of its roles.
@@ -329,10 +335,13 @@ impl Service {
             match self.progress.waiting_for() {
                 None => blocked_since = None,
                 Some(reason) => {
-                    let since = *blocked_since.get_or_insert_with(|| self.clock.now());
+                    let now = self.clock.now();
+                    let begun: &mut DateTime<Utc> = blocked_since.get_or_insert(now);
+                    // A clock that was set back makes nobody wait for longer.
+                    *begun = (*begun).min(now);
                     // A service that is down blocked the way from its first request on that failed, also while that waited for an answer.
-                    let since = self.progress.outages().values().map(|outage| outage.since).fold(since, Ord::min);
-                    if (self.clock.now() - since).to_std().is_ok_and(|span| span >= patience) {
+                    let since = self.progress.outages().values().map(|outage| outage.since).fold(*begun, Ord::min);
+                    if (now - since).to_std().is_ok_and(|span| span >= patience) {
                         return Ok(Waited::Ended(Some(reason)));
                     }
                 }

@@ -3,14 +3,16 @@
 //!
 //! Does not find out whether a version is any good before it serves: `crate::rehearsal` does. Does not load plugins.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::consumer::StageQueue;
+use super::consumer::{StageQueue, bug};
 use super::done;
 use super::mending::mend;
 use super::schedule;
@@ -20,9 +22,13 @@ use crate::failure::Failure;
 use crate::lake::keys::Tick;
 use crate::lake::swaps::{self, Happened, Held, Initiator, Version};
 use crate::progress::Progress;
+use crate::roles::events::{NewVersion, encode};
 
 /// How often a running pipeline looks for lost work.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// How often it looks whether a table that is behind may be made again.
+const LOOK_FOR_LIFT: Duration = Duration::from_secs(3);
 
 /// How long it waits before it asks a lake again that did not answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -114,14 +120,13 @@ impl Serving {
         });
     }
 
-    /// The version of number `seen` has failed as a whole: whether the one before it serves in its place now. That is so once, and only
+    /// The version of number `seen` has failed as a whole in `stage`, one of `enrich`, `clean` and `aggregate NAME`: whether the one before it serves in its place now. That is so once, and only
     /// if the failure is of a stage that the latest switch has changed.
     pub async fn fall_back(&self, stage: &str, seen: u64, reason: &str) -> bool {
         let before = {
             let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
-            let concerned = |before: &Before| {
-                before.number == seen && before.replaced.iter().any(|one| one.stage.split(' ').next() == Some(stage))
-            };
+            let concerned =
+                |before: &Before| before.number == seen && before.replaced.iter().any(|one| one.stage == stage);
             before.take_if(|before| concerned(before))
         };
         let Some(before) = before else { return false };
@@ -225,11 +230,22 @@ impl Serving {
         };
         let sweeps = async {
             while !stop.is_cancelled() {
-                if let Err(failure) = sweep(&self.current(), true).await {
+                let service = self.current();
+                let swept = AssertUnwindSafe(sweep(&service, true)).catch_unwind().await;
+                if let Err(failure) = swept.unwrap_or_else(|panic| Err(bug(panic))) {
                     tracing::warn!(error = %failure, "sweep failed");
                 }
                 tokio::select! {
                     () = service.clock.sleep(SWEEP_EVERY) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+            Ok(())
+        };
+        let lifted = async {
+            while !stop.is_cancelled() {
+                tokio::select! {
+                    () = service.clock.sleep(LOOK_FOR_LIFT) => lifted(&self.current()).await,
                     () = stop.cancelled() => {}
                 }
             }
@@ -241,7 +257,27 @@ impl Serving {
             }
             Ok(())
         };
-        tokio::try_join!(ticks, done, sweeps, drained).map(drop)
+        tokio::try_join!(ticks, done, sweeps, lifted, drained).map(drop)
+    }
+}
+
+/// Has the tables made that were behind because their plugin failed, and whose suspension is lifted: by hand, or by another plugin.
+async fn lifted(service: &Service) {
+    let behind = service.progress.behind();
+    for table in service.aggregate.tables.iter().filter(|table| behind.contains_key(&table.name)) {
+        if !matches!(service.aggregate.failure(table).await, Ok(None)) {
+            continue;
+        }
+        let told = async {
+            let event = encode(&NewVersion { silver: service.clean.silver.snapshot().await?.version });
+            service.queues.aggregate.live.send_missing(vec![event]).await?;
+            Ok::<_, Failure>(())
+        };
+        match told.await {
+            // From now on it is no longer known to be behind.
+            Ok(()) => drop(service.progress.set_behind(&table.name, None)),
+            Err(error) => tracing::debug!(table = table.name, %error, "the next look has the table made"),
+        }
     }
 }
 

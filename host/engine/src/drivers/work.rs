@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 
 use super::consumer::{GivenUp, Work};
 use super::service::Service;
@@ -16,11 +18,13 @@ use crate::lake::bronze::{self, Message, PluginStamp};
 use crate::lake::keys::Tick;
 use crate::lake::quarantine::{self, REFUSED_MESSAGE, Refused, RefusedAt};
 use crate::lake::record::{Record, text_value};
+use crate::lake::waiting::{self, Waiting};
+use crate::roles::aggregate::{Came, told};
 use crate::roles::events::{Again, NewObject, NewVersion, ToEnrich, Unreadable, decode, enrich_work, object_of};
 use crate::seams::plugin::Plugin;
 use crate::seams::queue::Delivery;
 use crate::seams::store::Path;
-use crate::spans::{About, Place};
+use crate::spans::{About, Place, TOLD_IN_THE_END};
 
 /// How much of a bad message is kept.
 const MOST_KEPT: usize = 1 << 20;
@@ -93,6 +97,18 @@ impl Work for EnrichQueue {
 
     async fn fall_back(&self, seen: u64, reason: &str) -> bool {
         self.serving.fall_back("enrich", seen, reason).await
+    }
+
+    async fn waits(&self, reason: &str, span: Duration) -> bool {
+        waits(&self.serving, "enrich", reason, span).await
+    }
+
+    async fn is_told_to_go_on(&self) -> bool {
+        is_told_to_go_on(&self.serving, "enrich").await
+    }
+
+    async fn waits_no_more(&self) {
+        waits_no_more(&self.serving, "enrich").await;
     }
 
     async fn ready(&self) -> Result<(), Failure> {
@@ -181,6 +197,18 @@ impl Work for CleanQueue {
         self.serving.fall_back("clean", seen, reason).await
     }
 
+    async fn waits(&self, reason: &str, span: Duration) -> bool {
+        waits(&self.serving, "clean", reason, span).await
+    }
+
+    async fn is_told_to_go_on(&self) -> bool {
+        is_told_to_go_on(&self.serving, "clean").await
+    }
+
+    async fn waits_no_more(&self) {
+        waits_no_more(&self.serving, "clean").await;
+    }
+
     async fn ready(&self) -> Result<(), Failure> {
         self.serving.current().clean.breaker.ready().await
     }
@@ -231,41 +259,44 @@ impl Work for CleanQueue {
 /// Work of the aggregate queue: all deliveries in hand become one version of each table.
 pub struct AggregateQueue {
     serving: Arc<Serving>,
-    /// Tables whose plugins have failed here, and of which that is noted.
-    failed: Mutex<BTreeSet<String>>,
 }
 
 impl AggregateQueue {
     /// Work for what serves.
     #[must_use]
     pub fn new(serving: Arc<Serving>) -> Self {
-        AggregateQueue { serving, failed: Mutex::default() }
+        AggregateQueue { serving }
     }
 
-    /// Makes the tables, and notes beside them whose plugin has failed.
+    /// Makes the tables. One whose plugin fails stays as it is, which is noted beside it, and is no failure of the work: the others go on.
     async fn make(&self, events: &[NewVersion]) -> Result<(), Failure> {
-        let service = self.serving.current();
+        let (seen, service) = (self.serving.number(), self.serving.current());
         let mut gravest: Option<Failure> = None;
-        for (table, made) in service.aggregate.each(events).await? {
-            let noted = match &made {
-                Err(Failure::Plugin(reason)) => {
-                    let noted = service.aggregate.note_failure(&table, reason, service.clock.now()).await;
-                    if noted.is_ok()
-                        && let Ok(mut failed) = self.failed.lock()
-                    {
-                        failed.insert(table.clone());
+        for (table, came) in service.aggregate.each(events).await? {
+            let failure = match came {
+                Ok(Came::Made) => {
+                    if service.progress.set_behind(&table, None) {
+                        tracing::info!(table, "the table is made again");
                     }
-                    noted
+                    continue;
                 }
-                Ok(()) => service.aggregate.forget_failure(&table).await,
-                Err(_) => Ok(()),
+                Ok(Came::Behind(note)) => {
+                    service.progress.set_behind(&table, Some(told(&note)));
+                    continue;
+                }
+                Err(Failure::Plugin(reason)) => {
+                    if self.serving.fall_back(&format!("aggregate {table}"), seen, &reason).await {
+                        // The version that serves now makes the table.
+                        Failure::Plugin(reason)
+                    } else {
+                        tracing::error!(target: TOLD_IN_THE_END, table, reason, "its plugin failed, the table stays as it is");
+                        service.progress.set_behind(&table, Some(reason));
+                        continue;
+                    }
+                }
+                Err(failure) => failure,
             };
-            if let Err(error) = noted {
-                tracing::warn!(table, %error, "cannot note in gold what came of the table");
-            }
-            let graver =
-                |failure: &Failure| gravest.as_ref().is_none_or(|gravest| failure.gravity() > gravest.gravity());
-            if let Some(failure) = made.err().filter(graver) {
+            if gravest.as_ref().is_none_or(|gravest| failure.gravity() > gravest.gravity()) {
                 gravest = Some(failure);
             }
         }
@@ -283,23 +314,16 @@ impl Work for AggregateQueue {
         self.serving.renewed(seen).await;
     }
 
-    async fn fall_back(&self, seen: u64, reason: &str) -> bool {
-        self.serving.fall_back("aggregate", seen, reason).await
+    async fn waits(&self, reason: &str, span: Duration) -> bool {
+        waits(&self.serving, "aggregate", reason, span).await
     }
 
-    /// Somebody has taken the note of a table away.
-    async fn is_lifted(&self) -> bool {
-        let failed = self.failed.lock().map(|failed| failed.clone()).unwrap_or_default();
-        let service = self.serving.current();
-        for table in service.aggregate.tables.iter().filter(|table| failed.contains(&table.name)) {
-            if matches!(service.aggregate.failure(table).await, Ok(None)) {
-                if let Ok(mut failed) = self.failed.lock() {
-                    failed.remove(&table.name);
-                }
-                return true;
-            }
-        }
-        false
+    async fn is_told_to_go_on(&self) -> bool {
+        is_told_to_go_on(&self.serving, "aggregate").await
+    }
+
+    async fn waits_no_more(&self) {
+        waits_no_more(&self.serving, "aggregate").await;
     }
 
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
@@ -311,6 +335,29 @@ impl Work for AggregateQueue {
     async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
         abandon("aggregate", delivery, why);
         Ok(())
+    }
+}
+
+/// Notes that a stage waits. Where that cannot be written, it waits all the same.
+async fn waits(serving: &Serving, stage: &str, reason: &str, span: Duration) -> bool {
+    let service = serving.current();
+    let since = service.clock.now();
+    let until = since + TimeDelta::from_std(span).unwrap_or_default();
+    let wait = Waiting { stage: stage.to_owned(), reason: reason.to_owned(), since, until };
+    let noted = waiting::note(&service.enrich.lake, &wait).await;
+    if let Err(error) = &noted {
+        tracing::debug!(stage, %error, "cannot note in the lake what is waited for");
+    }
+    noted.is_ok()
+}
+
+async fn is_told_to_go_on(serving: &Serving, stage: &str) -> bool {
+    matches!(waiting::is_noted(&serving.current().enrich.lake, stage).await, Ok(false))
+}
+
+async fn waits_no_more(serving: &Serving, stage: &str) {
+    if let Err(error) = waiting::end(&serving.current().enrich.lake, stage).await {
+        tracing::debug!(stage, %error, "cannot take away what is noted of the wait");
     }
 }
 

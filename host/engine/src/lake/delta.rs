@@ -32,7 +32,7 @@ mod tidy;
 use commit::COMMIT_WITHIN;
 pub(crate) use commit::{Draft, Outcome};
 pub use error::{ColumnChange, TableError};
-pub(crate) use files::{FileReader, Written, damaged, digest, encode, text_of};
+pub(crate) use files::{FileReader, Written, damaged, digest, encode, encode_parts, text_of};
 pub use history::Commit;
 use load::Found;
 pub(crate) use schema::{conform, evolve, metadata_with_schema, metadata_with_setting, normalise};
@@ -44,6 +44,10 @@ const FOLLOW_AT_MOST: u32 = 64;
 
 /// The application id under which a table's `txn` action records the Silver version that it was made from.
 pub(crate) const MADE_FROM: &str = "sluicebox.silver";
+/// The application id under which a commit of Silver records which entry of the chain was the last one.
+pub(crate) const CHAIN: &str = "sluicebox.chain";
+/// Where a derived table's configuration says which Silver table that version is one of: a table that was removed and made again counts anew.
+pub(crate) const MADE_FROM_TABLE: &str = "sluicebox.silver.table";
 /// Where a table's configuration says which generation of its plugin has written last, and `operationParameters` whose commit it is.
 pub(crate) const GENERATION: &str = "sluicebox.generation";
 /// Where a table's configuration says that it was emptied and is not whole yet.

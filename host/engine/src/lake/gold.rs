@@ -13,14 +13,17 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use deltalake_core::kernel::{Action, Add, Transaction};
 use object_store::path::Path;
 
 use super::csv;
 use super::delta::{
-    self, Commit, Draft, FileReader, GENERATION, Genesis, LastCommit, MADE_FROM, Outcome, Table, TableError,
-    TableState, Tidied, conform,
+    self, Commit, Draft, FileReader, GENERATION, Genesis, LastCommit, MADE_FROM, MADE_FROM_TABLE, Outcome, Table,
+    TableError, TableState, Tidied, conform,
 };
+use super::instants;
+use super::silver::SilverVersion;
 use crate::seams::clock::Clock;
 use crate::seams::store::{self, ObjectStoreExt, Store, StoreError};
 
@@ -41,9 +44,12 @@ pub enum Published {
     },
     /// The table has this content already; it is recorded that it holds for the given Silver version.
     Unchanged,
-    /// The table was made from a newer Silver version, and stays.
+    /// The table was made from a newer version of the same Silver table, and stays.
     Stale,
 }
+
+/// Where a commit says of which Silver table its content was made.
+pub(crate) const SILVER_TABLE: &str = "silverTable";
 
 /// One aggregate's table. Cheap to clone; clones share what they know of the log.
 #[derive(Clone, Debug)]
@@ -83,37 +89,76 @@ impl Gold {
         Ok(self.table.refresh().await?.made_from)
     }
 
+    /// The same with the Silver table whose version it is.
+    pub async fn made_from(&self) -> Result<Option<SilverVersion>, TableError> {
+        let state = self.table.refresh().await?;
+        Ok(state.made_from.map(|number| SilverVersion { table: state.made_from_table.clone(), number }))
+    }
+
     /// The generation of the plugin that made the current content, if anything was published.
     pub async fn generation(&self) -> Result<Option<u32>, TableError> {
         Ok(self.table.refresh().await?.generation.and_then(|number| u32::try_from(number).ok()))
     }
 
-    /// Makes `content`, computed from `silver_version` by the plugin's `generation`, the table's content.
+    /// Makes `content`, computed from `silver` by the plugin's `generation`, the table's content.
     ///
-    /// A result of an older Silver version never replaces one of a newer.
+    /// A result of an older version of a Silver table never replaces one of a newer; a result of another Silver table is always replaced. Where
+    /// the table has a number alone, `silver`'s table is taken for the one that it is of.
     ///
     /// # Errors
-    /// [`TableError::Outdated`] if a later generation of the plugin has made the table.
+    /// [`TableError::Outdated`] if a later generation of the plugin has made the table. [`TableError::Input`] if a value is none that every
+    /// engine can read; nothing was changed then.
     pub async fn publish(
         &self,
         content: &RecordBatch,
-        silver_version: i64,
+        silver: impl Into<SilverVersion>,
         generation: u32,
     ) -> Result<Published, TableError> {
+        self.put_in_place(content, silver.into(), generation, false).await
+    }
+
+    /// As [`Gold::publish`], of a table whose number alone is known to be that of a Silver table which is gone.
+    pub(crate) async fn publish_over(
+        &self,
+        content: &RecordBatch,
+        silver: SilverVersion,
+        generation: u32,
+    ) -> Result<Published, TableError> {
+        self.put_in_place(content, silver, generation, true).await
+    }
+
+    async fn put_in_place(
+        &self,
+        content: &RecordBatch,
+        silver: SilverVersion,
+        generation: u32,
+        over_number: bool,
+    ) -> Result<Published, TableError> {
         let content = conform(&self.name, content, &self.columns)?;
+        if let Some(wrong) = instants::first_out_of_range(&content) {
+            return Err(TableError::input(&self.name, wrong));
+        }
         let (bytes, rows) = (delta::encode(&self.name, &content)?, content.num_rows());
-        let next = Next { bytes, rows, silver_version, generation: i64::from(generation) };
+        // What cannot be exported must not be committed: the exports would be behind for good.
+        drop(csv::encode(&self.name, &content)?);
+        let next = Next { bytes, rows, silver, generation: i64::from(generation) };
         let mut written = None;
         let mut base = self.table.refresh().await?;
         for _ in 0..REDO_AT_MOST {
             if let Some(table_has) = base.generation.filter(|latest| *latest > next.generation) {
                 return Err(TableError::Outdated { table: self.name.clone(), table_has, ours: next.generation });
             }
-            if base.made_from.is_some_and(|made_from| made_from > silver_version) {
+            let of_other = match &base.made_from_table {
+                Some(table) => next.silver.table.as_ref().is_some_and(|ours| ours != table),
+                None => over_number,
+            };
+            if !of_other && base.made_from.is_some_and(|made_from| made_from > next.silver.number) {
                 return Ok(Published::Stale);
             }
             let same_content = self.holds_already(&base, &next);
-            if same_content && base.made_from == Some(silver_version) && base.generation == Some(next.generation) {
+            let same_silver = base.made_from == Some(next.silver.number)
+                && (next.silver.table.is_none() || base.made_from_table == next.silver.table);
+            if same_content && same_silver && base.generation == Some(next.generation) {
                 return Ok(Published::Unchanged);
             }
             let draft = self.draft(&base, &next, same_content, &mut written).await?;
@@ -131,6 +176,11 @@ impl Gold {
             }
         }
         Err(TableError::Conflict { table: self.name.clone(), attempts: REDO_AT_MOST })
+    }
+
+    /// The time, by the clock of the table's commits.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.table.now()).unwrap_or_default()
     }
 
     /// The newest version's number and instant.
@@ -187,6 +237,12 @@ impl Gold {
         self.table.drop_past().await
     }
 
+    /// Deletes every file that no version names; how many there were. Nobody may be about to commit one.
+    pub(crate) async fn drop_strays(&self) -> Result<usize, TableError> {
+        let strays = self.table.unnamed().await?;
+        self.table.delete_unnamed(&strays).await
+    }
+
     /// Deletes the table, its exports and its partial results: they were made from a Silver that is no more.
     pub async fn wipe(&self) -> Result<(), TableError> {
         self.drop_partials().await?;
@@ -207,9 +263,17 @@ impl Gold {
         if damaged.is_empty() && state.made_from.is_some() {
             let content = self.content(&state).await?;
             let exports =
-                [("parquet", delta::encode(&self.name, &content)?), ("csv", csv::encode(&self.name, &content)?)];
+                [("parquet", delta::encode(&self.name, &content)), ("csv", csv::encode(&self.name, &content))];
             for (format, wanted) in exports {
                 let path = Path::from(format!("{}.{format}", self.name));
+                let wanted = match wanted {
+                    Ok(wanted) => wanted,
+                    // An earlier version of the program has let such values in.
+                    Err(error) => {
+                        damaged.push((path.to_string(), error.to_string()));
+                        continue;
+                    }
+                };
                 let there = store::read_if_there(self.layer.as_ref(), &path).await;
                 let wrong = match there.map_err(|error| TableError::store(&self.name, error))? {
                     Some(there) if there == wanted => continue,
@@ -269,6 +333,9 @@ impl Gold {
             let value = next.generation.to_string();
             metadata = delta::metadata_with_setting(&self.name, metadata, GENERATION, value)?;
         }
+        if let Some(table) = next.silver.table.as_ref().filter(|table| base.made_from_table.as_ref() != Some(*table)) {
+            metadata = delta::metadata_with_setting(&self.name, metadata, MADE_FROM_TABLE, table.clone())?;
+        }
         if metadata != base.metadata {
             actions.push(metadata.into());
         }
@@ -278,13 +345,14 @@ impl Gold {
                 actions.push(Action::Add(self.add(next, written).await?));
             }
         }
-        let txn = Transaction::new_with_last_update(MADE_FROM, next.silver_version, Some(now));
+        let txn = Transaction::new_with_last_update(MADE_FROM, next.silver.number, Some(now));
         actions.push(Action::Txn(txn));
-        let parameters = HashMap::from([
+        let mut parameters = HashMap::from([
             ("mode".to_owned(), "Overwrite".into()),
-            ("silverVersion".to_owned(), next.silver_version.into()),
+            ("silverVersion".to_owned(), next.silver.number.into()),
             (GENERATION.to_owned(), next.generation.into()),
         ]);
+        parameters.extend(next.silver.table.clone().map(|table| (SILVER_TABLE.to_owned(), table.into())));
         Ok(Draft { operation: "WRITE", parameters, actions })
     }
 
@@ -313,7 +381,7 @@ impl Gold {
 struct Next {
     bytes: Bytes,
     rows: usize,
-    silver_version: i64,
+    silver: SilverVersion,
     generation: i64,
 }
 

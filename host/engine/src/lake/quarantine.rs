@@ -80,6 +80,8 @@ pub struct Refused {
 pub const REFUSED_BY_PLUGIN: &str = "R001";
 /// A field that the plugin requires is missing or of another type.
 pub const REFUSED_BY_PROJECTION: &str = "R002";
+/// A row that the plugin made has a value that tables cannot hold.
+pub const REFUSED_BY_RANGE: &str = "P171";
 /// The source's record has no key, or one that another record of the tick has.
 pub const REFUSED_BY_INGEST: &str = "R003";
 /// Tried as often as `[queue] max_receives` allows.

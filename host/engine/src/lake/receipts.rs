@@ -55,6 +55,10 @@ pub struct Receipt {
     /// Lines in whose place another line of the same record version stands: it was enriched again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub superseded: BTreeSet<usize>,
+    /// SHA-256 of the object as it was when it was cleaned first, or when it was rewritten since by the program itself. None where an
+    /// earlier version of the program has cleaned it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 impl Receipt {
@@ -81,6 +85,7 @@ impl Receipt {
         let lines: BTreeSet<usize> =
             lines.iter().copied().filter(|line| self.generation_of(*line) <= fresh.generation).collect();
         let mut merged = self.clone();
+        merged.sha256 = merged.sha256.or_else(|| fresh.sha256.clone());
         merged.silver_version = merged.silver_version.max(fresh.silver_version);
         if lines.len() == merged.lines {
             merged.generation = fresh.generation;

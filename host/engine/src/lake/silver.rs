@@ -14,12 +14,14 @@ use arrow::compute::concat_batches;
 use arrow::compute::kernels::cmp::eq;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
-use deltalake_core::kernel::Action;
+use deltalake_core::kernel::{Action, Transaction};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 
+use super::LakeError;
+use super::chain::{self, Chain, Head, Why};
 use super::delta::{
-    self, DataFile, Draft, FileReader, GENERATION, Genesis, LastCommit, Outcome, Table, TableError, TableState,
+    self, CHAIN, DataFile, Draft, FileReader, GENERATION, Genesis, LastCommit, Outcome, Table, TableError, TableState,
     conform, evolve, metadata_with_schema,
 };
 use crate::seams::clock::Clock;
@@ -31,19 +33,24 @@ mod columns;
 mod erase;
 mod history;
 mod merge;
+mod parts;
 mod rebuild;
 mod take_back;
+mod version;
 
 use bucket::Replacement;
 pub use columns::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE, bucket_of};
 use columns::{bucket_in, plugin_fields, row_schema, with_metadata_columns};
 pub use erase::FORGOTTEN;
 use merge::Incoming;
+pub use version::SilverVersion;
 
 /// Where the table's configuration keeps its number of buckets.
 const BUCKETS_SETTING: &str = "sluicebox.buckets";
 /// Where a commit says how many versions it took back: only then may an older version of a key stand again.
 pub const RETRACTED: &str = "retracted";
+/// Where a commit names the chain's entry that was the last one, with its digest.
+pub(crate) const CHAIN_HEAD: &str = "chain";
 /// How many buckets one call reads and writes at once.
 const AT_ONCE: usize = 4;
 /// How often work that others have overtaken is redone before the writer gives up.
@@ -137,6 +144,8 @@ impl BucketFile {
 pub struct Snapshot {
     /// The version.
     pub version: i64,
+    /// The table's own id: another one, when it was removed and made again.
+    pub table: String,
     /// Buckets that have rows, and their files: one a bucket unless another engine has rewritten it.
     pub buckets: BTreeMap<u32, Vec<BucketFile>>,
     /// How many rows.
@@ -163,7 +172,14 @@ impl Snapshot {
         }
         let generation = state.generation.and_then(|number| u32::try_from(number).ok());
         let (version, rebuilding, made_at) = (state.version_i64(), state.rebuilding, state.made_at);
-        Ok(Snapshot { version, buckets, rows, generation, rebuilding, made_at, state })
+        let table = state.metadata.id().to_owned();
+        Ok(Snapshot { version, table, buckets, rows, generation, rebuilding, made_at, state })
+    }
+
+    /// The version with the table that it is one of.
+    #[must_use]
+    pub fn named(&self) -> SilverVersion {
+        SilverVersion { table: Some(self.table.clone()), number: self.version }
     }
 
     /// The columns that [`Silver::read`] gives: the plugin's, then `_key`, `_ord`, `_seq`, `_source` and `_plugin`.
@@ -177,6 +193,8 @@ impl Snapshot {
 #[derive(Clone, Debug)]
 pub struct Silver {
     table: Arc<Table>,
+    /// What was in each object of Bronze when it was cleaned.
+    chain: Arc<Chain>,
     /// The plugin's columns, normalised.
     columns: SchemaRef,
     buckets: NonZeroU32,
@@ -244,8 +262,9 @@ impl Silver {
             configuration: HashMap::from([(BUCKETS_SETTING.to_owned(), buckets.to_string())]),
             derived: false,
         };
+        let chain = Arc::new(Chain::of(Arc::clone(&store)));
         let table = Arc::new(Table::unopened(name, store, &Path::default(), clock, genesis)?);
-        Ok(Silver { table, columns, buckets })
+        Ok(Silver { table, chain, columns, buckets })
     }
 
     /// Puts in each version that no greater version of its key has beaten, by [`rank`](crate::lake::keys::rank).
@@ -258,6 +277,7 @@ impl Silver {
     pub async fn upsert(&self, versions: &Versions) -> Result<Upserted, TableError> {
         let incoming = Arc::new(Incoming::sort(self.table.name(), versions, &self.columns, self.buckets)?);
         let mut base = self.table.refresh().await?;
+        let head = self.chain_head(&base).await?;
         let mut done: BTreeMap<u32, Replacement> = BTreeMap::new();
         for _ in 0..REDO_AT_MOST {
             self.up_to_date(base.generation, versions.generation)?;
@@ -287,6 +307,12 @@ impl Silver {
             }
             let generation = i64::from(versions.generation);
             draft.parameters.insert(GENERATION.to_owned(), generation.into());
+            if let Some(head) = &head {
+                let number = i64::try_from(head.number).unwrap_or(i64::MAX);
+                let now = Some(self.table.now());
+                draft.actions.push(Action::Txn(Transaction::new_with_last_update(CHAIN, number, now)));
+                draft.parameters.insert(CHAIN_HEAD.to_owned(), head.to_string().into());
+            }
             let first = base.generation != Some(generation);
             if first {
                 let (name, value) = (self.table.name(), generation.to_string());
@@ -306,6 +332,38 @@ impl Silver {
             }
         }
         Err(TableError::Conflict { table: self.table.name().to_owned(), attempts: REDO_AT_MOST })
+    }
+
+    /// What was in each object of Bronze when it was cleaned.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Lists objects of Bronze in the chain with what is in them.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn list_objects(&self, why: Why, objects: &BTreeMap<String, Option<String>>) -> Result<(), LakeError> {
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let state = self.table.refresh().await?;
+        let at = DateTime::from_timestamp_millis(self.table.now()).unwrap_or_default();
+        self.chain.append(chain_from(&state), at, why, objects).await
+    }
+
+    /// The number of the chain's entry that the newest version names.
+    pub(crate) async fn chain_hint(&self) -> Result<Option<u64>, TableError> {
+        Ok(self.table.refresh().await?.chain)
+    }
+
+    async fn chain_head(&self, state: &TableState) -> Result<Option<Head>, TableError> {
+        self.chain.head(chain_from(state)).await.map_err(|error| match error {
+            LakeError::Store(error) => TableError::store(self.table.name(), error),
+            LakeError::Table(error) => error,
+            LakeError::Corrupt { .. } => TableError::corrupt(self.table.name(), error),
+        })
     }
 
     /// The newest version's number and instant.
@@ -486,6 +544,10 @@ impl Silver {
         };
         Ok(Schema::new(names.iter().map(field).collect::<Result<Vec<_>, _>>()?))
     }
+}
+
+fn chain_from(state: &TableState) -> chain::From<'_> {
+    chain::From { table: state.metadata.id(), hint: state.chain }
 }
 
 fn upserted<'a>(version: i64, committed: bool, done: impl Iterator<Item = &'a Replacement>) -> Upserted {

@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::bronze::PluginStamp;
 use super::keys::fingerprint;
 use super::{Lake, LakeError};
-use crate::seams::store::{Path, create, read_if_there};
+use crate::seams::store::{Path, create, read_small};
 
 const FOLDER: &str = "_swaps";
+/// Most bytes of an event.
+const MOST: u64 = 1 << 20;
 /// In the names of events that decide what serves.
 const DECISION: &str = "decision";
 
@@ -109,7 +111,10 @@ pub async fn tell(
     let folder = folder(stage);
     let body = serde_json::to_vec_pretty(&event).map_err(|error| LakeError::corrupt(&folder, error))?;
     let kind = if event.happened.decides() { DECISION } else { "note" };
-    let path = folder.join(format!("{:020}-{kind}-{}.json", at.timestamp_micros(), fingerprint(&[&body])));
+    // Behind all that was noted before, also when the clock was set back since: the last word counts.
+    let before = paths(lake, &folder).await?.iter().filter_map(place_of).max().unwrap_or_default();
+    let place = at.timestamp_micros().max(before.saturating_add(1));
+    let path = folder.join(format!("{place:020}-{kind}-{}.json", fingerprint(&[&body])));
     create(&*lake.bronze, &path, body.into()).await?;
     Ok(())
 }
@@ -155,10 +160,15 @@ async fn paths(lake: &Lake, folder: &Path) -> Result<Vec<Path>, LakeError> {
 async fn read(lake: &Lake, paths: &[Path]) -> Result<Vec<Event>, LakeError> {
     let mut events = Vec::new();
     for path in paths {
-        let Some(body) = read_if_there(&*lake.bronze, path).await? else { continue };
+        let Some(body) = read_small(&*lake.bronze, path, MOST).await? else { continue };
         events.push(serde_json::from_slice(&body).map_err(|error| LakeError::corrupt(path, error))?);
     }
     Ok(events)
+}
+
+/// What an event's name begins with.
+fn place_of(path: &Path) -> Option<i64> {
+    path.filename()?.split('-').next()?.parse().ok()
 }
 
 fn is_decision(path: &Path) -> bool {
@@ -216,6 +226,19 @@ mod tests {
         assert!(held(&events, "b", "{}").is_some());
         events.push(event("b", Happened::Released));
         assert_eq!(held(&events, "b", "{}"), None);
+    }
+
+    #[tokio::test]
+    async fn the_last_word_counts_also_when_the_clock_was_set_back() {
+        let store = || -> crate::seams::store::Store { std::sync::Arc::new(object_store::memory::InMemory::new()) };
+        let (bronze, silver, gold) = (store(), store(), store());
+        let lake = Lake { bronze, silver, gold, buckets: std::num::NonZeroU32::MIN };
+        let (version, hour) = (event("b", Happened::Released).version, chrono::TimeDelta::hours(1));
+        let at: DateTime<Utc> = "2026-01-01T03:00:00Z".parse().unwrap();
+        tell(&lake, "clean", &version, back_to("a"), at).await.unwrap();
+        tell(&lake, "clean", &version, Happened::Released, at - hour).await.unwrap();
+        let events = decisions(&lake, "clean").await.unwrap();
+        assert_eq!((events.len(), held(&events, "b", "{}")), (2, None));
     }
 
     #[test]

@@ -2,23 +2,26 @@
 //!
 //! Does not decide which of two versions counts: `lake::gold` refuses the older.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
+use super::breaker::Suspension;
 use super::events::NewVersion;
 use crate::failure::Failure;
 use crate::lake::bronze::PluginStamp;
 use crate::lake::generations::{Generation, Generations};
 use crate::lake::gold::{Gold, PartialId, Partials, Published};
-use crate::lake::silver::{BucketFile, Silver, Snapshot};
+use crate::lake::silver::{BucketFile, Silver, SilverVersion, Snapshot};
 use crate::lake::{Lake, TableError};
 use crate::progress::Progress;
-use crate::seams::plugin::Aggregator;
+use crate::seams::plugin::{Aggregator, Fault, FaultKind};
 use crate::spans;
 
 mod associative;
@@ -27,6 +30,7 @@ mod tree;
 
 pub use associative::Tried;
 pub(crate) use associative::try_on;
+pub(crate) use suspended::told;
 pub use tree::FAN_OUT;
 use tree::{Node, Tree};
 
@@ -78,26 +82,30 @@ impl GoldTable {
         Ok(self.generation.get_or_try_init(enter).await?)
     }
 
-    /// The failure of this table.
-    fn blame(&self, failure: Failure) -> Failure {
-        // Of a plugin's fault the suspension of its stage tells, in the same words.
+    /// What a stop means for the work in hand. A deadline may have been the machine's fault, but not each time.
+    fn failure_of(&self, stop: Stop) -> Failure {
+        let failure = match stop {
+            Stop::Fault(fault) if fault.kind == FaultKind::Deadline && self.tried.deadlines() >= MOST_DEADLINES => {
+                Failure::Plugin(format!("plugin failed [{}]: {fault}, {MOST_DEADLINES} times in a row", fault.code))
+            }
+            Stop::Fault(fault) => fault.into(),
+            Stop::Failure(failure) => failure,
+        };
+        // Of a plugin's fault the suspension of its table tells, in the same words.
         if !matches!(failure, Failure::Plugin(_)) {
             tracing::warn!(table = self.name, error = %failure, "table not made");
         }
-        match failure {
-            Failure::Plugin(reason) => Failure::Plugin(format!(
-                "stage `aggregate` is suspended: table `{name}`: {reason}\nhint: mend `{}` or its configuration and run again; \
-                 `sluicebox resume aggregate {name}` has a host try again as it is",
-                self.plugin.descriptor().name,
-                name = self.name
-            )),
-            other => other,
-        }
+        failure
     }
 
-    /// Whether the table was made from that version of Silver by this plugin with this configuration.
-    async fn is_made_from(&self, silver_version: i64) -> Result<bool, Failure> {
-        if self.gold.silver_version().await?.is_none_or(|made_from| made_from < silver_version) {
+    /// Whether what the table holds was made from that version of Silver, or a later one of the same Silver. `newest` is the newest one.
+    pub(crate) async fn holds(&self, wanted: &SilverVersion, newest: &SilverVersion) -> Result<bool, TableError> {
+        Ok(self.gold.made_from().await?.is_some_and(|made_from| made_from.holds_for(wanted, newest)))
+    }
+
+    /// Whether the table was made from that version of Silver, the newest one, by this plugin with this configuration.
+    async fn is_made_from(&self, silver: &SilverVersion) -> Result<bool, Failure> {
+        if !self.holds(silver, silver).await? {
             return Ok(false);
         }
         let made_by = self.gold.generation().await?;
@@ -111,13 +119,54 @@ impl GoldTable {
 }
 
 /// How far Gold is behind Silver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Behind {
-    /// Tables made from an older version than the latest, or by another plugin.
+    /// Tables made from an older version than the latest, or by another plugin, that are to be made.
     pub tables: usize,
+    /// Tables that stay as they are because their plugin fails, by name, and why.
+    pub suspended: BTreeMap<String, String>,
     /// Silver's latest version.
     pub silver_version: i64,
 }
+
+/// What came of a table.
+#[derive(Debug)]
+pub(crate) enum Came {
+    /// It is made.
+    Made,
+    /// It stays as it was: its plugin has failed before, and nothing has changed.
+    Behind(Suspension),
+}
+
+/// Why a table is not made.
+#[derive(Debug)]
+enum Stop {
+    /// Its plugin broke.
+    Fault(Fault),
+    /// Something else.
+    Failure(Failure),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Stop::Fault(fault)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Failure(failure)
+    }
+}
+
+impl From<TableError> for Stop {
+    fn from(error: TableError) -> Self {
+        Stop::Failure(error.into())
+    }
+}
+
+/// After how many deadlines in a row a plugin is taken to be at fault, and not the machine.
+const MOST_DEADLINES: usize = 3;
 
 impl Aggregate {
     /// The same plugins at the beginning of new generations.
@@ -135,14 +184,18 @@ impl Aggregate {
     }
 
     /// Brings every Gold table to the latest Silver version, which is that of the events or a later one. A table that fails keeps no
-    /// other from being made; the gravest failure decides.
+    /// other from being made; the gravest failure decides. One whose plugin has failed before stays as it is.
     pub async fn versions(&self, events: &[NewVersion]) -> Result<(), Failure> {
-        let failed = self.each(events).await?.into_iter().filter_map(|(_, made)| made.err());
+        let failed = self.each(events).await?.into_iter().filter_map(|(_, came)| match came {
+            Ok(Came::Made) => None,
+            Ok(Came::Behind(note)) => Some(Failure::Plugin(suspended::told(&note))),
+            Err(failure) => Some(failure),
+        });
         failed.max_by_key(Failure::gravity).map_or(Ok(()), Err)
     }
 
     /// The same, and what came of each table.
-    pub(crate) async fn each(&self, _events: &[NewVersion]) -> Result<Vec<(String, Result<(), Failure>)>, Failure> {
+    pub(crate) async fn each(&self, _events: &[NewVersion]) -> Result<Vec<(String, Result<Came, Failure>)>, Failure> {
         let snapshot = self.silver.snapshot().await?;
         spans::follow(snapshot.made_at);
         if snapshot.rebuilding {
@@ -150,31 +203,70 @@ impl Aggregate {
             return Ok(Vec::new());
         }
         // All of them at once and each to its end: one that fails holds up no other.
-        let done = join_all(self.tables.iter().map(|table| self.table(table, &snapshot))).await;
-        let each = self.tables.iter().zip(done);
-        Ok(each.map(|(table, done)| (table.name.clone(), done.map_err(|failure| table.blame(failure)))).collect())
+        let done = join_all(self.tables.iter().map(|table| self.turn(table, &snapshot))).await;
+        Ok(self.tables.iter().map(|table| table.name.clone()).zip(done).collect())
     }
 
     /// The tables that were made from an older version of Silver than the latest, or by another plugin.
     pub async fn behind(&self) -> Result<Behind, Failure> {
         let snapshot = self.silver.snapshot().await?;
-        let silver_version = snapshot.version;
-        let mut tables = 0;
+        let newest = snapshot.named();
+        let mut behind = Behind { silver_version: snapshot.version, ..Behind::default() };
         for table in &self.tables {
             // While Silver is being made anew, Gold is to stay as it is.
-            tables += usize::from(!snapshot.rebuilding && !table.is_made_from(silver_version).await?);
+            if snapshot.rebuilding || table.is_made_from(&newest).await? {
+                continue;
+            }
+            match self.failure(table).await?.filter(|note| !table.tried.is_due(note, &newest, table.gold.now())) {
+                Some(note) => drop(behind.suspended.insert(table.name.clone(), suspended::told(&note))),
+                None => behind.tables += 1,
+            }
         }
-        Ok(Behind { tables, silver_version })
+        Ok(behind)
+    }
+
+    /// Makes a table, unless its plugin is known to fail.
+    async fn turn(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<Came, Failure> {
+        let note = self.failure(table).await?;
+        match &note {
+            Some(note) if !table.tried.begin(note, &snapshot.named(), table.gold.now()) => {
+                return Ok(Came::Behind(note.clone()));
+            }
+            _ => {}
+        }
+        let made = self.table(table, snapshot).await;
+        let too_slow = matches!(&made, Err(Stop::Fault(fault)) if fault.kind == FaultKind::Deadline);
+        table.tried.ended(too_slow);
+        match made.map_err(|stop| table.failure_of(stop)) {
+            Err(Failure::Plugin(reason)) => {
+                table.tried.failed();
+                let note = self.note_failure(table, &reason, snapshot.named(), too_slow).await;
+                Err(Failure::Plugin(match note {
+                    Ok(note) => suspended::told(&note),
+                    Err(error) => {
+                        tracing::warn!(table = table.name, %error, "cannot note in gold that the plugin of the table has failed");
+                        format!("table `{}`: {reason}", table.name)
+                    }
+                }))
+            }
+            Err(failure) => Err(failure),
+            Ok(()) => {
+                if note.is_some() {
+                    self.forget_failure(table).await?;
+                }
+                Ok(Came::Made)
+            }
+        }
     }
 
     /// Equal content is not committed again, so doing this for a version that is there already costs no more than finding that out.
-    async fn table(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<(), Failure> {
+    async fn table(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<(), Stop> {
         let made = self.partials(table, snapshot).await?;
         table.tried.on(&*table.plugin, &made.of_buckets).await?;
         let finish = spans::call(&*table.plugin, "finish", made.top.len());
         let rows = spans::called(finish, table.plugin.finish(&made.top)).await?;
         let generation = table.generation(&self.lake).await?.number;
-        let published = table.gold.publish(&rows, snapshot.version, generation).await?;
+        let (published, other_silver) = self.publish(table, &rows, snapshot, generation).await?;
         if matches!(published, Published::Committed { .. }) {
             Progress::add(&self.progress.published, 1);
         }
@@ -189,12 +281,51 @@ impl Aggregate {
             "aggregated"
         );
         table.gold.export().await?;
-        table.gold.keep_partials(snapshot.version, made.all, folded).await;
+        if other_silver {
+            // Packs are found by Silver's number, and those of the other table may have greater ones.
+            table.gold.drop_partials().await?;
+            let all = made.all.len();
+            table.gold.keep_partials(snapshot.version, made.all, all).await;
+        } else {
+            table.gold.keep_partials(snapshot.version, made.all, folded).await;
+        }
         Ok(())
     }
 
+    /// Puts a table's rows in its place; and whether what was there came from another Silver table.
+    async fn publish(
+        &self,
+        table: &GoldTable,
+        rows: &RecordBatch,
+        snapshot: &Snapshot,
+        generation: u32,
+    ) -> Result<(Published, bool), Stop> {
+        let made_from = table.gold.made_from().await?;
+        let newest = self.silver.snapshot().await?.named();
+        let other = made_from.is_some_and(|made_from| !made_from.is_of(&newest));
+        if newest.table.as_ref() != Some(&snapshot.table) {
+            let why = "silver was removed and made again while the table was made";
+            return Err(Failure::Transient(format!("table `{}`: {why}", table.name)).into());
+        }
+        if other {
+            tracing::warn!(table = table.name, "it was made from a silver table that is gone, and is replaced");
+        }
+        let silver = snapshot.named();
+        let published = match other {
+            true => table.gold.publish_over(rows, silver, generation).await,
+            false => table.gold.publish(rows, silver, generation).await,
+        };
+        match published {
+            // Rows that no table can hold are the plugin's fault, and cost its table alone.
+            Err(error @ (TableError::Input { .. } | TableError::Schema { .. })) => {
+                Err(Failure::Plugin(format!("plugin failed [P171]: {error}")).into())
+            }
+            published => Ok((published?, other)),
+        }
+    }
+
     /// The partial results of a version's buckets and of their groups: those that are kept, and the others made.
-    async fn partials(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<Made, Failure> {
+    async fn partials(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<Made, Stop> {
         let namer = Namer::of(table);
         let buckets: Vec<Node> =
             snapshot.buckets.iter().map(|(bucket, files)| Node { place: *bucket, id: namer.name(files) }).collect();
@@ -222,7 +353,7 @@ impl Aggregate {
         Ok(Made { folded: missing.len(), merged: grown.merged, top: grown.top, of_buckets, all })
     }
 
-    async fn fold(&self, table: &GoldTable, snapshot: &Snapshot, bucket: u32) -> Result<Bytes, Failure> {
+    async fn fold(&self, table: &GoldTable, snapshot: &Snapshot, bucket: u32) -> Result<Bytes, Stop> {
         let columns: Vec<&str> = table.plugin.descriptor().input.iter().map(|field| field.name.as_str()).collect();
         match self.silver.read(snapshot, bucket, Some(&columns)).await {
             Ok(rows) => {
@@ -231,7 +362,7 @@ impl Aggregate {
             }
             // Whoever slept for longer than old versions are kept goes on from the newest, the next time.
             Err(error @ TableError::Missing { .. }) if self.silver.snapshot().await?.version > snapshot.version => {
-                Err(Failure::Transient(error.to_string()))
+                Err(Failure::Transient(error.to_string()).into())
             }
             Err(error) => {
                 self.silver.distrust(&error);

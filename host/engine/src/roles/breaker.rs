@@ -16,6 +16,7 @@ use crate::lake::LakeError;
 use crate::lake::bronze::PluginStamp;
 use crate::lake::keys::{Key, fingerprint};
 use crate::lake::quarantine::{REFUSED_BY_RETRIES, Refused};
+use crate::lake::silver::SilverVersion;
 use crate::pipeline::plan::Percent;
 use crate::seams::clock::Clock;
 use crate::seams::store::{ObjectStoreExt as _, Path, Store, read_if_there, replace};
@@ -64,6 +65,22 @@ pub struct Suspension {
     /// What the plugin had around it, by which is seen that it has changed. None where the stage calls nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surroundings: Option<Surroundings>,
+    /// Of an aggregate: how far its table has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<BehindSince>,
+}
+
+/// Since when a Gold table stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BehindSince {
+    /// The version of Silver on which its plugin failed first.
+    pub since: SilverVersion,
+    /// The one on which it was tried last.
+    pub tried: SilverVersion,
+    /// Whether it ran past its deadline, which a slow machine may have been to blame for: then it is tried again from time to time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub too_slow: bool,
 }
 
 /// What is kept of the endpoints and secrets that a plugin failed with: enough to see that one has changed, too little to guess a secret.
@@ -205,6 +222,7 @@ impl Breaker {
             at: self.clock.now(),
             samples: by_plugin.into_iter().take(SAMPLES).map(sample).collect(),
             surroundings: self.surroundings().await,
+            behind: None,
         };
         let path = self.path(plugin);
         let body = serde_json::to_vec_pretty(&suspension).map_err(|error| LakeError::corrupt(&path, error))?;

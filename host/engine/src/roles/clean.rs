@@ -16,6 +16,7 @@ use super::events::{NewObject, NewVersion, encode};
 use crate::failure::Failure;
 use crate::lake::Lake;
 use crate::lake::bronze::Outcome;
+use crate::lake::chain::Why;
 use crate::lake::generations::{Generation, Generations};
 use crate::lake::quarantine::{self, Refused};
 use crate::lake::receipts::{self, Put};
@@ -75,9 +76,16 @@ impl Clean {
         while !wanted.is_empty() {
             let (tasks, unreadable) = tasks::tasks(&self.lake, &mut wanted, generation.number).await?;
             failed.extend(unreadable.into_iter().filter_map(failed_alone));
-            if !tasks.is_empty() {
-                version = Some(self.take(&tasks, generation).await?);
+            if tasks.is_empty() {
+                continue;
             }
+            version = Some(match self.take(&tasks, generation).await {
+                Err(Failure::Bug(reason)) if tasks.len() > 1 => {
+                    tracing::error!(objects = tasks.len(), reason, "host bug over several objects, trying each alone");
+                    self.each_alone(&tasks, generation, &mut failed).await?
+                }
+                taken => taken?,
+            });
         }
         let silver = match version {
             Some(version) => version,
@@ -85,6 +93,23 @@ impl Clean {
         };
         self.queue.send(vec![encode(&NewVersion { silver })]).await?;
         Ok(failed)
+    }
+
+    /// The same object by object, so that one which the host cannot bring in costs itself.
+    async fn each_alone(
+        &self,
+        tasks: &[Task],
+        generation: &Generation,
+        failed: &mut BTreeMap<Path, Failure>,
+    ) -> Result<i64, Failure> {
+        for task in tasks {
+            match self.take(std::slice::from_ref(task), generation).await {
+                Ok(_) => {}
+                Err(failure @ Failure::Bug(_)) => drop(failed.insert(task.path.clone(), failure)),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(self.silver.snapshot().await?.version)
     }
 
     /// The same plugin at the beginning of a new generation.
@@ -183,6 +208,10 @@ impl Clean {
 
     /// Writes the receipts, and takes refusals away that hold no more.
     async fn settle(&self, tasks: &[Task], made: &Made, by: &Generation, version: i64) -> Result<(), Failure> {
+        // Before the receipts: an object that has one is listed.
+        let unlisted = tasks.iter().filter(|task| task.is_unlisted());
+        let unlisted = unlisted.map(|task| (task.path.to_string(), Some(task.sha256.clone()))).collect();
+        self.silver.list_objects(Why::Cleaned, &unlisted).await?;
         let fresh = made::receipts(tasks, made, by, version);
         let put = |(task, fresh)| {
             let Task { chosen, before, .. }: &Task = task;
@@ -206,7 +235,7 @@ impl Clean {
     async fn commit_rows(&self, made: &mut Made, gone: Vec<RowMeta>, by: &Generation) -> Result<i64, Failure> {
         let schema = self.plugin.descriptor().output_schema();
         let rows = concat_batches(&schema, made.versions.iter().map(|one| &one.rows))
-            .map_err(|error| Failure::Fatal(format!("rows of one plugin do not fit together: {error}")))?;
+            .map_err(|error| Failure::Bug(format!("rows of one plugin do not fit together: {error}")))?;
         let upserted = self.silver.upsert(&made::versions(rows, made, gone, by)).await?;
         Progress::add(&self.progress.rows_written, upserted.written + upserted.retracted);
         Ok(upserted.version)
@@ -247,7 +276,8 @@ impl Clean {
 
     async fn call(&self, batch: &[Document]) -> Result<Cleaned, Fault> {
         let texts: Vec<Bytes> = batch.iter().map(|document| document.line.text.clone()).collect();
-        spans::called(spans::call(&*self.plugin, "clean", texts.len()), self.plugin.clean(&texts)).await
+        let cleaned = spans::called(spans::call(&*self.plugin, "clean", texts.len()), self.plugin.clean(&texts)).await;
+        cleaned.map(Cleaned::within_calendar)
     }
 }
 

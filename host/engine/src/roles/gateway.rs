@@ -20,6 +20,7 @@ use crate::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 use crate::seams::plugin::EndpointRequest;
 use crate::seams::secrets::{SecretRef, Secrets};
 use crate::spans;
+use crate::stopping;
 
 mod admit;
 mod health;
@@ -33,7 +34,7 @@ use health::Trouble;
 use judge::{Verdict, after_error, trouble};
 use keys::Keys;
 use outages::Gate;
-use timing::{backoff, retry_after};
+use timing::retry_after;
 
 /// A pause that the service asks for is waited out in place up to this; a longer one stops the consumer.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -194,6 +195,7 @@ impl Gateway {
             tokio::select! {
                 () = self.clock.sleep(wait) => {}
                 () = gate.went_down.notified() => {}
+                () = stopping::stopped() => return Err(stopping::failure().into()),
             }
         }
     }
@@ -212,12 +214,16 @@ impl Gateway {
         })
     }
 
-    async fn wait_for_turn(&self, gate: &Gate) {
+    async fn wait_for_turn(&self, gate: &Gate) -> Result<(), Failure> {
         let now = self.clock.now();
         let turn = gate.pace.lock().map(|mut pace| pace.next(now)).unwrap_or(now);
-        if turn > now {
-            self.clock.sleep_until(turn).await;
+        if let Ok(span) = (turn - now).to_std() {
+            tokio::select! {
+                () = self.clock.sleep(span) => {}
+                () = stopping::stopped() => return Err(stopping::failure()),
+            }
         }
+        Ok(())
     }
 
     /// One request on the wire, and where it went.
@@ -226,7 +232,7 @@ impl Gateway {
         gate: &Gate,
         request: &EndpointRequest,
     ) -> Result<(Url, Result<HttpAnswer, HttpError>), Failure> {
-        self.wait_for_turn(gate).await;
+        self.wait_for_turn(gate).await?;
         let made = self.assemble(gate, request).await?;
         // What another endpoint is sent may be echoed as well.
         self.keys.learn().await;

@@ -27,7 +27,7 @@ use crate::progress::{Outcome, Progress};
 use crate::redaction::shown_url;
 use crate::seams::http::{Http, HttpAnswer, HttpRequest};
 use crate::seams::queue::Queue;
-use crate::seams::store::{ObjectStoreExt, Path, Store, StoreError, read};
+use crate::seams::store::{ObjectStoreExt, Path, Store, StoreError, read, read_small};
 use crate::spans;
 
 mod columns;
@@ -55,8 +55,8 @@ pub enum SourcePlace {
     Web(Arc<dyn Http>, Url),
 }
 
-/// Most bytes that a source on the web may have.
-const MOST_WEB_BYTES: u64 = 1 << 30;
+/// Most bytes that a source may have, wherever it is: a tick holds all of it in memory.
+pub const MOST_SOURCE: u64 = 1 << 30;
 /// Most bytes of a source that is read only to find out whether it has changed.
 const MOST_COMPARED: u64 = 256 << 20;
 const WEB_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
@@ -126,12 +126,8 @@ impl SourcePlace {
                 object(&store, &path).await
             }
             SourcePlace::Web(http, url) => {
-                let request = HttpRequest {
-                    url: url.clone(),
-                    headers: Vec::new(),
-                    timeout: WEB_TIMEOUT,
-                    max_body: MOST_WEB_BYTES,
-                };
+                let request =
+                    HttpRequest { url: url.clone(), headers: Vec::new(), timeout: WEB_TIMEOUT, max_body: MOST_SOURCE };
                 let sent = http.send(request);
                 let sent = spans::requested(spans::request("source", url.host_str()), sent).await;
                 let shown = shown_url(url);
@@ -179,9 +175,12 @@ fn redirected(url: &Url, answer: &HttpAnswer) -> String {
 
 /// All of a source's object.
 async fn object(store: &Store, path: &Path) -> Result<Bytes, Failure> {
-    match read(&**store, path).await {
-        Ok(bytes) => Ok(bytes),
-        Err(StoreError::NotFound { .. }) => Err(Failure::Transient(missing(store, path).await)),
+    match read_small(&**store, path, MOST_SOURCE).await {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err(Failure::Transient(missing(store, path).await)),
+        Err(StoreError::NotSupported { source }) => Err(Failure::Transient(format!(
+            "source {source}\nhint: split it, or name another file as `uri` under `[source]`; the tick is tried again"
+        ))),
         Err(error) => Err(error.into()),
     }
 }

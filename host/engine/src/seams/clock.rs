@@ -20,7 +20,8 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Waits until `instant`.
     async fn sleep_until(&self, instant: DateTime<Utc>);
 
-    /// Waits for `span`.
+    /// Waits for `span`. A clock that is set back meanwhile does not prolong it; one that is set forward may cut it short, as the sleep of a
+    /// whole machine does.
     async fn sleep(&self, span: Duration) {
         let span = TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX);
         let until = self.now().checked_add_signed(span).unwrap_or(DateTime::<Utc>::MAX_UTC);

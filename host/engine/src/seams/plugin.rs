@@ -293,6 +293,8 @@ pub enum RejectedBy {
     Plugin,
     /// The host: a field that the plugin requires is missing or of another type.
     Projection,
+    /// The host: a value of a row that the plugin made is one that tables cannot hold.
+    Range,
 }
 
 /// A refused document: quarantine its record.

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+pub use object_store::GetOptions;
 pub use object_store::path::Path;
 pub use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
-use object_store::{GetOptions, PutMode, PutOptions, PutPayload, UpdateVersion};
+use object_store::{PutMode, PutOptions, PutPayload, UpdateVersion};
 
 /// A place for objects, rooted at one layer.
 ///
@@ -95,6 +96,24 @@ pub async fn update<E: From<StoreError>>(
 /// The whole object.
 pub async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Bytes, StoreError> {
     store.get_opts(path, object_store::GetOptions::default()).await?.bytes().await
+}
+
+/// The whole object of at most `most` bytes, or `None` if there is none. One that is larger is not read.
+///
+/// # Errors
+/// What the store says, and `NotSupported` of one that is too large.
+pub async fn read_small(store: &dyn ObjectStore, path: &Path, most: u64) -> Result<Option<Bytes>, StoreError> {
+    let found = match store.get_opts(path, GetOptions::default()).await {
+        Ok(found) => found,
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let size = found.meta.size;
+    if size > most {
+        let source = format!("`{path}` has {size} bytes, at most {most} are read").into();
+        return Err(StoreError::NotSupported { source });
+    }
+    found.bytes().await.map(Some)
 }
 
 /// The whole object, or `None` if there is none.

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt;
 
+use super::patience::Patience;
 use super::{Checker, Finding, Invariant};
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Line, Meta, Outcome};
-use crate::lake::quarantine::REFUSED_BY_PLUGIN;
+use crate::lake::quarantine::{REFUSED_BY_PLUGIN, Refused};
 use crate::remake::{CannotRemake, Remade, RemakeError, Workshop};
 use crate::seams::store::{Path, Store, read};
 
@@ -22,7 +23,8 @@ impl Checker<'_> {
         let objects = &self.evidence.inventory.objects;
         self.steps.begin("making documents again", objects.len());
         let store = &self.service.enrich.lake.bronze;
-        let checks: Vec<_> = objects.iter().map(|object| one(&self.workshop, store, object)).collect();
+        let asking = Asking { workshop: &self.workshop, patience: &self.patience, refused: &self.refused };
+        let checks: Vec<_> = objects.iter().map(|object| one(&asking, store, object)).collect();
         let mut checks = futures::stream::iter(checks).buffered(AT_ONCE);
         let (mut lines, mut found, mut unprovable) = (0, Vec::new(), BTreeMap::<u16, usize>::new());
         while let Some(checked) = checks.next().await {
@@ -53,7 +55,15 @@ type About = (Option<String>, Finding);
 /// The statuses of answers that were not kept, of the lines that cannot be made again for it; how many others there are; what is wrong.
 type Looked = (Vec<u16>, usize, Vec<About>);
 
-async fn one(workshop: &Workshop, store: &Store, object: &Path) -> Result<Looked, Failure> {
+/// What is asked, and what is known before.
+struct Asking<'a> {
+    workshop: &'a Workshop,
+    patience: &'a Patience,
+    refused: &'a BTreeMap<String, Refused>,
+}
+
+async fn one(asking: &Asking<'_>, store: &Store, object: &Path) -> Result<Looked, Failure> {
+    let workshop = asking.workshop;
     let bytes = read(&**store, object).await?;
     // What is damaged was told before.
     let Ok(lines) = bronze::lines(object, &bytes) else { return Ok(Looked::default()) };
@@ -68,7 +78,19 @@ async fn one(workshop: &Workshop, store: &Store, object: &Path) -> Result<Looked
             unkept.push(*status);
             continue;
         }
-        if let Some((invariant, refusal, message)) = line_again(workshop, line).await? {
+        // Of another refusal than in the plugin's own words nothing it says now would count.
+        if let Outcome::Quarantined { id, .. } = &line.meta.outcome
+            && asking.refused.get(id).is_some_and(|refused| refused.code != REFUSED_BY_PLUGIN)
+        {
+            continue;
+        }
+        let by = workshop.enrich_generation(line.meta.generation).ok();
+        if let Some(why) = by.and_then(|by| asking.patience.is_spent("enrich", by)) {
+            let message = format!("its documents cannot be made again: {why}");
+            found.push((None, Finding { invariant: Invariant::V6, at: object.to_string(), message }));
+            break;
+        }
+        if let Some((invariant, refusal, message)) = line_again(asking, line, &format!("{object}:{number}")).await? {
             let at = format!("{} ({object}:{number})", line.meta.key);
             found.push((refusal, Finding { invariant, at, message }));
         }
@@ -90,14 +112,25 @@ fn misstated(workshop: &Workshop, object: &Path, line: &Line) -> Option<String> 
     wrong.then(|| format!("its `plugin` is {}, which is not that of generation {generation}", named()))
 }
 
-async fn line_again(workshop: &Workshop, line: &Line) -> Result<Option<(Invariant, Option<String>, String)>, Failure> {
+async fn line_again(
+    asking: &Asking<'_>,
+    line: &Line,
+    source: &str,
+) -> Result<Option<(Invariant, Option<String>, String)>, Failure> {
+    let workshop = asking.workshop;
     let meta = &line.meta;
     let refusal = match &meta.outcome {
         Outcome::Forgotten => return Ok(None),
         Outcome::Quarantined { id, .. } => Some(id.clone()),
         Outcome::Document | Outcome::Skipped { .. } => None,
     };
-    let remade = match workshop.document(meta).await {
+    let remade = workshop.document(meta).await;
+    if let (Err(RemakeError::Cannot(CannotRemake::Fault(fault))), Ok(by)) =
+        (&remade, workshop.enrich_generation(meta.generation))
+    {
+        asking.patience.met("enrich", by, fault, source);
+    }
+    let remade = match remade {
         Ok(remade) => remade,
         Err(RemakeError::Failed(failure)) => return Err(failure),
         // What was refused may have been refused for want of an answer worth keeping.

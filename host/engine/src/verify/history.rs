@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{Checker, Invariant};
 use crate::failure::Failure;
 use crate::lake::delta::{Commit, GENERATION, MADE_FROM};
+use crate::lake::gold::SILVER_TABLE;
 use crate::lake::keys::{Key, Tick};
 use crate::lake::silver::{FORGOTTEN, RETRACTED};
 
@@ -21,7 +22,7 @@ impl Checker<'_> {
         let history = silver.history().await?;
         self.report.checked(Invariant::V5, history.len());
         self.steps.begin("reading versions of silver", history.len());
-        self.falls("silver", &history, GENERATION, generation);
+        self.falls("silver", &history, GENERATION, |commit| generation(commit).map(|now| (String::new(), now)));
         let mut files: BTreeMap<String, Ticks> = BTreeMap::new();
         for commit in &history {
             self.steps.step(1);
@@ -60,22 +61,27 @@ impl Checker<'_> {
             let history = table.gold.history().await?;
             self.report.checked(Invariant::V5, history.len());
             let name = format!("gold {}", table.name);
-            self.falls(&name, &history, GENERATION, generation);
-            self.falls(&name, &history, MADE_FROM, |commit| commit.transactions.get(MADE_FROM).copied());
+            self.falls(&name, &history, GENERATION, |commit| generation(commit).map(|now| (String::new(), now)));
+            // Only of one Silver table: one that was removed and made again counts its versions from the start.
+            self.falls(&name, &history, MADE_FROM, |commit| {
+                let table = commit.parameters.get(SILVER_TABLE).and_then(|table| table.as_str()).unwrap_or_default();
+                commit.transactions.get(MADE_FROM).map(|number| (table.to_owned(), *number))
+            });
         }
         Ok(())
     }
 
-    /// What a table's commits say under a name must not fall from one to the next.
-    fn falls(&mut self, table: &str, history: &[Commit], name: &str, of: impl Fn(&Commit) -> Option<i64>) {
-        let mut latest = i64::MIN;
+    /// What a table's commits say under a name must not fall from one to the next of those that count the same.
+    fn falls(&mut self, table: &str, history: &[Commit], name: &str, of: impl Fn(&Commit) -> Option<(String, i64)>) {
+        let mut latest: BTreeMap<String, i64> = BTreeMap::new();
         for commit in history {
-            let Some(now) = of(commit) else { continue };
-            if now < latest {
+            let Some((counted, now)) = of(commit) else { continue };
+            let latest = latest.entry(counted).or_insert(now);
+            if now < *latest {
                 let message = format!("version {} has `{name}` {now}, an earlier one has {latest}", commit.version);
                 self.report.find(Invariant::V5, table, message);
             }
-            latest = latest.max(now);
+            *latest = now.max(*latest);
         }
     }
 }

@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use futures::StreamExt;
 
+use super::patience::Patience;
 use super::{Checker, Finding, Invariant};
 use crate::census;
 use crate::difference::{Row, first_difference};
@@ -18,10 +20,12 @@ use crate::failure::Failure;
 use crate::lake::bronze::{self, Outcome};
 use crate::lake::delta::conform;
 use crate::lake::keys::{Key, order, ordered, rank};
-use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RETRIES, Refused};
+use crate::lake::quarantine::{
+    REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RANGE, REFUSED_BY_RETRIES, Refused,
+};
 use crate::lake::receipts::Receipt;
 use crate::lake::silver::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE};
-use crate::remake::{RemakeError, Workshop};
+use crate::remake::{CannotRemake, RemakeError, Workshop};
 use crate::roles::breaker::HOST_FAULT;
 use crate::seams::plugin::{Cleaned, RejectedBy};
 use crate::seams::store::{Path, Store, read};
@@ -56,17 +60,21 @@ impl Checker<'_> {
         self.steps.begin("cleaning again", objects.len());
         let store = &self.service.enrich.lake.bronze;
         let seen = objects.iter().filter_map(|object| Some((object, self.evidence.receipts.get(object.as_ref())?)));
-        let looks: Vec<_> = seen
-            .map(|(object, receipt)| look(&self.workshop, store, object, receipt, &self.refused, &beaten))
-            .collect();
+        let asking = Asking { workshop: &self.workshop, patience: &self.patience, refused: &self.refused };
+        let looks: Vec<_> = seen.map(|(object, receipt)| look(&asking, store, object, receipt, &beaten)).collect();
         let mut looks = futures::stream::iter(looks).buffered(AT_ONCE);
         let mut expected: HashMap<Key, Candidate> = HashMap::new();
-        let (mut documents, mut found) = (0, Vec::new());
+        let (mut documents, mut found, mut unasked) = (0, Vec::new(), HashSet::new());
+        let mut of_the_moment: BTreeMap<String, (usize, String)> = BTreeMap::new();
         while let Some(looked) = looks.next().await {
             let mut looked = looked?;
             self.steps.step(1);
             documents += looked.documents;
             found.append(&mut looked.findings);
+            unasked.extend(looked.unasked);
+            for (code, source) in looked.of_the_moment {
+                of_the_moment.entry(code).or_insert((0, source)).0 += 1;
+            }
             for candidate in looked.candidates {
                 let better = expected.get(&candidate.key).is_none_or(|standing| {
                     rank(&standing.ord, &standing.source) < rank(&candidate.ord, &candidate.source)
@@ -79,28 +87,27 @@ impl Checker<'_> {
         drop(looks);
         self.report.checked(Invariant::V3, documents);
         self.report.findings.append(&mut found);
-        self.silver(expected).await
+        self.report.notes.extend(of_the_moment.into_iter().map(|(code, (count, first))| {
+            format!("{count} record versions were refused for a fault of the moment ({code}), such as {first}: the plugin is not asked again")
+        }));
+        self.silver(expected, &unasked).await
     }
 
     /// Silver's rows against those expected.
-    async fn silver(&mut self, mut expected: HashMap<Key, Candidate>) -> Result<(), Failure> {
+    async fn silver(&mut self, mut expected: HashMap<Key, Candidate>, unasked: &HashSet<Key>) -> Result<(), Failure> {
         let snapshot = &self.evidence.snapshot;
         self.report.checked(Invariant::V4, expected.len());
         for bucket in snapshot.buckets.keys() {
             // A bucket that cannot be read was told before.
             let Ok(batches) = self.service.clean.silver.read(snapshot, *bucket, None).await else { continue };
             // The rows of a key may lie across two batches, and anywhere in a file that another engine has written.
-            let batch = by_key(&snapshot.schema(), &batches)?;
-            let keys = text(&batch, KEY);
-            let mut row = 0;
-            while row < batch.num_rows() {
-                let key = Key::from_text(keys.value(row));
-                let count = (row..batch.num_rows()).take_while(|next| keys.value(*next) == key.as_str()).count();
-                let standing = batch.slice(row, count);
-                row += count;
-                let message = match expected.remove(&key) {
-                    None => Some("it stands in silver, and bronze comes to no row of it".to_owned()),
-                    Some(wanted) => different(&self.workshop, &standing, &wanted),
+            for (key, standing) in by_key(&batches) {
+                let message = match (expected.remove(&key), standing) {
+                    // What it should be is not known.
+                    (None, _) if unasked.contains(&key) => None,
+                    (None, _) => Some("it stands in silver, and bronze comes to no row of it".to_owned()),
+                    (Some(wanted), Ok(standing)) => different(&self.workshop, &standing, &wanted),
+                    (Some(_), Err(error)) => Some(format!("its rows cannot be put together: {error}")),
                 };
                 if let Some(message) = message {
                     self.report.find(Invariant::V4, &key, message);
@@ -115,18 +122,18 @@ impl Checker<'_> {
     }
 }
 
-/// The rows of a bucket as one batch, in the order of their keys; those of one key stay in theirs.
-fn by_key(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, Failure> {
-    let broken = |error| Failure::Fatal(format!("rows of one bucket do not fit together: {error}"));
-    let all = concat_batches(schema, batches).map_err(broken)?;
-    let keys = text(&all, KEY);
-    let mut order: Vec<u32> = (0..u32::try_from(all.num_rows()).unwrap_or(u32::MAX)).collect();
-    let key = |row: &u32| usize::try_from(*row).map_or("", |row| keys.value(row));
-    if order.is_sorted_by_key(key) {
-        return Ok(all);
+/// The rows of each key of a bucket, by key; those of one key stay in their order. Never all rows as one batch: a bucket may be larger than a
+/// column of one can be.
+fn by_key(batches: &[RecordBatch]) -> Vec<(Key, Result<RecordBatch, ArrowError>)> {
+    let mut places: BTreeMap<Key, Vec<(usize, usize)>> = BTreeMap::new();
+    for (at, batch) in batches.iter().enumerate() {
+        for (row, key) in text(batch, KEY).iter().enumerate() {
+            places.entry(Key::from_text(key.unwrap_or_default())).or_default().push((at, row));
+        }
     }
-    order.sort_by(|a, b| key(a).cmp(key(b)));
-    take_record_batch(&all, &UInt32Array::from(order)).map_err(broken)
+    let all: Vec<&RecordBatch> = batches.iter().collect();
+    let rows = |rows: Vec<(usize, usize)>| interleave_record_batch(&all, &rows);
+    places.into_iter().map(|(key, places)| (key, rows(places))).collect()
 }
 
 fn text<'a>(batch: &'a RecordBatch, column: &str) -> std::borrow::Cow<'a, arrow::array::StringArray> {
@@ -188,33 +195,70 @@ struct Looked {
     documents: usize,
     findings: Vec<Finding>,
     candidates: Vec<Candidate>,
+    /// Keys of documents of which the plugin has said nothing.
+    unasked: Vec<Key>,
+    /// Documents that were refused for a fault of the moment: its code, and the record with its plugin.
+    of_the_moment: Vec<(String, String)>,
+}
+
+/// What is asked, and what is known before.
+struct Asking<'a> {
+    workshop: &'a Workshop,
+    patience: &'a Patience,
+    refused: &'a BTreeMap<String, Refused>,
+}
+
+/// A document to be cleaned again.
+struct Document {
+    source: String,
+    text: Bytes,
+    /// The code of its refusal, if it is recorded as refused.
+    recorded: Option<String>,
 }
 
 /// Cleans the documents of one object again.
 async fn look(
-    workshop: &Workshop,
+    asking: &Asking<'_>,
     store: &Store,
     object: &Path,
     receipt: &Receipt,
-    refused: &BTreeMap<String, Refused>,
     beaten: &HashSet<String>,
 ) -> Result<Looked, Failure> {
     let bytes = read(&**store, object).await?;
     let Ok(lines) = bronze::lines(object, &bytes) else { return Ok(Looked::default()) };
+    let refused = asking.refused;
+    let mut looked = Looked::default();
     let mut by_generation: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (line, number) in lines.iter().zip(1_usize..) {
-        if line.meta.outcome == Outcome::Document && !beaten.contains(&format!("{object}:{number}")) {
-            by_generation.entry(receipt.generation_of(number)).or_default().push(number);
+        if line.meta.outcome != Outcome::Document || beaten.contains(&format!("{object}:{number}")) {
+            continue;
+        }
+        match held(receipt, number, refused).filter(|held| MOODS.contains(&held.code.as_str())) {
+            // Whatever the plugin says now, the record waits in quarantine; and what has looped once may loop again.
+            Some(held) => {
+                let plugin = held.plugin.as_ref().map_or("?".to_owned(), ToString::to_string);
+                looked
+                    .of_the_moment
+                    .push((held.code.clone(), format!("`{}` ({object}:{number}) by {plugin}", line.meta.key)));
+            }
+            None => by_generation.entry(receipt.generation_of(number)).or_default().push(number),
         }
     }
-    let mut looked = Looked::default();
     for (generation, numbers) in by_generation {
-        let texts: Vec<Bytes> = numbers.iter().filter_map(|number| Some(lines.get(number - 1)?.text.clone())).collect();
-        looked.documents += texts.len();
-        let again = match again(workshop, generation, &texts).await {
+        let document = |number: &usize| {
+            let recorded = held(receipt, *number, refused).map(|held| held.code.clone());
+            Some(Document { source: format!("{object}:{number}"), text: lines.get(number - 1)?.text.clone(), recorded })
+        };
+        let documents: Vec<Document> = numbers.iter().filter_map(document).collect();
+        looked.documents += documents.len();
+        let again = match again(asking, generation, &documents).await {
             Ok(again) => again,
             Err(RemakeError::Failed(failure)) => return Err(failure),
             Err(RemakeError::Cannot(reason)) => {
+                if let CannotRemake::GivenUp(_) = reason {
+                    let keys = numbers.iter().filter_map(|number| Some(lines.get(number - 1)?.meta.key.clone()));
+                    looked.unasked.extend(keys);
+                }
                 let message = format!("its documents cannot be cleaned again: {reason}");
                 looked.findings.push(Finding { invariant: Invariant::V6, at: object.to_string(), message });
                 continue;
@@ -228,10 +272,6 @@ async fn look(
                 looked.findings.push(Finding { invariant: Invariant::V3, at, message });
             }
             if let Again::Rows(rows) = again {
-                // What was refused for a fault of the moment waits in quarantine, whatever it comes to now.
-                if of_the_moment(receipt, *number, refused) {
-                    continue;
-                }
                 let ord = order(line.meta.seq, line.meta.generation, generation);
                 looked.candidates.push(Candidate { key: line.meta.key.clone(), ord, source, rows });
             }
@@ -240,21 +280,31 @@ async fn look(
     Ok(looked)
 }
 
-/// What the plugin says of each document now; one that breaks is asked about each alone.
-async fn again(workshop: &Workshop, generation: u32, documents: &[Bytes]) -> Result<Vec<Again>, RemakeError> {
-    match workshop.rows(generation, documents).await? {
-        Ok(cleaned) => Ok(sorted(&cleaned, documents.len())),
-        Err(_) => {
-            let mut all = Vec::new();
-            for document in documents {
-                match workshop.rows(generation, std::slice::from_ref(document)).await? {
-                    Ok(cleaned) => all.append(&mut sorted(&cleaned, 1)),
-                    Err(fault) => all.push(Again::Refused { code: fault.code.to_owned(), reason: fault.message }),
+/// What the plugin says of each document now; one that breaks is asked about each alone, until it has broken too often.
+async fn again(asking: &Asking<'_>, generation: u32, documents: &[Document]) -> Result<Vec<Again>, RemakeError> {
+    let Asking { workshop, patience, .. } = asking;
+    let by = workshop.clean_generation(generation)?;
+    let still = || patience.is_spent("clean", by).map_or(Ok(()), |why| Err(CannotRemake::GivenUp(why)));
+    still()?;
+    let texts: Vec<Bytes> = documents.iter().map(|document| document.text.clone()).collect();
+    if let Ok(cleaned) = workshop.rows(generation, &texts).await? {
+        return Ok(sorted(&cleaned, documents.len()));
+    }
+    let _alone = patience.alone.lock().await;
+    let mut all = Vec::new();
+    for document in documents {
+        still()?;
+        match workshop.rows(generation, std::slice::from_ref(&document.text)).await? {
+            Ok(cleaned) => all.append(&mut sorted(&cleaned, 1)),
+            Err(fault) => {
+                if document.recorded.as_deref() != Some(fault.code) {
+                    patience.met("clean", by, &fault, &document.source);
                 }
+                all.push(Again::Refused { code: fault.code.to_owned(), reason: fault.message });
             }
-            Ok(all)
         }
     }
+    Ok(all)
 }
 
 fn sorted(cleaned: &Cleaned, documents: usize) -> Vec<Again> {
@@ -266,6 +316,7 @@ fn sorted(cleaned: &Cleaned, documents: usize) -> Vec<Again> {
             let code = match reject.by {
                 RejectedBy::Plugin => REFUSED_BY_PLUGIN,
                 RejectedBy::Projection => REFUSED_BY_PROJECTION,
+                RejectedBy::Range => REFUSED_BY_RANGE,
             };
             return Again::Refused { code: code.to_owned(), reason: reject.reason.clone() };
         }
@@ -276,10 +327,10 @@ fn sorted(cleaned: &Cleaned, documents: usize) -> Vec<Again> {
     (0..documents).map(one).collect()
 }
 
-/// Whether a line was refused for a fault that need not come again.
-fn of_the_moment(receipt: &Receipt, line: usize, refused: &BTreeMap<String, Refused>) -> bool {
-    let held = receipt.quarantined.iter().find(|held| held.line == line);
-    held.and_then(|held| refused.get(&held.id)).is_some_and(|refused| MOODS.contains(&refused.code.as_str()))
+/// The refusal of a line, if it was refused.
+fn held<'a>(receipt: &Receipt, line: usize, refused: &'a BTreeMap<String, Refused>) -> Option<&'a Refused> {
+    let held = receipt.quarantined.iter().find(|held| held.line == line)?;
+    refused.get(&held.id)
 }
 
 /// How what the plugin says now contradicts what is recorded of a line, if it does.
@@ -297,7 +348,6 @@ fn contradiction(receipt: &Receipt, line: usize, now: &Again, all: &BTreeMap<Str
             };
             match now {
                 Again::Refused { code, reason } if same(code, reason) => return None,
-                _ if of_the_moment(receipt, line, all) => return None,
                 _ => format!("refused ({}: {})", refused.code, refused.reason),
             }
         }

@@ -11,7 +11,7 @@ use crate::lake::TableError;
 use crate::lake::delta::conform;
 use crate::lake::silver::Snapshot;
 use crate::remake::{CannotRemake, RemakeError};
-use crate::roles::aggregate::GoldTable;
+use crate::roles::aggregate::{GoldTable, told};
 use crate::seams::store::Path;
 
 /// A younger file may be about to be committed.
@@ -55,6 +55,10 @@ impl Checker<'_> {
             }
             let strays = table.gold.strays(GRACE).await?;
             self.strays(&at, &strays);
+            if self.is_behind(table).await? {
+                self.steps.step(1);
+                continue;
+            }
             match self.table(table).await {
                 Ok(None) => {}
                 Ok(Some(message)) => self.report.find(Invariant::V4, &at, message),
@@ -70,16 +74,35 @@ impl Checker<'_> {
         Ok(())
     }
 
+    /// Whether a table stays as it is because its plugin fails: then that is what is found.
+    async fn is_behind(&mut self, table: &GoldTable) -> Result<bool, Failure> {
+        let newest = self.evidence.snapshot.named();
+        if table.holds(&newest, &newest).await? {
+            return Ok(false);
+        }
+        let Some(note) = self.service.aggregate.failure(table).await? else { return Ok(false) };
+        self.report.checked(Invariant::V9, 1);
+        self.report.find(Invariant::V9, format!("gold {}", table.name), told(&note));
+        Ok(true)
+    }
+
     /// How a table differs from what Silver comes to, if it does.
     async fn table(&mut self, table: &GoldTable) -> Result<Option<String>, RemakeError> {
         let snapshot = &self.evidence.snapshot;
-        let made_from = table.gold.silver_version().await.map_err(Failure::from)?;
+        let newest = snapshot.named();
+        let made_from = table.gold.made_from().await.map_err(Failure::from)?;
         if made_from.is_none() && is_untouched(snapshot) {
             return Ok(None);
         }
-        if made_from != Some(snapshot.version) {
-            let from = made_from.map_or("nothing".to_owned(), |version| format!("silver version {version}"));
-            return Ok(Some(format!("it is made from {from}, silver is at version {}", snapshot.version)));
+        if !made_from.as_ref().is_some_and(|made_from| made_from.is_of(&newest) && made_from.number == newest.number) {
+            let from = match made_from {
+                None => "nothing".to_owned(),
+                Some(made_from) if !made_from.is_of(&newest) => {
+                    format!("version {made_from} of a silver table that is gone (`sluicebox run` makes it again)")
+                }
+                Some(made_from) => format!("silver version {made_from}"),
+            };
+            return Ok(Some(format!("it is made from {from}, silver is at version {newest}")));
         }
         let number = table.gold.generation().await.map_err(Failure::from)?.unwrap_or(0);
         let history = table.generations.all().await?;

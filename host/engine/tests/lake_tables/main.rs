@@ -19,6 +19,7 @@ mod faults;
 mod gold;
 mod history;
 mod interop;
+mod large;
 mod model;
 mod opening;
 mod partials;

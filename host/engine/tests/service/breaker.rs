@@ -141,15 +141,26 @@ async fn traps_count_as_refusals_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_aggregate_that_breaks_is_suspended_and_the_other_tables_are_made() {
+async fn an_aggregate_that_breaks_is_suspended_alone_and_the_other_tables_are_made() {
     let options = Options { broken_table: true, ..Options::default() };
     let world = World::new(&options);
     let service = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
     let ended = world.once(&service, TICK).await.unwrap();
-    assert!(is_suspended(&ended, "aggregate"), "{ended:?}");
-    let told = &ended.left.suspended["aggregate"];
-    assert!(told.contains("table `broken`") && told.contains("P101") && told.contains("hint: mend"), "{told}");
+    // Nothing else is left, and the run does not end well all the same.
+    assert!(ended.left.missing.is_nothing() && ended.left.queued == 0 && ended.left.suspended.is_empty(), "{ended:?}");
+    assert!(!ended.left.is_nothing(), "{ended:?}");
+    let told = &ended.left.tables_behind["broken"];
+    assert!(told.contains("table `broken` is behind since silver version") && told.contains("P101"), "{told}");
+    assert!(told.contains("hint: it keeps its last good version; mend `sum-orders`"), "{told}");
     assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
+    // A second start on the same data knows it, and says it again.
+    let again = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
+    let again = world.once(&again, TICK).await.unwrap();
+    assert!(again.left.missing.is_nothing() && again.left.tables_behind.contains_key("broken"), "{again:?}");
+    let report = world.verify(&service).await;
+    let found: Vec<&str> = report.findings.iter().map(|one| one.at.as_str()).collect();
+    assert_eq!(found, ["gold broken"], "{report:?}");
+    assert!(report.findings[0].message.contains("is behind since"), "{report:?}");
     let sums = &service.aggregate.tables[1].gold;
     assert!(sums.silver_version().await.unwrap().is_some());
     let whole = world.host(&Options::default(), ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
@@ -254,6 +265,68 @@ async fn a_suspension_lifted_by_hand_comes_back_if_nothing_has_changed() {
     let told = &ended.left.suspended["enrich"];
     assert!(told.contains("`sluicebox resume enrich`") && !told.contains("delete"), "{told}");
     assert!(quarantine::ids(&world.lake).await.unwrap().is_empty());
+}
+
+/// Calls of the plugin that traps, whatever else is going on.
+fn counted(table: &mut engine::roles::aggregate::GoldTable, calls: &Arc<std::sync::atomic::AtomicUsize>) {
+    let calls = calls.clone();
+    let count = move || {
+        calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        testkit::plugins::trap("no")
+    };
+    let (fold, merge, finish) = (count.clone(), count.clone(), count);
+    let plugin = testkit::plugins::ClosureAggregator::new(
+        engine::seams::plugin::Plugin::descriptor(&*table.plugin).clone(),
+        move |_, _| Err(fold()),
+        move |_, _| Err(merge()),
+        move |_, _| Err(finish()),
+    );
+    table.plugin = Arc::new(plugin);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_behind_costs_its_neighbours_nothing_for_as_long_as_they_are_served() {
+    let options = Options { broken_table: true, ..Options::default() };
+    let world = World::new(&options);
+    let mut host = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
+    let calls = Arc::default();
+    counted(&mut Arc::get_mut(&mut host.aggregate).unwrap().tables[0], &calls);
+    let host = Arc::new(host);
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn({
+        let (host, stop) = (host.clone(), stop.clone());
+        async move { host.serve(&Role::ALL, &stop).await }
+    });
+    for tick in [TICK, "20260102T030000Z", "20260103T030000Z"] {
+        host.ingest.fire(Tick::parse(tick).unwrap()).await.unwrap();
+        world.clock.sleep(Duration::from_secs(60)).await;
+        let silver = host.clean.silver.snapshot().await.unwrap().version;
+        assert_eq!(host.aggregate.tables[1].gold.silver_version().await.unwrap(), Some(silver), "{tick}");
+        assert!(host.progress.suspended().is_empty() && host.progress.behind().contains_key("broken"));
+    }
+    world.clock.sleep(Duration::from_secs(3600)).await;
+    let depth = world.queues.aggregate.live.depth().await.unwrap();
+    assert_eq!(
+        (depth.total(), calls.load(std::sync::atomic::Ordering::SeqCst) <= 4),
+        (0, true),
+        "one attempt: {calls:?}"
+    );
+    let shown = status(&host).await.unwrap();
+    assert!(shown.gold["broken"].behind_since.is_some() && shown.gold["sums"].behind_since.is_none(), "{shown:?}");
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aggregate_that_runs_past_its_deadline_each_time_is_behind_and_holds_up_nobody() {
+    let options = Options { hiccup: Arc::new(|| true), ..Options::default() };
+    let world = World::new(&Options::default());
+    // The cleaner is tried document by document at a deadline; the aggregator has no such way.
+    let service = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
+    let ended = world.once(&service, TICK).await.unwrap();
+    let told = &ended.left.tables_behind["sums"];
+    assert!(told.contains("P104") && told.contains("3 times in a row"), "{told}");
+    assert!(ended.left.missing.is_nothing() && ended.left.queued == 0, "{ended:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -173,6 +173,50 @@ async fn a_message_of_a_tick_that_the_lake_does_not_have_is_dropped() {
     assert!(world.verify(&service).await.is_clean());
 }
 
+/// Whoever does not heal, an aggregate host or one of an earlier version, meets a Silver with smaller numbers than Gold names.
+#[tokio::test(start_paused = true)]
+async fn gold_follows_a_silver_that_was_removed_and_made_again_whatever_its_numbers() {
+    for old_form in [false, true] {
+        let options = Options { batch_size: 1, ..Options::default() };
+        let world = World::new(&options);
+        let service = host(&world, &options).await;
+        for tick in [TICK, "20260101T040000Z", "20260101T050000Z", NEXT] {
+            world.once(&service, tick).await.unwrap();
+        }
+        let gold = &service.aggregate.tables[0].gold;
+        let before = gold.made_from().await.unwrap().unwrap();
+        assert!(before.table.is_some() && before.number > 2, "{before:?}");
+        if old_form {
+            // As an earlier version of the program has left it: a number alone.
+            for object in
+                world.lake.gold.list(Some(&Path::from("sums/_delta_log"))).try_collect::<Vec<_>>().await.unwrap()
+            {
+                let text = store::read(&*world.lake.gold, &object.location).await.unwrap();
+                let text = String::from_utf8(text.to_vec()).unwrap();
+                let text = text.replace(before.table.as_deref().unwrap(), "").replace("sluicebox.silver.table", "old");
+                store::replace(&*world.lake.gold, &object.location, text.into()).await.unwrap();
+            }
+        }
+        delete(&world.lake.silver, "").await;
+        store::ObjectStoreExt::delete(&world.lake.bronze, &Path::from("_silver.json")).await.ok();
+        // One document is another by now: what Gold holds is wrong.
+        let other =
+            Options { source: orders(10).replace("o3,g0,3", "o3,g0,33"), batch_size: 100, ..Options::default() };
+        let again = host(&world, &other).await;
+        let shown = engine::status::status(&again).await.unwrap();
+        assert!(shown.gold["sums"].other_silver, "{old_form} {:?}", shown.gold);
+        let ended = world.once(&again, NEXT).await.unwrap();
+        assert!(ended.left.is_nothing(), "{old_form} {ended:?}");
+        let silver = again.clean.silver.snapshot().await.unwrap();
+        assert!(silver.version < before.number, "the numbers are smaller: {} {before:?}", silver.version);
+        let made_from = again.aggregate.tables[0].gold.made_from().await.unwrap().unwrap();
+        assert_eq!(made_from, silver.named(), "{old_form}");
+        assert!(!engine::status::status(&again).await.unwrap().gold["sums"].other_silver);
+        let report = world.verify(&again).await;
+        assert!(report.is_clean(), "{old_form} {report:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silver_that_was_deleted_is_made_again_from_bronze() {
     for folders in [&["_delta_log", "_bucket=0"][..], &[""]] {

@@ -224,3 +224,17 @@ async fn a_fatal_failure_ends_the_consumer_and_acknowledges_nothing() {
     assert!(matches!(ended, Err(Failure::Fatal(_))), "{ended:?}");
     assert_eq!(rig.queue.live.depth().await.unwrap().total(), 3);
 }
+
+/// Whoever asks for a century is asked again after an hour, and the reason says both.
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_2_to_the_32_seconds_is_tried_again_after_an_hour_and_a_stop_ends_it() {
+    let rig = Rig::new(3, 1, |_, _| Err(quota(Duration::from_secs(1 << 32)))).await;
+    rig.clock.sleep(Duration::from_secs(2 * 3600)).await;
+    let calls = rig.work.calls.load(Ordering::SeqCst);
+    assert!(calls > 3, "{calls} calls");
+    let told = rig.progress.waiting_for().unwrap();
+    assert!(told.contains("asked for 4294967296 s, tried again after 3600 s"), "{told}");
+    let (clock, before) = (rig.clock.clone(), rig.clock.now());
+    rig.stopped().await;
+    assert!(clock.now() - before < chrono::TimeDelta::seconds(151));
+}

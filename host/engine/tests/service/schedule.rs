@@ -110,3 +110,34 @@ async fn missed_ticks_are_skipped_fired_once_or_all_fired() {
         assert_eq!(serve(&world, 1, "0 * * * *", missed, soon).await, expected, "{missed:?}");
     }
 }
+
+/// What the schedule names comes once, an hour of it twice by the clock; and nobody waits for the clock to come back to where it was.
+#[tokio::test(start_paused = true)]
+async fn a_clock_set_back_by_an_hour_loses_and_doubles_no_tick_and_nobody_waits_for_it() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let mut service = world.host(&options, ScriptedHttp::new(|request, _| Ok(good(&request.url)))).await;
+    service.schedule = Some(Schedule::parse("*/10 * * * *", chrono_tz::UTC, Missed::Once).unwrap());
+    let (service, stop) = (Arc::new(service), CancellationToken::new());
+    let running = tokio::spawn({
+        let (service, stop) = (service.clone(), stop.clone());
+        async move { service.serve(&Role::ALL, &stop).await }
+    });
+    let clock = &world.clock;
+    let pass =
+        async |minutes: u64| engine::seams::clock::Clock::sleep(&**clock, Duration::from_secs(minutes * 60)).await;
+    pass(75).await;
+    clock.jump(-chrono::TimeDelta::hours(1));
+    pass(70).await;
+    let inventory = bronze::inventory(&world.lake, None).await.unwrap();
+    let ticks: Vec<String> =
+        inventory.snapshots.iter().filter_map(bronze::tick_of).map(|tick| tick.to_string()).collect();
+    let expected: Vec<String> = ["0310", "0320", "0330", "0340", "0350", "0400", "0410", "0420"]
+        .map(|minute| format!("20260101T{minute}00Z"))
+        .into();
+    assert_eq!(ticks, expected);
+    assert!(world.queues.enrich.live.depth().await.unwrap().total() == 0, "the last tick's work is done");
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    assert_eq!(world.sums(&service).await, self::expected(10));
+}

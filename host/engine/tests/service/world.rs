@@ -51,6 +51,7 @@ use url::Url;
 pub(crate) const TICK: &str = "20260101T030000Z";
 
 /// What a test may want to be otherwise.
+#[derive(Clone)]
 pub(crate) struct Options {
     /// Records of the source: `id,group,n` and a line each.
     pub(crate) source: String,
@@ -77,6 +78,10 @@ pub(crate) struct Options {
     pub(crate) asks_for_n: bool,
     /// Whether a call of the cleaner (of several documents) or of the aggregator runs past its deadline.
     pub(crate) hiccup: Hiccup,
+    /// Another clean plugin, whose rows have other columns.
+    pub(crate) cleaner: Option<ClosureCleaner>,
+    /// Other tables, by name.
+    pub(crate) tables: Vec<(&'static str, ClosureAggregator)>,
 }
 
 /// Says of each call whether it is too slow.
@@ -97,6 +102,8 @@ impl Default for Options {
             visibility: Duration::from_secs(60),
             asks_for_n: false,
             hiccup: Arc::new(|| false),
+            cleaner: None,
+            tables: Vec::new(),
         }
     }
 }
@@ -148,13 +155,14 @@ impl World {
         store::replace(&*self.source, &Path::from("orders.csv"), Bytes::from(options.source.clone())).await.unwrap();
         let progress = Arc::new(Progress::default());
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let cleaner = Arc::new(cleaner(options.clean_version, options.hiccup.clone()));
+        let usual = || cleaner(options.clean_version, options.hiccup.clone());
+        let cleaner = Arc::new(options.cleaner.clone().unwrap_or_else(usual));
         let enricher = Arc::new(enricher(options.enrich_version, options.asks_for_n));
         let breaker = |stage, layer: &Store, plugin: &dyn Plugin| {
             let plugin = (Some(PluginStamp::of(plugin)), "{}");
             Breaker::new(stage, layer.clone(), plugin, options.suspend_above, self.clock.clone())
         };
-        let schema = clean_descriptor("1.0.0").output_schema();
+        let schema = cleaner.descriptor().output_schema();
         let silver = Silver::open(self.lake.silver.clone(), clock.clone(), schema, self.lake.buckets).await.unwrap();
         let mut tables = Vec::new();
         if options.broken_table {
@@ -166,7 +174,12 @@ impl World {
             );
             tables.push(self.table("broken", broken).await);
         }
-        tables.push(self.table("sums", aggregator(options.hiccup.clone())).await);
+        if options.tables.is_empty() {
+            tables.push(self.table("sums", aggregator(options.hiccup.clone())).await);
+        }
+        for (name, plugin) in &options.tables {
+            tables.push(self.table(name, plugin.clone()).await);
+        }
         let references = BTreeMap::from([("key".to_owned(), SecretRef::Env("KEY".into()))]);
         let endpoints = BTreeMap::from([("api".to_owned(), endpoint())]);
         let secrets = self.shaky_secrets.clone().unwrap_or_else(|| self.secrets.clone());
@@ -224,7 +237,7 @@ impl World {
     }
 
     async fn table(&self, name: &str, plugin: ClosureAggregator) -> GoldTable {
-        let schema = sums_descriptor().output_schema();
+        let schema = plugin.descriptor().output_schema();
         let gold = Gold::open(self.lake.gold.clone(), self.clock.clone(), name, schema).await.unwrap();
         GoldTable {
             name: name.into(),
@@ -315,7 +328,7 @@ fn endpoint() -> Endpoint {
     }
 }
 
-fn enricher(version: &'static str, asks_for_n: bool) -> ClosureEnricher {
+pub(crate) fn enricher(version: &'static str, asks_for_n: bool) -> ClosureEnricher {
     ClosureEnricher::new(rows::descriptor("enrich-orders", version), move |_, entry, answers| {
         let entry: Value = serde_json::from_str(entry).unwrap();
         let id = entry["id"].as_str().unwrap().to_owned();
@@ -403,7 +416,7 @@ fn sums_descriptor() -> Descriptor {
     }
 }
 
-fn aggregator(hiccup: Hiccup) -> ClosureAggregator {
+pub(crate) fn aggregator(hiccup: Hiccup) -> ClosureAggregator {
     use arrow::array::AsArray;
     let fold = move |_: &str, batches: &[arrow::array::RecordBatch]| {
         if hiccup() {

@@ -11,7 +11,7 @@ use engine::seams::queue::{Delivery, Depth, Receipt};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// Version of the tables, kept in the file's `user_version`.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// One row is one message. It is in flight while `receipt` is set and `visible_at` (µs since 1970) has not come; ready once
 /// `visible_at` has come, whoever held it. `sent_at` is never changed. `digest` finds equal bodies.
@@ -28,7 +28,37 @@ pub(super) const TABLES: &str = "
     ) STRICT;
     CREATE INDEX by_visibility ON messages (queue, visible_at, id, receipt);
     CREATE INDEX by_digest ON messages (queue, digest);
+    CREATE TABLE clock (seen INTEGER NOT NULL) STRICT;
+    INSERT INTO clock VALUES (0);
 ";
+
+/// From version 3, which did not know the clock's latest instant.
+pub(super) const FROM_VERSION_3: &str = "
+    CREATE TABLE clock (seen INTEGER NOT NULL) STRICT;
+    INSERT INTO clock VALUES (0);
+";
+
+/// A clock that goes back by less (µs) is one that is kept right.
+const SET_BACK: i64 = 5_000_000;
+
+/// By how much (µs) the clock was set back since the last write, if so.
+pub(super) fn set_back(db: &Connection, now: i64) -> Result<Option<i64>> {
+    let seen: i64 = db.prepare_cached("SELECT seen FROM clock")?.query_row([], |row| row.get(0))?;
+    Ok(Some(seen.saturating_sub(now)).filter(|back| *back > SET_BACK))
+}
+
+/// Remembers the instant of a write.
+fn see(db: &Connection, now: i64) -> Result<()> {
+    db.prepare_cached("UPDATE clock SET seen = ?1 WHERE seen < ?1")?.execute([now]).map(drop)
+}
+
+/// Moves what waits by as much as the clock was set back, so that it waits as long as it was to; by how much, if it was.
+fn follow(db: &Connection, now: i64) -> Result<Option<i64>> {
+    let Some(back) = set_back(db, now)? else { return Ok(None) };
+    db.execute("UPDATE messages SET visible_at = visible_at - ?1 WHERE visible_at > ?2", [back, now])?;
+    db.execute("UPDATE clock SET seen = ?1", [now])?;
+    Ok(Some(back))
+}
 
 /// From version 1, which did not know when a message was sent: at the latest when it was last ready.
 pub(super) const FROM_VERSION_1: &str = "
@@ -101,6 +131,7 @@ pub(super) fn send(db: &Connection, queue: &str, bodies: &[Bytes], now: i64) -> 
     let mut insert = db.prepare_cached(
         "INSERT INTO messages (queue, visible_at, sent_at, body, digest) VALUES (?1, ?2, ?2, ?3, ?4)",
     )?;
+    see(db, now)?;
     bodies.iter().try_for_each(|body| insert.execute(params![queue, now, &body[..], digest(body)]).map(drop))
 }
 
@@ -118,6 +149,7 @@ pub(super) fn send_missing(
              SELECT 1 FROM messages WHERE queue IN (?1, ?5) AND digest = ?4 AND body = ?3
          )",
     )?;
+    see(db, now)?;
     let mut sent = 0;
     for body in bodies {
         sent += insert.execute(params![queue, now, &body[..], digest(body), dead_letters])?;
@@ -125,8 +157,11 @@ pub(super) fn send_missing(
     Ok(sent)
 }
 
-/// Whether a message of the queue is ready.
+/// Whether a message of the queue is ready, or may be once it was moved with a clock that was set back.
 pub(super) fn any_ready(db: &Connection, queue: &str, now: i64) -> Result<bool> {
+    if set_back(db, now)?.is_some() {
+        return Ok(true);
+    }
     db.prepare_cached("SELECT 1 FROM messages WHERE queue = ?1 AND visible_at <= ?2 LIMIT 1")?
         .exists(params![queue, now])
 }
@@ -148,10 +183,14 @@ pub(super) struct Taken {
     pub(super) deliveries: Vec<Delivery>,
     /// Messages that moved to the dead-letter queue.
     pub(super) buried: usize,
+    /// By how much (µs) the clock was set back.
+    pub(super) set_back: Option<i64>,
 }
 
 /// Hands out the messages that have been ready for longest.
 pub(super) fn take(db: &Connection, wish: &Take) -> Result<Taken> {
+    let set_back = follow(db, wish.now)?;
+    see(db, wish.now)?;
     let buried = bury(db, wish)?;
     let mut statement = db.prepare_cached(
         "UPDATE messages
@@ -168,7 +207,7 @@ pub(super) fn take(db: &Connection, wish: &Take) -> Result<Taken> {
             receives: row.get(3)?,
         })
     })?;
-    Ok(Taken { deliveries: rows.collect::<Result<_>>()?, buried })
+    Ok(Taken { deliveries: rows.collect::<Result<_>>()?, buried, set_back })
 }
 
 /// Moves what has been received too often. It starts anew where it goes, and no receipt of its old life holds there.
@@ -190,6 +229,7 @@ pub(super) fn delete(db: &Connection, lease: &Lease) -> Result<bool> {
 
 /// Makes the message ready at `ready_at`, if the lease still holds.
 pub(super) fn give_back(db: &Connection, lease: &Lease, ready_at: i64) -> Result<bool> {
+    see(db, lease.now)?;
     let mut statement = db.prepare_cached(
         "UPDATE messages SET visible_at = ?5, receipt = NULL WHERE id = ?1 AND queue = ?2 AND receipt = ?3 AND visible_at > ?4",
     )?;
@@ -198,6 +238,7 @@ pub(super) fn give_back(db: &Connection, lease: &Lease, ready_at: i64) -> Result
 
 /// Moves the end of the message's visibility to `until`, if the lease still holds.
 pub(super) fn extend(db: &Connection, lease: &Lease, until: i64) -> Result<bool> {
+    see(db, lease.now)?;
     let mut statement = db.prepare_cached(
         "UPDATE messages SET visible_at = ?5 WHERE id = ?1 AND queue = ?2 AND receipt = ?3 AND visible_at > ?4",
     )?;

@@ -151,8 +151,13 @@ fn prepare(db: &mut Connection) -> Result<i64> {
         1 => {
             transaction.execute_batch(ledger::FROM_VERSION_1)?;
             ledger::from_version_2(&transaction)?;
+            transaction.execute_batch(ledger::FROM_VERSION_3)?;
         }
-        2 => ledger::from_version_2(&transaction)?,
+        2 => {
+            ledger::from_version_2(&transaction)?;
+            transaction.execute_batch(ledger::FROM_VERSION_3)?;
+        }
+        3 => transaction.execute_batch(ledger::FROM_VERSION_3)?,
         known_or_newer => return Ok(known_or_newer),
     }
     transaction.pragma_update(None, "user_version", ledger::VERSION)?;

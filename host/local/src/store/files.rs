@@ -102,6 +102,34 @@ pub(super) fn remove_if_abandoned(file: &Path) {
     }
 }
 
+/// Removes every unfinished file below `folder`, and follows no link; how many there were.
+pub(super) fn remove_unfinished(folder: &Path) -> Result<usize> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(failed("open folder", folder, error)),
+    };
+    let mut removed = 0;
+    for entry in entries {
+        let entry = entry.map_err(|error| failed("read folder", folder, error))?;
+        let kind = entry.file_type().map_err(|error| failed("look at", &entry.path(), error))?;
+        if kind.is_dir() {
+            removed += remove_unfinished(&entry.path())?;
+        } else if kind.is_file() && entry.file_name().to_str().is_some_and(is_name_of_unfinished) {
+            match fs::remove_file(entry.path()) {
+                Ok(()) => removed += 1,
+                // Its writer was not dead, and has finished it.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(failed("delete", &entry.path(), error)),
+            }
+        }
+    }
+    if removed > 0 {
+        sync_folder(folder)?;
+    }
+    Ok(removed)
+}
+
 /// The folder below which all files are.
 #[derive(Debug)]
 pub(super) struct Folder {

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use engine::pipeline::plan::{Location, Plan};
 use engine::seams::plugin::Digest;
+use local::outside;
 use serde_json::json;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
@@ -51,7 +52,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let cache =
         tempfile::Builder::new().prefix("sluicebox-").tempdir().context("cannot make a folder to compile in")?;
     let mut entries = vec![Entry { name: "bootstrap".to_owned(), bytes: program.into(), is_program: true }];
-    entries.push(Entry::new("pipeline.toml", component::read(&file.path)?));
+    entries.push(Entry::new("pipeline.toml", component::read_of(&file.path, outside::MOST_TEXT)?));
     entries.extend(components(&file)?);
     compile(&file, cache.path(), context).await?;
     entries.extend(compiled(cache.path())?);
@@ -100,11 +101,11 @@ fn components(file: &PipelineFile) -> anyhow::Result<Vec<Entry>> {
             continue;
         }
         // Without the component loading says what there is to do.
-        if let Ok(component) = std::fs::read(path) {
+        if let Ok(component) = component::read(path) {
             entries.push(Entry::new(inside.clone(), component));
         }
         if let Some(signature) = published.signature().path().filter(|path| path.is_file()) {
-            entries.push(Entry::new(format!("{inside}.sig"), component::read(signature)?));
+            entries.push(Entry::new(format!("{inside}.sig"), component::read_of(signature, outside::MOST_SIGNATURE)?));
         }
     }
     Ok(entries)
@@ -135,7 +136,7 @@ fn compiled(cache: &Path) -> anyhow::Result<Vec<Entry>> {
             if path.is_dir() {
                 folders.push(path);
             } else if let Some(inside) = path.strip_prefix(cache).ok().and_then(inside) {
-                entries.push(Entry::new(format!("cache/{inside}"), component::read(&path)?));
+                entries.push(Entry::new(format!("cache/{inside}"), std::fs::read(&path)?));
             }
         }
     }

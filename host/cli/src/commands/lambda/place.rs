@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use anyhow::Context as _;
 use engine::pipeline::s3;
+use local::outside;
 use tempfile::TempDir;
 
 use crate::compose::Remote;
@@ -90,7 +91,10 @@ impl Place {
         if seen.lock().is_ok_and(|seen| *seen == mark) {
             return Ok(());
         }
-        let text = published.read(&self.remote).await.with_context(|| format!("cannot read `{published}`"))?;
+        let text = published
+            .read(&self.remote, outside::MOST_TEXT)
+            .await
+            .with_context(|| format!("cannot read `{published}`"))?;
         write_whole(&self.file, &text)?;
         if let Ok(mut seen) = seen.lock() {
             *seen = mark;

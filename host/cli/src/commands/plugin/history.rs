@@ -107,7 +107,7 @@ pub(crate) async fn rollback(args: RollbackArgs, context: &Context) -> anyhow::R
     let way =
         Way { file, shared: &shared, stage: &stage, lake: lake(file, &shared.remote).await?, at: SystemClock.now() };
     // By the file alone: a decision is about what is published, whatever serves.
-    let published = found_for(file, &stage, None, &shared.remote).await?.version();
+    let published = found_for(file, &stage, None, &shared).await?.version();
     if args.undo {
         return way.undo(&published, context).await;
     }
@@ -210,6 +210,10 @@ impl Way<'_> {
                 None => error.context(refused()),
             }
         })?;
+        if let Some(ignored) = loaded.aside.ignored.iter().find(|ignored| ignored.stage == stage) {
+            let hint = "publish that component, signed, with the configuration that is to serve";
+            return Err(Failure::new(ExitCode::Wrong, refused()).caused_by(ignored.text()).hint(hint).into());
+        }
         let found = loaded.all(&self.file.plan).into_iter().find(|(name, _)| name == stage);
         let found = found.map(|(_, plugin)| plugin.digest().to_string());
         if found.as_deref() != Some(wanted.plugin.digest.as_str()) {

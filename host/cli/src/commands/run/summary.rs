@@ -121,7 +121,7 @@ fn one(summary: &Summary, context: &Context) -> String {
     if !left.missing.is_nothing() || left.queued > 0 {
         text.push_str(&unfinished(left, context));
     }
-    for reason in left.suspended.values() {
+    for reason in left.suspended.values().chain(left.tables_behind.values()) {
         let (what, hint) = reason.split_once('\n').unwrap_or((reason, ""));
         text.push_str(&format!("\n{}\n  {hint}", context.output.tone(Tone::Bad, what)));
     }

@@ -11,6 +11,7 @@ use super::{Consumer, GivenUp, LONGEST_DELAY};
 use crate::drivers::gate::Gate;
 use crate::failure::Failure;
 use crate::seams::queue::Delivery;
+use crate::stopping;
 
 /// How often a consumer looks for dead letters. There is no hurry: they have waited through several visibilities.
 const LOOK_FOR_DEAD: Duration = Duration::from_secs(1);
@@ -33,21 +34,21 @@ impl Consumer {
             let room = self.room.write().await;
             for delivery in self.receive(&self.queue.dead, 1, Duration::ZERO, &stop).await {
                 let spans = self.in_hand(std::slice::from_ref(&delivery));
-                spans.work(self.last_try(&delivery, &gate)).await?;
+                spans.work(self.last_try(&delivery, &gate, &stop)).await?;
             }
             drop(room);
         }
         Ok(())
     }
 
-    async fn last_try(&self, delivery: &Delivery, gate: &Gate) -> Result<(), Failure> {
+    async fn last_try(&self, delivery: &Delivery, gate: &Gate, stop: &CancellationToken) -> Result<(), Failure> {
         let dead = &self.queue.dead;
         let hand = std::slice::from_ref(delivery);
         let why = if delivery.receives > 1 {
             GivenUp::NeverEnded { most: self.max_receives }
         } else {
             let version = self.work.version();
-            let tried = self.holding(dead, hand, self.guarded(hand)).await;
+            let tried = self.holding(dead, hand, stopping::under(stop, self.guarded(hand))).await;
             match tried.and_then(|mut results| results.pop().unwrap_or(Ok(()))) {
                 Ok(()) => {
                     self.settled(dead.ack(&delivery.receipt).await, delivery);

@@ -45,12 +45,23 @@ pub(crate) struct Written {
 
 /// `rows` as a Parquet file. Equal rows make equal bytes.
 pub(crate) fn encode(table: &str, rows: &RecordBatch) -> Result<Bytes, TableError> {
+    encode_parts(table, std::slice::from_ref(rows))
+}
+
+/// Rows in parts of equal columns, at least one, as a Parquet file with a row group for each part: no reader has to put two together.
+pub(crate) fn encode_parts(table: &str, parts: &[RecordBatch]) -> Result<Bytes, TableError> {
     let fail = |error: ParquetError| TableError::input(table, format!("rows cannot be written as Parquet: {error}"));
     let level = ZstdLevel::try_new(1).map_err(fail)?;
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), Some(properties)).map_err(fail)?;
-    writer.write(rows).map_err(fail)?;
+    let first = parts.first().ok_or_else(|| TableError::input(table, "a file of no rows and no columns"))?;
+    let mut writer = ArrowWriter::try_new(&mut bytes, first.schema(), Some(properties)).map_err(fail)?;
+    for part in parts {
+        writer.write(part).map_err(fail)?;
+        if parts.len() > 1 {
+            writer.flush().map_err(fail)?;
+        }
+    }
     writer.close().map_err(fail)?;
     Ok(Bytes::from(bytes))
 }

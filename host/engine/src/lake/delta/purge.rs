@@ -1,10 +1,11 @@
 //! Dropping a table's past at once: for what must not only go out of the table, but be gone.
 //!
-//! Does not touch files that no version has named: a writer may be about to commit one.
+//! Does not touch files that no version has named, for a writer may be about to commit one, unless the caller knows that there is none.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use chrono::{DateTime, Utc};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
@@ -39,6 +40,24 @@ impl Table {
             done.log_entries += usize::from(self.delete(&object.location).await?);
         }
         Ok(done)
+    }
+
+    /// Data files that no version in the log names, however young.
+    pub(crate) async fn unnamed(&self) -> Result<Vec<Path>, TableError> {
+        let (listing, mut files) = self.look(DateTime::<Utc>::MAX_UTC).await?;
+        let newest = self.refresh().await?;
+        let named = self.named_since(listing.oldest(), &newest).await?;
+        files.retain(|file| !named.contains(&file.location));
+        Ok(files.into_iter().map(|file| file.location).collect())
+    }
+
+    /// Deletes files that no version names; how many were there.
+    pub(crate) async fn delete_unnamed(&self, files: &[Path]) -> Result<usize, TableError> {
+        let mut deleted = 0;
+        for file in files {
+            deleted += usize::from(self.delete(file).await?);
+        }
+        Ok(deleted)
     }
 
     /// Deletes an object; whether it was there.

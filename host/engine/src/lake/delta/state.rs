@@ -13,7 +13,7 @@ use deltalake_core::logstore::get_actions;
 use object_store::path::Path;
 
 use super::error::TableError;
-use super::{GENERATION, MADE_FROM, REBUILDING, TRACE, schema, supported};
+use super::{CHAIN, GENERATION, MADE_FROM, MADE_FROM_TABLE, REBUILDING, TRACE, schema, supported};
 use crate::spans::Place;
 
 /// A Parquet file of the table. What is asked of every file for each commit is worked out once.
@@ -83,10 +83,14 @@ pub(crate) struct TableState {
     pub(crate) files: BTreeMap<Arc<Path>, Arc<DataFile>>,
     /// The Silver version that the content was made from.
     pub(crate) made_from: Option<i64>,
+    /// The id of the Silver table which that is a version of; none where an earlier version of the program has written it.
+    pub(crate) made_from_table: Option<String>,
     /// The generation of the plugin that made the content, or the latest of those that did.
     pub(crate) generation: Option<i64>,
     /// Whether the table was emptied and is being made anew: what it holds is not all.
     pub(crate) rebuilding: bool,
+    /// The number of the chain's entry that was the last one when a commit named one.
+    pub(crate) chain: Option<u64>,
     /// Where in which trace its last commit was made, if that says so. A checkpoint does not.
     pub(crate) made_at: Option<Place>,
 }
@@ -95,9 +99,20 @@ impl TableState {
     /// A table without files.
     pub(crate) fn new(name: &str, version: u64, metadata: Metadata) -> Result<Self, TableError> {
         let schema = Arc::new(schema::to_arrow(name, &metadata)?);
-        let (generation, rebuilding) = settings(&metadata);
-        let files = BTreeMap::new();
-        Ok(TableState { version, metadata, schema, files, made_from: None, generation, rebuilding, made_at: None })
+        let Settings { made_from_table, generation, rebuilding } = Settings::of(&metadata);
+        let (files, made_from, chain, made_at) = (BTreeMap::new(), None, None, None);
+        Ok(TableState {
+            chain,
+            version,
+            metadata,
+            schema,
+            files,
+            made_from,
+            made_from_table,
+            generation,
+            rebuilding,
+            made_at,
+        })
     }
 
     /// What these actions of a checkpoint or of the first commit come to, from nothing. None if they lack what every table has.
@@ -137,11 +152,13 @@ impl TableState {
             }
             Action::Metadata(metadata) => {
                 self.schema = Arc::new(schema::to_arrow(name, &metadata)?);
-                (self.generation, self.rebuilding) = settings(&metadata);
+                let Settings { made_from_table, generation, rebuilding } = Settings::of(&metadata);
+                (self.made_from_table, self.generation, self.rebuilding) = (made_from_table, generation, rebuilding);
                 self.metadata = metadata;
             }
             Action::Protocol(protocol) => supported(name, &protocol)?,
             Action::Txn(txn) if txn.app_id == MADE_FROM => self.made_from = Some(txn.version),
+            Action::Txn(txn) if txn.app_id == CHAIN => self.chain = u64::try_from(txn.version).ok(),
             Action::CommitInfo(info) => {
                 self.made_at = info.info.get(TRACE).and_then(|text| Place::parse(text.as_str()?));
             }
@@ -178,10 +195,22 @@ fn digest_in(path: &str) -> Option<Range<usize>> {
     is_digest.then(|| start..start + digest.len())
 }
 
-/// What a table's configuration says of its plugin's generation, and of being made anew.
-fn settings(metadata: &Metadata) -> (Option<i64>, bool) {
-    let setting = |name| metadata.configuration().get(name);
-    (setting(GENERATION).and_then(|text| text.parse().ok()), setting(REBUILDING).is_some_and(|text| text == "true"))
+/// What of a table's configuration the engine reads.
+struct Settings {
+    made_from_table: Option<String>,
+    generation: Option<i64>,
+    rebuilding: bool,
+}
+
+impl Settings {
+    fn of(metadata: &Metadata) -> Self {
+        let setting = |name| metadata.configuration().get(name);
+        Settings {
+            made_from_table: setting(MADE_FROM_TABLE).cloned(),
+            generation: setting(GENERATION).and_then(|text| text.parse().ok()),
+            rebuilding: setting(REBUILDING).is_some_and(|text| text == "true"),
+        }
+    }
 }
 
 /// The part of a file's statistics that the engine reads.

@@ -95,7 +95,7 @@ impl Table {
     }
 
     /// The log, and the data files that were written before `cutoff`.
-    async fn look(&self, cutoff: DateTime<Utc>) -> Result<(Listing, Vec<ObjectMeta>), TableError> {
+    pub(super) async fn look(&self, cutoff: DateTime<Utc>) -> Result<(Listing, Vec<ObjectMeta>), TableError> {
         let (mut listing, mut old_files) = (Listing::default(), Vec::new());
         let mut objects = self.store().list(None);
         while let Some(object) = objects.try_next().await.map_err(|error| TableError::store(self.name(), error))? {
@@ -109,7 +109,7 @@ impl Table {
     }
 
     /// Every file that a version from `oldest` to `newest` names: those of the newest, and those that went out on the way there.
-    async fn named_since(&self, oldest: u64, newest: &TableState) -> Result<HashSet<Path>, TableError> {
+    pub(super) async fn named_since(&self, oldest: u64, newest: &TableState) -> Result<HashSet<Path>, TableError> {
         let mut removals = self.removals.lock().await;
         if removals.table != newest.metadata.id() {
             *removals = Removals { table: newest.metadata.id().to_owned(), ..Removals::default() };

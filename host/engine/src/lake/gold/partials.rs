@@ -91,7 +91,7 @@ struct Header {
 
 impl Gold {
     /// Deletes every pack, and forgets what was in them.
-    pub(super) async fn drop_partials(&self) -> Result<(), TableError> {
+    pub(crate) async fn drop_partials(&self) -> Result<(), TableError> {
         let fail = |error| TableError::store(&self.name, error);
         let folder = Path::from_iter(["_partials", &self.name]);
         let packs: Vec<Path> =

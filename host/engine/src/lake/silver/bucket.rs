@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
-use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use chrono::{DateTime, SecondsFormat};
 use deltalake_core::kernel::Add;
@@ -15,6 +14,7 @@ use object_store::path::Path;
 use serde_json::json;
 
 use super::merge::{Counts, Incoming, Merged, merge};
+use super::parts::parts;
 use crate::seams::store::StoreError;
 
 use super::{BUCKET, DataFile, FileReader, KEY, SEQ, Table, TableError, TableState, bucket_in, delta, row_schema};
@@ -112,7 +112,7 @@ pub(super) async fn replace(
     let work = tokio::task::spawn_blocking(move || {
         let Merged { rows, counts } = merge(&name, there, &incoming, bucket, &columns)?;
         let encoded = match rows {
-            Some(rows) => Some((delta::encode(&name, &rows)?, statistics(&rows), rows.num_rows())),
+            Some(rows) => Some((delta::encode_parts(&name, &rows)?, statistics(&rows), count(&rows))),
             None => None,
         };
         Ok((encoded, counts))
@@ -146,24 +146,27 @@ pub(super) async fn only(
     state: &TableState,
     bucket: u32,
     column: &str,
-    stays: impl FnOnce(&StringArray) -> BooleanArray,
+    stays: impl Fn(&StringArray) -> BooleanArray,
 ) -> Result<(Replacement, usize), TableError> {
     let schema = row_schema(state);
-    let corrupt = |error| TableError::corrupt(table.name(), error);
-    let there = concat_batches(&schema, &read(table, state, bucket, &schema).await?).map_err(corrupt)?;
-    let mask = match there.column_by_name(column).and_then(|texts| texts.as_string_opt::<i32>()) {
-        Some(texts) => stays(texts),
-        None => return Err(TableError::corrupt(table.name(), format!("a file has no column `{column}`"))),
-    };
-    let rows = filter_record_batch(&there, &mask).map_err(corrupt)?;
-    let gone = there.num_rows() - rows.num_rows();
-    let change = match (gone, rows.num_rows()) {
+    let there = read(table, state, bucket, &schema).await?;
+    let mut order = Vec::new();
+    for (at, batch) in there.iter().enumerate() {
+        let mask = match batch.column_by_name(column).and_then(|texts| texts.as_string_opt::<i32>()) {
+            Some(texts) => stays(texts),
+            None => return Err(TableError::corrupt(table.name(), format!("a file has no column `{column}`"))),
+        };
+        order.extend(mask.iter().enumerate().filter(|(_, stays)| *stays == Some(true)).map(|(row, _)| (at, row)));
+    }
+    let gone = count(&there) - order.len();
+    let change = match (gone, order.len()) {
         (0, _) => Change::Nothing,
         (_, 0) => Change::Emptied,
-        (_, count) => {
+        (_, rows) => {
             let folder = Path::from(format!("{BUCKET}={bucket}"));
-            let written = table.write(&folder, delta::encode(table.name(), &rows)?, count).await?;
-            Change::File(NewFile { written, stats: statistics(&rows) })
+            let left = parts(table.name(), &there, &order)?;
+            let written = table.write(&folder, delta::encode_parts(table.name(), &left)?, rows).await?;
+            Change::File(NewFile { written, stats: statistics(&left) })
         }
     };
     let replaces = files_of(state, bucket).cloned().collect();
@@ -184,30 +187,36 @@ pub(super) fn add(work: &Replacement) -> Option<Add> {
     })
 }
 
+/// How many rows these are.
+fn count(parts: &[RecordBatch]) -> usize {
+    parts.iter().map(RecordBatch::num_rows).sum()
+}
+
 /// Delta's statistics of a file whose rows are sorted by key: how many, and the range of `_key` and `_seq`.
-fn statistics(rows: &RecordBatch) -> String {
+fn statistics(parts: &[RecordBatch]) -> String {
     let mut least = serde_json::Map::new();
     let mut greatest = serde_json::Map::new();
-    if let Some(keys) = rows.column_by_name(KEY).and_then(|keys| keys.as_string_opt::<i32>()) {
-        let ends = (!keys.is_empty()).then(|| (keys.value(0), keys.value(keys.len() - 1)));
+    let keys = |part: Option<&RecordBatch>| part?.column_by_name(KEY)?.as_string_opt::<i32>().cloned();
+    if let Some((first, last)) = keys(parts.first()).zip(keys(parts.last())) {
+        let ends = (!first.is_empty() && !last.is_empty()).then(|| (first.value(0), last.value(last.len() - 1)));
         if let Some((first, last)) = ends.filter(|(first, last)| first.len().max(last.len()) <= STATS_KEY_AT_MOST) {
             least.insert(KEY.to_owned(), first.into());
             greatest.insert(KEY.to_owned(), last.into());
         }
     }
-    if let Some(ticks) = rows.column_by_name(SEQ).and_then(|ticks| ticks.as_primitive_opt::<TimestampMicrosecondType>())
-    {
-        let text = |micros| {
-            // Statistics have milliseconds; a bound must not exclude the value that it was cut from.
-            DateTime::from_timestamp_micros(micros).map(|tick| tick.to_rfc3339_opts(SecondsFormat::Millis, true))
-        };
-        let bounds =
-            arrow::compute::min(ticks).zip(arrow::compute::max(ticks).map(|micros| micros.saturating_add(999)));
-        if let Some((first, last)) = bounds.and_then(|(first, last)| text(first).zip(text(last))) {
-            least.insert(SEQ.to_owned(), first.into());
-            greatest.insert(SEQ.to_owned(), last.into());
-        }
+    let ticks = parts.iter().filter_map(|part| part.column_by_name(SEQ));
+    let ticks: Vec<_> = ticks.filter_map(|ticks| ticks.as_primitive_opt::<TimestampMicrosecondType>()).collect();
+    let text = |micros| {
+        // Statistics have milliseconds; a bound must not exclude the value that it was cut from.
+        DateTime::from_timestamp_micros(micros).map(|tick| tick.to_rfc3339_opts(SecondsFormat::Millis, true))
+    };
+    let first = ticks.iter().filter_map(|ticks| arrow::compute::min(ticks)).min();
+    let last = ticks.iter().filter_map(|ticks| arrow::compute::max(ticks)).max();
+    let bounds = first.zip(last.map(|micros| micros.saturating_add(999)));
+    if let Some((first, last)) = bounds.and_then(|(first, last)| text(first).zip(text(last))) {
+        least.insert(SEQ.to_owned(), first.into());
+        greatest.insert(SEQ.to_owned(), last.into());
     }
     let nulls = json!({ KEY: 0, SEQ: 0 });
-    json!({ "numRecords": rows.num_rows(), "minValues": least, "maxValues": greatest, "nullCount": nulls }).to_string()
+    json!({ "numRecords": count(parts), "minValues": least, "maxValues": greatest, "nullCount": nulls }).to_string()
 }

@@ -10,6 +10,7 @@ use deltalake_core::kernel::Action;
 use super::{KEY, ORD, REDO_AT_MOST, Silver, TableError, bucket, bucket_of};
 use crate::lake::delta::{Draft, Outcome, Tidied};
 use crate::lake::keys::{Key, Tick, ordered};
+use crate::seams::store::Path;
 
 /// Where a commit says how many rows it erased.
 pub const FORGOTTEN: &str = "forgotten";
@@ -40,6 +41,32 @@ impl Silver {
     /// Deletes every file that only versions before the newest name, and the log's entries before it.
     pub async fn drop_past(&self) -> Result<Tidied, TableError> {
         self.table.drop_past().await
+    }
+
+    /// Files that no version names and that hold a row of that key, or cannot be read.
+    pub(crate) async fn strays_with(&self, key: &str) -> Result<Vec<Path>, TableError> {
+        let mut found = Vec::new();
+        for path in self.table.unnamed().await? {
+            let holds = match bucket::read_file(&self.table, path.as_ref(), &[KEY]).await {
+                Ok(batches) => batches.iter().flatten().any(|batch| {
+                    let keys = batch.column(0).as_string::<i32>();
+                    keys.iter().flatten().any(|one| one == key)
+                }),
+                Err(error) if error.is_transient() => return Err(error),
+                // What nobody can read and nobody names is of no use to anybody.
+                Err(_) => true,
+            };
+            if holds {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Deletes them; how many there were. Nobody may be about to commit one.
+    pub(crate) async fn erase_strays(&self, key: &str) -> Result<usize, TableError> {
+        let strays = self.strays_with(key).await?;
+        self.table.delete_unnamed(&strays).await
     }
 
     /// Keys that an old version's file holds, with the newest tick of each; none if the file is gone.

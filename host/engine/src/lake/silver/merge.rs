@@ -12,9 +12,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 
+use super::parts::parts;
 use super::{KEY, ORD, PLUGIN, RowMeta, SEQ, SOURCE, TableError, Versions, bucket_of, conform, with_metadata_columns};
 use crate::lake::bronze;
 use crate::lake::keys::rank;
@@ -45,8 +45,8 @@ pub(super) struct Counts {
 
 /// A merged bucket.
 pub(super) struct Merged {
-    /// All rows of the bucket, sorted by key; none if they are as before.
-    pub(super) rows: Option<RecordBatch>,
+    /// All rows of the bucket, sorted by key, in parts as [`parts`] makes them; none if they are as before.
+    pub(super) rows: Option<Vec<RecordBatch>>,
     pub(super) counts: Counts,
 }
 
@@ -133,9 +133,7 @@ pub(super) fn merge(
         return Ok(Merged { rows: None, counts });
     }
     let order: Vec<(usize, usize)> = standing.values().flat_map(|standing| &standing.rows).copied().collect();
-    let batches: Vec<&RecordBatch> = batches.iter().collect();
-    let rows = interleave_record_batch(&batches, &order).map_err(|error| TableError::corrupt(table, error))?;
-    Ok(Merged { rows: Some(rows), counts })
+    Ok(Merged { rows: Some(parts(table, &batches, &order)?), counts })
 }
 
 /// What stands in the batches after the first.

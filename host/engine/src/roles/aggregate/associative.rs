@@ -3,22 +3,35 @@
 //! Does not prove it: of what is there it tries one other grouping (is `merge` associative?) and one other order, last first (is it
 //! commutative?).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tree::FAN_OUT;
 use crate::difference::first_different_row;
+use crate::lake::silver::SilverVersion;
+use crate::roles::breaker::Suspension;
 use crate::seams::plugin::{Aggregator, Fault, FaultKind};
 use crate::spans;
 
 /// Of so many partial results a plugin is tried at most: the first ones. Enough for each level of a tree, and no more than a call can take.
 const TRIED_AT_MOST: usize = (FAN_OUT * FAN_OUT) as usize;
 
+/// How long a plugin that was too slow is left alone.
+const SLOW_RESTS: TimeDelta = TimeDelta::minutes(10);
+
 /// How far a table's plugin has been tried, in this process.
 #[derive(Debug, Default)]
-pub struct Tried(AtomicUsize);
+pub struct Tried {
+    /// On how many partial results its `merge` was.
+    partials: AtomicUsize,
+    /// How many of its latest attempts in a row ran past a deadline.
+    deadlines: AtomicUsize,
+    /// Whether it was tried although it is noted to fail.
+    all_the_same: AtomicBool,
+}
 
 impl Tried {
     /// Tries the plugin on these partial results, those of all buckets in their order: the first time, and again when there are twice as many.
@@ -26,14 +39,50 @@ impl Tried {
     /// # Errors
     /// As [`try_on`]. It is tried again the next time.
     pub(super) async fn on(&self, plugin: &dyn Aggregator, partials: &[Bytes]) -> Result<(), Fault> {
-        let before = self.0.load(Ordering::Relaxed);
+        let before = self.partials.load(Ordering::Relaxed);
         let there = partials.len().min(TRIED_AT_MOST);
         if there == 0 || (before > 0 && there < before.saturating_mul(2)) {
             return Ok(());
         }
         spans::called(spans::call(plugin, "merge", there), try_on(plugin, partials)).await?;
-        self.0.store(there, Ordering::Relaxed);
+        self.partials.store(there, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether a plugin that is noted to fail is to be tried all the same: once a process if Silver is another one by now; and one that was too
+    /// slow also if it is the same, and again after a while.
+    pub(super) fn is_due(&self, note: &Suspension, silver: &SilverVersion, now: DateTime<Utc>) -> bool {
+        let behind = note.behind.as_ref();
+        let too_slow = behind.is_some_and(|behind| behind.too_slow);
+        let same = !too_slow && behind.is_some_and(|behind| behind.tried == *silver);
+        let rested = too_slow && (now - note.at).abs() >= SLOW_RESTS;
+        rested || (!same && !self.all_the_same.load(Ordering::Relaxed))
+    }
+
+    /// The same, and from then on no more.
+    pub(super) fn begin(&self, note: &Suspension, silver: &SilverVersion, now: DateTime<Utc>) -> bool {
+        let due = self.is_due(note, silver, now);
+        self.all_the_same.fetch_or(due, Ordering::Relaxed);
+        due
+    }
+
+    /// It was, and failed: in this process it is not tried again.
+    pub(super) fn failed(&self) {
+        self.all_the_same.store(true, Ordering::Relaxed);
+    }
+
+    /// An attempt came to its end: whether at a deadline.
+    pub(super) fn ended(&self, at_a_deadline: bool) {
+        if at_a_deadline {
+            self.deadlines.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.deadlines.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// How many of the latest attempts in a row ended at a deadline.
+    pub(super) fn deadlines(&self) -> usize {
+        self.deadlines.load(Ordering::Relaxed)
     }
 }
 

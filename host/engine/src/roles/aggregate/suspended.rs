@@ -1,15 +1,15 @@
-//! A note beside Gold of a table whose plugin has failed: for `status`, and so that somebody else can have it tried again.
+//! A note beside Gold of a table whose plugin has failed: the table keeps its last good version until something changes, whichever host looks.
 //!
-//! Does not keep a table from being made: a process that starts tries it, for the data may be other ones.
-
-use chrono::{DateTime, Utc};
+//! Does not keep other tables from being made. A process that starts tries the plugin once more if Silver is another one by then, for the data
+//! may be other ones; and one that was too slow is tried again from time to time, for the machine may be another one.
 
 use super::{Aggregate, GoldTable};
 use crate::lake::LakeError;
 use crate::lake::bronze::PluginStamp;
 use crate::lake::keys::fingerprint;
+use crate::lake::silver::SilverVersion;
 use crate::pipeline::plan::Percent;
-use crate::roles::breaker::{Sample, Suspension};
+use crate::roles::breaker::{BehindSince, Sample, Suspension};
 use crate::seams::store::{ObjectStoreExt as _, Path, StoreError, read_if_there, replace};
 
 /// Characters of a reason that are kept.
@@ -24,33 +24,53 @@ fn path(table: &GoldTable) -> Path {
     ))
 }
 
+/// Why a table stays as it is, and what helps.
+pub(crate) fn told(note: &Suspension) -> String {
+    let table = note.stage.trim_start_matches("aggregate ");
+    let since =
+        note.behind.as_ref().map(|behind| format!(" since silver version {}", behind.since)).unwrap_or_default();
+    let why = note.samples.first().map_or("its plugin failed", |sample| sample.reason.as_str());
+    format!(
+        "table `{table}` is behind{since}, because {why}\nhint: it keeps its last good version; mend `{}` or its configuration, or have \
+         it tried again as it is with `sluicebox resume aggregate {table}`",
+        note.plugin.name
+    )
+}
+
 impl Aggregate {
-    /// Notes that the plugin of `table` has failed.
-    pub(crate) async fn note_failure(&self, table: &str, reason: &str, at: DateTime<Utc>) -> Result<(), LakeError> {
-        let Some(table) = self.tables.iter().find(|known| known.name == table) else { return Ok(()) };
+    /// Notes that the plugin of `table` has failed on that version of Silver.
+    pub(super) async fn note_failure(
+        &self,
+        table: &GoldTable,
+        reason: &str,
+        tried: SilverVersion,
+        too_slow: bool,
+    ) -> Result<Suspension, LakeError> {
         let reason = reason.lines().next().unwrap_or_default().chars().take(MOST_KEPT).collect();
         let sample = Sample { code: String::new(), reason, input: format!("table `{}`", table.name), key: None };
+        // It is behind since it failed first, however often it is tried.
+        let before = self.failure(table).await?.and_then(|note| note.behind);
+        let since = before.map(|behind| behind.since).filter(|since| since.is_of(&tried));
+        let since = since.unwrap_or_else(|| tried.clone());
         let suspension = Suspension {
             stage: format!("aggregate {}", table.name),
             plugin: PluginStamp::of(&*table.plugin),
             suspend_above: Percent::WHOLE,
             records: 0,
             failed: 0,
-            at,
+            at: table.gold.now(),
             samples: vec![sample],
             surroundings: None,
+            behind: Some(BehindSince { since, tried, too_slow }),
         };
         let path = path(table);
         let body = serde_json::to_vec_pretty(&suspension).map_err(|error| LakeError::corrupt(&path, error))?;
-        Ok(replace(&*self.lake.gold, &path, body.into()).await?)
+        replace(&*self.lake.gold, &path, body.into()).await?;
+        Ok(suspension)
     }
 
     /// Takes the note of a table away that was made.
-    pub(crate) async fn forget_failure(&self, table: &str) -> Result<(), LakeError> {
-        let Some(table) = self.tables.iter().find(|known| known.name == table) else { return Ok(()) };
-        if self.failure(table).await?.is_none() {
-            return Ok(());
-        }
+    pub(super) async fn forget_failure(&self, table: &GoldTable) -> Result<(), LakeError> {
         match self.lake.gold.delete(&path(table)).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),

@@ -8,7 +8,9 @@ use super::tasks::Task;
 use crate::lake::bronze::{Line, Outcome};
 use crate::lake::generations::Generation;
 use crate::lake::keys::{Key, order};
-use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RETRIES, Refused, RefusedAt};
+use crate::lake::quarantine::{
+    REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RANGE, REFUSED_BY_RETRIES, Refused, RefusedAt,
+};
 use crate::lake::receipts::{FORGOTTEN, Held, Put, Receipt, Skip};
 use crate::lake::silver::{RowMeta, Versions};
 use crate::roles::enrich::fault_details;
@@ -87,6 +89,7 @@ impl Made {
             let code = match reject.by {
                 RejectedBy::Plugin => REFUSED_BY_PLUGIN,
                 RejectedBy::Projection => REFUSED_BY_PROJECTION,
+                RejectedBy::Range => REFUSED_BY_RANGE,
             };
             if let Some(document) = take(reject.index) {
                 let refused = refusal(&document, code, reject.reason, Vec::new(), by);
@@ -221,6 +224,7 @@ fn opened(task: &Task, by: &Generation, silver_version: i64) -> Receipt {
         skipped: Vec::new(),
         quarantined: Vec::new(),
         superseded: task.superseded.clone(),
+        sha256: Some(task.sha256.clone()),
     };
     for (line, Line { meta, .. }) in task.live() {
         match &meta.outcome {

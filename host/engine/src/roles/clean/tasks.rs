@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::lake::bronze::{self, Line, Outcome};
 use crate::lake::keys::{Key, Tick};
 use crate::lake::receipts::{self, Receipt};
-use crate::lake::{Lake, LakeError};
+use crate::lake::{Lake, LakeError, chain};
 use crate::roles::events::NewObject;
 use crate::seams::store::{Path, read, read_if_there};
 
@@ -56,6 +56,8 @@ pub(super) struct Task {
     pub(super) settled: Vec<String>,
     /// What an earlier generation made of the object.
     pub(super) before: Option<Receipt>,
+    /// Digest of the object.
+    pub(super) sha256: String,
 }
 
 /// Bytes of objects that are read before they are worked on: all that is wanted need not fit into memory at once.
@@ -148,7 +150,12 @@ impl Task {
         if chosen.is_empty() {
             return Ok(Found::Nothing);
         }
-        Ok(Found::Task(Task { path, lines, chosen, superseded, settled, before }))
+        let sha256 = chain::digest(&object);
+        if let Some(known) = before.as_ref().and_then(|before| before.sha256.as_ref()).filter(|known| **known != sha256)
+        {
+            tracing::error!(object = %path, known, sha256, "it was edited since it was cleaned first, run `sluicebox verify`");
+        }
+        Ok(Found::Task(Task { path, lines, chosen, superseded, settled, before, sha256 }))
     }
 
     /// Whether rows of these very record versions may stand already.
@@ -165,6 +172,11 @@ impl Task {
     pub(super) fn live(&self) -> impl Iterator<Item = (usize, &Line)> {
         let live = |(number, _): &(usize, &Line)| self.chosen.contains(number) && !self.superseded.contains(number);
         (1..).zip(&self.lines).filter(live)
+    }
+
+    /// Whether nothing is known yet of what is in the object.
+    pub(super) fn is_unlisted(&self) -> bool {
+        self.before.as_ref().is_none_or(|before| before.sha256.is_none())
     }
 
     /// Finds the lines that are of no account, and refusals that hold no more.

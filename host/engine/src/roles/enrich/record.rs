@@ -112,7 +112,7 @@ impl Enrich {
         match self.decide(entry, tick, from).instrument(spans::record(&entry.key)).await {
             Ok(enriched) => Ok(enriched),
             Err(Unended::Failed(failure)) => Err(failure),
-            Err(Unended::Unanswered) => Err(Failure::Fatal("an answer that may be asked for was not".to_owned())),
+            Err(Unended::Unanswered) => Err(Failure::Bug("an answer that may be asked for was not".to_owned())),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::backoff;
 use crate::progress::Outage;
 use crate::seams::plugin::EndpointRequest;
 
@@ -48,6 +49,8 @@ pub(super) enum Stance {
 #[derive(Debug)]
 struct Down {
     next: DateTime<Utc>,
+    /// How long before it that was decided.
+    pause: Duration,
     probes: u32,
 }
 
@@ -92,7 +95,8 @@ impl Health {
         match &self.down {
             None => Stance::Up,
             Some(down) => match (down.next - now).to_std() {
-                Ok(pause) if !pause.is_zero() => Stance::Down { pause, reason: self.reason() },
+                // More than was to be waited is left when the clock was set back: then it is time as well.
+                Ok(pause) if !pause.is_zero() && pause <= down.pause => Stance::Down { pause, reason: self.reason() },
                 _ => Stance::Due,
             },
         }
@@ -153,7 +157,9 @@ impl Health {
         let pause = pause.map_or(rare, |asked| asked.max(rare));
         let begins = self.down.is_none();
         self.since.get_or_insert(now);
-        self.down = Some(Down { next: now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::minutes(1)), probes });
+        let pause = backoff::bounded(pause);
+        self.down =
+            Some(Down { next: now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::minutes(1)), pause, probes });
         self.outage().filter(|_| begins)
     }
 
@@ -201,6 +207,17 @@ mod tests {
         let outage = health.goes_down(at(5), None).unwrap();
         assert_eq!((outage.since, outage.requests), (at(2), 3));
         assert_eq!(health.probe(), Some(request("c")));
+    }
+
+    #[test]
+    fn a_pause_of_a_day_is_asked_again_after_an_hour_and_at_once_when_the_clock_is_set_back() {
+        let mut health = Health::of("api");
+        health.failed(&request("a"), at(0), &Trouble { certain: true, ..trouble() });
+        health.goes_down(at(10_000), Some(Duration::from_secs(86_400)));
+        let Stance::Down { pause, .. } = health.stance(at(10_000)) else { panic!("down") };
+        assert_eq!(pause, Duration::from_secs(3600));
+        assert_eq!(health.stance(at(13_600)), Stance::Due);
+        assert_eq!(health.stance(at(6_400)), Stance::Due, "an hour back");
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use url::Url;
 
-use super::{Gate, Gateway, GatewayError, LONGEST_WAIT, Trouble, UNKNOWN_PAUSE, backoff, refused, retry_after};
+use super::timing::backoff as after;
+use super::{Gate, Gateway, GatewayError, LONGEST_WAIT, Trouble, UNKNOWN_PAUSE, refused, retry_after};
+use crate::backoff;
 use crate::failure::Failure;
 use crate::foreign::inert;
 use crate::redaction::shown_url;
@@ -47,10 +49,15 @@ fn of_answer(answer: &HttpAnswer, last: bool, now: DateTime<Utc>) -> Option<Trou
     // Too long to be waited out in place: that is for everybody.
     let long = asked.filter(|pause| matches!(status, 429 | 503) && (*pause > LONGEST_WAIT || (status == 429 && last)));
     let what = match long {
+        Some(pause) if pause > backoff::LONGEST_WAIT => format!(
+            "it answered {status} and asks for a pause of {} s, it is asked again after {} s",
+            pause.as_secs(),
+            backoff::LONGEST_WAIT.as_secs()
+        ),
         Some(pause) => format!("it answered {status} and asks for a pause of {} s", pause.as_secs()),
         None => format!("it answered {status}"),
     };
-    Some(Trouble { what, certain: long.is_some(), pause: asked })
+    Some(Trouble { what, certain: long.is_some(), pause: asked.map(backoff::bounded) })
 }
 
 impl Gateway {
@@ -71,7 +78,10 @@ impl Gateway {
                 let reason = format!("endpoint `{name}` answered {status}, {attempt} times out of {attempt}");
                 Verdict::Refuse(Failure::Transient(reason).into())
             }
-            429 | 408 | 425 | 500..=599 => Verdict::Wait(asked.unwrap_or_else(|| backoff(request, attempt))),
+            429 | 408 | 425 | 500..=599 => {
+                // Longer than that nobody rests with work in hand: what may be one request's fault is tried again later, from the queue.
+                Verdict::Wait(asked.map_or_else(|| after(request, attempt), |asked| asked.min(LONGEST_WAIT)))
+            }
             300..=303 | 305..=399 => {
                 let to = answer.header("location").map(|to| self.target(url, to));
                 Verdict::Refuse(refused("P161", redirected(name, status, to.as_deref())))
@@ -116,6 +126,6 @@ pub(super) fn after_error(
         _ if attempt >= gate.endpoint.attempts.get() => {
             Err(Failure::Transient(format!("endpoint `{name}`: {error} (tried {attempt} times)")).into())
         }
-        _ => Ok(backoff(request, attempt)),
+        _ => Ok(after(request, attempt)),
     }
 }

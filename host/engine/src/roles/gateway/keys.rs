@@ -82,9 +82,13 @@ impl Keys {
         let now = self.clock.now();
         let due: Vec<String> = match self.unread.lock() {
             Ok(mut unread) => {
-                let due: Vec<String> =
-                    unread.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
-                let later = now + TimeDelta::from_std(LOOK_AGAIN).unwrap_or_default();
+                let later = TimeDelta::from_std(LOOK_AGAIN).unwrap_or_default();
+                let due: Vec<String> = unread
+                    .iter()
+                    .filter(|(_, at)| **at <= now || **at > now + later)
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                let later = now + later;
                 unread.extend(due.iter().map(|name| (name.clone(), later)));
                 due
             }
@@ -155,7 +159,8 @@ impl Keys {
     /// Whether it is time to look past the caches again: what a person has changed counts soon, and a place of secrets is not asked all the time.
     fn looks_again(&self) -> bool {
         let now = self.clock.now();
-        let is_due = |last: DateTime<Utc>| (now - last).to_std().is_ok_and(|span| span >= LOOK_FRESH);
+        // Also when the clock was set back since.
+        let is_due = |last: DateTime<Utc>| (now - last).abs().to_std().is_ok_and(|span| span >= LOOK_FRESH);
         self.looked.lock().is_ok_and(|mut last| {
             is_due(*last) && {
                 *last = now;

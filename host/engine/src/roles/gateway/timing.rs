@@ -33,17 +33,24 @@ pub(super) struct Pace {
     rate: Option<Rate>,
     /// When the bucket would be full again.
     full_at: DateTime<Utc>,
+    /// The latest instant that was shown.
+    seen: DateTime<Utc>,
 }
 
 impl Pace {
     /// A full bucket of that rate.
     pub(super) fn new(rate: Option<Rate>) -> Self {
-        Pace { rate, full_at: DateTime::UNIX_EPOCH }
+        Pace { rate, full_at: DateTime::UNIX_EPOCH, seen: DateTime::UNIX_EPOCH }
     }
 
     /// The instant at which the caller may send.
     pub(super) fn next(&mut self, now: DateTime<Utc>) -> DateTime<Utc> {
         let Some(rate) = self.rate else { return now };
+        if now < self.seen {
+            // The clock was set back, and what was planned by it goes back as well.
+            self.full_at -= self.seen - now;
+        }
+        self.seen = now;
         let span = |span: Duration| TimeDelta::from_std(span).unwrap_or(TimeDelta::zero());
         let interval = span(rate.interval);
         let slack = span(rate.interval.saturating_mul(rate.burst.get() - 1));
@@ -69,6 +76,8 @@ mod tests {
         assert_eq!(waits, [0, 0, 0, 100, 200]);
         let later = now + TimeDelta::seconds(10);
         assert_eq!(pace.next(later), later);
+        let back = later - TimeDelta::hours(1);
+        assert!(pace.next(back) - back < TimeDelta::seconds(1), "an hour back is no hour's wait");
     }
 
     #[test]

@@ -25,8 +25,11 @@ type Value = fn(&Progress) -> &AtomicU64;
 pub(super) struct Metrics {
     registry: Registry,
     counters: Vec<(Family<Labels, Counter>, Value)>,
+    up: Family<Labels, Gauge>,
+    ended: Family<Labels, Counter>,
     deliveries: Family<Labels, Counter>,
     suspended: Family<Labels, Gauge>,
+    behind: Family<Labels, Gauge>,
     waiting: Family<Labels, Gauge>,
     messages: Family<Labels, Gauge>,
     oldest: Family<Labels, Gauge>,
@@ -43,6 +46,8 @@ impl Default for Metrics {
             registry.register(name, help, family.clone());
             (family, value)
         });
+        let ended = Family::<Labels, Counter>::default();
+        registry.register("pipeline_ended", "How often the pipeline has ended and was begun again", ended.clone());
         let deliveries = Family::default();
         let help = "Deliveries in hand, by what became of their work";
         registry.register("deliveries", help, Family::clone(&deliveries));
@@ -54,15 +59,35 @@ impl Default for Metrics {
             }
             family
         };
+        let up = gauge("pipeline_up", "Whether the pipeline serves", None);
         let suspended = gauge("stage_suspended", "Whether a stage takes no more work in this process", None);
+        let behind = gauge("tables_behind", "Gold tables that stay as they are because their plugin fails", None);
         let waiting = gauge("waiting", "Whether work rests for a quota, a secret or a service", None);
         let messages = gauge("queue_messages", "Messages by state", None);
         let oldest = gauge("queue_oldest_message_age", "Age of the oldest message", Some(Unit::Seconds));
-        Metrics { registry, counters: counters.into(), deliveries, suspended, waiting, messages, oldest }
+        Metrics {
+            registry,
+            counters: counters.into(),
+            up,
+            ended,
+            deliveries,
+            suspended,
+            behind,
+            waiting,
+            messages,
+            oldest,
+        }
     }
 }
 
 impl Metrics {
+    /// Whether a pipeline serves, and how often it has ended.
+    pub(super) fn life(&mut self, pipeline: &str, serves: bool, ended: u64) {
+        let of_pipeline = || vec![("pipeline", pipeline.to_owned())];
+        self.up.get_or_create(&of_pipeline()).set(i64::from(serves));
+        self.ended.get_or_create(&of_pipeline()).inc_by(ended);
+    }
+
     /// What the process has counted of a pipeline.
     pub(super) fn count(&mut self, pipeline: &str, progress: &Progress) {
         let of_pipeline = || vec![("pipeline", pipeline.to_owned())];
@@ -70,6 +95,8 @@ impl Metrics {
             family.get_or_create(&of_pipeline()).inc_by(Progress::get(value(progress)));
         }
         self.waiting.get_or_create(&of_pipeline()).set(i64::from(progress.waiting_for().is_some()));
+        let behind = i64::try_from(progress.behind().len()).unwrap_or(i64::MAX);
+        self.behind.get_or_create(&of_pipeline()).set(behind);
         let suspended = progress.suspended();
         for stage in Role::ALL.map(Role::name).into_iter().filter(|stage| *stage != Role::Ingest.name()) {
             let of_stage = || vec![("pipeline", pipeline.to_owned()), ("stage", stage.to_owned())];

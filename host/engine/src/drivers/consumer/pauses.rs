@@ -1,0 +1,127 @@
+//! Pauses: one message is kept in hand and tried again, or none is, until the way is free. Each has an end, and is over before it when there is
+//! reason to try again.
+//!
+//! Does not decide that there is a pause: the class of a failure does.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+
+use super::{Consumer, FIRST_DELAY, LOOK_FOR_LIFT};
+use crate::backoff;
+use crate::drivers::gate::Gate;
+use crate::failure::Failure;
+use crate::seams::queue::Delivery;
+use crate::spans::InHand;
+
+/// A wait that is over sooner is not noted in the lake.
+const NOTED_AFTER: Duration = Duration::from_secs(3);
+/// Longest time between two looks at a lake that is not as expected.
+const LONGEST_ASIDE: Duration = Duration::from_secs(60);
+
+impl Consumer {
+    /// Takes nothing for a while, or until another version serves: the lake is not as this host expects it, and may be as others do. So
+    /// no message stays in hand.
+    pub(super) async fn stand_aside(&self, reason: String, version: u64, gate: &Gate, stop: &CancellationToken) {
+        let pause = backoff::delay(FIRST_DELAY, gate.astray(), LONGEST_ASIDE, &[self.stage.as_bytes()]);
+        tracing::error!(reason, ?pause, "the lake is not as it has to be, looking again after a pause");
+        self.progress.set_waiting_for(Some(reason));
+        tokio::select! {
+            () = self.rest(pause, stop) => {}
+            () = self.work.renewed(version) => {}
+        }
+        if stop.is_cancelled() {
+            // What it waited for stays known: a function puts its messages off by that.
+            return;
+        }
+        self.progress.set_waiting_for(None);
+        gate.resume();
+    }
+
+    /// Keeps one delivery in hand through a pause and tries it again at its end, until it meets no pause: then all go on. However long
+    /// that takes, the message is received once.
+    pub(super) async fn probe(
+        &self,
+        delivery: &Delivery,
+        span: &InHand,
+        (mut pause, mut reason): (Duration, String),
+        gate: &Gate,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let hand = std::slice::from_ref(delivery);
+        let mut first = true;
+        let noted = AtomicBool::new(false);
+        loop {
+            // Whatever a service or a plugin asks for, it is looked at again after a while.
+            let bounded = backoff::bounded(pause);
+            let until = self.clock.now() + TimeDelta::from_std(bounded).unwrap_or_default();
+            if bounded < pause {
+                reason =
+                    format!("{reason} (asked for {} s, tried again after {} s)", pause.as_secs(), bounded.as_secs());
+            }
+            if std::mem::take(&mut first) {
+                tracing::warn!(reason, pause = ?bounded, %until, "paused");
+            } else {
+                tracing::debug!(reason, pause = ?bounded, %until, "still paused");
+            }
+            self.progress.set_waiting_for(Some(reason.clone()));
+            self.holding(&self.queue.live, hand, self.wait_out(bounded, &reason, &noted, stop)).await;
+            if stop.is_cancelled() {
+                self.settled(self.queue.live.release(&delivery.receipt, Duration::ZERO).await, delivery);
+                if noted.into_inner() {
+                    self.work.waits_no_more().await;
+                }
+                return Ok(());
+            }
+            let version = self.work.version();
+            match self.take(hand, span, stop).await.pop() {
+                Some(Err(Failure::Pause { pause: again, reason: why })) => (pause, reason) = (again, why),
+                result => {
+                    self.progress.set_waiting_for(None);
+                    if noted.into_inner() {
+                        self.work.waits_no_more().await;
+                    }
+                    let settled = self.settle(delivery, version, result.unwrap_or(Ok(())), gate).await;
+                    gate.resume();
+                    return settled;
+                }
+            }
+        }
+    }
+
+    /// Waits for `pause`, or until the stop, until another version serves or until somebody says that the stage goes on.
+    async fn wait_out(&self, pause: Duration, reason: &str, noted: &AtomicBool, stop: &CancellationToken) {
+        let version = self.work.version();
+        let waited = async {
+            let mut left = pause;
+            // Steps are counted and not held against the clock, which may be set meanwhile.
+            let short = left.min(NOTED_AFTER);
+            self.clock.sleep(short).await;
+            left -= short;
+            if left.is_zero() {
+                return;
+            }
+            let is_noted = self.work.waits(reason, left).await;
+            noted.fetch_or(is_noted, Ordering::Relaxed);
+            if !is_noted {
+                return self.clock.sleep(left).await;
+            }
+            while !left.is_zero() {
+                let step = left.min(LOOK_FOR_LIFT);
+                self.clock.sleep(step).await;
+                left -= step;
+                if self.work.is_told_to_go_on().await {
+                    tracing::info!(reason, "told to go on, tried again");
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = waited => {}
+            () = stop.cancelled() => {}
+            () = self.work.renewed(version) => tracing::info!(reason, "another version serves, tried again"),
+        }
+    }
+}
