@@ -263,7 +263,7 @@ fn a_bundle_has_all_that_a_function_needs_and_compiles_nothing() {
         assert_eq!(enrich.failures(&batch, MINUTE), [""; 0], "{}", account.log("enrich"));
     }
     // What it runs is what was shipped, and nothing else.
-    assert_eq!(compiled(&scratch), [std::path::PathBuf::new(); 0]);
+    assert_eq!(compiled(&scratch), Vec::<std::path::PathBuf>::new());
     assert_eq!(compiled(&made), shipped);
     drop(enrich);
 

@@ -35,7 +35,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step("building the tests");
     let selection = ["nextest", "run", "--workspace", "--release"];
     // With the tests comes the program that they start: by itself it would be given other features, and half of its dependencies compiled again.
-    let tests = ["faults", "swap", "publisher", "waits", "service", "simulation"].map(|name| ["--test", name]);
+    let tests =
+        ["faults", "swap", "publisher", "waits", "service", "lake_tables", "simulation"].map(|name| ["--test", name]);
     let tests = tests.as_flattened();
     shell::run(shell::cargo().args(selection).arg("--no-run").args(tests))?;
     plugins::build_with(&Programs::locate_in("release")?)?;

@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Random components
     #[arg(long, default_value_t = 1000)]
     tries: usize,
+    /// Seconds that nine hostile pipelines work beside a good one
+    #[arg(long, default_value_t = 300)]
+    siege: u64,
 }
 
 /// Where the tests write their lines of the table.
@@ -117,12 +120,12 @@ const NOT_HERE: &[(usize, &str)] = &[
     ),
 ];
 
-/// Everything but the build takes less than three minutes on two cores.
+/// Everything but the build and the siege takes less than three minutes on two cores.
 pub(crate) fn run(options: &Options) -> Result<()> {
     wasm_target::ensure()?;
     step("building the tests");
     let selection = ["nextest", "run", "--workspace", "--lib"];
-    let tests: Vec<&str> = ["hostile", "load", "misbehave", "service", "wasi", "whole_way", "workers"]
+    let tests: Vec<&str> = ["hostile", "load", "misbehave", "service", "siege", "wasi", "whole_way", "workers"]
         .into_iter()
         .flat_map(|name| ["--test", name])
         .collect();
@@ -135,10 +138,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fs::remove_file(&lines)?;
     }
     let names: Vec<String> = ELSEWHERE.iter().map(|row| format!("test(={})", row.4)).collect();
-    let wanted = format!("binary(hostile) + {}", names.join(" + "));
+    let wanted = format!("binary(hostile) + binary(siege) + {}", names.join(" + "));
     let mut suite = shell::cargo();
     suite.args(selection).args(&tests).args(["--no-fail-fast", "-E", &wanted]);
     suite.env(LINES, &lines).env("SLUICEBOX_HOSTILE_TRIES", options.tries.to_string());
+    suite.env("SLUICEBOX_SIEGE_SECONDS", options.siege.to_string());
     let outcome = shell::run(&mut suite);
     let told = fs::read_to_string(&lines).context("the tests have told nothing")?;
     println!("{}", table(&told));

@@ -184,6 +184,8 @@ mod tests {
             });
             assert!(text.trim_end().chars().all(|c| !engine::foreign::is_odd(c)), "{text:?}");
             assert!(text.contains("1b") && text.contains("202e"), "{text}");
+            let long = logged(format, "info", || tracing::error!(reason = "x".repeat(60 << 20), "refused"));
+            assert!(long.len() < 32 << 10 && long.contains(" more bytes"), "{} bytes", long.len());
         }
     }
 

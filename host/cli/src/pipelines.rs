@@ -193,11 +193,11 @@ fn slashed(place: &str) -> String {
 /// A path with links resolved, as far as it is there.
 fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for (there, real) in path.ancestors().filter_map(|part| Some((part, part.canonicalize().ok()?))) {
-        let rest = path.strip_prefix(there).unwrap_or(Path::new(""));
-        return real.join(rest);
+    let there = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    match there {
+        Some((there, real)) => real.join(path.strip_prefix(there).unwrap_or(Path::new(""))),
+        None => path.clone(),
     }
-    path
 }
 
 /// Says on stderr what in valid files is worth a look.

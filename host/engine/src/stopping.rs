@@ -1,12 +1,17 @@
-//! The stop as deep work sees it: whoever rests in the middle of a delivery's work ends the rest with it.
+//! The stop as deep work sees it: a rest in the middle of a delivery's work ends with it. Work that goes on has some time to finish.
 //!
-//! Does not stop anything, and does not end work that goes on: what is under way is finished.
+//! Does not stop anything.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
+use crate::seams::clock::Clock;
+
+/// How long work may go on after the stop. Orchestrators kill a process 30 s after they asked it to stop, and what was not given back by
+/// then is hidden in the queue until its visibility ends.
+const LAST_WORK: Duration = Duration::from_secs(10);
 
 tokio::task_local! {
     static STOP: CancellationToken;
@@ -23,6 +28,12 @@ pub(crate) async fn stopped() {
         Ok(stop) => stop.cancelled().await,
         Err(_) => std::future::pending().await,
     }
+}
+
+/// Returns when the work has had its time after the stop; never, where nobody has said what stops it.
+pub(crate) async fn overdue(clock: &dyn Clock) {
+    stopped().await;
+    clock.sleep(LAST_WORK).await;
 }
 
 /// What has become of work whose rest was ended: nothing, and it costs nothing.

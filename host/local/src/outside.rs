@@ -297,7 +297,7 @@ mod tests {
     use super::*;
 
     fn pipe(path: &Path) {
-        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+        assert!(std::process::Command::new("mkfifo").arg(path).status().is_ok_and(|status| status.success()));
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use crate::fault::{bad_output, host_fault};
 use crate::limits::check_rows;
 use crate::load::Loaded;
 use crate::memory::Need;
-use crate::threads::Threads;
+use crate::threads::Lane;
 
 /// Rows that are handed over at once: enough to make the crossing cheap, few enough to fit a small memory limit.
 const CHUNK: usize = 65_536;
@@ -30,7 +30,7 @@ const CHUNK: usize = 65_536;
 #[derive(Debug)]
 pub(crate) struct WasmAggregator {
     bound: Arc<Bound>,
-    threads: Arc<Threads>,
+    lane: Lane,
 }
 
 struct Bound {
@@ -45,9 +45,9 @@ impl std::fmt::Debug for Bound {
 }
 
 impl WasmAggregator {
-    pub(crate) fn new(loaded: Loaded<AggregateOnlyIndices>, threads: Arc<Threads>) -> Self {
+    pub(crate) fn new(loaded: Loaded<AggregateOnlyIndices>, lane: Lane) -> Self {
         let schema = loaded.descriptor.output_schema();
-        WasmAggregator { bound: Arc::new(Bound { loaded, schema }), threads }
+        WasmAggregator { bound: Arc::new(Bound { loaded, schema }), lane }
     }
 
     fn need(&self, given: usize) -> Need {
@@ -71,7 +71,7 @@ impl Plugin for WasmAggregator {
     fn prepare(&self) {
         let bound = Arc::clone(&self.bound);
         // What goes wrong is told by the first call, which tries it again.
-        self.threads.begin(move || drop(bound.loaded.code()));
+        self.lane.begin(move || drop(bound.loaded.code()));
     }
 }
 
@@ -80,21 +80,21 @@ impl Aggregator for WasmAggregator {
     async fn fold(&self, rows: &[RecordBatch]) -> Result<Bytes, Fault> {
         let (bound, rows) = (Arc::clone(&self.bound), rows.to_vec());
         let given = rows.iter().map(RecordBatch::get_array_memory_size).sum();
-        let folded = self.threads.run(self.need(given), move || bound.fold(&rows));
+        let folded = self.lane.run(self.need(given), move || bound.fold(&rows));
         folded.await.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
 
     async fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault> {
         let (bound, partials) = (Arc::clone(&self.bound), partials.to_vec());
         let given = partials.iter().map(Bytes::len).sum();
-        let merged = self.threads.run(self.need(given), move || bound.merge(&partials));
+        let merged = self.lane.run(self.need(given), move || bound.merge(&partials));
         merged.await.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
 
     async fn finish(&self, partials: &[Bytes]) -> Result<RecordBatch, Fault> {
         let (bound, partials) = (Arc::clone(&self.bound), partials.to_vec());
         let given = partials.iter().map(Bytes::len).sum();
-        let finished = self.threads.run(self.need(given), move || bound.finish(&partials));
+        let finished = self.lane.run(self.need(given), move || bound.finish(&partials));
         finished.await.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
 }

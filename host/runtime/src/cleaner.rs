@@ -20,13 +20,13 @@ use crate::limits::{check_rows, check_rows_of};
 use crate::load::Loaded;
 use crate::memory::Need;
 use crate::project::Projection;
-use crate::threads::Threads;
+use crate::threads::Lane;
 
 /// A loaded cleaner.
 #[derive(Debug)]
 pub(crate) struct WasmCleaner {
     bound: Arc<Bound>,
-    threads: Arc<Threads>,
+    lane: Lane,
 }
 
 struct Bound {
@@ -42,10 +42,10 @@ impl std::fmt::Debug for Bound {
 }
 
 impl WasmCleaner {
-    pub(crate) fn new(loaded: Loaded<CleanOnlyIndices>, threads: Arc<Threads>) -> Self {
+    pub(crate) fn new(loaded: Loaded<CleanOnlyIndices>, lane: Lane) -> Self {
         let projection = Projection::new(loaded.descriptor.input.clone(), loaded.limits().memory);
         let schema = loaded.descriptor.output_schema();
-        WasmCleaner { bound: Arc::new(Bound { loaded, projection, schema }), threads }
+        WasmCleaner { bound: Arc::new(Bound { loaded, projection, schema }), lane }
     }
 }
 
@@ -65,7 +65,7 @@ impl Plugin for WasmCleaner {
     fn prepare(&self) {
         let bound = Arc::clone(&self.bound);
         // What goes wrong is told by the first call, which tries it again.
-        self.threads.begin(move || drop(bound.loaded.code()));
+        self.lane.begin(move || drop(bound.loaded.code()));
     }
 }
 
@@ -74,8 +74,7 @@ impl Cleaner for WasmCleaner {
     async fn clean(&self, documents: &[Bytes]) -> Result<Cleaned, Fault> {
         let (bound, documents) = (Arc::clone(&self.bound), documents.to_vec());
         let given = documents.iter().map(Bytes::len).sum();
-        let cleaned =
-            self.threads.run(Need::of_call(self.bound.loaded.limits(), given), move || bound.clean(&documents));
+        let cleaned = self.lane.run(Need::of_call(self.bound.loaded.limits(), given), move || bound.clean(&documents));
         cleaned.await.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
 }

@@ -19,13 +19,13 @@ use crate::code::Code;
 use crate::fault::{bad_output, bytes, host_fault};
 use crate::load::Loaded;
 use crate::memory::Need;
-use crate::threads::Threads;
+use crate::threads::Lane;
 
 /// A loaded enricher.
 #[derive(Debug)]
 pub(crate) struct WasmEnricher {
     bound: Arc<Bound>,
-    threads: Arc<Threads>,
+    lane: Lane,
 }
 
 struct Bound {
@@ -39,8 +39,8 @@ impl std::fmt::Debug for Bound {
 }
 
 impl WasmEnricher {
-    pub(crate) fn new(loaded: Loaded<EnrichOnlyIndices>, threads: Arc<Threads>) -> Self {
-        WasmEnricher { bound: Arc::new(Bound { loaded }), threads }
+    pub(crate) fn new(loaded: Loaded<EnrichOnlyIndices>, lane: Lane) -> Self {
+        WasmEnricher { bound: Arc::new(Bound { loaded }), lane }
     }
 }
 
@@ -60,7 +60,7 @@ impl Plugin for WasmEnricher {
     fn prepare(&self) {
         let bound = Arc::clone(&self.bound);
         // What goes wrong is told by the first call, which tries it again.
-        self.threads.begin(move || drop(bound.loaded.code()));
+        self.lane.begin(move || drop(bound.loaded.code()));
     }
 }
 
@@ -71,7 +71,7 @@ impl Enricher for WasmEnricher {
         let given = answers.iter().map(|answer| answer.body.len()).sum::<usize>() + entry.len();
         let answers: Vec<wit::Answer> = answers.iter().map(answer).collect();
         let need = Need::of_call(self.bound.loaded.limits(), given);
-        let stepped = self.threads.run(need, move || bound.enrich(&entry, &answers));
+        let stepped = self.lane.run(need, move || bound.enrich(&entry, &answers));
         stepped.await.unwrap_or_else(|panic| Err(host_fault(panic)))
     }
 }

@@ -4,6 +4,7 @@
 
 mod outline;
 
+use engine::foreign::{cut, inert};
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::LoadError;
 use semver::Version;
@@ -15,6 +16,8 @@ use wasmparser::{Parser, Validator};
 use crate::wasi;
 use outline::{Outline, Unreadable};
 
+/// Bytes of a name that an error shows.
+const MOST_NAME: usize = 200;
 /// The package of the contract.
 const PACKAGE: &str = "sluicebox:plugin/";
 /// The version of the contract that this host speaks; any patch of it will do.
@@ -181,7 +184,9 @@ fn check_versions(outline: &Outline) -> Result<Version, LoadError> {
             other => {
                 let other = other.map_or_else(|| "no version".to_owned(), |version| version.to_string());
                 let message = format!(
-                    "component was built for the plugin contract {other} (`{name}`), this host speaks {CONTRACT}"
+                    "component was built for the plugin contract {} ({}), this host speaks {CONTRACT}",
+                    inert(&cut(&other, MOST_NAME)),
+                    shown(name)
                 );
                 return Err(refused(
                     "P021",
@@ -262,10 +267,16 @@ fn granted(import: &str, types: TypesRef<'_>) -> bool {
 fn list(names: &[String]) -> String {
     match names {
         [] => "nothing".to_owned(),
-        [one] => format!("`{one}`"),
-        [first, .., _] if names.len() > 6 => format!("`{first}` and {} others", names.len() - 1),
+        [one] => shown(one),
+        [first, .., _] if names.len() > 6 => format!("{} and {} others", shown(first), names.len() - 1),
         [front @ .., last] => {
-            format!("{} and `{last}`", front.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+            let front: Vec<String> = front.iter().map(|name| shown(name)).collect();
+            format!("{} and {}", front.join(", "), shown(last))
         }
     }
+}
+
+/// A name in backticks: a component may give things names of any length and of any characters.
+fn shown(name: &str) -> String {
+    format!("`{}`", inert(&cut(name, MOST_NAME)))
 }

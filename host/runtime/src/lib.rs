@@ -34,6 +34,7 @@ mod plugins;
 mod processor;
 mod project;
 mod threads;
+mod turns;
 mod wasi;
 pub mod worker;
 

@@ -3,6 +3,7 @@
 //! Does not fetch the bytes, and does not compare plugins of neighbouring layers.
 
 use bytes::Bytes;
+use engine::foreign::words;
 use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{Descriptor, Digest, Fault, FaultKind, Grants, LoadError};
 
@@ -123,7 +124,7 @@ fn configure(callable: &Callable) -> Result<(), LoadError> {
 pub(crate) fn wrong_signature(error: wasmtime::Error) -> LoadError {
     refused(
         "P022",
-        format!("component does not export what the contract says: {error:#}"),
+        words(&format!("component does not export what the contract says: {error:#}")),
         "rebuild it with the SDK of this host's version",
     )
 }

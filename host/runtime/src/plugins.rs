@@ -22,8 +22,9 @@ use crate::enricher::WasmEnricher;
 use crate::inspect::{Inspection, World, inspect_within, refused};
 use crate::kept::Kept;
 use crate::load::{Loaded, check_world, describe, kind_of, load};
-use crate::memory::{self, Need, Room};
-use crate::threads::Threads;
+use crate::memory::{self, Need};
+use crate::threads::{Lane, MOST_FOR_EACH, Threads};
+use crate::turns::Turns;
 use crate::worker::{Caps, Remote, WorkerProgram};
 
 /// How plugins are run.
@@ -104,19 +105,18 @@ impl WasmPlugins {
     /// The machine gives no threads, or the cache directory cannot be used.
     pub fn new(options: Options) -> Result<Self, SetupError> {
         let count = options.guest_threads.clamp(1, 256);
-        // Calls that have stepped back have others beside them.
-        let instances = u32::try_from(count * 2).unwrap_or(512);
+        let instances = u32::try_from(count * MOST_FOR_EACH).unwrap_or(768);
         let kept = Kept::open(options.cache.as_ref(), options.shipped.as_ref()).map_err(SetupError::Cache)?;
-        let room = Room::within(options.memory.unwrap_or_else(memory::default_limit));
+        let turns = Turns::within(options.memory.unwrap_or_else(memory::default_limit));
         let engines = Engines::new(kept, instances, options.worker);
-        let threads = Threads::start(count, MAX_STACK, room)?;
+        let threads = Threads::start(count, MAX_STACK, turns)?;
         Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(threads) })
     }
 
     /// In a worker: one guest at a time, and the code of the one plugin that there is. The host counts what it takes.
     pub(crate) fn in_worker(code: Vec<u8>) -> Result<Self, SetupError> {
-        let (engines, room) = (Engines::of_worker(code), Room::within(u64::MAX));
-        Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(Threads::start(1, MAX_STACK, room)?) })
+        let (engines, turns) = (Engines::of_worker(code), Turns::within(u64::MAX));
+        Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(Threads::start(1, MAX_STACK, turns)?) })
     }
 
     /// Without a deadline or a cap, for the benchmark that measures what those cost. Not in the program: no crate asks for this feature.
@@ -125,10 +125,10 @@ impl WasmPlugins {
     /// As for [`WasmPlugins::new`].
     #[cfg(feature = "unguarded")]
     pub fn unguarded(guest_threads: usize) -> Result<Self, SetupError> {
-        let instances = u32::try_from(guest_threads * 2).unwrap_or(512);
+        let instances = u32::try_from(guest_threads * MOST_FOR_EACH).unwrap_or(768);
         let mut engines = Engines::new(Kept::default(), instances, None);
         engines.guards = crate::engines::Guards::Off;
-        let threads = Threads::start(guest_threads, MAX_STACK, Room::within(u64::MAX))?;
+        let threads = Threads::start(guest_threads, MAX_STACK, Turns::within(u64::MAX))?;
         Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(threads) })
     }
 
@@ -138,30 +138,33 @@ impl WasmPlugins {
     /// As for loading, less the configuration's.
     pub async fn describe(&self, component: Bytes) -> Result<(Inspection, Descriptor, Digest), LoadError> {
         let engines = Arc::clone(&self.engines);
-        let described = self.threads.run(Need::of_load(&Limits::default()), move || describe(&engines, &component));
+        let lane = self.threads.lane();
+        let described = lane.run(Need::of_load(&Limits::default()), move || describe(&engines, &component));
         described.await.unwrap_or_else(|panic| Err(host_bug(&panic)))
     }
 
-    /// Loads a plugin of a world whose own exports `find` looks up.
+    /// Loads a plugin of a world whose own exports `find` looks up. With the lane that it keeps.
     async fn load<E: Send + 'static>(
         &self,
         component: Bytes,
         world: World,
         grants: &Grants,
         find: Find<E>,
-    ) -> Result<Loaded<E>, LoadError> {
-        let (engines, grants) = (Arc::clone(&self.engines), grants.clone());
+    ) -> Result<(Loaded<E>, Lane), LoadError> {
+        let (engines, grants, lane) = (Arc::clone(&self.engines), grants.clone(), self.threads.lane());
         let need = Need::of_load(&grants.limits);
         let work = move || load(&engines, &component, world, &grants, find);
-        self.threads.run(need, work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))
+        let loaded = lane.run(need, work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))?;
+        Ok((loaded, lane))
     }
 
     /// Loads a plugin into worker processes.
     async fn remote(&self, component: Bytes, world: World, grants: &Grants) -> Result<Remote, LoadError> {
         let (engines, threads, grants) = (Arc::clone(&self.engines), Arc::clone(&self.threads), grants.clone());
         let need = Need::of_load(&grants.limits);
-        let work = move || start_remote(&engines, &component, world, &grants, threads);
-        self.threads.run(need, work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))
+        let lane = self.threads.lane();
+        let work = move || start_remote(&engines, &component, world, &grants, threads.lane());
+        lane.run(need, work).await.unwrap_or_else(|panic| Err(host_bug(&panic)))
     }
 }
 
@@ -171,7 +174,7 @@ fn start_remote(
     component: &Bytes,
     world: World,
     grants: &Grants,
-    threads: Arc<Threads>,
+    lane: Lane,
 ) -> Result<Remote, LoadError> {
     let Some(program) = engines.worker() else {
         let hint = "set `isolation = \"in-process\"` under `[limits]` in `pipeline.toml`";
@@ -180,7 +183,7 @@ fn start_remote(
     check_world(&inspect_within(component, grants.limits.component)?, world)?;
     let kind = kind_of(&grants.limits)?;
     let code = engines.code(kind, Caps::of(&grants.limits), component, &Digest::of(component))?;
-    Remote::start(program.clone(), code, world, component, grants, threads)
+    Remote::start(program.clone(), code, world, component, grants, lane)
 }
 
 fn host_bug(panic: &str) -> LoadError {
@@ -197,23 +200,23 @@ impl Plugins for WasmPlugins {
         if grants.limits.isolation == Isolation::Process {
             return Ok(Arc::new(self.remote(component, World::Enricher, grants).await?));
         }
-        let loaded = self.load(component, World::Enricher, grants, EnrichOnlyIndices::new).await?;
-        Ok(Arc::new(WasmEnricher::new(loaded, Arc::clone(&self.threads))))
+        let (loaded, lane) = self.load(component, World::Enricher, grants, EnrichOnlyIndices::new).await?;
+        Ok(Arc::new(WasmEnricher::new(loaded, lane)))
     }
 
     async fn cleaner(&self, component: Bytes, grants: &Grants) -> Result<Arc<dyn Cleaner>, LoadError> {
         if grants.limits.isolation == Isolation::Process {
             return Ok(Arc::new(self.remote(component, World::Cleaner, grants).await?));
         }
-        let loaded = self.load(component, World::Cleaner, grants, CleanOnlyIndices::new).await?;
-        Ok(Arc::new(WasmCleaner::new(loaded, Arc::clone(&self.threads))))
+        let (loaded, lane) = self.load(component, World::Cleaner, grants, CleanOnlyIndices::new).await?;
+        Ok(Arc::new(WasmCleaner::new(loaded, lane)))
     }
 
     async fn aggregator(&self, component: Bytes, grants: &Grants) -> Result<Arc<dyn Aggregator>, LoadError> {
         if grants.limits.isolation == Isolation::Process {
             return Ok(Arc::new(self.remote(component, World::Aggregator, grants).await?));
         }
-        let loaded = self.load(component, World::Aggregator, grants, AggregateOnlyIndices::new).await?;
-        Ok(Arc::new(WasmAggregator::new(loaded, Arc::clone(&self.threads))))
+        let (loaded, lane) = self.load(component, World::Aggregator, grants, AggregateOnlyIndices::new).await?;
+        Ok(Arc::new(WasmAggregator::new(loaded, lane)))
     }
 }

@@ -11,40 +11,64 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::memory::{Need, Room};
-
-type Job = Box<dyn FnOnce() + Send>;
+use crate::memory::Need;
+use crate::turns::{LaneId, Turns};
 
 /// The host's frames below and above a guest's: generous, because running out of it ends the process.
 const HOST_STACK: usize = 4 << 20;
 
+/// How long until a thread that the system did not give is asked for again.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// A handle on the threads; they end when the last one is gone.
 #[derive(Debug)]
 pub(crate) struct Threads {
-    jobs: Sender<Job>,
-    room: Arc<Room>,
+    crew: Arc<Crew>,
+}
+
+/// A plugin's way to the threads. Its jobs wait behind each other, and never behind those of a plugin that has more of them.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    threads: Arc<Threads>,
+    id: LaneId,
 }
 
 /// What the threads share.
 #[derive(Debug)]
 struct Crew {
-    queue: Mutex<Receiver<Job>>,
+    turns: Turns,
     count: usize,
     stack: usize,
-    /// How many have stepped back and are still at work: never more than `count`.
+    /// How many have stepped back, are still at work, and have a successor: never more than `count`.
     back: AtomicUsize,
+    /// How many extra threads there are: never more than `count`.
+    extra: AtomicUsize,
     started: AtomicUsize,
+    foreman: Sender<Hand>,
+}
+
+/// How many threads there may be for each that was asked for.
+pub(crate) const MOST_FOR_EACH: usize = 3;
+
+/// What a thread of the crew takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hand {
+    /// Any job.
+    Regular,
+    /// Jobs of lanes that run nothing, until there are none.
+    Extra,
 }
 
 /// What a thread of the crew knows of itself.
 struct Place {
     crew: Arc<Crew>,
     stepped_back: bool,
+    has_successor: bool,
 }
 
 thread_local! {
@@ -61,23 +85,18 @@ pub(crate) enum Behind {
     Everything,
 }
 
-/// Others go before the job on this thread from now on. Does nothing on a thread that is not of a crew, and where as many as the crew
-/// has threads have stepped back already.
+/// Others go before the job on this thread from now on. Does nothing on a thread that is not of a crew. Where as many as the crew has
+/// threads have stepped back already, another thread takes this one's place only when its job is done.
 pub(crate) fn step_back(behind: Behind) {
     PLACE.with_borrow_mut(|place| {
         let Some(place) = place.as_mut().filter(|place| !place.stepped_back) else { return };
-        let crew = Arc::clone(&place.crew);
-        let room = |back: usize| (back < crew.count).then_some(back + 1);
-        if crew.back.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_err() {
-            return;
+        let room = |back: usize| (back < place.crew.count).then_some(back + 1);
+        place.stepped_back = true;
+        place.has_successor = place.crew.back.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_ok();
+        if place.has_successor {
+            place.crew.ask_for(Hand::Regular);
         }
-        // Its successor first: a thread inherits the priority of the one that starts it.
-        place.stepped_back = crew.join().is_ok();
-        if place.stepped_back {
-            lower_priority(behind);
-        } else {
-            crew.back.fetch_sub(1, Ordering::AcqRel);
-        }
+        lower_priority(behind);
     });
 }
 
@@ -121,49 +140,107 @@ fn lower_priority(behind: Behind) {
 fn lower_priority(_: Behind) {}
 
 impl Crew {
-    /// Starts one more thread.
-    fn join(self: &Arc<Self>) -> std::io::Result<()> {
-        let crew = Arc::clone(self);
-        let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let thread = std::thread::Builder::new().name(format!("guest-{number}")).stack_size(self.stack + HOST_STACK);
-        thread.spawn(move || crew.work()).map(drop)
-    }
-
-    fn work(self: Arc<Self>) {
-        PLACE.set(Some(Place { crew: Arc::clone(&self), stepped_back: false }));
-        while let Some(job) = self.next() {
-            job();
-            if is_behind() {
-                self.back.fetch_sub(1, Ordering::AcqRel);
+    /// Has one more thread started, if the system gives one. Not by the thread that asks: a thread inherits the priority of the one that
+    /// starts it.
+    fn ask_for(&self, hand: Hand) {
+        if hand == Hand::Extra {
+            let room = |extra: usize| (extra < self.count).then_some(extra + 1);
+            if self.extra.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_err() {
                 return;
             }
         }
+        let _ = self.foreman.send(hand);
     }
 
-    fn next(&self) -> Option<Job> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    fn join(self: &Arc<Self>, hand: Hand) -> std::io::Result<()> {
+        let crew = Arc::clone(self);
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let thread = std::thread::Builder::new().name(format!("guest-{number}")).stack_size(self.stack + HOST_STACK);
+        thread.spawn(move || crew.work(hand)).map(drop)
+    }
+
+    fn work(self: Arc<Self>, hand: Hand) {
+        PLACE.set(Some(Place { crew: Arc::clone(&self), stepped_back: false, has_successor: false }));
+        while let Some(turn) = self.turns.next(hand == Hand::Extra) {
+            (turn.job)();
+            self.turns.end(&turn.taken);
+            if is_behind() {
+                break;
+            }
+        }
+        let has_successor = PLACE.with_borrow(|place| place.as_ref().is_some_and(|place| place.has_successor));
+        if has_successor {
+            self.back.fetch_sub(1, Ordering::AcqRel);
+        }
+        match hand {
+            Hand::Extra => drop(self.extra.fetch_sub(1, Ordering::AcqRel)),
+            // It cannot have its priority back: another one goes on in its place.
+            Hand::Regular if is_behind() && !has_successor => self.ask_for(Hand::Regular),
+            Hand::Regular => {}
+        }
+    }
+}
+
+/// Starts the threads that are asked for, until the crew is gone.
+fn foreman(crew: &Weak<Crew>, asked: &Receiver<Hand>) {
+    for hand in asked {
+        loop {
+            let Some(crew) = crew.upgrade() else { return };
+            match (crew.join(hand), hand) {
+                (Ok(()), _) => break,
+                (Err(_), Hand::Extra) => {
+                    crew.extra.fetch_sub(1, Ordering::AcqRel);
+                    break;
+                }
+                // One that is missing for good would be missed by every call to come.
+                (Err(error), Hand::Regular) => tracing::warn!(%error, "no thread for plugins, asking again"),
+            }
+            drop(crew);
+            std::thread::sleep(AGAIN);
+        }
     }
 }
 
 impl Threads {
-    /// Starts `count` threads for guests of at most `guest_stack` bytes of stack. With those that have stepped back there are never
-    /// more than twice as many.
-    pub(crate) fn start(count: usize, guest_stack: usize, room: Room) -> std::io::Result<Self> {
-        let (jobs, queue) = channel::<Job>();
-        let (back, started) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let crew = Arc::new(Crew { queue: Mutex::new(queue), count, stack: guest_stack, back, started });
+    /// Starts `count` threads for guests of at most `guest_stack` bytes of stack. With those that have stepped back, and extra ones for
+    /// lanes that would wait for others, there are never more than [`MOST_FOR_EACH`] times as many.
+    pub(crate) fn start(count: usize, guest_stack: usize, turns: Turns) -> std::io::Result<Self> {
+        let (foreman, asked) = channel();
+        let zero = AtomicUsize::default;
+        let crew = Crew { turns, count, stack: guest_stack, foreman, back: zero(), extra: zero(), started: zero() };
+        let crew = Arc::new(crew);
+        let weak = Arc::downgrade(&crew);
+        let thread = std::thread::Builder::new().name("guest-foreman".to_owned());
+        thread.spawn(move || self::foreman(&weak, &asked))?;
         for _ in 0..count {
-            crew.join()?;
+            crew.join(Hand::Regular)?;
         }
-        Ok(Threads { jobs, room: Arc::new(room) })
+        Ok(Threads { crew })
     }
 
+    /// A lane of its own for a plugin.
+    pub(crate) fn lane(self: &Arc<Self>) -> Lane {
+        Lane { threads: Arc::clone(self), id: self.crew.turns.enter() }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.crew.turns.close();
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.threads.crew.turns.leave(self.id);
+    }
+}
+
+impl Lane {
     /// Has `work` run on one of the threads, and waits for nothing.
     pub(crate) fn begin(&self, work: impl FnOnce() + Send + 'static) {
         let span = tracing::Span::current();
-        let job = move || drop(span.in_scope(|| catch_unwind(AssertUnwindSafe(work))));
-        // Without threads whoever calls next will be told.
-        let _ = self.jobs.send(Box::new(job));
+        self.add(Need::NOTHING, move || drop(span.in_scope(|| catch_unwind(AssertUnwindSafe(work)))));
     }
 
     /// Runs `work` on one of the threads, once there is room for what it needs, and waits for it. `Err` holds the text of a panic.
@@ -173,22 +250,24 @@ impl Threads {
         F: FnOnce() -> T + Send + 'static,
     {
         let (done, result) = oneshot::channel();
-        let (span, room) = (tracing::Span::current(), Arc::clone(&self.room));
-        let job = Box::new(move || {
+        let span = tracing::Span::current();
+        self.add(need, move || {
             if done.is_closed() {
                 return;
             }
-            let held = room.take(need);
             let outcome =
                 span.in_scope(|| catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panic_text(&*payload)));
-            drop(held);
             // Nobody may be waiting any more; then the result is of no use to anybody.
             drop(done.send(outcome));
         });
-        if self.jobs.send(job).is_err() {
-            return Err("the guest threads are gone".to_owned());
-        }
         result.await.unwrap_or_else(|_| Err("the guest thread is gone".to_owned()))
+    }
+
+    fn add(&self, need: Need, job: impl FnOnce() + Send + 'static) {
+        let crew = &self.threads.crew;
+        if crew.turns.add(self.id, need, Box::new(job)) {
+            crew.ask_for(Hand::Extra);
+        }
     }
 }
 
@@ -201,13 +280,13 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
 mod tests {
     use super::*;
 
-    fn started(count: usize) -> Threads {
-        Threads::start(count, 1 << 20, Room::within(u64::MAX)).unwrap()
+    fn started(count: usize) -> Arc<Threads> {
+        Arc::new(Threads::start(count, 1 << 20, Turns::within(u64::MAX)).unwrap())
     }
 
     #[tokio::test]
     async fn a_panic_is_reported_and_the_thread_goes_on() {
-        let threads = started(1);
+        let threads = started(1).lane();
         let lost: Result<(), String> = threads.run(Need::NOTHING, || panic!("oh no")).await;
         assert_eq!(lost, Err("oh no".to_owned()));
         assert_eq!(threads.run(Need::NOTHING, || 7).await, Ok(7));
@@ -215,7 +294,7 @@ mod tests {
 
     #[tokio::test]
     async fn jobs_run_on_threads_of_their_own_and_in_their_callers_span() {
-        let threads = started(2);
+        let threads = started(2).lane();
         let name = threads.run(Need::NOTHING, || std::thread::current().name().map(str::to_owned)).await.unwrap();
         assert!(name.is_some_and(|name| name.starts_with("guest-")));
     }
@@ -223,7 +302,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_long_job_makes_way_and_its_thread_is_not_used_again() {
-        let threads = Arc::new(started(1));
+        let threads = Arc::new(started(1).lane());
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let ordinary = threads.run(Need::NOTHING, niceness).await.unwrap();
         let (stepped, seen) = oneshot::channel();
@@ -247,6 +326,29 @@ mod tests {
         long.await.unwrap().unwrap();
         for _ in 0..10 {
             assert_eq!(threads.run(Need::NOTHING, niceness).await, Ok(ordinary));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_rests_does_not_wait_for_those_that_keep_every_thread() {
+        let threads = started(2);
+        let (hostile, calm) = (Arc::new(threads.lane()), threads.lane());
+        let (release, released) = channel::<()>();
+        let released = Arc::new(std::sync::Mutex::new(released));
+        let jobs: Vec<_> = (0..6)
+            .map(|_| {
+                let (hostile, released) = (Arc::clone(&hostile), Arc::clone(&released));
+                tokio::spawn(async move { hostile.run(Need::NOTHING, move || released.lock().unwrap().recv()).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        for number in 0..20 {
+            let answered = tokio::time::timeout(Duration::from_secs(5), calm.run(Need::NOTHING, move || number));
+            assert_eq!(answered.await.unwrap(), Ok(number));
+        }
+        drop(release);
+        for job in jobs {
+            assert!(job.await.unwrap().unwrap().is_err());
         }
     }
 }

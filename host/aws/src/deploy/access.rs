@@ -70,6 +70,7 @@ const SWEEP: &[Touched] = &[
     (Silver, "_retracted/*", "rd"),
     (Gold, "NAME/*", "d"),
     (Gold, "_generations/*", "r"),
+    (Gold, "_suspended/*", "r"),
 ];
 const ENRICH: &[Touched] = &[(Bronze, "run=*", "rw"), (Bronze, "_quarantine/*", "rwd")];
 const ENRICH_BY_PLUGIN: &[Touched] = &[

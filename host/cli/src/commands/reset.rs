@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "cache")]
     set_aside: bool,
 
-    /// Also the compiled plugins: the next run compiles them again
+    /// Also the compiled plugins of this user, whatever project they are of: the next run compiles them again
     #[arg(long)]
     cache: bool,
 

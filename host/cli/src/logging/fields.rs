@@ -2,9 +2,10 @@
 //!
 //! Does not show fields that are for traces.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use engine::foreign::{inert_json, inert_lines};
+use engine::foreign::{cut, inert_json, inert_lines};
 use engine::spans::HIDDEN;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -17,6 +18,9 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::output::Tone;
+
+/// Bytes of one value in a line; how many more there are is said.
+const MOST_SAID: usize = 16 << 10;
 
 /// Fields for people.
 pub(super) struct Words;
@@ -43,7 +47,7 @@ impl Lines<'_> {
         }
         let gap = if std::mem::take(&mut self.is_first) { "" } else { " " };
         // Whoever wrote it: nothing moves the cursor, and no line of it looks like a line of the log.
-        let value = inert_lines(value.trim_end()).replace('\n', "\n    ");
+        let value = inert_lines(&cut(value.trim_end(), MOST_SAID)).replace('\n', "\n    ");
         self.outcome = match field.name() {
             "message" => write!(self.writer, "{gap}{value}"),
             name => {
@@ -160,6 +164,13 @@ where
             }
         }
         line.insert("target".to_owned(), metadata.target().into());
+        for value in line.values_mut() {
+            if let Value::String(text) = value
+                && let Cow::Owned(short) = cut(text, MOST_SAID)
+            {
+                *text = short;
+            }
+        }
         writeln!(writer, "{}", inert_json(&Value::Object(line).to_string()))
     }
 }

@@ -360,9 +360,17 @@ impl Consumer {
         InHand::of(self.stage, &abouts)
     }
 
-    /// The work, a panic turned into a failure.
+    /// The work, a panic turned into a failure. Work that goes on for too long after a stop is cut off, as if the host had died there: a
+    /// plugin that loops on each of two thousand documents must not keep a process from ending.
     async fn guarded(&self, deliveries: &[Delivery]) -> Result<Vec<Result<(), Failure>>, Failure> {
-        AssertUnwindSafe(self.work.take(deliveries)).catch_unwind().await.map_err(bug)
+        let work = AssertUnwindSafe(self.work.take(deliveries)).catch_unwind();
+        tokio::select! {
+            done = work => done.map_err(bug),
+            () = stopping::overdue(&*self.clock) => {
+                tracing::warn!(deliveries = deliveries.len(), "stopped in the middle of work, which is given back");
+                Ok(deliveries.iter().map(|_| Err(stopping::failure())).collect())
+            }
+        }
     }
 
     async fn give_up(&self, queue: &Arc<dyn Queue>, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {

@@ -100,7 +100,7 @@ pub struct Chain {
 
 /// From where the last entry is looked for.
 #[derive(Clone, Copy, Debug)]
-pub struct From<'a> {
+pub struct Start<'a> {
     /// The id of the Silver table: beside another one, which was made in its place, is another chain.
     pub table: &'a str,
     /// The number of an entry that was the last one once.
@@ -118,7 +118,7 @@ impl Chain {
     ///
     /// # Errors
     /// The store fails.
-    pub async fn head(&self, from: From<'_>) -> Result<Option<Head>, LakeError> {
+    pub async fn head(&self, from: Start<'_>) -> Result<Option<Head>, LakeError> {
         let mut known = self.known.lock().await;
         self.follow(&mut known, from).await
     }
@@ -129,7 +129,7 @@ impl Chain {
     /// The store fails.
     pub async fn append(
         &self,
-        from: From<'_>,
+        from: Start<'_>,
         at: DateTime<Utc>,
         why: Why,
         objects: &BTreeMap<String, Option<String>>,
@@ -176,7 +176,7 @@ impl Chain {
     async fn follow(
         &self,
         known: &mut Option<(String, Head)>,
-        From { table, hint }: From<'_>,
+        Start { table, hint }: Start<'_>,
     ) -> Result<Option<Head>, LakeError> {
         let own = known.take().filter(|(beside, _)| beside == table).map(|(_, head)| head);
         let hinted = hint.filter(|hint| own.as_ref().is_none_or(|own| own.number < *hint));
@@ -239,7 +239,7 @@ mod tests {
         let writes = hosts.iter().enumerate().map(|(at, host)| async move {
             for round in 0..5 {
                 let objects = objects(&format!("{at}-{round}"));
-                host.append(From { table: "t", hint: None }, DateTime::UNIX_EPOCH, Why::Cleaned, &objects)
+                host.append(Start { table: "t", hint: None }, DateTime::UNIX_EPOCH, Why::Cleaned, &objects)
                     .await
                     .unwrap();
             }
@@ -255,7 +255,7 @@ mod tests {
         }
         // Whoever comes later finds the last one, from wherever it is told to look.
         for hint in [None, Some(1), Some(40), Some(99)] {
-            let head = Chain::of(store.clone()).head(From { table: "t", hint }).await.unwrap().unwrap();
+            let head = Chain::of(store.clone()).head(Start { table: "t", hint }).await.unwrap().unwrap();
             assert_eq!((head.number, &head.digest), (40, &before), "{hint:?}");
             assert_eq!(Head::parse(&head.to_string()), Some(head));
         }

@@ -14,7 +14,7 @@ use crate::seams::plugin::{Cleaned, Reject, RejectedBy};
 /// 0001-01-01 and 9999-12-31 in days since 1970.
 const DAYS: (i32, i32) = (-719_162, 2_932_896);
 /// The first and the last microsecond of these days.
-const MICROS: (i64, i64) = (DAYS.0 as i64 * 86_400_000_000, (DAYS.1 as i64 + 1) * 86_400_000_000 - 1);
+const MICROS: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 
 /// What is wrong with the first value that is out of range, in words.
 pub(crate) fn first_out_of_range(rows: &RecordBatch) -> Option<String> {
@@ -125,5 +125,7 @@ mod tests {
     fn the_bounds_are_those_of_the_calendar() {
         let date = |days: i32| chrono::DateTime::from_timestamp(i64::from(days) * 86_400, 0).unwrap().date_naive();
         assert_eq!((date(DAYS.0).to_string(), date(DAYS.1).to_string()), ("0001-01-01".into(), "9999-12-31".into()));
+        let day = 86_400_000_000;
+        assert_eq!(MICROS, (i64::from(DAYS.0) * day, (i64::from(DAYS.1) + 1) * day - 1));
     }
 }

@@ -546,8 +546,8 @@ impl Silver {
     }
 }
 
-fn chain_from(state: &TableState) -> chain::From<'_> {
-    chain::From { table: state.metadata.id(), hint: state.chain }
+fn chain_from(state: &TableState) -> chain::Start<'_> {
+    chain::Start { table: state.metadata.id(), hint: state.chain }
 }
 
 fn upserted<'a>(version: i64, committed: bool, done: impl Iterator<Item = &'a Replacement>) -> Upserted {

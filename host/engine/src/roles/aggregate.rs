@@ -135,7 +135,7 @@ pub(crate) enum Came {
     /// It is made.
     Made,
     /// It stays as it was: its plugin has failed before, and nothing has changed.
-    Behind(Suspension),
+    Behind(Box<Suspension>),
 }
 
 /// Why a table is not made.
@@ -228,11 +228,10 @@ impl Aggregate {
     /// Makes a table, unless its plugin is known to fail.
     async fn turn(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<Came, Failure> {
         let note = self.failure(table).await?;
-        match &note {
-            Some(note) if !table.tried.begin(note, &snapshot.named(), table.gold.now()) => {
-                return Ok(Came::Behind(note.clone()));
-            }
-            _ => {}
+        if let Some(note) = &note
+            && !table.tried.begin(note, &snapshot.named(), table.gold.now())
+        {
+            return Ok(Came::Behind(Box::new(note.clone())));
         }
         let made = self.table(table, snapshot).await;
         let too_slow = matches!(&made, Err(Stop::Fault(fault)) if fault.kind == FaultKind::Deadline);

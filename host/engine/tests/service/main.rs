@@ -15,6 +15,7 @@ mod breaker;
 mod columns;
 mod deaths;
 mod echoes;
+mod edited;
 mod ends;
 mod fault_table;
 mod faults;

@@ -238,3 +238,17 @@ async fn a_pause_of_2_to_the_32_seconds_is_tried_again_after_an_hour_and_a_stop_
     rig.stopped().await;
     assert!(clock.now() - before < chrono::TimeDelta::seconds(151));
 }
+
+/// A call takes 150 s here. A process that is told to stop must not take as long.
+#[tokio::test(start_paused = true)]
+async fn work_that_goes_on_after_a_stop_is_given_back_within_seconds() {
+    let rig = Rig::new(3, 1, |_, _| Ok(())).await;
+    rig.clock.sleep(Duration::from_secs(20)).await;
+    let (queue, clock, before) = (rig.queue.clone(), rig.clock.clone(), rig.clock.now());
+    let work = rig.stopped().await;
+    assert!(clock.now() - before < chrono::TimeDelta::seconds(20), "{}", clock.now() - before);
+    assert_eq!(work.calls.load(Ordering::SeqCst), 0, "nothing came to its end");
+    let left = queue.live.depth().await.unwrap();
+    assert_eq!((left.ready, left.in_flight), (3, 0), "all is there for the next process: {left:?}");
+    assert!(work.given_up.lock().unwrap().is_empty());
+}

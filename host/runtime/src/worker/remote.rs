@@ -22,12 +22,12 @@ use crate::fault::host_fault;
 use crate::inspect::World;
 use crate::limits::check_rows;
 use crate::memory::Need;
-use crate::threads::Threads;
+use crate::threads::Lane;
 
 /// A plugin of any world.
 pub(crate) struct Remote {
     pool: Arc<Pool>,
-    threads: Arc<Threads>,
+    lane: Lane,
     descriptor: Descriptor,
     schema: SchemaRef,
     component: Bytes,
@@ -47,20 +47,20 @@ impl Remote {
         world: World,
         component: &Bytes,
         grants: &Grants,
-        threads: Arc<Threads>,
+        lane: Lane,
     ) -> Result<Self, LoadError> {
         let load = Load { world, component: component.to_vec(), config: grants.config.clone(), limits: grants.limits };
         let (pool, descriptor) = Pool::start(program, load, code)?;
         let schema = descriptor.output_schema();
-        Ok(Remote { pool: Arc::new(pool), threads, descriptor, schema, component: component.clone() })
+        Ok(Remote { pool: Arc::new(pool), lane, descriptor, schema, component: component.clone() })
     }
 
     /// `given`: how many bytes the call is about.
     async fn call(&self, given: usize, request: Request) -> Result<Output, Fault> {
         let permit = self.pool.permits.acquire().await;
         let pool = Arc::clone(&self.pool);
-        let need = Need::of_call(pool.limits(), given);
-        let output = self.threads.run(need, move || pool.call(&request)).await;
+        let need = Need::of_remote_call(pool.limits(), given);
+        let output = self.lane.run(need, move || pool.call(&request)).await;
         drop(permit);
         output.unwrap_or_else(|panic| Err(host_fault(panic)))
     }

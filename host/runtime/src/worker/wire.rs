@@ -189,8 +189,13 @@ pub(super) fn cleaned(
     check_rows_of(&row_of, limits, |index| *index)?;
     let mut seen = vec![false; documents];
     let notes = rejects.iter().map(|reject| reject.index).chain(skips.iter().map(|skip| skip.index));
-    for index in row_of.iter().copied().chain(notes) {
-        *seen.get_mut(index).ok_or_else(|| unlike("a document that it was not given"))? = true;
+    // Of the rows of one document, which stand beside each other, the first one.
+    let of_rows = row_of.chunk_by(|one, next| one == next).filter_map(|rows| rows.first().copied());
+    for index in of_rows.chain(notes) {
+        let seen = seen.get_mut(index).ok_or_else(|| unlike("a document that it was not given"))?;
+        if std::mem::replace(seen, true) {
+            return Err(unlike("a document in two places"));
+        }
     }
     if row_of.len() != rows.num_rows() || !row_of.is_sorted() || seen.contains(&false) {
         return Err(unlike("rows that do not belong to the documents"));
