@@ -19,7 +19,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use serve::Served;
-use support::{Ran, another, command, fresh_folder, run};
+use support::{Ran, another, command, compiled_plugins, fresh_folder, run};
 
 const TICK: &str = "2026-11-24T03:00:00Z";
 const NEXT: &str = "2026-11-25T03:00:00Z";
@@ -70,7 +70,7 @@ impl Project {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = command(&self.folder);
-        command.args(args).arg("--cache-dir").arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins"));
+        command.args(args).arg("--cache-dir").arg(compiled_plugins());
         command
     }
 

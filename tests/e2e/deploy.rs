@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use aws_emulator::Emulator;
 use films::Films;
 use serde_json::Value;
-use support::{Ran, fresh_folder, python, repository, run, script, sluicebox};
+use support::{Ran, compiled_plugins, fresh_folder, python, repository, run, script, sluicebox};
 
 const LINTER: &str = "from cfnlint.runner.cli import main; main()";
 
@@ -45,7 +45,7 @@ fn in_aws(name: &str, more: &str) -> Films {
 
 /// `sluicebox deploy ARGS` with the target, its plugins compiled where all tests have them.
 fn deploy(films: &Films, args: &[&str]) -> Ran {
-    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+    let cache = compiled_plugins();
     let mut command = support::command(&films.folder);
     run(command.arg("deploy").args(args).args(["--target", "aws", "--cache-dir"]).arg(cache))
 }
@@ -119,7 +119,7 @@ fn a_stack_of_the_template_is_what_the_program_expects() {
     assert_eq!(there["tables"]["genres"], "s3://films-in-a-stack/films/gold/genres/");
     assert_eq!(there["alarms"], 14);
     // The same program opens them: it is strict about queues.
-    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+    let cache = compiled_plugins();
     let mut status = support::command(&films.folder);
     status.args(["status", "--target", "aws", "--cache-dir"]).arg(cache).envs(emulator.environment());
     run(&mut status).exits(0);
@@ -202,7 +202,7 @@ fn everything_that_is_in_the_way_is_told_at_once() {
 
 /// What `doctor` says of the pipeline as it is in the account: promises that do not hold, with what they are about.
 fn findings(films: &Films, emulator: &Emulator, code: i32) -> Vec<String> {
-    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+    let cache = compiled_plugins();
     let mut command = support::command(&films.folder);
     command.envs(emulator.environment()).args(["doctor", "--target", "aws", "--json", "--cache-dir"]).arg(cache);
     let told = run(&mut command).exits(code).json();

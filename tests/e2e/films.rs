@@ -11,7 +11,7 @@ use std::sync::Arc;
 use api_stub::{Options, Stub};
 use serde_json::Value;
 
-use crate::support::{Ran, command, fresh_folder, repository, run};
+use crate::support::{Ran, command, compiled_plugins, fresh_folder, repository, run};
 
 /// What must be found nowhere but in the requests. Its percent-encoded form differs from it.
 pub(crate) const KEY: &str = "canary/7f3a9c5e+11d2";
@@ -67,7 +67,7 @@ impl Films {
         let mut command = command(&self.folder);
         command.env("OMDB_API_KEY", KEY).args(args);
         // Compiled once for all tests: what they run is the same few components.
-        command.arg("--cache-dir").arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins"));
+        command.arg("--cache-dir").arg(compiled_plugins());
         command.arg("--set").arg(format!("endpoints.omdb.url=\"{}\"", self.stub.url()));
         command.args(["--set", "endpoints.omdb.rate=\"5000/s\""]);
         command

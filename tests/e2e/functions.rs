@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use crate::films::{Films, KEY};
-use crate::support::{self, Ran, run};
+use crate::support::{self, Ran, compiled_plugins, run};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -149,7 +149,7 @@ impl Account {
     /// The program as it is built, in the folder of the pipeline.
     pub(crate) fn program(&self) -> Command {
         let mut program = support::command(&self.films.folder);
-        let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+        let cache = compiled_plugins();
         program.env("LAMBDA_TASK_ROOT", &self.films.folder).env("SLUICEBOX_CACHE_DIR", cache);
         program.env("SLUICEBOX_TARGET", "aws").env_remove("OMDB_API_KEY");
         program

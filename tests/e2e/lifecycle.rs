@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use serve::Served;
-use support::{Ran, command, fresh_folder, run};
+use support::{Ran, command, compiled_plugins, fresh_folder, run};
 
 const TICK: &str = "2026-11-20T03:00:00Z";
 
@@ -72,7 +72,7 @@ impl Project {
         let mut command = command(&self.folder);
         command.args(args);
         // Compiled once for all tests: what they run is the same few components.
-        command.arg("--cache-dir").arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins"));
+        command.arg("--cache-dir").arg(compiled_plugins());
         command
     }
 

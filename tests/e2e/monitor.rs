@@ -14,22 +14,11 @@ mod serve;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use films::Films;
 use serve::Served;
-
-/// Status and body of a GET.
-fn get(address: &str, path: &str) -> (u16, String) {
-    let mut connection = TcpStream::connect(address).unwrap();
-    write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-}
+use support::get;
 
 /// Every series with its value.
 fn series(text: &str) -> BTreeMap<String, f64> {

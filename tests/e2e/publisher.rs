@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use serve::Served;
-use support::{Ran, another, command, fresh_folder, publish, run};
+use support::{Ran, another, command, compiled_plugins, fresh_folder, get, publish, run};
 use table::{HOLDS, told};
 
 const CLEAN: &str = "plugins/clean.wasm";
@@ -76,7 +76,7 @@ impl Project {
         let mut command = command(&self.folder);
         command.args(args);
         // Compiled once for all tests: what they run is the same few components.
-        command.arg("--cache-dir").arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins"));
+        command.arg("--cache-dir").arg(compiled_plugins());
         command
     }
 
@@ -125,16 +125,6 @@ fn pipeline(name: &str, lake: &str) -> String {
          bronze = \"{lake}/bronze\"\nsilver = \"{lake}/silver\"\ngold = \"{lake}/gold\"\n\n\
          [clean]\nplugin = \"{CLEAN}\"\n\n[[aggregate]]\nname = \"genres\"\nplugin = \"plugins/genres.wasm\"\n"
     )
-}
-
-fn get(address: &str, path: &str) -> (u16, String) {
-    let mut connection = TcpStream::connect(address).unwrap();
-    connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 /// Waits until `wanted` holds.
@@ -494,7 +484,7 @@ fn f45_slow_clients_of_listen_take_no_file_from_the_pipeline() {
         env!("CARGO_BIN_EXE_sluicebox"),
     ]);
     command.args(["run", "--listen", "127.0.0.1:0", "--set", "schedule.cron=\"* * * * *\""]);
-    command.arg("--cache-dir").arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins"));
+    command.arg("--cache-dir").arg(compiled_plugins());
     let mut served = Served::start(command);
     let (line, _) = served.wait(0, "the address", |line| line.message().starts_with("answering /livez"));
     let address = line.fields["address"].as_str().unwrap().to_owned();

@@ -21,9 +21,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use serve::{Line, Served};
-use support::{command, fresh_folder, publish, sluicebox};
+use support::{command, compiled_plugins, fresh_folder, minutes_ago, publish, sluicebox};
 
 /// What the cleaner of each hostile pipeline does.
 const HOSTILE: [(&str, &str); 9] = [
@@ -80,9 +79,8 @@ fn pipeline(folder: &Path, name: &str, mode: &str) {
 const BEHIND: (i64, i64) = (6, 150);
 
 /// Fires a tick of some time ago, so that there is work from then on.
-fn once(folder: &Path, minutes_ago: i64) {
-    let then = Utc::now() - chrono::TimeDelta::minutes(minutes_ago);
-    let tick = then.format("%Y-%m-%dT%H:%M:00Z").to_string();
+fn once(folder: &Path, minutes: i64) {
+    let tick = minutes_ago(minutes);
     let mode = ["run", "--once", "--tick", &tick, "--patience", "0s", "--max-quarantined", "100%"];
     let ran = support::run(with_cache(&mut command(folder)).args(mode).args(["--set", "clean.config.mode=\"behave\""]));
     ran.exits(0);
@@ -90,7 +88,7 @@ fn once(folder: &Path, minutes_ago: i64) {
 
 /// Compiled once for all tests.
 fn with_cache(command: &mut Command) -> &mut Command {
-    command.env("SLUICEBOX_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins"))
+    command.env("SLUICEBOX_CACHE_DIR", compiled_plugins())
 }
 
 fn serve(root: &Path, names: &[&str]) -> Served {

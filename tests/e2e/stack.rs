@@ -16,7 +16,6 @@ mod films;
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -24,7 +23,7 @@ use api_stub::{Fault, Rule};
 use aws_emulator::Emulator;
 use films::{Films, GOLD, KEY};
 use serde_json::Value;
-use support::{Ran, run, script};
+use support::{Ran, compiled_plugins, run, script};
 
 const NAME: &str = "films-by-itself";
 /// Records of a tick: enough to judge a plugin by. And how many go together.
@@ -96,7 +95,7 @@ impl Stack {
     fn sluicebox(&self, args: &[&str]) -> Ran {
         let mut command = support::command(&self.films.folder);
         command.envs(self.emulator.environment()).env_remove("OMDB_API_KEY").args(args).args(["--target", "aws"]);
-        run(command.arg("--cache-dir").arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")))
+        run(command.arg("--cache-dir").arg(compiled_plugins()))
     }
 
     fn depths(&self) -> Value {

@@ -5,8 +5,11 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// What came of a command.
 #[derive(Debug)]
@@ -60,6 +63,29 @@ pub(crate) fn command(folder: &Path) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// Where components are compiled to, once for all tests: what they run is the same few.
+pub(crate) fn compiled_plugins() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins")
+}
+
+/// A tick so many minutes ago.
+pub(crate) fn minutes_ago(minutes: i64) -> String {
+    let then = chrono::Utc::now() - chrono::TimeDelta::minutes(minutes);
+    then.format("%Y-%m-%dT%H:%M:00Z").to_string()
+}
+
+/// Status and body of a GET.
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
+    let mut connection = TcpStream::connect(address).expect("somebody listens");
+    connection.set_read_timeout(Some(Duration::from_secs(20))).expect("a time can be set");
+    write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it is taken");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).expect("an answer in text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, body.to_owned())
 }
 
 /// Runs a prepared command to its end.

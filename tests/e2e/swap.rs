@@ -20,20 +20,13 @@ mod table;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use films::{Films, GOLD};
 use serde_json::Value;
 use serve::{Line, Served};
-use support::{another, publish, sluicebox};
+use support::{another, minutes_ago, publish, sluicebox};
 use table::{HOLDS, told, whole};
 
 const PLUGIN: &str = "plugins/clean-movies/clean-movies.wasm";
-
-/// A tick so many minutes ago.
-fn minutes_ago(minutes: i64) -> String {
-    let then: DateTime<Utc> = Utc::now() - chrono::TimeDelta::minutes(minutes);
-    then.format("%Y-%m-%dT%H:%M:00Z").to_string()
-}
 
 /// `run` of a pipeline that ticks each minute and catches up with those since `last`, so that there is work for a while.
 fn served(films: &Films, sets: &[&str]) -> Served {
