@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use engine::backoff;
 use engine::drivers::mending::mend;
 use engine::drivers::service::{Role, Service};
 use engine::drivers::serving::{Replaced, Serving};
@@ -84,7 +85,7 @@ impl Again {
     /// After one more failure.
     fn after(before: Option<&Again>) -> Self {
         let tries = before.map_or(0, |before| before.tries.saturating_add(1));
-        let rest = AGAIN.0.saturating_mul(1 << tries.min(16)).min(AGAIN.1);
+        let rest = backoff::doubled(AGAIN.0, tries, AGAIN.1);
         Again { at: Instant::now() + rest, tries }
     }
 }

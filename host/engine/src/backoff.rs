@@ -16,11 +16,17 @@ pub fn bounded(pause: Duration) -> Duration {
     pause.min(LONGEST_WAIT)
 }
 
+/// `first` doubled `doublings` times, and at most `longest`.
+#[must_use]
+pub fn doubled(first: Duration, doublings: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << doublings.min(16)).min(longest)
+}
+
 /// The delay before try `attempt + 1`: `first` doubled `doublings` times and at most `longest`, then spread over the half below it by
 /// the fingerprint of `seed`.
 #[must_use]
 pub fn delay(first: Duration, doublings: u32, longest: Duration, seed: &[&[u8]]) -> Duration {
-    let whole = first.saturating_mul(1 << doublings.min(16)).min(longest);
+    let whole = doubled(first, doublings, longest);
     let digits = fingerprint(seed);
     let spread = u32::from_str_radix(digits.get(..4).unwrap_or("0"), 16).unwrap_or(0);
     whole / 2 + (whole / 2).mul_f64(f64::from(spread) / f64::from(u16::MAX))

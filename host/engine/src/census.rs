@@ -11,11 +11,11 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Inventory, Meta, Outcome};
-use crate::lake::keys::{Key, Tick, order, rank};
+use crate::lake::keys::{Key, Tick, order, rank, sha256};
 use crate::lake::quarantine::RefusedAt;
 use crate::lake::receipts::{self, Receipt};
 use crate::lake::silver::{KEY, ORD, SOURCE, Silver, Snapshot};
-use crate::lake::{Lake, LakeError, chain};
+use crate::lake::{Lake, LakeError};
 use crate::progress::Steps;
 use crate::seams::store::{Path, read};
 
@@ -266,7 +266,7 @@ async fn looked_at(lake: &Lake, object: &Path, steps: &Steps) -> Result<(String,
     steps.step(1);
     let places = lines.into_iter().zip(1..);
     let places = places.map(|(line, number)| Place { object: object.clone(), line: number, meta: line.meta });
-    Ok((chain::digest(&bytes), places.collect()))
+    Ok((sha256(&bytes), places.collect()))
 }
 
 /// What was read, or a note of the damage.

@@ -3,6 +3,7 @@
 //!
 //! Does not hold refusals of single records: those are results, and go to quarantine.
 
+use std::any::Any;
 use std::io;
 use std::time::Duration;
 
@@ -76,6 +77,13 @@ impl Failure {
     pub fn passes(&self) -> bool {
         matches!(self, Failure::Transient(_) | Failure::Pause { .. })
     }
+}
+
+/// What a caught panic says, or that it says nothing.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("without a message")
 }
 
 /// How long a consumer rests for a secret that cannot be had.

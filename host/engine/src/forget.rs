@@ -17,14 +17,14 @@ use crate::failure::Failure;
 use crate::lake::answers::{self, AnswerId};
 use crate::lake::bronze::{self, Inventory, Message, Meta, Outcome};
 use crate::lake::chain::Why;
-use crate::lake::keys::{Key, Record};
+use crate::lake::keys::{Key, Record, sha256};
 use crate::lake::receipts::{self, FORGOTTEN, Receipt, Skip};
 use crate::lake::silver::Silver;
-use crate::lake::{Lake, chain, quarantine, waiting};
+use crate::lake::{Lake, quarantine, waiting};
 use crate::progress::Steps;
 use crate::roles::aggregate::{Came, told};
 use crate::roles::breaker;
-use crate::seams::store::{ObjectStoreExt, Path, StoreError, read, replace};
+use crate::seams::store::{Path, delete_if_there, read, replace};
 
 mod mentions;
 mod notes;
@@ -252,7 +252,7 @@ async fn lines(lake: &Lake, silver: &Silver, places: &[Place], done: &mut Forgot
                 body.push(b'\n');
             }
         }
-        let sha256 = chain::digest(&body);
+        let sha256 = sha256(&body);
         listed.insert(object.to_string(), Some(sha256.clone()));
         bodies.push((object, numbers, Bytes::from(body), sha256));
     }
@@ -318,10 +318,7 @@ async fn message_bodies(lake: &Lake, key: &Key) -> Result<(), Failure> {
             }
             let body = read(&*lake.bronze, &object.location).await?;
             if memchr::memmem::find(&body, &needle).is_some() {
-                match lake.bronze.delete(&object.location).await {
-                    Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
+                delete_if_there(&*lake.bronze, &object.location).await?;
             }
         }
     }

@@ -12,9 +12,9 @@ use serde::Serialize;
 use crate::drivers::service::Service;
 use crate::failure::Failure;
 use crate::lake::bronze::{self, Meta, Outcome};
-use crate::lake::chain::{self, Why};
+use crate::lake::chain::Why;
 use crate::lake::generations::Generations;
-use crate::lake::keys::{Key, Tick, order};
+use crate::lake::keys::{Key, Tick, order, sha256};
 use crate::lake::quarantine::{self, REFUSED_LINE, Refused, RefusedAt, SourceLine};
 use crate::lake::receipts::{self, Held, Receipt};
 use crate::lake::record::Record;
@@ -194,9 +194,9 @@ async fn rewrite(service: &Service, object: &Path, lines: &[Line]) -> Result<(),
         }
     }
     if let Some(receipt) = receipts::get(lake, object).await? {
-        take_back(service, object, lines, &receipt, &chain::digest(&body)).await?;
+        take_back(service, object, lines, &receipt, &sha256(&body)).await?;
     }
-    let listed = BTreeMap::from([(object.to_string(), Some(chain::digest(&body)))]);
+    let listed = BTreeMap::from([(object.to_string(), Some(sha256(&body)))]);
     service.clean.silver.list_objects(Why::Repaired, &listed).await?;
     replace(&*lake.bronze, object, body.into()).await?;
     // An object that was never readable is cleaned now; of another one the aggregates hear.

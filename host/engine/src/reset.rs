@@ -13,7 +13,7 @@ use crate::lake::answers::{self, AnswerId};
 use crate::lake::chain::Why;
 use crate::lake::keys::Tick;
 use crate::lake::{Lake, LakeError, bronze, quarantine, retracted};
-use crate::seams::store::{ObjectStoreExt, Path, Store, StoreError};
+use crate::seams::store::{Path, Store, delete_if_there};
 
 /// What the engine writes at the root of Bronze, besides `run=TICK`.
 const BRONZE: [&str; 13] = [
@@ -122,12 +122,7 @@ pub async fn empty(lake: &Lake, layers: &BTreeMap<&'static str, Layer>) -> Resul
 }
 
 async fn delete(store: &Store, paths: Vec<Path>) -> Result<(), LakeError> {
-    let one = |path: Path| async move {
-        match store.delete(&path).await {
-            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(LakeError::from(error)),
-        }
-    };
+    let one = |path: Path| async move { delete_if_there(&**store, &path).await.map_err(LakeError::from) };
     futures::stream::iter(paths.into_iter().map(one)).buffer_unordered(16).try_collect().await
 }
 

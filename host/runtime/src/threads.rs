@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use engine::failure::panic_text;
 use tokio::sync::oneshot;
 
 use crate::memory::Need;
@@ -256,7 +257,7 @@ impl Lane {
                 return;
             }
             let outcome =
-                span.in_scope(|| catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panic_text(&*payload)));
+                span.in_scope(|| catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(&*panic).to_owned()));
             // Nobody may be waiting any more; then the result is of no use to anybody.
             drop(done.send(outcome));
         });
@@ -269,11 +270,6 @@ impl Lane {
             crew.ask_for(Hand::Extra);
         }
     }
-}
-
-fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic without a text".to_owned())
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ use tracing::Instrument as _;
 
 use super::gate::Gate;
 use crate::backoff;
-use crate::failure::Failure;
+use crate::failure::{Failure, panic_text};
+use crate::lake::Lake;
 use crate::progress::{Outcome, Progress};
 use crate::seams::clock::Clock;
 use crate::seams::queue::{Delivery, Queue, QueueError};
@@ -66,18 +67,10 @@ pub trait Work: Send + Sync {
         false
     }
 
-    /// Notes where others see it that the stage waits; whether that is noted.
-    async fn waits(&self, _reason: &str, _span: Duration) -> bool {
-        false
+    /// The lake in which it is noted that the stage waits, so that others see it and can end the wait; none where that is not noted.
+    fn notes_waits_in(&self) -> Option<Lake> {
+        None
     }
-
-    /// Whether the note is gone: somebody has said that the stage goes on.
-    async fn is_told_to_go_on(&self) -> bool {
-        false
-    }
-
-    /// Takes the note away: the wait is over.
-    async fn waits_no_more(&self) {}
 
     /// What the log and a trace say of a delivery.
     fn about(&self, _delivery: &Delivery) -> About {
@@ -476,8 +469,7 @@ impl Consumer {
 
 /// A caught panic as a failure, with its message.
 pub(super) fn bug(panic: Box<dyn Any + Send>) -> Failure {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    Failure::Bug(format!("the host panicked: {}", text.unwrap_or("without a message")))
+    Failure::Bug(format!("the host panicked: {}", panic_text(&*panic)))
 }
 
 fn delay(delivery: &Delivery) -> Duration {

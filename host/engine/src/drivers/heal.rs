@@ -9,7 +9,7 @@ use super::service::Service;
 use crate::failure::Failure;
 use crate::lake::LakeError;
 use crate::lake::generations::Generations;
-use crate::seams::store::{ObjectStoreExt, Path, StoreError, read_if_there, replace};
+use crate::seams::store::{Path, delete_if_there, read_if_there, replace};
 
 /// In Bronze, which outlives the table: the table that the receipts and Gold were made with.
 const NAME: &str = "_silver.json";
@@ -47,10 +47,7 @@ pub async fn heal(service: &Service) -> Result<bool, Failure> {
             let listed = lake.silver.list(Some(&Path::from(folder))).map_ok(|object| object.location);
             let paths: Vec<Path> = listed.try_collect().await?;
             for path in paths {
-                match lake.silver.delete(&path).await {
-                    Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
+                delete_if_there(&*lake.silver, &path).await?;
             }
         }
     }

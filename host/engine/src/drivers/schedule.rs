@@ -15,6 +15,7 @@ use crate::lake::keys::Tick;
 use crate::pipeline::schedule::{Missed, Schedule};
 use crate::roles::ingest::Ingest;
 use crate::seams::clock::Clock;
+use crate::stopping;
 
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
@@ -22,8 +23,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 const LONGEST_SLEEP: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 /// A clock that is set back by less is one that is kept right.
 const SET_BACK: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
-/// How long a tick that is being fired may take after a stop; then it is left as if the host had died, which costs nothing.
-const TO_LEAVE: Duration = Duration::from_secs(10);
 
 /// Fires ticks until `stop`. `last` is the last tick that was fired, by whomever.
 pub async fn keep(
@@ -83,7 +82,8 @@ async fn fire(ingest: &Ingest, tick: Tick, clock: &Arc<dyn Clock>, stop: &Cancel
         let fired = tokio::select! {
             // What a source makes the host panic over costs its tick a try, and nobody else anything.
             fired = AssertUnwindSafe(ingest.fire(tick)).catch_unwind() => fired.unwrap_or_else(|panic| Err(bug(panic))),
-            () = async { stop.cancelled().await; clock.sleep(TO_LEAVE).await } => return,
+            // It is left as if the host had died, which costs nothing.
+            () = stopping::under(stop, stopping::overdue(&**clock)) => return,
         };
         match fired {
             Ok(_) => return ingest.progress.fired(tick, clock.now()),

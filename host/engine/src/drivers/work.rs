@@ -4,10 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
 
 use super::consumer::{GivenUp, Work};
 use super::service::Service;
@@ -18,7 +16,6 @@ use crate::lake::bronze::{self, Message, PluginStamp};
 use crate::lake::keys::Tick;
 use crate::lake::quarantine::{self, REFUSED_MESSAGE, Refused, RefusedAt};
 use crate::lake::record::{Record, text_value};
-use crate::lake::waiting::{self, Waiting};
 use crate::roles::aggregate::{Came, told};
 use crate::roles::events::{Again, NewObject, NewVersion, ToEnrich, Unreadable, decode, enrich_work, object_of};
 use crate::seams::plugin::Plugin;
@@ -99,16 +96,8 @@ impl Work for EnrichQueue {
         self.serving.fall_back("enrich", seen, reason).await
     }
 
-    async fn waits(&self, reason: &str, span: Duration) -> bool {
-        waits(&self.serving, "enrich", reason, span).await
-    }
-
-    async fn is_told_to_go_on(&self) -> bool {
-        is_told_to_go_on(&self.serving, "enrich").await
-    }
-
-    async fn waits_no_more(&self) {
-        waits_no_more(&self.serving, "enrich").await;
+    fn notes_waits_in(&self) -> Option<Lake> {
+        Some(self.serving.current().enrich.lake.clone())
     }
 
     async fn ready(&self) -> Result<(), Failure> {
@@ -197,16 +186,8 @@ impl Work for CleanQueue {
         self.serving.fall_back("clean", seen, reason).await
     }
 
-    async fn waits(&self, reason: &str, span: Duration) -> bool {
-        waits(&self.serving, "clean", reason, span).await
-    }
-
-    async fn is_told_to_go_on(&self) -> bool {
-        is_told_to_go_on(&self.serving, "clean").await
-    }
-
-    async fn waits_no_more(&self) {
-        waits_no_more(&self.serving, "clean").await;
+    fn notes_waits_in(&self) -> Option<Lake> {
+        Some(self.serving.current().enrich.lake.clone())
     }
 
     async fn ready(&self) -> Result<(), Failure> {
@@ -314,16 +295,8 @@ impl Work for AggregateQueue {
         self.serving.renewed(seen).await;
     }
 
-    async fn waits(&self, reason: &str, span: Duration) -> bool {
-        waits(&self.serving, "aggregate", reason, span).await
-    }
-
-    async fn is_told_to_go_on(&self) -> bool {
-        is_told_to_go_on(&self.serving, "aggregate").await
-    }
-
-    async fn waits_no_more(&self) {
-        waits_no_more(&self.serving, "aggregate").await;
+    fn notes_waits_in(&self) -> Option<Lake> {
+        Some(self.serving.current().enrich.lake.clone())
     }
 
     async fn take(&self, deliveries: &[Delivery]) -> Vec<Result<(), Failure>> {
@@ -335,29 +308,6 @@ impl Work for AggregateQueue {
     async fn give_up(&self, delivery: &Delivery, why: &GivenUp) -> Result<(), Failure> {
         abandon("aggregate", delivery, why);
         Ok(())
-    }
-}
-
-/// Notes that a stage waits. Where that cannot be written, it waits all the same.
-async fn waits(serving: &Serving, stage: &str, reason: &str, span: Duration) -> bool {
-    let service = serving.current();
-    let since = service.clock.now();
-    let until = since + TimeDelta::from_std(span).unwrap_or_default();
-    let wait = Waiting { stage: stage.to_owned(), reason: reason.to_owned(), since, until };
-    let noted = waiting::note(&service.enrich.lake, &wait).await;
-    if let Err(error) = &noted {
-        tracing::debug!(stage, %error, "cannot note in the lake what is waited for");
-    }
-    noted.is_ok()
-}
-
-async fn is_told_to_go_on(serving: &Serving, stage: &str) -> bool {
-    matches!(waiting::is_noted(&serving.current().enrich.lake, stage).await, Ok(false))
-}
-
-async fn waits_no_more(serving: &Serving, stage: &str) {
-    if let Err(error) = waiting::end(&serving.current().enrich.lake, stage).await {
-        tracing::debug!(stage, %error, "cannot take away what is noted of the wait");
     }
 }
 

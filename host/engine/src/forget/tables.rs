@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use crate::drivers::service::Service;
 use crate::failure::Failure;
 use crate::lake::LakeError;
-use crate::seams::store::{ObjectStoreExt, Path, StoreError};
+use crate::seams::store::{ObjectStoreExt, Path, StoreError, delete_if_there};
 
 /// The names of tables that this pipeline has made, of which something is there, and which its file names no more.
 pub async fn removed_tables(service: &Service) -> Result<Vec<String>, Failure> {
@@ -28,10 +28,7 @@ pub(super) async fn wipe_removed(service: &Service) -> Result<Vec<String>, Failu
     let removed = removed_tables(service).await?;
     for name in &removed {
         for path in objects(service, name).await? {
-            match gold.delete(&path).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            delete_if_there(&**gold, &path).await?;
         }
     }
     Ok(removed)

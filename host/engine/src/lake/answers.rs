@@ -11,7 +11,7 @@ use super::keys::fingerprint;
 use super::{Lake, LakeError};
 use crate::seams::http::HttpAnswer;
 use crate::seams::plugin::EndpointRequest;
-use crate::seams::store::{Created, Path, StoreError, create, read_if_there};
+use crate::seams::store::{Created, Path, create, delete_if_there, read_if_there};
 
 /// Names the answer to one request on one day.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,11 +117,7 @@ pub async fn keep(
 
 /// Forgets an answer that turned out to be none: a service that says "too many requests" with status 200.
 pub async fn forget(lake: &Lake, id: &AnswerId) -> Result<(), LakeError> {
-    use crate::seams::store::ObjectStoreExt as _;
-    match lake.bronze.delete(&id.path()).await {
-        Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    Ok(delete_if_there(&*lake.bronze, &id.path()).await?)
 }
 
 fn parse(path: &Path, bytes: &Bytes) -> Result<(EndpointRequest, HttpAnswer), LakeError> {

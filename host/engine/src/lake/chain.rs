@@ -11,20 +11,14 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 use super::LakeError;
+use super::keys::sha256;
 use crate::seams::store::{Created, Path, Store, create, read_if_there};
 
 /// Where entries are, in Silver.
 const FOLDER: &str = "_chain";
-
-/// The digest of an object's bytes: 64 hexadecimal digits.
-#[must_use]
-pub fn digest(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
-}
 
 /// Why objects are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,11 +136,11 @@ impl Chain {
             let path = path(number);
             let entry = Entry { before, at, why, objects: objects.clone() };
             let body = serde_json::to_vec(&entry).map_err(|error| LakeError::corrupt(&path, error))?;
-            let ours = digest(&body);
+            let ours = sha256(&body);
             let there = match create(&*self.store, &path, body.into()).await? {
                 Created::New => None,
                 // Ours, if a reply was lost; else another host was faster, and ours comes behind it.
-                Created::Existing(bytes) => Some(digest(&bytes)).filter(|theirs| *theirs != ours),
+                Created::Existing(bytes) => Some(sha256(&bytes)).filter(|theirs| *theirs != ours),
             };
             let done = there.is_none();
             let last = Head { number, digest: there.unwrap_or(ours) };
@@ -167,7 +161,7 @@ impl Chain {
         for number in self.numbers().await? {
             let Some(bytes) = read_if_there(&*self.store, &path(number)).await? else { continue };
             let entry = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
-            all.push(Found { number, digest: digest(&bytes), entry });
+            all.push(Found { number, digest: sha256(&bytes), entry });
         }
         Ok(all)
     }
@@ -204,7 +198,7 @@ impl Chain {
 
     async fn read(&self, number: u64) -> Result<Option<Head>, LakeError> {
         let bytes = read_if_there(&*self.store, &path(number)).await?;
-        Ok(bytes.map(|bytes| Head { number, digest: digest(&bytes) }))
+        Ok(bytes.map(|bytes| Head { number, digest: sha256(&bytes) }))
     }
 
     async fn numbers(&self) -> Result<Vec<u64>, LakeError> {
@@ -229,7 +223,7 @@ mod tests {
     use super::*;
 
     fn objects(name: &str) -> BTreeMap<String, Option<String>> {
-        BTreeMap::from([(name.to_owned(), Some(digest(name.as_bytes())))])
+        BTreeMap::from([(name.to_owned(), Some(sha256(name.as_bytes())))])
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use object_store::prefix::PrefixStore;
 use url::Url;
 
 use crate::seams::clock::Clock;
-use crate::seams::store::{ObjectStoreExt, Path, Store, StoreError};
+use crate::seams::store::{Path, Store, delete_if_there};
 
 mod commit;
 mod error;
@@ -32,7 +32,7 @@ mod tidy;
 use commit::COMMIT_WITHIN;
 pub(crate) use commit::{Draft, Outcome};
 pub use error::{ColumnChange, TableError};
-pub(crate) use files::{FileReader, Written, damaged, digest, encode, encode_parts, text_of};
+pub(crate) use files::{FileReader, Written, damaged, encode, encode_parts, text_of};
 pub use history::Commit;
 use load::Found;
 pub(crate) use schema::{conform, evolve, metadata_with_schema, metadata_with_setting, normalise};
@@ -217,10 +217,7 @@ impl Table {
         let (log, files): (Vec<_>, Vec<_>) =
             objects.into_iter().map(|object| object.location).partition(|path| path.as_ref().contains(log::LOG));
         for path in log.iter().chain(&files) {
-            match self.store.delete(path).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => return Err(failed(error)),
-            }
+            delete_if_there(&*self.store, path).await.map_err(failed)?;
         }
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.summed_up.store(0, Ordering::Relaxed);

@@ -24,8 +24,9 @@ use super::delta::{
 };
 use super::instants;
 use super::silver::SilverVersion;
+use crate::lake::keys::sha256;
 use crate::seams::clock::Clock;
-use crate::seams::store::{self, ObjectStoreExt, Store, StoreError};
+use crate::seams::store::{self, Store};
 
 mod partials;
 
@@ -248,10 +249,8 @@ impl Gold {
         self.drop_partials().await?;
         for format in ["parquet", "csv"] {
             let path = Path::from(format!("{}.{format}", self.name));
-            match self.layer.delete(&path).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => return Err(TableError::store(&self.name, error)),
-            }
+            let deleted = store::delete_if_there(&*self.layer, &path).await;
+            deleted.map_err(|error| TableError::store(&self.name, error))?;
         }
         self.table.wipe().await
     }
@@ -310,7 +309,7 @@ impl Gold {
         let mut files = state.files.values();
         let same_rows = match (files.next(), files.next()) {
             (None, _) => next.rows == 0,
-            (Some(only), None) => only.content_id() == delta::digest(&next.bytes),
+            (Some(only), None) => only.content_id() == sha256(&next.bytes),
             (Some(_), Some(_)) => false,
         };
         same_rows && same_columns(&state.schema, &self.columns)

@@ -197,6 +197,12 @@ fn push_escaped(text: &mut String, value: &str) {
     }
 }
 
+/// The SHA-256 of `bytes`: 64 hexadecimal digits.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
 /// The first 16 hexadecimal digits of the SHA-256 of `parts`, each preceded by its length so that no two lists of parts are alike.
 #[must_use]
 pub fn fingerprint(parts: &[&[u8]]) -> String {

@@ -9,7 +9,7 @@ use super::bronze::PluginStamp;
 use super::keys::{Key, Tick, fingerprint};
 use super::record::Record;
 use super::{Lake, LakeError};
-use crate::seams::store::{Created, ObjectStoreExt, Path, StoreError, create, read_if_there};
+use crate::seams::store::{Created, Path, create, delete_if_there, read_if_there};
 
 /// Where a record was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -141,12 +141,7 @@ pub async fn put_all(lake: &Lake, refused: &[Refused]) -> Result<(), LakeError> 
 pub async fn resolve(lake: &Lake, ids: &[String]) -> Result<(), LakeError> {
     let delete = |id: &String| {
         let path = path(id);
-        async move {
-            match lake.bronze.delete(&path).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-                Err(error) => Err(LakeError::from(error)),
-            }
-        }
+        async move { delete_if_there(&*lake.bronze, &path).await.map_err(LakeError::from) }
     };
     let deletes: Vec<_> = ids.iter().map(delete).collect();
     futures::stream::iter(deletes).buffer_unordered(16).try_collect().await

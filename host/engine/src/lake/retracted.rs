@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 
 use super::keys::{Key, fingerprint};
 use super::{Lake, LakeError};
-use crate::seams::store::{ObjectStoreExt, Path, StoreError, read, replace};
+use crate::seams::store::{Path, StoreError, delete_if_there, read, replace};
 
 const FOLDER: &str = "_retracted";
 
@@ -48,10 +48,7 @@ pub async fn keys(lake: &Lake, notes: &[Path]) -> Result<BTreeSet<Key>, LakeErro
 /// Takes these notes away.
 pub async fn settle(lake: &Lake, notes: &[Path]) -> Result<(), LakeError> {
     for path in notes {
-        match lake.silver.delete(path).await {
-            Ok(()) | Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        delete_if_there(&*lake.silver, path).await?;
     }
     Ok(())
 }

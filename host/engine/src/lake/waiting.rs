@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Lake, LakeError};
-use crate::seams::store::{ObjectStoreExt, Path, Store, StoreError, read_small, replace};
+use crate::seams::store::{ObjectStoreExt, Path, Store, StoreError, delete_if_there, read_small, replace};
 
 const FOLDER: &str = "_waiting";
 /// Most bytes of a note.
@@ -73,10 +73,8 @@ pub async fn is_noted(lake: &Lake, stage: &str) -> Result<bool, LakeError> {
 pub async fn end(lake: &Lake, stage: &str) -> Result<Option<Waiting>, LakeError> {
     let (store, path) = (layer(lake, stage), path(stage));
     let noted = read(store, &path).await?;
-    match store.delete(&path).await {
-        Ok(()) | Err(StoreError::NotFound { .. }) => Ok(noted),
-        Err(error) => Err(error.into()),
-    }
+    delete_if_there(&**store, &path).await?;
+    Ok(noted)
 }
 
 /// What stages wait for at `now`.

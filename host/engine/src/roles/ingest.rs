@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::events::{enrich_body, send_missing};
@@ -19,7 +18,7 @@ use crate::failure::Failure;
 use crate::lake::Lake;
 use crate::lake::bronze::{self, Entry, Message};
 use crate::lake::kept_out::KeptOut;
-use crate::lake::keys::{Key, Record, Tick, fingerprint};
+use crate::lake::keys::{Key, Record, Tick, fingerprint, sha256};
 use crate::lake::quarantine::{self, REFUSED_BY_INGEST, REFUSED_LINE, Refused, RefusedAt, SourceLine};
 use crate::lake::taken;
 use crate::pipeline::plan::Source;
@@ -91,7 +90,7 @@ impl SourcePlace {
             return SourceNow::Unknown;
         }
         match read(&*store, &path).await {
-            Ok(bytes) if hex::encode(Sha256::digest(&bytes)) == noted.digest => SourceNow::Unchanged,
+            Ok(bytes) if sha256(&bytes) == noted.digest => SourceNow::Unchanged,
             Ok(_) => SourceNow::Changed,
             Err(_) => SourceNow::Unknown,
         }
@@ -392,7 +391,7 @@ impl Ingest {
             .map(|(entries, batch)| Message::new(&self.pipeline, tick, batch, entries.to_vec()))
             .collect();
         let (total, not_numbers, notices) = (read.total, read.not_numbers, read.notices);
-        let digest = hex::encode(Sha256::digest(&bytes));
+        let digest = sha256(&bytes);
         let source = taken::Taken { records: Some(total), bytes: bytes.len() as u64, digest, modified };
         Ok(Take { messages, refused, total, not_numbers, notices, forgotten, source })
     }

@@ -59,6 +59,17 @@ pub async fn replace(store: &dyn ObjectStore, path: &Path, bytes: Bytes) -> Resu
     store.put_opts(path, PutPayload::from_bytes(bytes), PutOptions::default()).await.map(drop)
 }
 
+/// Deletes an object. One that is not there is deleted already.
+///
+/// # Errors
+/// What the store says.
+pub async fn delete_if_there(store: &dyn ObjectStore, path: &Path) -> Result<(), StoreError> {
+    match store.delete(path).await {
+        Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// How often [`update`] tries. Of those that race one succeeds each time, so nobody needs as many.
 const MOST_UPDATES: usize = 100;
 

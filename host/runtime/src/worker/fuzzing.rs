@@ -9,7 +9,8 @@ use engine::pipeline::plan::Limits;
 use engine::seams::plugin::{ColumnType, Field, ScalarType};
 
 use super::frames::read;
-use super::wire::{Load, Output, Ready, Reply, Request, cleaned, table};
+use super::wire::{Load, Output, Ready, Reply, Request, cleaned};
+use crate::columns::record_batch;
 use crate::inspect::World;
 
 /// Bytes of a frame that are read here. The host's own bound is larger, and is checked the same way.
@@ -36,7 +37,7 @@ pub fn frames(data: &[u8]) {
         Ok(Some(Ok(output @ Output::Cleaned { .. }))) => {
             drop(cleaned(output, DOCUMENTS, (&fields, &schema), &Limits::default()))
         }
-        Ok(Some(Ok(Output::Table(columns)))) => drop(table(columns, &fields, &schema)),
+        Ok(Some(Ok(Output::Table(columns)))) => drop(record_batch(columns, &fields, &schema)),
         _ => {}
     }
 }

@@ -17,6 +17,7 @@ use engine::seams::plugin::{
 use super::WorkerProgram;
 use super::pool::Pool;
 use super::wire::{self, Load, Output, Request, unlike};
+use crate::columns::record_batch;
 use crate::enricher::judged;
 use crate::fault::host_fault;
 use crate::inspect::World;
@@ -127,7 +128,7 @@ impl Aggregator for Remote {
         let partials = partials.iter().map(|partial| partial.to_vec()).collect();
         match self.call(given, Request::Finish { partials }).await? {
             Output::Table(table) => {
-                let table = wire::table(table, &self.descriptor.output, &self.schema)?;
+                let table = record_batch(table, &self.descriptor.output, &self.schema)?;
                 check_rows(table.num_rows() as u64, self.pool.limits()).map(|()| table)
             }
             _ => Err(unlike("another kind of answer")),

@@ -171,11 +171,6 @@ pub(super) fn columns(table: &RecordBatch, fields: &[Field]) -> Result<wit::Batc
     batch_of(table, &fields.iter().map(read).collect::<Vec<_>>())
 }
 
-/// A table of these columns.
-pub(super) fn table(columns: wit::Batch, fields: &[Field], schema: &SchemaRef) -> Result<RecordBatch, Fault> {
-    record_batch(columns, fields, schema)
-}
-
 /// What was made of `documents` documents: each of them in the rows, the rejects or the skips, and nothing else.
 pub(super) fn cleaned(
     output: Output,
@@ -184,7 +179,7 @@ pub(super) fn cleaned(
     limits: &Limits,
 ) -> Result<Cleaned, Fault> {
     let Output::Cleaned { rows, row_of, rejects, skips } = output else { return Err(unlike("another kind of answer")) };
-    let rows = table(rows, fields, schema)?;
+    let rows = record_batch(rows, fields, schema)?;
     check_rows(rows.num_rows() as u64, limits)?;
     check_rows_of(&row_of, limits, |index| *index)?;
     let mut seen = vec![false; documents];

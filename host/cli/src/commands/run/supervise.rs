@@ -3,13 +3,14 @@
 //!
 //! Does not serve: the engine does. Does not end the process: whoever stops it does.
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use engine::backoff;
 use engine::drivers::serving::Serving;
+use engine::failure::panic_text;
 use futures::FutureExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -112,12 +113,12 @@ pub(super) async fn keep(
             Ok(Ok(())) if stop.is_cancelled() => return,
             Ok(Ok(())) => "it has ended without a reason".to_owned(),
             Ok(Err(error)) => in_a_line(&error),
-            Err(panic) => panicked(&*panic),
+            Err(panic) => format!("a bug of the host: it panicked: {}", panic_text(&*panic)),
         };
         if begun.elapsed() >= CALM {
             tries = 0;
         }
-        let rest = REST.0.saturating_mul(1 << std::cmp::min(tries, 16)).min(REST.1);
+        let rest = backoff::doubled(REST.0, tries, REST.1);
         tries += 1;
         let times = health.ends(number);
         tracing::error!(
@@ -132,11 +133,6 @@ pub(super) async fn keep(
             () = stop.cancelled() => return,
         }
     }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("a bug of the host: it panicked: {}", text.unwrap_or("without a message"))
 }
 
 /// Runs work on a thread of its own, so that what holds it up holds up nobody else. Comes back when it is done, also if it has panicked.

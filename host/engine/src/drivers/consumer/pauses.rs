@@ -13,6 +13,7 @@ use super::{Consumer, FIRST_DELAY, LOOK_FOR_LIFT};
 use crate::backoff;
 use crate::drivers::gate::Gate;
 use crate::failure::Failure;
+use crate::lake::waiting::{self, Waiting};
 use crate::seams::queue::Delivery;
 use crate::spans::InHand;
 
@@ -71,7 +72,7 @@ impl Consumer {
             if stop.is_cancelled() {
                 self.settled(self.queue.live.release(&delivery.receipt, Duration::ZERO).await, delivery);
                 if noted.into_inner() {
-                    self.work.waits_no_more().await;
+                    self.end_note().await;
                 }
                 return Ok(());
             }
@@ -81,7 +82,7 @@ impl Consumer {
                 result => {
                     self.progress.set_waiting_for(None);
                     if noted.into_inner() {
-                        self.work.waits_no_more().await;
+                        self.end_note().await;
                     }
                     let settled = self.settle(delivery, version, result.unwrap_or(Ok(())), gate).await;
                     gate.resume();
@@ -103,7 +104,7 @@ impl Consumer {
             if left.is_zero() {
                 return;
             }
-            let is_noted = self.work.waits(reason, left).await;
+            let is_noted = self.note_wait(reason, left).await;
             noted.fetch_or(is_noted, Ordering::Relaxed);
             if !is_noted {
                 return self.clock.sleep(left).await;
@@ -112,7 +113,7 @@ impl Consumer {
                 let step = left.min(LOOK_FOR_LIFT);
                 self.clock.sleep(step).await;
                 left -= step;
-                if self.work.is_told_to_go_on().await {
+                if self.is_told_to_go_on().await {
                     tracing::info!(reason, "told to go on, tried again");
                     return;
                 }
@@ -122,6 +123,35 @@ impl Consumer {
             () = waited => {}
             () = stop.cancelled() => {}
             () = self.work.renewed(version) => tracing::info!(reason, "another version serves, tried again"),
+        }
+    }
+
+    /// Notes in the lake that the stage waits; whether that is noted. Where it cannot be written, the stage waits all the same.
+    async fn note_wait(&self, reason: &str, span: Duration) -> bool {
+        let Some(lake) = self.work.notes_waits_in() else { return false };
+        let since = self.clock.now();
+        let until = since + TimeDelta::from_std(span).unwrap_or_default();
+        let wait = Waiting { stage: self.stage.to_owned(), reason: reason.to_owned(), since, until };
+        let noted = waiting::note(&lake, &wait).await;
+        if let Err(error) = &noted {
+            tracing::debug!(stage = self.stage, %error, "cannot note in the lake what is waited for");
+        }
+        noted.is_ok()
+    }
+
+    /// Whether the note is gone: somebody has said that the stage goes on.
+    async fn is_told_to_go_on(&self) -> bool {
+        match self.work.notes_waits_in() {
+            Some(lake) => matches!(waiting::is_noted(&lake, self.stage).await, Ok(false)),
+            None => false,
+        }
+    }
+
+    /// Takes the note away: the wait is over.
+    async fn end_note(&self) {
+        let Some(lake) = self.work.notes_waits_in() else { return };
+        if let Err(error) = waiting::end(&lake, self.stage).await {
+            tracing::debug!(stage = self.stage, %error, "cannot take away what is noted of the wait");
         }
     }
 }

@@ -19,12 +19,12 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
-use sha2::Digest;
 
 use super::Table;
 use super::error::TableError;
 use super::schema::conform;
 use super::state::DataFile;
+use crate::lake::keys::sha256;
 use crate::seams::store::{self, Store};
 
 /// How much of a file's end is fetched at first: nearly always the whole footer.
@@ -66,11 +66,6 @@ pub(crate) fn encode_parts(table: &str, parts: &[RecordBatch]) -> Result<Bytes, 
     Ok(Bytes::from(bytes))
 }
 
-/// What tells an encoded file's content apart: 64 hexadecimal digits.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    hex::encode(sha2::Sha256::digest(bytes))
-}
-
 impl Table {
     /// Writes an encoded file below `folder`.
     ///
@@ -78,7 +73,7 @@ impl Table {
     /// it was replaced: a vacuum that is about to delete the old file cannot hit the new one.
     pub(crate) async fn write(&self, folder: &Path, bytes: Bytes, rows: usize) -> Result<Written, TableError> {
         let nonce: u32 = rand::random();
-        let path = folder.clone().join(format!("{}-{nonce:08x}.parquet", digest(&bytes)));
+        let path = folder.clone().join(format!("{}-{nonce:08x}.parquet", sha256(&bytes)));
         let (size, since) = (bytes.len(), self.now());
         let written = store::replace(self.store().as_ref(), &path, bytes).await;
         written.map_err(|error| TableError::store(self.name(), error))?;
@@ -101,7 +96,7 @@ pub(crate) async fn damaged(
                 Some(format!("it has {} bytes, the table says {}", bytes.len(), file.size))
             }
             Some(bytes) => {
-                let found = digest(&bytes);
+                let found = sha256(&bytes);
                 let named = file.content_id();
                 // A file of another engine has no digest in its name, and its path is no digest.
                 (named.len() == 64 && !named.contains('/') && found != named)

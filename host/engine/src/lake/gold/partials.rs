@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Gold;
-use crate::lake::delta::{TableError, digest};
-use crate::seams::store::{self, StoreError};
+use crate::lake::delta::TableError;
+use crate::lake::keys::sha256;
+use crate::seams::store::{self, delete_if_there};
 
 /// A pack is written when at least one in so many of its partial results is not in the one before: with thousands of buckets it is large,
 /// and after a crash folding a few again is cheaper than writing all of them for each.
@@ -97,10 +97,7 @@ impl Gold {
         let packs: Vec<Path> =
             self.layer.list(Some(&folder)).map_ok(|object| object.location).try_collect().await.map_err(fail)?;
         for pack in packs {
-            match self.layer.delete(&pack).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => return Err(fail(error)),
-            }
+            delete_if_there(&*self.layer, &pack).await.map_err(fail)?;
         }
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
         Ok(())
@@ -175,15 +172,14 @@ impl Gold {
     /// Writes a pack, then deletes those that it replaces.
     async fn write_pack(&self, silver_version: i64, partials: &Partials) -> Result<Path, TableError> {
         let bytes = pack(partials).map_err(|error| TableError::input(&self.name, error))?;
-        let name = format!("{silver_version:020}-{}.pack", digest(&bytes));
+        let name = format!("{silver_version:020}-{}.pack", sha256(&bytes));
         let path = self.packs_folder().join(name);
         // Whatever else is there comes from a version of ours that kept each partial result by itself.
         let older = self.packs().await?.into_iter().filter(|other| *other < path || !is_pack(other));
         self.put(&path, bytes).await?;
         for old in older {
-            match self.layer.delete(&old).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => tracing::debug!(table = self.name, pack = %old, %error, "an old pack stays"),
+            if let Err(error) = delete_if_there(&*self.layer, &old).await {
+                tracing::debug!(table = self.name, pack = %old, %error, "an old pack stays");
             }
         }
         Ok(path)
@@ -220,7 +216,7 @@ fn unpack(path: &Path, bytes: &Bytes) -> Result<Partials, String> {
     let name = path.filename().unwrap_or_default();
     let promised = name.strip_suffix(".pack").and_then(|name| name.split_once('-')).map(|(_, digest)| digest);
     let promised = promised.ok_or("its name is not `VERSION-DIGEST.pack`")?;
-    let found = digest(bytes);
+    let found = sha256(bytes);
     if found != promised {
         return Err(format!("its digest is {found}"));
     }

@@ -10,7 +10,7 @@ use crate::lake::keys::fingerprint;
 use crate::lake::silver::SilverVersion;
 use crate::pipeline::plan::Percent;
 use crate::roles::breaker::{BehindSince, Sample, Suspension};
-use crate::seams::store::{ObjectStoreExt as _, Path, StoreError, read_if_there, replace};
+use crate::seams::store::{Path, delete_if_there, read_if_there, replace};
 
 /// Characters of a reason that are kept.
 const MOST_KEPT: usize = 1_000;
@@ -71,10 +71,7 @@ impl Aggregate {
 
     /// Takes the note of a table away that was made.
     pub(super) async fn forget_failure(&self, table: &GoldTable) -> Result<(), LakeError> {
-        match self.lake.gold.delete(&path(table)).await {
-            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        Ok(delete_if_there(&*self.lake.gold, &path(table)).await?)
     }
 
     /// What is noted of a table whose plugin, as configured, has failed.

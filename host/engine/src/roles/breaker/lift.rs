@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 
 use super::{FOLDER, Suspension};
 use crate::lake::{Lake, LakeError};
-use crate::seams::store::{ObjectStoreExt as _, Path, Store, StoreError, read_if_there};
+use crate::seams::store::{Path, Store, delete_if_there, read_if_there};
 
 /// A suspension that was lifted.
 pub type Lifted = Suspension;
@@ -33,10 +33,8 @@ pub async fn lift(lake: &Lake, stage: &str) -> Result<Vec<Lifted>, LakeError> {
     let mut lifted = Vec::new();
     for layer in [&lake.bronze, &lake.silver, &lake.gold] {
         for (path, suspension) in kept(layer).await?.into_iter().filter(|(_, one)| one.stage == stage) {
-            match layer.delete(&path).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => lifted.push(suspension),
-                Err(error) => return Err(error.into()),
-            }
+            delete_if_there(&**layer, &path).await?;
+            lifted.push(suspension);
         }
     }
     Ok(lifted)

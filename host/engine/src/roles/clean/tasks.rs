@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::lake::bronze::{self, Line, Outcome};
-use crate::lake::keys::{Key, Tick};
+use crate::lake::keys::{Key, Tick, sha256};
 use crate::lake::receipts::{self, Receipt};
-use crate::lake::{Lake, LakeError, chain};
+use crate::lake::{Lake, LakeError};
 use crate::roles::events::NewObject;
 use crate::seams::store::{Path, read, read_if_there};
 
@@ -150,7 +150,7 @@ impl Task {
         if chosen.is_empty() {
             return Ok(Found::Nothing);
         }
-        let sha256 = chain::digest(&object);
+        let sha256 = sha256(&object);
         if let Some(known) = before.as_ref().and_then(|before| before.sha256.as_ref()).filter(|known| **known != sha256)
         {
             tracing::error!(object = %path, known, sha256, "it was edited since it was cleaned first, run `sluicebox verify`");

@@ -153,7 +153,7 @@ impl Health {
     /// this.
     pub(super) fn goes_down(&mut self, now: DateTime<Utc>, pause: Option<Duration>) -> Option<Outage> {
         let probes = self.down.as_ref().map_or(0, |down| down.probes + 1);
-        let rare = FIRST_PAUSE.saturating_mul(1 << probes.min(16)).min(LONGEST_PAUSE);
+        let rare = backoff::doubled(FIRST_PAUSE, probes, LONGEST_PAUSE);
         let pause = pause.map_or(rare, |asked| asked.max(rare));
         let begins = self.down.is_none();
         self.since.get_or_insert(now);
