@@ -16,14 +16,15 @@ use engine::seams::plugin::{ColumnType, Field, ScalarType};
 
 use crate::bindings::{described, wit};
 use crate::columns;
-use crate::descriptor::check;
+use crate::descriptor::{MAX_DESCRIPTION, check};
 use crate::inspect::World;
 use crate::project::Projection;
 
 pub use crate::worker::fuzzing::frames;
 
-/// A guest can return much from few bytes of code, so a short input can stand for a long value: this many bytes at most.
-const LONGEST: usize = 4 << 20;
+/// A guest can return much from few bytes of code, so a short input can stand for a long value. No text and no list here is larger than what
+/// a guest can hand over as its description: more would test the allocator.
+const LONGEST: usize = MAX_DESCRIPTION;
 const MOST_FIELDS: usize = 100_000;
 /// Fields of a batch of columns. More of them test nothing else.
 const MOST_COLUMNS: usize = 8;
@@ -70,26 +71,33 @@ pub fn columns(data: &[u8]) {
 
 fn raw_descriptor(bytes: &mut Unstructured<'_>) -> Result<described::Descriptor> {
     let (name, version, config_schema) = (text(bytes)?, text(bytes)?, text(bytes)?);
-    let input = repeated(bytes, |bytes| {
+    let size = |field: &described::InputField| field.name.len() + field.pointer.len();
+    let input = repeated(bytes, size, |bytes| {
         let (name, pointer, type_, nullable) =
             (text(bytes)?, text(bytes)?, column_type(bytes)?, bool::arbitrary(bytes)?);
         Ok(described::InputField { name, pointer, type_, nullable })
     })?;
-    let output = repeated(bytes, |bytes| {
-        Ok(described::Field { name: text(bytes)?, type_: column_type(bytes)?, nullable: bool::arbitrary(bytes)? })
-    })?;
+    let output = repeated(
+        bytes,
+        |field: &described::Field| field.name.len(),
+        |bytes| {
+            Ok(described::Field { name: text(bytes)?, type_: column_type(bytes)?, nullable: bool::arbitrary(bytes)? })
+        },
+    )?;
     Ok(described::Descriptor { name, version, input, output, config_schema })
 }
 
 /// A few different items, the last of them perhaps very often.
 fn repeated<T: Clone>(
     bytes: &mut Unstructured<'_>,
+    size: impl Fn(&T) -> usize,
     mut item: impl FnMut(&mut Unstructured<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
     let different = bytes.int_in_range(0..=6)?;
     let mut items = (0..different).map(|_| item(bytes)).collect::<Result<Vec<T>>>()?;
     if let Some(last) = items.last().cloned().filter(|_| bytes.ratio(1, 16).unwrap_or(false)) {
-        items.extend(std::iter::repeat_n(last, bytes.int_in_range(0..=MOST_FIELDS)?));
+        let most = (LONGEST / size(&last).max(1)).min(MOST_FIELDS);
+        items.extend(std::iter::repeat_n(last, bytes.int_in_range(0..=most)?));
     }
     Ok(items)
 }
