@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::failure::panic_text;
 use tokio::sync::oneshot;
@@ -22,6 +22,9 @@ use crate::turns::{LaneId, Turns};
 
 /// The host's frames below and above a guest's: generous, because running out of it ends the process.
 const HOST_STACK: usize = 4 << 20;
+
+/// A job that takes longer is a slow one, also if it runs in another process and does not step back here.
+const LONG: Duration = Duration::from_millis(100);
 
 /// How long until a thread that the system did not give is asked for again.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -163,8 +166,9 @@ impl Crew {
     fn work(self: Arc<Self>, hand: Hand) {
         PLACE.set(Some(Place { crew: Arc::clone(&self), stepped_back: false, has_successor: false }));
         while let Some(turn) = self.turns.next(hand == Hand::Extra) {
+            let begun = Instant::now();
             (turn.job)();
-            self.turns.end(&turn.taken);
+            self.turns.end(&turn.taken, is_behind() || begun.elapsed() >= LONG);
             if is_behind() {
                 break;
             }

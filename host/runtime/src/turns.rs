@@ -1,7 +1,8 @@
 //! Who runs next: jobs wait in lanes, one lane for each plugin, and a job begins when there is memory for the most that it may take.
 //!
 //! A lane that runs nothing goes first, and memory for one job of each such lane is kept free of others' second jobs. So a plugin that
-//! spins, hoards or floods waits behind itself, and its neighbours do not notice. While the process as a whole stands near its limit, jobs
+//! spins, hoards or floods waits behind itself, and its neighbours do not notice. Lanes whose jobs are slow share one half of the memory, so
+//! that they wait for each other and nobody waits for them. While the process as a whole stands near its limit, jobs
 //! run one at a time: whatever else has grown, what is under way comes to an end.
 //!
 //! Does not run anything: the threads do. Does not bound what the host keeps of what calls have made: the engine does.
@@ -47,6 +48,8 @@ struct State {
     turn: u64,
     /// Bytes of all jobs that run.
     bytes: u64,
+    /// Bytes of those that run in slow lanes.
+    slow_bytes: u64,
     /// Jobs that run and need memory.
     running: usize,
     /// Threads that wait for a job.
@@ -64,6 +67,8 @@ struct Lane {
     need: u64,
     /// The lane's last turn.
     last: u64,
+    /// Whether its last job was slow.
+    is_slow: bool,
     /// No more jobs will come.
     left: bool,
 }
@@ -79,6 +84,8 @@ pub(crate) struct Turn {
 pub(crate) struct Taken {
     lane: LaneId,
     bytes: u64,
+    /// Of `bytes`, those that slow lanes have together.
+    slow_bytes: u64,
 }
 
 impl Turns {
@@ -145,15 +152,17 @@ impl Turns {
         }
     }
 
-    /// A job has ended, and gives back what it had.
-    pub(crate) fn end(&self, taken: &Taken) {
+    /// A job has ended, and gives back what it had. `was_slow`: the next one of its lane is taken for a slow one.
+    pub(crate) fn end(&self, taken: &Taken, was_slow: bool) {
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_sub(taken.bytes);
+        state.slow_bytes = state.slow_bytes.saturating_sub(taken.slow_bytes);
         if taken.bytes > 0 {
             state.running = state.running.saturating_sub(1);
         }
         if let Some(lane) = state.lanes.get_mut(&taken.lane) {
             lane.running = lane.running.saturating_sub(1);
+            lane.is_slow = was_slow;
         }
         state.tidy(taken.lane);
         self.changed.notify_all();
@@ -166,9 +175,16 @@ impl Turns {
     }
 
     /// The job whose turn it is: of the lane that runs least, and of equal ones that which has waited longest for a turn. If that does not
-    /// fit, none: smaller ones would pass it for ever.
+    /// fit, none: smaller ones would pass it for ever. A slow lane is passed while other slow ones have their half.
     fn pick(&self, state: &mut State) -> Option<Turn> {
-        let waiting = state.lanes.iter().filter(|(_, lane)| !lane.waiting.is_empty());
+        let slow = state.slow_bytes;
+        let may_run = |lane: &Lane| {
+            let first = lane.waiting.front();
+            first.is_some_and(|(bytes, _)| {
+                !lane.is_slow || *bytes == 0 || slow == 0 || slow.saturating_add(*bytes) <= self.guests / 2
+            })
+        };
+        let waiting = state.lanes.iter().filter(|(_, lane)| may_run(lane));
         let id = *waiting.min_by_key(|(_, lane)| (lane.running, lane.last))?.0;
         let kept = state.kept_for_others(id);
         let lane = state.lanes.get(&id)?;
@@ -185,7 +201,9 @@ impl Turns {
         lane.running += 1;
         lane.last = turn;
         let (_, job) = lane.waiting.pop_front()?;
-        Some(Turn { job, taken: Taken { lane: id, bytes } })
+        let slow_bytes = if lane.is_slow { bytes } else { 0 };
+        state.slow_bytes = state.slow_bytes.saturating_add(slow_bytes);
+        Some(Turn { job, taken: Taken { lane: id, bytes, slow_bytes } })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -258,7 +276,7 @@ mod tests {
         let (hostile, calm) = (turns.enter(), turns.enter());
         turns.add(calm, Need::of_bytes(100), job());
         let taken = lanes(&turns);
-        turns.end(&taken[0]);
+        turns.end(&taken[0], false);
         for _ in 0..5 {
             turns.add(hostile, Need::of_bytes(100), job());
         }
@@ -267,8 +285,33 @@ mod tests {
         assert_eq!(hostile_ones.len(), 2);
         turns.add(calm, Need::of_bytes(100), job());
         assert_eq!(lanes(&turns).iter().map(|taken| taken.lane).collect::<Vec<_>>(), [calm]);
-        turns.end(&hostile_ones[0]);
+        turns.end(&hostile_ones[0], false);
         assert_eq!(lanes(&turns).len(), 1);
+    }
+
+    #[test]
+    fn slow_lanes_wait_for_each_other_and_nobody_waits_for_them() {
+        let turns = turns(400);
+        let slow: Vec<LaneId> = (0..4).map(|_| turns.enter()).collect();
+        for lane in &slow {
+            turns.add(*lane, Need::of_bytes(100), job());
+            let taken = lanes(&turns);
+            turns.end(&taken[0], true);
+        }
+        for lane in &slow {
+            turns.add(*lane, Need::of_bytes(100), job());
+        }
+        let first = lanes(&turns);
+        assert_eq!(first.iter().map(|taken| taken.lane).collect::<Vec<_>>(), slow[..1], "one fits into half of 300");
+        let calm = turns.enter();
+        for _ in 0..2 {
+            turns.add(calm, Need::of_bytes(100), job());
+            let taken = lanes(&turns);
+            assert_eq!(taken.iter().map(|taken| taken.lane).collect::<Vec<_>>(), [calm]);
+            turns.end(&taken[0], false);
+        }
+        turns.end(&first[0], true);
+        assert_eq!(lanes(&turns).iter().map(|taken| taken.lane).collect::<Vec<_>>(), slow[1..2], "each has its turn");
     }
 
     #[test]
@@ -278,7 +321,7 @@ mod tests {
         turns.add(gone, Need::of_bytes(300), job());
         let taken = lanes(&turns);
         turns.leave(gone);
-        turns.end(&taken[0]);
+        turns.end(&taken[0], false);
         for _ in 0..3 {
             turns.add(stays, Need::of_bytes(100), job());
         }
@@ -293,7 +336,7 @@ mod tests {
         turns.add(lane, Need::of_bytes(1), job());
         let first = lanes(&turns);
         assert_eq!(first.iter().map(|taken| taken.bytes).collect::<Vec<_>>(), [300]);
-        turns.end(&first[0]);
+        turns.end(&first[0], false);
         assert_eq!(lanes(&turns).len(), 1);
     }
 
@@ -306,7 +349,7 @@ mod tests {
         turns.add(other, Need::of_bytes(1), job());
         let first = lanes(&turns);
         assert_eq!(first.len(), 1, "the second waits");
-        turns.end(&first[0]);
+        turns.end(&first[0], false);
         assert_eq!(lanes(&turns).len(), 1);
     }
 
