@@ -216,6 +216,67 @@ fn objects(account: &Account) -> BTreeSet<String> {
     account.keys().into_iter().filter(|key| key.contains("/batch=")).collect()
 }
 
+/// What earlier versions have left, a snapshot of which would not fit into memory if it were read whole: nobody closed these ticks.
+fn fill_with_ticks(lake: &std::path::Path, ticks: u32) {
+    use std::io::Write as _;
+    const MESSAGES: u32 = 300;
+    const RECORDS: u32 = 1000;
+    for day in 1..=ticks {
+        let tick = format!("202601{day:02}T030000Z");
+        let (bronze, receipts) = (format!("bronze/run={tick}"), format!("silver/_receipts/run={tick}"));
+        let (bronze, receipts) = (lake.join(bronze), lake.join(receipts));
+        std::fs::create_dir_all(&bronze).unwrap();
+        std::fs::create_dir_all(&receipts).unwrap();
+        let mut snapshot = std::io::BufWriter::new(std::fs::File::create(bronze.join("_snapshot-old.jsonl")).unwrap());
+        for batch in 0..MESSAGES {
+            let id = format!("{:016x}", day * MESSAGES + batch);
+            let entry = |at: u32| {
+                let key = format!("Film {at} of {batch}/19{:02}", at % 100);
+                json!({"key": key, "record": {"Film": key, "Year": "1999", "Genre": "Drama", "Studio": "Another One", "Score": "70"}})
+            };
+            let entries: Vec<Value> = (0..RECORDS).map(entry).collect();
+            let message = json!({"pipeline": "movies", "tick": tick, "batch": batch, "id": id, "entries": entries});
+            writeln!(snapshot, "{message}").unwrap();
+            let object = format!("batch={batch:05}-{id}.jsonl");
+            std::fs::write(bronze.join(&object), "{}\n").unwrap();
+            let receipt = json!({"object": format!("run={tick}/{object}"), "generation": 1, "silver_version": 0, "lines": RECORDS,
+                "cleaned": RECORDS, "skipped": [], "quarantined": []});
+            std::fs::write(receipts.join(format!("{object}.json")), receipt.to_string()).unwrap();
+        }
+    }
+}
+
+/// The operating system gives it no more, as Lambda does.
+#[test]
+fn ingest_within_512_mib_fires_its_tick_over_a_lake_that_would_not_fit_into_it() {
+    const LIMIT: u64 = 512 << 20;
+    let account = Account::new("films-of-long-ago", "");
+    let file = account.films.path("pipeline.toml");
+    let source = account.films.path("data/movies.csv");
+    let here = format!("[target.here]\nsource.uri = \"{}\"\n", source.display());
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &here).unwrap();
+    let ticks = std::env::var("OLD_TICKS").ok().and_then(|ticks| ticks.parse().ok()).unwrap_or(3);
+    fill_with_ticks(&account.films.path("lake"), ticks);
+    let program = account.program();
+    let mut limited = Command::new("prlimit");
+    limited.arg(format!("--data={LIMIT}")).arg(program.get_program()).arg("lambda");
+    limited.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("SLUICEBOX_TARGET", "here");
+    limited.current_dir(&account.films.folder).env("OMDB_API_KEY", KEY);
+    let mut ingest = account.start("ingest", limited);
+    let (how, fired) = ingest.invoke(&json!({"time": TICK}), PATIENCE);
+    assert_eq!(how, "response", "{fired}\n{}", account.log("ingest"));
+    assert!(fired["records"].as_u64() > Some(0), "{fired}");
+    assert!(!account.log("ingest").contains("sweep failed"), "{}", account.log("ingest"));
+    println!("{ticks} ticks of 300,000 records: {} MiB", ingest.peak_memory());
+    // All of it was looked at and found whole. It is not closed, for Gold has nothing of it.
+    let open = std::fs::read_dir(account.films.path("lake/bronze/_open")).unwrap();
+    let names: Vec<String> = open.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(names.iter().filter(|name| name.starts_with("202601")).count(), ticks as usize, "{names:?}");
+    let known = std::fs::read_to_string(account.films.path("lake/bronze/_sweep.json")).unwrap();
+    let known: Value = serde_json::from_str(&known).unwrap();
+    assert!(known["marked"] == true && known["next"].is_null(), "{known}");
+}
+
 #[test]
 fn what_cannot_start_says_so_to_lambda() {
     let account =

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use url::Url;
 
 use crate::events;
@@ -93,6 +93,10 @@ impl Queue for NewsQueue {
 
     fn visibility(&self) -> Duration {
         self.queue.visibility()
+    }
+
+    fn blind(&self) -> Option<Blind> {
+        self.queue.blind()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::roles::events::{NewObject, NewVersion, decode};
-use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 
 /// A [`Queue`] that sends only what no notification of S3 says: lines of an object, or something that is to be done again.
 #[derive(Debug)]
@@ -59,6 +59,10 @@ impl Queue for NotifiedQueue {
 
     fn visibility(&self) -> Duration {
         self.0.visibility()
+    }
+
+    fn blind(&self) -> Option<Blind> {
+        self.0.blind()
     }
 }
 

@@ -21,7 +21,7 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName
 use bytes::Bytes;
 use chrono::TimeDelta;
 use engine::seams::clock::Clock;
-use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use url::Url;
 
 use self::batches::{Batches, Settle};
@@ -248,6 +248,13 @@ impl Queue for SqsQueue {
 
     fn visibility(&self) -> Duration {
         self.visibility
+    }
+
+    fn blind(&self) -> Option<Blind> {
+        let told = self.attributes.get(&QueueAttributeName::MessageRetentionPeriod);
+        let told = told.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+        let usual = Blind::default();
+        Some(Blind { retention: told.unwrap_or(usual.retention), ..usual })
     }
 }
 

@@ -235,6 +235,7 @@ fn assembled(
             reads: ReadBy::new(reader),
             lake: lake.clone(),
             queue: Arc::clone(&queues.enrich.live),
+            clock: Arc::clone(&shared.clock),
             progress: Arc::clone(&progress),
         }),
         enrich: Arc::new(Enrich {

@@ -308,6 +308,7 @@ async fn records(file: &PipelineFile, loaded: Option<&Loaded>, lake: &Lake, shar
         reads: loaded.map(|loaded| ReadBy::new(loaded.reader())).unwrap_or_default(),
         lake: lake.clone(),
         queue: Arc::new(ClosedQueue::because("the queue is only looked at")),
+        clock: Arc::clone(&shared.clock),
         progress: Arc::new(Progress::default()),
     };
     let mut looked = Looked { about: "source".into(), promise: "can be read", wrong: Vec::new(), notes: Vec::new() };

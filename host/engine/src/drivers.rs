@@ -7,6 +7,7 @@ pub mod done;
 mod gate;
 pub mod heal;
 pub mod keeping;
+pub mod look;
 pub mod mending;
 pub mod schedule;
 pub mod service;

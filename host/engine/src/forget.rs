@@ -11,16 +11,16 @@ use serde::Serialize;
 
 use crate::census::Place;
 use crate::drivers::service::Service;
-use crate::drivers::sweep::{is_empty, sweep};
+use crate::drivers::sweep::{everything, is_empty};
 use crate::explain::lines_of;
 use crate::failure::Failure;
 use crate::lake::answers::{self, AnswerId};
 use crate::lake::bronze::{self, Inventory, Message, Meta, Outcome};
 use crate::lake::chain::Why;
-use crate::lake::keys::{Key, Record, sha256};
+use crate::lake::keys::{Key, Record, Tick, sha256};
 use crate::lake::receipts::{self, FORGOTTEN, Receipt, Skip};
 use crate::lake::silver::Silver;
-use crate::lake::{Lake, quarantine, waiting};
+use crate::lake::{Lake, open, quarantine, waiting};
 use crate::progress::Steps;
 use crate::roles::aggregate::{Came, told};
 use crate::roles::breaker;
@@ -135,7 +135,10 @@ pub async fn forget(service: &Service, key: &Key, steps: &Steps) -> Result<Forgo
     past(service, key, &mut done).await?;
     done.removed_tables = tables::wipe_removed(service).await?;
     message_bodies(lake, key).await?;
+    let ticks: BTreeSet<Tick> = places.iter().map(|place| place.meta.seq).collect();
+    let opening = open::begin(lake, ticks, service.clock.now()).await?;
     lines(lake, &service.clean.silver, &places, &mut done).await?;
+    opening.settle(lake, service.clock.now()).await?;
     for (path, messages) in taken {
         replace(&*lake.bronze, &path, bronze::snapshot_body(&messages)).await?;
     }
@@ -155,7 +158,7 @@ async fn nothing_is_under_way(service: &Service) -> Result<(), Failure> {
         let hint = "hint: `sluicebox replay --rebuild` goes on with it";
         return Err(Failure::Fatal(format!("silver is being made anew, and gold stays as it is until then\n{hint}")));
     }
-    let mut missing = sweep(service, false).await?;
+    let mut missing = everything(service).await?;
     // Tables are made here, also those that an erasure which was interrupted has left behind.
     missing.tables = 0;
     if missing.is_nothing() {

@@ -19,7 +19,7 @@ use crate::lake::quarantine::{self, REFUSED_LINE, Refused, RefusedAt, SourceLine
 use crate::lake::receipts::{self, Held, Receipt};
 use crate::lake::record::Record;
 use crate::lake::silver::{RowMeta, Versions};
-use crate::lake::{Lake, LakeError, retracted};
+use crate::lake::{Lake, LakeError, open, retracted, sweeping};
 use crate::progress::Steps;
 use crate::roles::events::{NewObject, encode};
 use crate::seams::store::{Path, read, replace};
@@ -69,6 +69,10 @@ impl Repaired {
 /// again: a line is in quarantine before its object is changed.
 pub async fn repair(service: &Service, mend: bool, steps: &Steps) -> Result<Repaired, Failure> {
     let lake = &service.enrich.lake;
+    if mend {
+        // Whatever else is not as it was: the next sweep looks at every tick.
+        sweeping::forget_marks(lake).await?;
+    }
     let inventory = bronze::inventory(lake, None).await?;
     let mut found = Repaired { objects: inventory.objects.len(), ..Repaired::default() };
     for snapshot in &inventory.snapshots {
@@ -193,12 +197,14 @@ async fn rewrite(service: &Service, object: &Path, lines: &[Line]) -> Result<(),
             }
         }
     }
+    let opening = open::begin(lake, bronze::tick_of(object), service.clock.now()).await?;
     if let Some(receipt) = receipts::get(lake, object).await? {
         take_back(service, object, lines, &receipt, &sha256(&body)).await?;
     }
     let listed = BTreeMap::from([(object.to_string(), Some(sha256(&body)))]);
     service.clean.silver.list_objects(Why::Repaired, &listed).await?;
     replace(&*lake.bronze, object, body.into()).await?;
+    opening.settle(lake, service.clock.now()).await?;
     // An object that was never readable is cleaned now; of another one the aggregates hear.
     Ok(service.queues.clean.live.send(vec![encode(&NewObject::whole(object))]).await?)
 }

@@ -15,6 +15,7 @@ use crate::lake::bronze::{self, Entry, Message, Outcome};
 use crate::lake::generations::Generations;
 use crate::lake::kept_out::KeptOut;
 use crate::lake::keys::{Key, Tick, fingerprint};
+use crate::lake::open;
 use crate::lake::quarantine::{self, Refused, RefusedAt};
 use crate::lake::receipts::{self, Receipt};
 use crate::progress::Steps;
@@ -317,9 +318,11 @@ async fn ingest(service: &Service, planned: &Planned) -> Result<usize, Failure> 
         let messages: Vec<Message> =
             batches.map(|(some, batch)| Message::new(&service.pipeline, tick, batch, some.to_vec())).collect();
         let config = fingerprint(&[b"anew", ids.join("\n").as_bytes()]);
-        let messages = bronze::keep_snapshot(lake, tick, &config, messages).await?;
+        let opening = open::begin(lake, [tick], service.clock.now()).await?;
+        let (messages, _) = bronze::keep_snapshot(lake, tick, &config, messages).await?;
         count += messages.len();
         send(lake, &*service.queues.enrich.live, messages).await?;
+        opening.sent(lake, &bronze::snapshot_name(&config), service.clock.now()).await?;
         quarantine::resolve(lake, &ids).await?;
     }
     Ok(count)

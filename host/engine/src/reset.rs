@@ -12,22 +12,25 @@ use crate::failure::Failure;
 use crate::lake::answers::{self, AnswerId};
 use crate::lake::chain::Why;
 use crate::lake::keys::Tick;
-use crate::lake::{Lake, LakeError, bronze, quarantine, retracted};
+use crate::lake::{Lake, LakeError, bronze, closed, open, quarantine, retracted};
 use crate::seams::store::{Path, Store, delete_if_there};
 
 /// What the engine writes at the root of Bronze, besides `run=TICK`.
-const BRONZE: [&str; 13] = [
+const BRONZE: [&str; 16] = [
     "_answers",
+    "_closed",
     "_columns",
     "_columns.json",
     "_generations",
     "_kept_out",
     "_lake.json",
+    "_open",
     "_plugins",
     "_quarantine",
     "_receipts",
     "_silver.json",
     "_suspended",
+    "_sweep.json",
     "_swaps",
     "_waiting",
 ];
@@ -159,6 +162,7 @@ pub async fn brought(service: &Service, tick: Tick) -> Result<Option<Brought>, F
 pub async fn take_back(service: &Service, tick: Tick) -> Result<(), Failure> {
     let lake = &service.enrich.lake;
     let silver = &service.clean.silver;
+    closed::forget(lake, tick).await?;
     // Before the rows go, so that whoever dies in between has it finished by the sweep.
     retracted::note(lake, &silver.keys_of(tick).await?).await?;
     silver.take_back(tick).await?;
@@ -182,6 +186,7 @@ pub async fn take_back(service: &Service, tick: Tick) -> Result<(), Failure> {
     for store in [&lake.silver, &lake.bronze] {
         delete(store, all(store, receipts.clone()).await?).await?;
     }
+    open::remove(lake, &open::ticks(lake).await?.remove(&tick).unwrap_or_default()).await?;
     answers_of(lake, tick).await
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Does not change anything, and does not re-compute anything: that is `verify`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,18 +10,19 @@ use serde::Serialize;
 use crate::drivers::consumer::StageQueue;
 use crate::drivers::service::Service;
 use crate::failure::Failure;
-use crate::lake::bronze::{self, Message, PluginStamp};
+use crate::lake::bronze::PluginStamp;
 use crate::lake::delta::LastCommit;
 use crate::lake::keys::Tick;
-use crate::lake::receipts::Receipt;
+use crate::lake::quarantine;
 use crate::lake::swaps::{self, Event};
 use crate::lake::waiting::{self, Waiting};
-use crate::lake::{LakeError, quarantine, receipts};
 use crate::roles::aggregate::GoldTable;
 use crate::roles::breaker::Suspension;
 
+mod ticks;
 mod watermark;
 
+use ticks::{Part, Ticks};
 pub use watermark::Watermark;
 
 /// A pipeline's status.
@@ -188,37 +189,29 @@ impl Unreadable {
 pub async fn status(service: &Service) -> Result<Status, Failure> {
     let lake = &service.enrich.lake;
     let mut unreadable = Unreadable::default();
-    let came = async {
-        let inventory = bronze::inventory(lake, None).await?;
-        let messages = bronze::snapshots(lake, &inventory).await?;
-        Ok::<_, LakeError>((inventory, messages))
-    };
-    let (inventory, messages) = unreadable.or_default("bronze", came.await);
-    let ticks: BTreeSet<_> = inventory.snapshots.iter().filter_map(bronze::tick_of).collect();
-    let receipts = unreadable.or_default("silver", receipts::all(lake).await);
-    let seen = Seen::new(&inventory, receipts);
+    let ticks = Ticks::read(lake, &mut unreadable).await;
     let bronze = BronzeStatus {
-        ticks: ticks.len(),
-        messages: messages.len(),
-        objects: inventory.objects.iter().filter(|object| !bronze::is_redo(object)).count(),
-        records: messages.iter().map(|message| message.entries.len()).sum(),
-        watermark: watermark::watermark(&messages, |_| true, |message| seen.has(message)),
+        ticks: ticks.sums.ticks,
+        messages: ticks.sums.messages,
+        objects: ticks.objects(),
+        records: ticks.sums.records,
+        watermark: watermark::watermark(&ticks.parts, |_| true, |part| part.has_object),
     };
     let mut quarantine = BTreeMap::new();
     for refused in unreadable.or_default("quarantine", quarantine::all(lake).await) {
         *quarantine.entry(refused.stage.name()).or_default() += 1;
     }
-    let silver = unreadable.or_default("silver", silver(service, &messages, &seen).await);
+    let silver = unreadable.or_default("silver", silver(service, &ticks).await);
     Ok(Status {
         pipeline: service.pipeline.clone(),
         at: service.clock.now(),
-        last_tick: ticks.last().copied(),
+        last_tick: ticks.sums.last,
         future_ticks: unreadable.or_default("bronze", service.future_ticks().await),
         next_tick: service.schedule.as_ref().and_then(|schedule| schedule.next_after(service.clock.now())),
         queues: queues_as_far(service, &mut unreadable).await,
         silver,
         bronze,
-        gold: gold(service, &messages, &seen, &mut unreadable).await,
+        gold: gold(service, &ticks, &mut unreadable).await,
         quarantine,
         suspended: unreadable.or_default("suspended", suspended(service).await),
         waiting: unreadable.or_default("waiting", waiting::all(lake, service.clock.now()).await),
@@ -260,57 +253,24 @@ async fn depth(queue: &StageQueue) -> Result<QueueStatus, Failure> {
     Ok(QueueStatus { ready, delayed, in_flight, dead, oldest })
 }
 
-/// What is there of each message: its object, and the object's receipt.
-struct Seen {
-    objects: BTreeSet<String>,
-    receipts: BTreeMap<String, Receipt>,
-}
-
-impl Seen {
-    fn new(inventory: &bronze::Inventory, receipts: Vec<Receipt>) -> Self {
-        let objects = inventory.objects.iter().map(ToString::to_string).collect();
-        Seen { objects, receipts: receipts.into_iter().map(|receipt| (receipt.object.clone(), receipt)).collect() }
-    }
-
-    fn has(&self, message: &Message) -> bool {
-        self.objects.contains(message.object().as_ref())
-    }
-
-    fn receipt(&self, message: &Message) -> Option<&Receipt> {
-        self.receipts.get(message.object().as_ref())
-    }
-}
-
-async fn silver(service: &Service, messages: &[Message], seen: &Seen) -> Result<SilverStatus, Failure> {
+async fn silver(service: &Service, ticks: &Ticks) -> Result<SilverStatus, Failure> {
     let snapshot = service.clean.silver.snapshot().await?;
     let mut status = SilverStatus { version: snapshot.version, rows: snapshot.rows, ..SilverStatus::default() };
-    status.unseen_objects = seen.objects.len().saturating_sub(seen.receipts.len());
-    status.watermark =
-        watermark::watermark(messages, |message| seen.has(message), |message| seen.receipt(message).is_some());
+    status.unseen_objects = ticks.unseen;
+    status.watermark = watermark::watermark(&ticks.parts, |part| part.has_object, |part| part.seen_at.is_some());
     status.last_commit = Some(service.clean.silver.last_commit().await?);
     status.standing = service.clean.silver.standing(&snapshot).await?;
-    let mut cleaned = 0;
-    for receipt in seen.receipts.values() {
-        status.seen += receipt.lines;
-        cleaned += receipt.cleaned;
-        status.superseded += receipt.superseded.len();
-        status.skipped += receipt.skipped.len();
-        status.quarantined += receipt.quarantined.len();
-    }
-    status.superseded += cleaned.saturating_sub(status.standing);
+    let sums = &ticks.sums;
+    (status.seen, status.skipped, status.quarantined) = (sums.lines, sums.skipped, sums.quarantined);
+    status.superseded = sums.superseded + sums.cleaned.saturating_sub(status.standing);
     Ok(status)
 }
 
 /// The Gold tables that can be read.
-async fn gold(
-    service: &Service,
-    messages: &[Message],
-    seen: &Seen,
-    unreadable: &mut Unreadable,
-) -> BTreeMap<String, GoldStatus> {
+async fn gold(service: &Service, ticks: &Ticks, unreadable: &mut Unreadable) -> BTreeMap<String, GoldStatus> {
     let mut gold = BTreeMap::new();
     for table in &service.aggregate.tables {
-        match one_gold(service, table, messages, seen).await {
+        match one_gold(service, table, ticks).await {
             Ok(status) => drop(gold.insert(table.name.clone(), status)),
             Err(failure) => drop(unreadable.0.insert(format!("gold {}", table.name), failure.to_string())),
         }
@@ -318,12 +278,7 @@ async fn gold(
     gold
 }
 
-async fn one_gold(
-    service: &Service,
-    table: &GoldTable,
-    messages: &[Message],
-    seen: &Seen,
-) -> Result<GoldStatus, Failure> {
+async fn one_gold(service: &Service, table: &GoldTable, ticks: &Ticks) -> Result<GoldStatus, Failure> {
     let made_from = table.gold.made_from().await?;
     // A Silver that cannot be read says so itself.
     let newest = service.clean.silver.snapshot().await.ok().map(|snapshot| snapshot.named());
@@ -331,13 +286,11 @@ async fn one_gold(
     let silver_version = made_from.map(|made_from| made_from.number);
     let behind_since = service.aggregate.failure(table).await?.and_then(|note| Some(note.behind?.since.number));
     let rows = table.gold.current().await?.map_or(0, |rows| rows.num_rows());
-    let is_in =
-        |receipt: &Receipt| !other_silver && silver_version.is_some_and(|version| receipt.silver_version <= version);
-    let watermark = watermark::watermark(
-        messages,
-        |message| seen.receipt(message).is_some(),
-        |message| seen.receipt(message).is_some_and(is_in),
-    );
+    let holds = |version: i64| !other_silver && silver_version.is_some_and(|holds| version <= holds);
+    // Of a day whose last version it does not hold it may hold some ticks.
+    let parts = ticks.in_detail(&service.enrich.lake, holds).await?;
+    let seen = |part: &Part| part.seen_at.is_some();
+    let watermark = watermark::watermark(&parts, seen, |part| part.seen_at.is_some_and(holds));
     let last_commit = table.gold.last_commit().await?;
     Ok(GoldStatus { rows, silver_version, other_silver, behind_since, watermark, last_commit })
 }

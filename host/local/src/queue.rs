@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::seams::clock::Clock;
-use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
@@ -290,5 +290,9 @@ impl Queue for SqliteQueue {
 
     fn visibility(&self) -> Duration {
         self.options.visibility
+    }
+
+    fn blind(&self) -> Option<Blind> {
+        None
     }
 }

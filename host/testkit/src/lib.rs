@@ -12,6 +12,7 @@
 
 pub mod clock;
 pub mod conformance;
+pub mod counting;
 pub mod faulty;
 pub mod http;
 pub mod leap;
@@ -21,6 +22,7 @@ pub mod rows;
 pub mod secrets;
 
 pub use clock::SimClock;
+pub use counting::{Asked, Counting, Counts};
 pub use faulty::{Chances, Fate, Faults, Faulty, Trouble};
 pub use http::ScriptedHttp;
 pub use leap::LeapClock;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::seams::clock::Clock;
-use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use tokio::sync::Notify;
 
 /// How the queue hands out messages.
@@ -24,10 +24,12 @@ pub struct MemoryQueueOptions {
     pub dead_letters: Option<Arc<MemoryQueue>>,
     /// Most bytes of one message.
     pub max_message: usize,
+    /// What is known of it if it cannot look for equal messages, as a queue of SQS cannot.
+    pub blind: Option<Blind>,
 }
 
 impl Default for MemoryQueueOptions {
-    /// 60 s, 10 receives, no dead-letter queue, 1 MiB.
+    /// 60 s, 10 receives, no dead-letter queue, 1 MiB; it looks for equal messages.
     fn default() -> Self {
         let max_receives = NonZeroU32::new(10).expect("not zero");
         MemoryQueueOptions {
@@ -35,6 +37,7 @@ impl Default for MemoryQueueOptions {
             max_receives,
             dead_letters: None,
             max_message: 1 << 20,
+            blind: None,
         }
     }
 }
@@ -172,6 +175,10 @@ impl Queue for MemoryQueue {
 
     async fn send_missing(&self, bodies: Vec<Bytes>) -> Result<usize, QueueError> {
         self.fits(&bodies)?;
+        if self.options.blind.is_some() {
+            let count = bodies.len();
+            return self.send(bodies).await.map(|()| count);
+        }
         let now = self.clock.now();
         let mut state = self.state();
         // Locked in the order of `bury`.
@@ -241,5 +248,9 @@ impl Queue for MemoryQueue {
 
     fn visibility(&self) -> Duration {
         self.options.visibility
+    }
+
+    fn blind(&self) -> Option<Blind> {
+        self.options.blind
     }
 }

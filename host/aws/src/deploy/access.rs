@@ -60,11 +60,18 @@ const TICK: &[Touched] = &[
     (Bronze, "_lake.json", "rw"),
     (Bronze, "_columns.json", "rw"),
     (Bronze, "_kept_out/*", "r"),
+    (Bronze, "_open/*", "rw"),
+    (Bronze, "_closed/*", "r"),
+    (Bronze, "_sweep.json", "r"),
     (Bronze, "_quarantine/*", "rw"),
 ];
-/// What was lost is found, what is old goes. Receipts are listed only.
+/// What was lost is found, what is old goes, and ticks that are done are closed.
 const SWEEP: &[Touched] = &[
     (Bronze, "run=*", "rw"),
+    (Bronze, "_open/*", "rwd"),
+    (Bronze, "_closed/*", "rw"),
+    (Bronze, "_sweep.json", "rw"),
+    (Silver, "_receipts/*", "r"),
     (Silver, "_bucket=*", "d"),
     (Silver, "_delta_log/*", "d"),
     (Silver, "_retracted/*", "rd"),
@@ -76,12 +83,14 @@ const ENRICH: &[Touched] = &[(Bronze, "run=*", "rw"), (Bronze, "_quarantine/*", 
 const ENRICH_BY_PLUGIN: &[Touched] = &[
     (Bronze, "_answers/*", "rwd"),
     (Bronze, "_generations/*", "rw"),
+    (Bronze, "_open/*", "rw"),
     (Bronze, "_plugins/*", "rw"),
     (Bronze, "_receipts/*", "rw"),
     (Bronze, "_suspended/*", "rwd"),
 ];
 const CLEAN: &[Touched] = &[
     (Bronze, "run=*", "r"),
+    (Bronze, "_open/*", "rw"),
     (Bronze, "_plugins/*", "rw"),
     (Bronze, "_quarantine/*", "rwd"),
     (Silver, "_bucket=*", "rw"),
@@ -147,7 +156,7 @@ fn reasons(plan: &Plan, role: Role, mode: Mode) -> Vec<(&'static str, Option<&'s
     reasons
 }
 
-/// A function sweeps before its tick; a server does so whatever its role.
+/// A function sweeps after its tick; a server does so whatever its role.
 fn sweeps(role: Role, mode: Mode) -> bool {
     mode == Mode::Ecs || role == Role::Ingest
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use engine::drivers::consumer::StageQueue;
 use engine::seams::clock::Clock;
-use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -104,5 +104,10 @@ impl Queue for Side {
     /// Whoever has a delivery of it has opened it.
     fn visibility(&self) -> Duration {
         self.stage.opened.get().map_or(DEFAULT_VISIBILITY, |queues| self.of(queues).visibility())
+    }
+
+    /// Whoever has not opened it knows the least.
+    fn blind(&self) -> Option<Blind> {
+        self.stage.opened.get().map_or(Some(Blind::default()), |queues| self.of(queues).blind())
     }
 }

@@ -1,28 +1,23 @@
-//! When a tick is done: every record that it took is in its place. Counted from the lake, whichever host did the work.
+//! When a tick is done: it is closed, whichever host did the work.
 //!
 //! Does not do any of the work, and does not look for what was lost: `drivers::sweep` does.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
+use super::look::look;
 use super::service::Service;
 use super::serving::Serving;
+use super::sweep::close_if_done;
 use crate::failure::Failure;
+use crate::lake::closed::{self, Sums};
 use crate::lake::keys::Tick;
-use crate::lake::silver::SilverVersion;
-use crate::lake::{bronze, receipts};
-use crate::seams::store::Path;
+use crate::lake::open;
 
-/// Between two looks: at first, doubled each time, and at most. Each look lists what the tick has made.
-const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-
-/// Receipts that are read at once.
-const AT_ONCE: usize = 16;
+/// Between two looks at a tick: at first, doubled each time, and at most.
+const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 
 /// What has become of the records of a tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -41,71 +36,77 @@ pub struct Come {
     pub silver_version: i64,
 }
 
-impl Come {
-    /// Whether Silver is done with every record.
-    #[must_use]
-    pub fn is_cleaned(&self) -> bool {
-        self.cleaned >= self.records
+impl From<Sums> for Come {
+    fn from(sums: Sums) -> Self {
+        let Sums { records, skipped, quarantined, silver_version, .. } = sums;
+        Come { records, enriched: records, cleaned: records, skipped, quarantined, silver_version }
     }
 }
 
-/// How far a tick has come, counted from the lake.
+/// How far a tick has come: what is said of it if it is closed, else counted from the lake.
+///
+/// # Errors
+/// The lake cannot be read.
 pub async fn how_far(service: &Service, tick: Tick) -> Result<Come, Failure> {
     let lake = &service.enrich.lake;
-    let inventory = bronze::inventory(lake, Some(tick)).await?;
-    let messages = bronze::snapshots(lake, &inventory).await?;
-    let there: BTreeSet<&Path> = inventory.objects.iter().collect();
-    let mut come = Come { records: messages.iter().map(|message| message.entries.len()).sum(), ..Come::default() };
-    let made = messages.iter().map(|message| (message.object(), message.entries.len()));
-    let made: Vec<(Path, usize)> = made.filter(|(object, _)| there.contains(object)).collect();
-    come.enriched = made.iter().map(|(_, count)| count).sum();
-    let looks = made.iter().map(async |(object, count)| Ok::<_, Failure>((receipts::get(lake, object).await?, *count)));
-    let looks: Vec<_> = looks.collect();
-    let seen: Vec<_> = futures::stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
-    for (receipt, count) in seen {
-        let Some(receipt) = receipt else { continue };
-        come.cleaned += count;
-        come.skipped += receipt.skipped.len();
-        come.quarantined += receipt.quarantined.len();
-        come.silver_version = come.silver_version.max(receipt.silver_version);
+    if !open::ticks(lake).await?.contains_key(&tick)
+        && let Some(sums) = closed::get(lake, tick).await?
+    {
+        return Ok(sums.into());
     }
-    Ok(come)
+    let look = look(lake, tick).await?;
+    let sums = look.sums(lake, || true).await?.unwrap_or_default();
+    Ok(Come { enriched: look.enriched, cleaned: look.cleaned, ..sums.into() })
 }
 
-/// Waits until a tick is done, and says so in the log, with its counts and how long it took.
-pub(super) async fn tell(serving: Arc<Serving>, tick: Tick, fired_at: DateTime<Utc>, stop: CancellationToken) {
-    let mut pause = LOOK.0;
+/// A tick that was fired in this process and is not known to be done.
+struct Waiting {
+    tick: Tick,
+    fired_at: DateTime<Utc>,
+    /// Until the next look, and the whole pause.
+    left: Duration,
+    pause: Duration,
+}
+
+/// Looks after the ticks that this process fires, until `stop`: has each closed when it is done, and says so in the log, with its counts and
+/// how long it took.
+pub(super) async fn follow(serving: &Serving, stop: &CancellationToken) {
+    let mut waiting: Vec<Waiting> = Vec::new();
     while !stop.is_cancelled() {
         let service = serving.current();
+        let next = waiting.iter().map(|one| one.left).min();
+        let begun = service.clock.now();
         tokio::select! {
-            () = service.clock.sleep(pause) => {}
+            (tick, fired_at) = service.progress.next_fired() => {
+                waiting.push(Waiting { tick, fired_at, left: LOOK.0, pause: LOOK.0 });
+            }
+            () = service.clock.sleep(next.unwrap_or(LOOK.1)) => {}
             () = stop.cancelled() => return,
         }
-        pause = (pause * 2).min(LOOK.1);
-        match is_done(&service, tick).await {
-            Ok(Some(come)) => return say(&service, tick, come, fired_at),
-            Ok(None) => {}
-            // Whoever does the work meets it as well, and says so louder.
-            Err(error) => tracing::debug!(%tick, %error, "cannot see how far the tick has come"),
+        // A clock that is set meanwhile only moves a look.
+        let passed = (service.clock.now() - begun).to_std().unwrap_or_default().max(Duration::from_millis(1));
+        for one in &mut waiting {
+            one.left = one.left.saturating_sub(passed);
+        }
+        let due: Vec<Waiting> = waiting.extract_if(.., |one| one.left.is_zero()).collect();
+        for one in due {
+            let looked = tokio::select! {
+                looked = close_if_done(&service, one.tick) => looked,
+                () = stop.cancelled() => return,
+            };
+            match looked {
+                Ok(Some(sums)) => {
+                    say(&service, one.tick, sums.into(), one.fired_at);
+                    continue;
+                }
+                Ok(None) => {}
+                // Whoever does the work meets it as well, and says so louder.
+                Err(error) => tracing::debug!(tick = %one.tick, %error, "cannot see how far the tick has come"),
+            }
+            let pause = (one.pause * 2).min(LOOK.1);
+            waiting.push(Waiting { left: pause, pause, ..one });
         }
     }
-}
-
-/// What has become of a tick's records, if it is done: Silver with all of them, and each Gold table with that Silver.
-async fn is_done(service: &Service, tick: Tick) -> Result<Option<Come>, Failure> {
-    let come = how_far(service, tick).await?;
-    if !come.is_cleaned() {
-        return Ok(None);
-    }
-    let newest = service.clean.silver.snapshot().await?.named();
-    let wanted = SilverVersion { number: come.silver_version, ..newest.clone() };
-    for table in &service.aggregate.tables {
-        // One whose plugin fails is not waited for: nothing more will come of it by itself.
-        if !table.holds(&wanted, &newest).await? && service.aggregate.failure(table).await?.is_none() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(come))
 }
 
 /// The line that says that a tick is done.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::service::Service;
 use crate::failure::Failure;
-use crate::lake::LakeError;
 use crate::lake::generations::Generations;
+use crate::lake::{LakeError, sweeping};
 use crate::seams::store::{Path, delete_if_there, read_if_there, replace};
 
 /// In Bronze, which outlives the table: the table that the receipts and Gold were made with.
@@ -50,6 +50,8 @@ pub async fn heal(service: &Service) -> Result<bool, Failure> {
                 delete_if_there(&*lake.silver, &path).await?;
             }
         }
+        // Closed ticks are not done any more.
+        sweeping::forget_marks(lake).await?;
     }
     // Last: whoever dies before it starts again.
     let body = serde_json::to_vec_pretty(&Note { table: now }).map_err(|error| LakeError::corrupt(&path, error))?;

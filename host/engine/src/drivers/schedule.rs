@@ -2,6 +2,7 @@
 //!
 //! Does not compute instants: `pipeline::schedule` does.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consumer::bug;
 use crate::lake::keys::Tick;
+use crate::lake::{Lake, LakeError, ticks};
 use crate::pipeline::schedule::{Missed, Schedule};
 use crate::roles::ingest::Ingest;
 use crate::seams::clock::Clock;
@@ -24,15 +26,39 @@ const LONGEST_SLEEP: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 /// A clock that is set back by less is one that is kept right.
 const SET_BACK: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 
-/// Fires ticks until `stop`. `last` is the last tick that was fired, by whomever.
+/// How far back ticks are looked for that failed while later ones did not.
+const LOOK_BACK: chrono::TimeDelta = chrono::TimeDelta::days(7);
+
+/// The ticks up to `now` that were missed and that the policy asks for, oldest first: those after the last one that any host has fired, and,
+/// where the policy asks for each, those of the last days that failed although later ones did not. A lake without ticks has missed none.
+///
+/// # Errors
+/// The lake cannot be read.
+pub async fn missed(schedule: &Schedule, lake: &Lake, now: DateTime<Utc>) -> Result<Vec<Tick>, LakeError> {
+    let Some(last) = ticks::last(lake, now).await? else { return Ok(Vec::new()) };
+    let mut missed: BTreeSet<Tick> = due(schedule, last.instant(), now).into_iter().collect();
+    if schedule.missed() == Missed::All {
+        let there = ticks::between(lake, now - LOOK_BACK, last.instant()).await?;
+        if let Some(first) = there.first() {
+            let all = schedule.between(first.instant(), last.instant()).map(Tick::at);
+            missed.extend(all.filter(|tick| !there.contains(tick)));
+        }
+    }
+    Ok(missed.into_iter().collect())
+}
+
+/// Fires those ticks that were `missed` up to an instant, then each at its time, until `stop`.
 pub async fn keep(
     schedule: &Schedule,
-    last: Option<Tick>,
+    (missed, up_to): (Vec<Tick>, DateTime<Utc>),
     ingest: &Ingest,
     clock: &Arc<dyn Clock>,
     stop: &CancellationToken,
 ) {
-    let mut done_up_to = last.map_or_else(|| clock.now(), Tick::instant);
+    let mut done_up_to = up_to;
+    for tick in missed {
+        fire(ingest, tick, clock, stop).await;
+    }
     while !stop.is_cancelled() {
         let now = clock.now();
         if now + SET_BACK < done_up_to {

@@ -16,12 +16,12 @@ use super::consumer::{Consumer, StageQueue};
 use super::done;
 use super::keeping::Keeping;
 use super::serving::Serving;
-use super::sweep::{Missing, is_empty, sweep};
+use super::sweep::{Missing, is_empty, sweep, turn};
 use super::work::{AggregateQueue, CleanQueue, EnrichQueue};
 use crate::contract::columns::Reader;
 use crate::failure::Failure;
-use crate::lake::bronze;
 use crate::lake::keys::Tick;
+use crate::lake::{bronze, ticks};
 use crate::pipeline::schedule::Schedule;
 use crate::progress::{Outage, Progress};
 use crate::roles::aggregate::Aggregate;
@@ -35,6 +35,9 @@ use crate::spans;
 const COALESCE: usize = 256;
 /// How often `once` looks whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long `once` waits while another host looks for what is lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often `once` queues what was given up before it gives up itself.
 const MOST_REPAIRS: u32 = 3;
@@ -248,12 +251,9 @@ impl Service {
         Reader::of(self.enrich.plugin.as_deref().map(|plugin| plugin.descriptor()), self.clean.plugin.descriptor())
     }
 
-    /// The last tick up to now that has a snapshot in Bronze. One in the future, which a wrong clock or a slip of the hand has brought,
-    /// must not stop the schedule until then.
+    /// The last tick up to now that took something from the source.
     pub async fn last_tick(&self) -> Result<Option<Tick>, Failure> {
-        let inventory = bronze::inventory(&self.enrich.lake, None).await?;
-        let now = Tick::at(self.clock.now());
-        Ok(inventory.snapshots.iter().filter_map(bronze::tick_of).filter(|tick| *tick <= now).max())
+        Ok(ticks::last(&self.enrich.lake, self.clock.now()).await?)
     }
 
     /// The ticks that are in the lake and still to come.
@@ -347,7 +347,13 @@ impl Service {
                 }
             }
             if self.is_idle().await? {
-                let missing = sweep(self, true).await?;
+                let swept = turn(self, stop).await?;
+                if !swept.whole {
+                    // It is another host's turn, or there is a stop.
+                    self.clock.sleep(LOOK_AGAIN).await;
+                    continue;
+                }
+                let missing = swept.missing;
                 if missing.is_nothing() {
                     return Ok(Waited::Done);
                 }

@@ -7,25 +7,30 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
 use super::consumer::{StageQueue, bug};
 use super::done;
 use super::mending::mend;
 use super::schedule;
 use super::service::{Role, Service, flatten};
-use super::sweep::sweep;
+use super::sweep::sweep_within;
 use crate::failure::Failure;
 use crate::lake::keys::Tick;
 use crate::lake::swaps::{self, Happened, Held, Initiator, Version};
+use crate::pipeline::schedule::Schedule;
 use crate::progress::Progress;
 use crate::roles::events::{NewVersion, encode};
+use crate::stopping;
 
 /// How often a running pipeline looks for lost work.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// How long one look takes at most. What it did not come to comes first at the next one.
+const SWEEP_FOR: Duration = Duration::from_secs(300);
 
 /// How often it looks whether a table that is behind may be made again.
 const LOOK_FOR_LIFT: Duration = Duration::from_secs(3);
@@ -208,8 +213,8 @@ impl Serving {
         let ticks = async {
             match &service.schedule {
                 Some(schedule) if roles.contains(&Role::Ingest) => {
-                    if let Some(last) = last_tick(&service, stop).await {
-                        schedule::keep(schedule, last, &service.ingest, &service.clock, stop).await;
+                    if let Some(missed) = missed(schedule, &service, stop).await {
+                        schedule::keep(schedule, missed, &service.ingest, &service.clock, stop).await;
                     }
                 }
                 _ => stop.cancelled().await,
@@ -217,21 +222,18 @@ impl Serving {
             Ok(())
         };
         let done = async {
-            while !stop.is_cancelled() {
-                tokio::select! {
-                    (tick, at) = service.progress.next_fired() => {
-                        let telling = done::tell(Arc::clone(self), tick, at, stop.clone());
-                        tokio::spawn(telling.in_current_span());
-                    }
-                    () = stop.cancelled() => {}
-                }
-            }
+            done::follow(self, stop).await;
             Ok(())
         };
         let sweeps = async {
             while !stop.is_cancelled() {
                 let service = self.current();
-                let swept = AssertUnwindSafe(sweep(&service, true)).catch_unwind().await;
+                let swept = stopping::under(stop, AssertUnwindSafe(sweep_within(&service, SWEEP_FOR)).catch_unwind());
+                let swept = tokio::select! {
+                    swept = swept => swept,
+                    // It is left as if the host had died, which costs nothing.
+                    () = stopping::under(stop, stopping::overdue(&*service.clock)) => break,
+                };
                 if let Err(failure) = swept.unwrap_or_else(|panic| Err(bug(panic))) {
                     tracing::warn!(error = %failure, "sweep failed");
                 }
@@ -281,12 +283,17 @@ async fn lifted(service: &Service) {
     }
 }
 
-/// The last tick of a service, asked for as often as it takes; `None` on a stop.
-async fn last_tick(service: &Service, stop: &CancellationToken) -> Option<Option<Tick>> {
+/// The ticks that were missed up to now, asked for as often as it takes; `None` on a stop.
+async fn missed(
+    schedule: &Schedule,
+    service: &Service,
+    stop: &CancellationToken,
+) -> Option<(Vec<Tick>, DateTime<Utc>)> {
     while !stop.is_cancelled() {
-        match service.last_tick().await {
-            Ok(last) => return Some(last),
-            Err(failure) => tracing::warn!(error = %failure, "cannot tell the last tick yet"),
+        let now = service.clock.now();
+        match schedule::missed(schedule, &service.enrich.lake, now).await {
+            Ok(missed) => return Some((missed, now)),
+            Err(error) => tracing::warn!(%error, "cannot tell yet which ticks were missed"),
         }
         tokio::select! {
             () = service.clock.sleep(LOOK_AGAIN) => {}

@@ -14,6 +14,8 @@ use crate::seams::plugin::{Descriptor, Plugin};
 use crate::seams::store::{Created, ObjectStoreExt, Path, StoreError, create, read_if_there};
 use crate::spans;
 
+pub mod stream;
+
 /// One record on its way: its key, and what the source said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -213,16 +215,18 @@ fn memchr_lines(bytes: &Bytes) -> impl Iterator<Item = usize> + '_ {
 
 /// What a tick took from the source: its messages, in order. Written before anything is queued, so that whoever fires the same tick
 /// of the same configuration again queues the same messages.
+///
+/// Gives the messages that count, and whether these are the given ones: another host may have been first.
 pub async fn keep_snapshot(
     lake: &Lake,
     tick: Tick,
     config: &str,
     messages: Vec<Message>,
-) -> Result<Vec<Message>, LakeError> {
+) -> Result<(Vec<Message>, bool), LakeError> {
     let path = snapshot_path(tick, config);
     match create(&*lake.bronze, &path, snapshot_body(&messages)).await? {
-        Created::New => Ok(messages),
-        Created::Existing(bytes) => parse_snapshot(&path, &bytes),
+        Created::New => Ok((messages, true)),
+        Created::Existing(bytes) => Ok((parse_snapshot(&path, &bytes)?, false)),
     }
 }
 
@@ -264,7 +268,13 @@ pub async fn has_tick(lake: &Lake, tick: Tick) -> Result<bool, LakeError> {
 }
 
 fn snapshot_path(tick: Tick, config: &str) -> Path {
-    Path::from(format!("run={tick}/_snapshot-{config}.jsonl"))
+    Path::from(format!("run={tick}/{}", snapshot_name(config)))
+}
+
+/// The name of the snapshot of a configuration, in the folder of its tick.
+#[must_use]
+pub fn snapshot_name(config: &str) -> String {
+    format!("_snapshot-{config}.jsonl")
 }
 
 fn parse_snapshot(path: &Path, bytes: &Bytes) -> Result<Vec<Message>, LakeError> {

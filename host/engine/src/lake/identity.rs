@@ -204,7 +204,7 @@ async fn write_new(lake: &Lake, pipeline: String, now: DateTime<Utc>) -> Result<
 /// The pipeline that has filled a Bronze, if that can be told.
 async fn filler(lake: &Lake, inventory: &bronze::Inventory) -> Result<Option<String>, LakeError> {
     let Some(path) = inventory.snapshots.first() else { return Ok(None) };
-    Ok(bronze::read_snapshot(lake, path).await?.into_iter().next().map(|message| message.pipeline))
+    Ok(bronze::stream::messages(lake, path).await?.try_next().await?.map(|message| message.pipeline))
 }
 
 /// Whether nothing is in a lake without an identity, and else the pipeline that has filled it, if that can be told.

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::keys::Tick;
 use super::{Lake, LakeError};
 use crate::seams::store::{Path, Store, read_if_there, update};
 
@@ -170,22 +171,19 @@ async fn get_from<T: DeserializeOwned>(store: &Store, object: &str) -> Result<Op
     bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(&path, error))).transpose()
 }
 
-async fn objects_in(store: &Store) -> Result<BTreeSet<String>, LakeError> {
-    let mut objects = BTreeSet::new();
-    let mut listing = store.list(Some(&Path::from(FOLDER)));
-    while let Some(object) = listing.try_next().await? {
-        let name = object.location.as_ref();
-        if let Some(object) = name.strip_prefix("_receipts/").and_then(|name| name.strip_suffix(".json")) {
-            objects.insert(object.to_owned());
-        }
-    }
-    Ok(objects)
+/// The objects that have a receipt, of a tick or of all.
+fn objects_in(store: &Store, tick: Option<Tick>) -> impl Stream<Item = Result<String, LakeError>> + use<> {
+    let folder = tick.map_or_else(|| FOLDER.to_owned(), |tick| format!("{FOLDER}/run={tick}"));
+    store.list(Some(&Path::from(folder))).map_err(LakeError::from).try_filter_map(|object| {
+        let name = object.location.as_ref().strip_prefix("_receipts/").and_then(|name| name.strip_suffix(".json"));
+        std::future::ready(Ok(name.map(str::to_owned)))
+    })
 }
 
 async fn all_in<T: DeserializeOwned>(store: &Store) -> Result<Vec<T>, LakeError> {
     let read = |object: String| async move { get_from(store, &object).await };
-    let found: Vec<Option<T>> =
-        futures::stream::iter(objects_in(store).await?).map(read).buffered(16).try_collect().await?;
+    let objects: BTreeSet<String> = objects_in(store, None).try_collect().await?;
+    let found: Vec<Option<T>> = futures::stream::iter(objects).map(read).buffered(16).try_collect().await?;
     Ok(found.into_iter().flatten().collect())
 }
 
@@ -233,7 +231,12 @@ pub async fn get(lake: &Lake, object: &Path) -> Result<Option<Receipt>, LakeErro
 
 /// The Bronze objects that have a receipt of the clean stage, by name only.
 pub async fn objects(lake: &Lake) -> Result<BTreeSet<String>, LakeError> {
-    objects_in(&lake.silver).await
+    objects_in(&lake.silver, None).try_collect().await
+}
+
+/// The Bronze objects of a tick that have a receipt of the clean stage, one after the other.
+pub fn objects_of(lake: &Lake, tick: Tick) -> impl Stream<Item = Result<String, LakeError>> + use<> {
+    objects_in(&lake.silver, Some(tick))
 }
 
 /// All receipts of the clean stage, by object.

@@ -127,6 +127,11 @@ pub struct Behind {
     pub suspended: BTreeMap<String, String>,
     /// Silver's latest version.
     pub silver_version: i64,
+    /// Which table Silver is.
+    pub silver_table: Option<String>,
+    /// The Silver version up to which every table holds, but those whose plugin fails: nothing more comes of these by itself. Less than any
+    /// version while Silver is being made anew.
+    pub covered: i64,
 }
 
 /// What came of a table.
@@ -164,6 +169,9 @@ impl From<TableError> for Stop {
         Stop::Failure(error.into())
     }
 }
+
+/// Less than any version of Silver.
+const NOTHING: i64 = -1;
 
 /// After how many deadlines in a row a plugin is taken to be at fault, and not the machine.
 const MOST_DEADLINES: usize = 3;
@@ -211,13 +219,20 @@ impl Aggregate {
     pub async fn behind(&self) -> Result<Behind, Failure> {
         let snapshot = self.silver.snapshot().await?;
         let newest = snapshot.named();
-        let mut behind = Behind { silver_version: snapshot.version, ..Behind::default() };
+        let covered = if snapshot.rebuilding { NOTHING } else { i64::MAX };
+        let silver_table = newest.table.clone();
+        let mut behind = Behind { silver_version: snapshot.version, silver_table, covered, ..Behind::default() };
         for table in &self.tables {
             // While Silver is being made anew, Gold is to stay as it is.
             if snapshot.rebuilding || table.is_made_from(&newest).await? {
                 continue;
             }
-            match self.failure(table).await?.filter(|note| !table.tried.is_due(note, &newest, table.gold.now())) {
+            let note = self.failure(table).await?;
+            if note.is_none() {
+                let made_from = table.gold.made_from().await?.filter(|made_from| made_from.is_of(&newest));
+                behind.covered = behind.covered.min(made_from.map_or(NOTHING, |made_from| made_from.number));
+            }
+            match note.filter(|note| !table.tried.is_due(note, &newest, table.gold.now())) {
                 Some(note) => drop(behind.suspended.insert(table.name.clone(), suspended::told(&note))),
                 None => behind.tables += 1,
             }

@@ -175,6 +175,11 @@ impl Breaker {
         Breaker { stage, layer, plugin, config: config.to_owned(), suspend_above, clock, gateway: None, window, trial }
     }
 
+    /// The time by its clock.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// The same of a plugin that calls services through `gateway`: another endpoint or secret lifts a suspension.
     #[must_use]
     pub fn calling(self, gateway: Arc<Gateway>) -> Self {

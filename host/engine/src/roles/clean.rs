@@ -2,7 +2,7 @@
 //!
 //! Does not order versions of a record: `lake::silver` keeps the last writer's.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -15,9 +15,11 @@ use super::breaker::Breaker;
 use super::events::{NewObject, NewVersion, encode};
 use crate::failure::Failure;
 use crate::lake::Lake;
-use crate::lake::bronze::Outcome;
+use crate::lake::bronze::{self, Outcome};
 use crate::lake::chain::Why;
 use crate::lake::generations::{Generation, Generations};
+use crate::lake::keys::Tick;
+use crate::lake::open;
 use crate::lake::quarantine::{self, Refused};
 use crate::lake::receipts::{self, Put};
 use crate::lake::retracted;
@@ -212,6 +214,10 @@ impl Clean {
         let unlisted = tasks.iter().filter(|task| task.is_unlisted());
         let unlisted = unlisted.map(|task| (task.path.to_string(), Some(task.sha256.clone()))).collect();
         self.silver.list_objects(Why::Cleaned, &unlisted).await?;
+        // What is said of a closed tick changes with a receipt that it had.
+        let changed = tasks.iter().filter(|task| task.before.is_some()).filter_map(|task| bronze::tick_of(&task.path));
+        let changed: BTreeSet<Tick> = changed.collect();
+        let opening = open::begin(&self.lake, changed, self.breaker.now()).await?;
         let fresh = made::receipts(tasks, made, by, version);
         let put = |(task, fresh)| {
             let Task { chosen, before, .. }: &Task = task;
@@ -219,6 +225,7 @@ impl Clean {
         };
         let puts: Vec<_> = tasks.iter().zip(&fresh).map(put).collect();
         let puts: Vec<Put> = futures::stream::iter(puts).buffered(16).try_collect().await?;
+        opening.settle(&self.lake, self.breaker.now()).await?;
         // Last of all: a refusal that is told no more must have its new fate written down.
         Ok(quarantine::resolve(&self.lake, &made::resolved(tasks, &puts)).await?)
     }

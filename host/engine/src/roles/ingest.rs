@@ -19,17 +19,20 @@ use crate::lake::Lake;
 use crate::lake::bronze::{self, Entry, Message};
 use crate::lake::kept_out::KeptOut;
 use crate::lake::keys::{Key, Record, Tick, fingerprint, sha256};
+use crate::lake::open;
 use crate::lake::quarantine::{self, REFUSED_BY_INGEST, REFUSED_LINE, Refused, RefusedAt, SourceLine};
 use crate::lake::taken;
 use crate::pipeline::plan::Source;
 use crate::progress::{Outcome, Progress};
 use crate::redaction::shown_url;
+use crate::seams::clock::Clock;
 use crate::seams::http::{Http, HttpAnswer, HttpRequest};
 use crate::seams::queue::Queue;
 use crate::seams::store::{ObjectStoreExt, Path, Store, StoreError, read, read_small};
 use crate::spans;
 
 mod columns;
+mod opened;
 
 pub use columns::{ReadBy, earlier};
 
@@ -199,6 +202,8 @@ pub struct Ingest {
     pub lake: Lake,
     /// Where the messages go.
     pub queue: Arc<dyn Queue>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
     /// Counters.
     pub progress: Arc<Progress>,
 }
@@ -263,7 +268,7 @@ impl Ingest {
     async fn queue_all(&self, tick: Tick) -> Result<Fired, Failure> {
         let config = self.config();
         let (mut refused, mut total, mut not_numbers, mut notices) = (0, None, 0, Vec::new());
-        let mut forgotten = 0;
+        let (mut forgotten, mut opened) = (0, None);
         let kept = bronze::snapshot(&self.lake, tick, &config).await?;
         let already = kept.is_some().then_some(Already { at: None, source: SourceNow::Unknown });
         let messages = match kept {
@@ -275,7 +280,10 @@ impl Ingest {
                 forgotten = taken.forgotten;
                 quarantine::put_all(&self.lake, &taken.refused).await?;
                 Progress::add(&self.progress.quarantined, refused);
-                let messages = bronze::keep_snapshot(&self.lake, tick, &config, taken.messages).await?;
+                // Before the snapshot: what is not open nobody looks at.
+                let opening = open::begin(&self.lake, [tick], self.clock.now()).await?;
+                let (messages, is_new) = bronze::keep_snapshot(&self.lake, tick, &config, taken.messages).await?;
+                opened = Some((opening, is_new));
                 taken::note(&self.lake, tick, &config, &taken.source).await?;
                 messages
             }
@@ -287,7 +295,8 @@ impl Ingest {
         let (done, missing): (Vec<_>, Vec<_>) =
             messages.into_iter().partition(|message| there.contains(&message.object()));
         Progress::add(&self.progress.enriched, done.iter().map(|message| message.entries.len()).sum());
-        let queued = send(&self.lake, &*self.queue, missing).await?;
+        let snapshot = bronze::snapshot_name(&config);
+        let queued = opened::send_messages(self, tick, &snapshot, missing, opened).await?;
         tracing::info!(records, total, messages = count, queued, refused, not_numbers, forgotten, "tick fired");
         Ok(Fired {
             tick,

@@ -47,6 +47,22 @@ impl Depth {
     }
 }
 
+/// What is known of a queue that cannot tell whether an equal message is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blind {
+    /// A message that was sent longer ago than this is not there any more.
+    pub retention: Duration,
+    /// `depth` is an estimate. Two looks so far apart that both find nothing prove that nothing is there.
+    pub settles: Duration,
+}
+
+impl Default for Blind {
+    /// The longest that SQS keeps a message, and how long its counts take to be right.
+    fn default() -> Self {
+        Blind { retention: Duration::from_secs(14 * 24 * 3600), settles: Duration::from_secs(60) }
+    }
+}
+
 /// Why a queue call failed.
 #[derive(Debug, Error)]
 pub enum QueueError {
@@ -110,4 +126,10 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
 
     /// The visibility timeout that a delivery starts with.
     fn visibility(&self) -> Duration;
+
+    /// `None` if `send_missing` looks for equal messages and `depth` is exact. Else sending a message again may double it, and whoever does so
+    /// has to know by other means that it is not there any more.
+    fn blind(&self) -> Option<Blind> {
+        Some(Blind::default())
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::lake::bronze::Message;
+use super::ticks::Part;
 use crate::lake::keys::Tick;
 
 /// How far a layer is.
@@ -30,19 +30,15 @@ impl Watermark {
     }
 }
 
-/// The watermark of a layer at which a message `arrives`, and which is `done` with it.
-pub(super) fn watermark(
-    messages: &[Message],
-    arrives: impl Fn(&Message) -> bool,
-    done: impl Fn(&Message) -> bool,
-) -> Watermark {
+/// The watermark of a layer at which a part `arrives`, and which is `done` with it.
+pub(super) fn watermark(parts: &[Part], arrives: impl Fn(&Part) -> bool, done: impl Fn(&Part) -> bool) -> Watermark {
     let mut watermark = Watermark::default();
     let mut complete: BTreeMap<Tick, bool> = BTreeMap::new();
-    for message in messages {
-        let (records, done) = (message.entries.len(), done(message));
-        watermark.arrived += if arrives(message) { records } else { 0 };
+    for part in parts {
+        let (records, done) = (part.records, done(part));
+        watermark.arrived += if arrives(part) { records } else { 0 };
         watermark.done += if done { records } else { 0 };
-        *complete.entry(message.tick).or_insert(true) &= done;
+        *complete.entry(part.tick).or_insert(true) &= done;
     }
     watermark.up_to = complete.iter().take_while(|(_, complete)| **complete).last().map(|(tick, _)| *tick);
     let last = complete.keys().next_back();
@@ -55,24 +51,22 @@ pub(super) fn watermark(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lake::bronze::Entry;
-    use crate::lake::keys::{Key, Record};
 
-    fn message(tick: &str, batch: u32, records: usize) -> Message {
-        let entry = Entry { key: Key::from_text("a"), record: Record::new() };
-        Message::new("p", Tick::parse(tick).unwrap(), batch, vec![entry; records])
+    fn part(tick: &str, seen_at: i64, records: usize) -> Part {
+        let tick = Tick::parse(tick).unwrap();
+        Part { tick, records, has_object: true, seen_at: Some(seen_at) }
     }
 
     #[test]
     fn it_stands_before_the_first_tick_that_is_not_complete() {
         let (first, second, third) = ("20260101T030000Z", "20260102T030000Z", "20260103T030000Z");
-        let messages = [message(first, 0, 3), message(second, 0, 3), message(second, 1, 2), message(third, 0, 4)];
+        let parts = [part(first, 0, 3), part(second, 0, 3), part(second, 1, 2), part(third, 0, 4)];
         let is = |tick: &str| Tick::parse(tick);
-        let all = watermark(&messages, |_| true, |_| true);
+        let all = watermark(&parts, |_| true, |_| true);
         assert_eq!(all, Watermark { arrived: 12, done: 12, up_to: is(third), behind_seconds: 0 });
-        let gap = watermark(&messages, |_| true, |one| one.batch == 0);
+        let gap = watermark(&parts, |_| true, |one| one.seen_at == Some(0));
         assert_eq!((gap.behind(), gap.up_to, gap.behind_seconds), (2, is(first), 2 * 86_400));
-        let nothing = watermark(&messages, |one| one.batch == 1, |_| false);
+        let nothing = watermark(&parts, |one| one.seen_at == Some(1), |_| false);
         assert_eq!(nothing, Watermark { arrived: 2, done: 0, up_to: None, behind_seconds: 2 * 86_400 });
         assert_eq!(watermark(&[], |_| true, |_| true), Watermark::default());
     }

@@ -5,7 +5,7 @@
 use super::tables::is_untouched;
 use super::{Checker, Invariant};
 use crate::census::Fate;
-use crate::drivers::sweep::sweep;
+use crate::drivers::sweep::everything;
 use crate::failure::Failure;
 use crate::lake::bronze;
 use crate::lake::quarantine::{Refused, RefusedAt};
@@ -23,7 +23,7 @@ impl Checker<'_> {
         }
         // What the sweep needs may be what is broken: it was told already then.
         if self.evidence.damaged.is_empty() {
-            let mut missing = sweep(self.service, false).await?;
+            let mut missing = everything(self.service).await?;
             if is_untouched(&self.evidence.snapshot) {
                 missing.tables = 0;
             }

@@ -46,6 +46,8 @@ async fn bronze_edited_together_with_a_mark_that_hides_it_is_found() {
         assert!(told(&report).iter().any(|message| message.contains("it was edited since")), "{how}: {report:?}");
         // Also when everything that was made of it is made again: its receipt is taken away, and the host cleans it anew.
         delete(&world.lake.silver, &format!("_receipts/run={NEXT}/batch=00003")).await;
+        // Nobody looks at a closed tick, unless he is told to.
+        engine::repair::repair(&service, true, &engine::progress::Steps::default()).await.unwrap();
         let ended = world.once(&service, NEXT).await.unwrap();
         assert!(ended.left.missing.is_nothing(), "{ended:?}");
         let report = world.verify(&service).await;

@@ -200,7 +200,7 @@ async fn what_a_queue_still_holds_of_an_earlier_host_is_refused_and_not_written(
     let entry = bronze::Entry { key: Key::from_text("o2"), record };
     let tick = Tick::parse(TICK).unwrap();
     let message = bronze::Message::new("orders", tick, 7, vec![entry]);
-    let messages = bronze::keep_snapshot(&world.lake, tick, "old", vec![message]).await.unwrap();
+    let (messages, _) = bronze::keep_snapshot(&world.lake, tick, "old", vec![message]).await.unwrap();
     engine::roles::ingest::send(&world.lake, &*world.queues.enrich.live, messages).await.unwrap();
     assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     let refused = quarantine::all(&world.lake).await.unwrap();

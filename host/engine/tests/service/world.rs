@@ -197,6 +197,7 @@ impl World {
                 reads: ReadBy::default(),
                 lake: self.lake.clone(),
                 queue: self.queues.enrich.live.clone(),
+                clock: clock.clone(),
                 progress: progress.clone(),
             }),
             enrich: Arc::new(Enrich {

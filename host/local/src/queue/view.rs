@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use engine::seams::clock::Clock;
-use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use rusqlite::{Connection, OpenFlags, Result};
 
 use super::{ledger, micros};
@@ -141,6 +141,10 @@ impl Queue for QueueView {
     fn visibility(&self) -> Duration {
         Duration::ZERO
     }
+
+    fn blind(&self) -> Option<Blind> {
+        None
+    }
 }
 
 /// A queue that cannot be opened: each call says why.
@@ -191,5 +195,9 @@ impl Queue for ClosedQueue {
 
     fn visibility(&self) -> Duration {
         Duration::ZERO
+    }
+
+    fn blind(&self) -> Option<Blind> {
+        None
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 
 use super::{Fate, Faulty};
 
@@ -76,6 +76,10 @@ impl<T: Queue + ?Sized> Queue for Faulty<T> {
 
     fn visibility(&self) -> Duration {
         self.inner.visibility()
+    }
+
+    fn blind(&self) -> Option<Blind> {
+        self.inner.blind()
     }
 }
 

@@ -9,9 +9,10 @@ use aws::events::{self, BatchRecord};
 use aws::lambda::{BatchQueue, Invocation, Redelivery, Unfinished};
 use bytes::Bytes;
 use engine::drivers::consumer::StageQueue;
+use engine::drivers::schedule;
 use engine::drivers::service::Role;
 use engine::drivers::serving::Serving;
-use engine::drivers::sweep::sweep;
+use engine::drivers::sweep::sweep_within;
 use engine::lake::keys::Tick;
 use engine::pipeline::plan::{LakePlaces, Location, Plan};
 use engine::progress::Progress;
@@ -79,7 +80,7 @@ impl<'a> Function<'a> {
         let until = Instant::now() + invocation.left;
         self.look(invocation.left).await;
         if self.role == Role::Ingest {
-            return self.tick(&invocation.event).await;
+            return self.tick(&invocation.event, until).await;
         }
         let records = events::batch(&invocation.event)?;
         let span = spans::role(&self.serving.current().pipeline, self.role.name());
@@ -126,14 +127,30 @@ impl<'a> Function<'a> {
         self.serving.number() != before
     }
 
-    async fn tick(&self, event: &Bytes) -> anyhow::Result<Vec<u8>> {
+    /// Fires a tick, then those that were missed, and then sees to what was lost for as long as there is time: whatever the lake has gathered, the tick
+    /// is fired.
+    async fn tick(&self, event: &Bytes, until: Instant) -> anyhow::Result<Vec<u8>> {
         let service = self.serving.current();
         let tick = events::tick(event)?.unwrap_or_else(|| Tick::at(service.clock.now()));
-        // First what was lost: what this tick brings is not missed yet.
-        if let Err(failure) = sweep(&service, true).await {
+        let missed = match &service.schedule {
+            Some(schedule) => schedule::missed(schedule, &service.enrich.lake, tick.instant()).await,
+            None => Ok(Vec::new()),
+        };
+        let fired = service.ingest.fire(tick).await?;
+        let missed = missed.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot tell which ticks were missed, the next one does");
+            Vec::new()
+        });
+        for missed in missed.into_iter().filter(|missed| *missed != tick) {
+            if let Err(failure) = service.ingest.fire(missed).await {
+                tracing::error!(run = %missed, error = %failure, "a tick that was missed failed again, the next one tries it again");
+            }
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if let Err(failure) = sweep_within(&service, left.saturating_sub(left / LAST_PART)).await {
             tracing::warn!(error = %failure, "sweep failed");
         }
-        Ok(serde_json::to_vec(&service.ingest.fire(tick).await?)?)
+        Ok(serde_json::to_vec(&fired)?)
     }
 
     /// Works off a batch, and gives the messages that are not done, and whether they have met a pause.

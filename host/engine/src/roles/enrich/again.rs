@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::lake::bronze::{self, Entry, Line, Outcome};
 use crate::lake::generations::Generation;
 use crate::lake::keys::{Key, Tick};
-use crate::lake::{quarantine, receipts};
+use crate::lake::{open, quarantine, receipts};
 use crate::progress::Progress;
 use crate::roles::events::{Again, NewObject, encode};
 use crate::seams::store::{Path, read};
@@ -98,7 +98,10 @@ impl Enrich {
         let numbers: Vec<usize> = changed.iter().map(|one| one.number).collect();
         let object = bronze::redo(tick, by.number, path, &numbers);
         let results = changed.iter().filter_map(|one| Some((&one.entry, one.now.clone()?)));
+        // The tick may be closed, and nobody would look for what is lost behind the object.
+        let opening = open::begin(&self.lake, [tick], self.breaker.now()).await?;
         self.store(&object, tick, results.collect::<Vec<_>>().into_iter(), judged).await?;
+        opening.settle(&self.lake, self.breaker.now()).await?;
         let earlier = NewObject { bronze: path.to_string(), lines: numbers, again: true };
         Ok(self.queue.send(vec![encode(&NewObject::whole(&object)), encode(&earlier)]).await?)
     }

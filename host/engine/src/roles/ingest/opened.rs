@@ -1,0 +1,71 @@
+//! The messages of a tick on their way into the queue, with the tick's mark, which says whether they are.
+//!
+//! Does not take anything from the source.
+
+use std::time::Duration;
+
+use super::{Ingest, send};
+use crate::failure::Failure;
+use crate::lake::bronze::Message;
+use crate::lake::keys::Tick;
+use crate::lake::open::{self, Opening};
+
+/// Messages that are sent between two looks at the time.
+const AT_ONCE: usize = 1024;
+/// How often it is looked whether another host has come to an end.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Queues those messages of a tick that may not be queued yet, and notes that they are. `opened` is the tick's mark, if this process has
+/// written one, and whether the snapshot is this process's own.
+pub(super) async fn send_messages(
+    ingest: &Ingest,
+    tick: Tick,
+    snapshot: &str,
+    missing: Vec<Message>,
+    opened: Option<(Opening, bool)>,
+) -> Result<usize, Failure> {
+    let (lake, clock) = (&ingest.lake, &ingest.clock);
+    let (mut opening, is_new) = match opened {
+        Some(opened) => opened,
+        None if missing.is_empty() => return Ok(0),
+        // The mark of whoever fired it first may be gone, if that was a version that wrote none.
+        None => (open::begin(lake, [tick], clock.now()).await?, false),
+    };
+    let mut queued = 0;
+    if is_new || !was_sent(ingest, tick, snapshot, &opening).await? {
+        let mut left = missing.into_iter();
+        loop {
+            let some: Vec<Message> = left.by_ref().take(AT_ONCE).collect();
+            if some.is_empty() {
+                break;
+            }
+            queued += send(lake, &*ingest.queue, some).await?;
+            opening.renew(lake, clock.now()).await?;
+        }
+        opening.sent(lake, snapshot, clock.now()).await?;
+    } else {
+        opening.settle(lake, clock.now()).await?;
+    }
+    Ok(queued)
+}
+
+/// Whether another host has sent the messages of a snapshot, or does so now, where the queue itself would not know. One that dies over it is
+/// waited for in vain, for a minute.
+async fn was_sent(ingest: &Ingest, tick: Tick, snapshot: &str, own: &Opening) -> Result<bool, Failure> {
+    if ingest.queue.blind().is_none() {
+        return Ok(false);
+    }
+    loop {
+        let mut paths = open::ticks(&ingest.lake).await?.remove(&tick).unwrap_or_default();
+        paths.retain(|path| !own.holds(path));
+        let marks = open::read(&ingest.lake, &paths).await?;
+        if marks.iter().any(|mark| mark.sent.contains_key(snapshot)) {
+            return Ok(true);
+        }
+        let now = ingest.clock.now();
+        if !marks.iter().any(|mark| own.waits_for(mark, now)) {
+            return Ok(false);
+        }
+        ingest.clock.sleep(LOOK_EVERY).await;
+    }
+}
