@@ -18,8 +18,8 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use aws_emulator::Emulator;
-use films::{Films, GOLD, KEY, TICK};
+use aws_emulator::{Emulator, LookAlike};
+use films::{Films, GOLD, KEY, NEXT_TICK, TICK};
 use serde_json::{Value, json};
 use support::{Ran, run, script};
 
@@ -63,7 +63,11 @@ struct Account {
 
 impl Account {
     fn new(name: &'static str) -> Self {
-        let (films, emulator) = (Films::new(name), Emulator::shared(env!("CARGO_TARGET_TMPDIR")));
+        Account::on(Emulator::shared(env!("CARGO_TARGET_TMPDIR")), name)
+    }
+
+    fn on(emulator: Emulator, name: &'static str) -> Self {
+        let films = Films::new(name);
         let url = emulator.url();
         let places = ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{name}/lake/{layer}\"\n"));
         let target = format!(
@@ -86,10 +90,24 @@ impl Account {
     }
 
     /// `sluicebox ARGS --target aws`, with nothing of the local pipeline to fall back to.
-    fn sluicebox(&self, args: &[&str]) -> Ran {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = self.films.command(args);
         command.args(["--target", "aws"]).env_remove("OMDB_API_KEY").envs(self.emulator.environment());
-        run(&mut command)
+        command
+    }
+
+    fn sluicebox(&self, args: &[&str]) -> Ran {
+        run(&mut self.command(args))
+    }
+
+    /// Asserts that Gold in AWS is what the laptop's folder has.
+    fn has_the_gold_of_a_laptop(&self) {
+        for table in GOLD {
+            let there = self.script(&["object", self.name, &format!("lake/gold/{table}.csv")]).stdout;
+            let here = std::fs::read_to_string(self.films.path(&format!("lake/gold/{table}.csv"))).unwrap();
+            assert!(there.lines().count() > 5, "{table}: {there}");
+            assert_eq!(there, here, "{table}");
+        }
     }
 
     fn state(&self) -> Value {
@@ -117,7 +135,16 @@ fn a_source_in_s3_is_the_object_of_that_very_key() {
 
 #[test]
 fn in_aws_it_makes_the_gold_that_it_makes_on_a_laptop() {
-    let account = Account::new("films-in-aws");
+    it_makes_the_gold_of_a_laptop(&Account::new("films-in-aws"));
+}
+
+#[test]
+fn in_another_emulator_it_makes_the_same_gold() {
+    let emulator = Emulator::moto(env!("CARGO_TARGET_TMPDIR"));
+    it_makes_the_gold_of_a_laptop(&Account::on(emulator, "films-in-moto"));
+}
+
+fn it_makes_the_gold_of_a_laptop(account: &Account) {
     account.make();
     let once =
         ["run", "--once", "--json", "--tick", TICK, "--set", "source.top_n=200", "--set", "source.batch_size=20"];
@@ -130,12 +157,7 @@ fn in_aws_it_makes_the_gold_that_it_makes_on_a_laptop() {
     for count in ["rows", "seen", "standing", "skipped", "quarantined", "unseen_objects", "watermark"] {
         assert_eq!(remote["lake"]["silver"][count], local["lake"]["silver"][count], "{count}");
     }
-    for table in GOLD {
-        let there = account.script(&["object", account.name, &format!("lake/gold/{table}.csv")]).stdout;
-        let here = std::fs::read_to_string(account.films.path(&format!("lake/gold/{table}.csv"))).unwrap();
-        assert!(there.lines().count() > 5, "{table}: {there}");
-        assert_eq!(there, here, "{table}");
-    }
+    account.has_the_gold_of_a_laptop();
 
     let state = account.state();
     assert_eq!(state["messages"], 0);
@@ -143,6 +165,21 @@ fn in_aws_it_makes_the_gold_that_it_makes_on_a_laptop() {
     let calls = account.films.stub.stats().calls;
     assert_eq!(account.sluicebox(&once).exits(0).json()["pipelines"][0]["fired"]["queued"], 0);
     assert_eq!((account.films.stub.stats().calls, account.state()), (calls, state));
+
+    // The next tick at three hosts at once, which share everything.
+    let next = [&["run", "--once", "--tick", NEXT_TICK][..], &once[5..]].concat();
+    let start = |_| {
+        let mut command = account.command(&next);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+    };
+    let hosts: Vec<Child> = (0..3).map(start).collect();
+    for host in hosts {
+        let output = host.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    account.sluicebox(&["verify"]).exits(0);
+    account.films.sluicebox(&next).exits(0);
+    account.has_the_gold_of_a_laptop();
 }
 
 #[test]
@@ -227,4 +264,34 @@ fn a_pipeline_without_aws_asks_nothing_of_it() {
     }
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", "/no/such/file");
     assert_eq!(run(&mut command).exits(0).json()["pipelines"][0]["fired"]["records"], json!(10));
+}
+
+#[test]
+fn a_store_that_ignores_conditions_is_refused_before_anything_is_written() {
+    let account = Account::new("films-on-a-look-alike");
+    account.make();
+    let look_alike = LookAlike::before(account.emulator.url());
+    let run_on_it = || {
+        let mut command = account.command(&["run", "--once", "--tick", TICK]);
+        run(command.env("AWS_ENDPOINT_URL_S3", look_alike.url()))
+    };
+    let told = run_on_it().exits(1).stderr;
+    for part in ["[S001]", "s3://films-on-a-look-alike/lake/", look_alike.url(), "`If-None-Match`", "hint: "] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    let keys = account.state()["keys"].clone();
+    assert_eq!(keys, json!(["source/movies.csv"]), "nothing of it is left");
+
+    // A store that heeds them is asked once, and its note is none for another store.
+    let once = ["run", "--once", "--tick", TICK, "--set", "source.top_n=3"];
+    account.sluicebox(&once).exits(0);
+    let notes = |keys: &Value| {
+        let keys: Vec<String> = keys.as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned()).collect();
+        keys.into_iter().filter(|key| key.contains("/_store/")).collect::<Vec<_>>()
+    };
+    let noted = notes(&account.state()["keys"]);
+    assert_eq!(noted.len(), 3, "{noted:?}");
+    account.sluicebox(&once).exits(0);
+    assert_eq!(notes(&account.state()["keys"]), noted);
+    run_on_it().exits(1);
 }

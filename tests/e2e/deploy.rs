@@ -252,3 +252,40 @@ fn the_doctor_is_content_with_a_stack_of_the_template_and_finds_what_is_done_to_
         ]
     );
 }
+
+#[test]
+fn what_does_not_fit_or_costs_much_is_told_before_it_is_deployed() {
+    let films = in_aws("films-reckoned", "");
+    let told = deploy(&films, &["cloudformation", "--records-a-month", "30000000"]).exits(0).stderr;
+    for part in ["a month in AWS with 30,000,000 records costs about $", "S3 $", "`batch_size = 1` costs", "us-east-1"]
+    {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    let cost = deploy(&films, &["cloudformation", "--json"]).exits(0).json()["cost"].clone();
+    // Ten films a day.
+    assert!(cost["records"] == 300.0 && cost["total"].as_f64().unwrap() > 0.0, "{cost}");
+
+    let with = |set: &[&str]| {
+        let sets = set.iter().flat_map(|one| ["--set", one]);
+        deploy(&films, &["cloudformation"].into_iter().chain(sets).collect::<Vec<_>>())
+    };
+    let slow = with(&["source.batch_size=1000", "endpoints.omdb.rate=\"1/s\""]).exits(2).stderr;
+    assert!(
+        slow.contains("error[C071]: a message of 1000 records takes 999 s") && slow.contains("at most 286"),
+        "{slow}"
+    );
+    let crowded = with(&["source.batch_size=100", "endpoints.omdb.rate=\"1/s\""]).exits(0).stderr;
+    assert!(crowded.contains("warning[C073]") && crowded.contains("`batch_size = 28` or less"), "{crowded}");
+
+    // An endpoint without a rate is an other file: `--set` takes nothing away.
+    let file = films.path("pipeline.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("rate = \"10/s\"\n", "")).unwrap();
+    let unbounded = deploy(&films, &["cloudformation"]).exits(0).stderr;
+    assert!(unbounded.contains("warning[C072]: endpoint `omdb` has no `rate`"), "{unbounded}");
+    let cache = compiled_plugins();
+    let mut check = support::command(&films.folder);
+    let checked = run(check.args(["check", "--target", "aws", "--cache-dir"]).arg(cache)).exits(0);
+    assert!(checked.stdout.contains("a month in AWS with 300 records costs about $"), "{}", checked.stdout);
+    assert!(checked.stderr.contains("warning[C072]"), "{}", checked.stderr);
+}

@@ -14,7 +14,7 @@ pub(crate) fn run() -> Result<()> {
     wasm_target::ensure()?;
     step("building the tests");
     let selection = ["nextest", "run", "--workspace", "--release"];
-    let names = ["emulator", "scripted", "aws", "deploy", "lambda", "stack"];
+    let names = ["emulator", "scripted", "aws", "deploy", "idle", "lambda", "stack"];
     let tests: Vec<&str> = names.into_iter().flat_map(|name| ["--test", name]).collect();
     // With the tests comes the program that they start.
     shell::run(shell::cargo().args(selection).arg("--no-run").args(&tests))?;

@@ -95,7 +95,8 @@ impl Cloud {
     }
 
     /// Where S3 answers.
-    pub(crate) fn s3_address(&self) -> String {
+    #[must_use]
+    pub fn s3_address(&self) -> String {
         let elsewhere = std::env::var("AWS_ENDPOINT_URL_S3").ok();
         let region = self.config.region().map(Region::as_ref).unwrap_or_default();
         elsewhere

@@ -4,8 +4,10 @@
 //! over), and does not deploy.
 
 mod access;
+mod advice;
 mod alarms;
 mod buckets;
+mod cost;
 pub mod cron;
 mod functions;
 mod places;
@@ -26,6 +28,8 @@ use engine::seams::plugin::Field;
 use serde_json::{Value, json};
 
 pub(crate) use self::access::STAGES;
+pub use self::advice::advice;
+pub use self::cost::{Month, Share, records_of};
 use self::places::Site;
 pub use self::policy::Statement;
 
@@ -104,6 +108,15 @@ impl<'p> Deployment<'p> {
     /// # Errors
     /// Everything for which it cannot be deployed.
     pub fn of(plan: &'p Plan, mode: Mode) -> Result<Self, Vec<Objection>> {
+        match Deployment::look(plan, mode) {
+            (Some(deployment), objections) if objections.is_empty() => Ok(deployment),
+            (_, objections) => Err(objections),
+        }
+    }
+
+    /// As much as there is of a deployment of `plan`, for who only looks at its places; and everything for which it cannot be deployed.
+    #[must_use]
+    pub fn look(plan: &'p Plan, mode: Mode) -> (Option<Self>, Vec<Objection>) {
         let mut objections = Vec::new();
         let site = places::site(plan, mode, &mut objections);
         if mode == Mode::Lambda
@@ -112,10 +125,21 @@ impl<'p> Deployment<'p> {
         {
             objections.push(why.objection());
         }
-        let Some(site) = site.filter(|_| objections.is_empty()) else { return Err(objections) };
+        if mode == Mode::Lambda {
+            objections.extend(advice::too_slow(plan));
+        }
+        let Some(site) = site else { return (None, objections) };
         let deployment = Deployment { plan, site };
         objections.extend(deployment.policies(mode).iter().filter_map(too_long));
-        if objections.is_empty() { Ok(deployment) } else { Err(objections) }
+        (Some(deployment), objections)
+    }
+
+    /// What a month costs that brings `records`, with messages of `batch_size` records.
+    #[must_use]
+    pub fn month(&self, mode: Mode, records: f64, batch_size: usize) -> Month {
+        let made = alarms::resources(self, mode);
+        let alarms = made.iter().filter(|(_, made)| made.get("Type") == Some(&json!("AWS::CloudWatch::Alarm"))).count();
+        cost::month(self.plan, mode, alarms, records, batch_size)
     }
 
     /// What each role may do, and nothing else.

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cloud::Cloud;
 use crate::deploy::{Deployment, Mode};
+use crate::failure::CallError;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +46,19 @@ impl Finding {
     pub fn new(found: impl Into<String>, fix: impl Into<String>) -> Self {
         Finding { found: found.into(), fix: fix.into() }
     }
+}
+
+/// What to do about a call that failed: to allow it, if that is why it did.
+fn mend(error: &CallError, allow: &str) -> String {
+    let fix = match error {
+        error if error.is_denied() => allow,
+        error if error.is_foreign() => {
+            "let the call reach AWS: `AWS_ENDPOINT_URL`, proxies and portals decide who answers"
+        }
+        error if error.status().is_none() => "see that this machine reaches AWS, and what `AWS_ENDPOINT_URL` is",
+        _ => "do what AWS says there, and look again",
+    };
+    fix.to_owned()
 }
 
 /// `Ok` if it is so.

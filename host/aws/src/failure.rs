@@ -16,6 +16,7 @@ pub struct CallError {
     code: Option<String>,
     status: Option<u16>,
     lost: bool,
+    foreign: bool,
 }
 
 impl CallError {
@@ -31,6 +32,9 @@ impl CallError {
             SdkError::ConstructionFailure(_) => false,
             _ => true,
         };
+        // By its first letters: some that speak as AWS does call an empty answer a page.
+        let is_page = error.raw_response().and_then(|response| response.body().bytes()).is_some_and(is_page);
+        let foreign = is_page || (status.is_some() && matches!(error, SdkError::ResponseError(_)));
         let said = match (error, &code, error.message()) {
             (SdkError::ServiceError(_), Some(code), Some(message)) => format!("{code}: {message}"),
             (SdkError::ServiceError(_), Some(code), None) => code.clone(),
@@ -38,15 +42,22 @@ impl CallError {
             _ => chain(error),
         };
         let request = error.request_id().map(|id| format!(" (request {id})")).unwrap_or_default();
-        let hint = hint(code.as_deref(), status, &said).map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-        CallError { text: format!("`{operation}` at `{place}` failed: {said}{request}{hint}"), code, status, lost }
+        let hint = if foreign { Some(FOREIGN) } else { hint(code.as_deref(), status, &said) };
+        let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        CallError {
+            text: format!("`{operation}` at `{place}` failed: {said}{request}{hint}"),
+            code,
+            status,
+            lost,
+            foreign,
+        }
     }
 
     /// A failure that is in an answer which as a whole is none.
     pub(crate) fn part(operation: &str, place: &str, code: Option<&str>, message: Option<&str>) -> Self {
         let code = code.unwrap_or("no code");
         let text = format!("`{operation}` at `{place}` failed: {code}: {}", message.unwrap_or("no message"));
-        CallError { text, code: Some(code.to_owned()), status: None, lost: false }
+        CallError { text, code: Some(code.to_owned()), status: None, lost: false, foreign: false }
     }
 
     /// The service's own code.
@@ -61,11 +72,33 @@ impl CallError {
         self.status
     }
 
+    /// Whether AWS has said that the call is not allowed.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        !self.foreign && (self.status == Some(403) || self.code().is_some_and(|code| code.contains("AccessDenied")))
+    }
+
+    /// Whether what answered does not speak as AWS does: a page, or a text that cannot be read.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
     /// Whether the call may have taken effect: no answer came, or one that leaves it open.
     #[must_use]
     pub fn may_have_happened(&self) -> bool {
         self.lost
     }
+}
+
+/// What to do about an answer that is none of AWS.
+const FOREIGN: &str =
+    "what answers there is not AWS: see `AWS_ENDPOINT_URL`, `HTTPS_PROXY`, and which portal or firewall is between";
+
+/// Whether a body is a page of HTML.
+fn is_page(body: &[u8]) -> bool {
+    let begin = String::from_utf8_lossy(body.get(..body.len().min(100)).unwrap_or_default()).to_ascii_lowercase();
+    ["<!doctype html", "<html"].iter().any(|start| begin.trim_start().starts_with(start))
 }
 
 /// An error and its causes, each said once.

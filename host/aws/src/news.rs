@@ -98,6 +98,14 @@ impl Queue for NewsQueue {
     fn blind(&self) -> Option<Blind> {
         self.queue.blind()
     }
+
+    fn longest_poll(&self) -> Duration {
+        self.queue.longest_poll()
+    }
+
+    fn look_every(&self) -> Duration {
+        self.queue.look_every()
+    }
 }
 
 #[cfg(test)]

@@ -64,6 +64,14 @@ impl Queue for NotifiedQueue {
     fn blind(&self) -> Option<Blind> {
         self.0.blind()
     }
+
+    fn longest_poll(&self) -> Duration {
+        self.0.longest_poll()
+    }
+
+    fn look_every(&self) -> Duration {
+        self.0.look_every()
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub(crate) mod body;
 mod leases;
 mod sending;
 pub(crate) mod stages;
+mod unclaimed;
 mod unopened;
 
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ use self::leases::Leases;
 pub(crate) use self::leases::seconds;
 pub use self::stages::open_stage;
 pub(crate) use self::stages::{LEAST, beside, buried_after};
+use self::unclaimed::Unclaimed;
 pub use self::unopened::unopened_stage;
 use crate::cloud::Cloud;
 use crate::failure::CallError;
@@ -37,6 +39,8 @@ use crate::failure::CallError;
 pub(crate) const BATCH: usize = 10;
 /// The longest that a call waits for a message.
 const LONGEST_POLL: Duration = Duration::from_secs(20);
+/// How rarely a queue's depth is asked where nobody waits for the answer.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The longest that a message can be invisible, from its receipt.
 const LONGEST: TimeDelta = TimeDelta::hours(12);
 
@@ -51,7 +55,7 @@ pub struct SqsOptions {
 /// [`Queue`] over a queue of SQS.
 ///
 /// * Bodies that are XML text go as they are, others in base64 behind a mark; the queue's limit holds for what goes.
-/// * `receive` waits in long polls of at most 20 s and takes on until it has `max` messages or none comes.
+/// * `receive` waits in long polls of at most 20 s. Of more than ten it takes on until it has `max` messages or none comes.
 /// * `ack`, `release` and `extend` that are called while another call is under way go together, up to ten at once, in their order.
 /// * A delivery can be held for 12 h; `release` and `extend` past that end there.
 /// * `depth` is SQS's approximation, and never tells the oldest: of that SQS keeps a metric only. Delayed is what this process has
@@ -172,7 +176,7 @@ impl Queue for SqsQueue {
         }
         let until = self.clock.now() + TimeDelta::from_std(wait).unwrap_or(LONGEST);
         let mut left = wait;
-        let mut taken = loop {
+        let taken = loop {
             let taken = self.take(max, left).await?;
             let now_left = (until - self.clock.now()).to_std().unwrap_or_default();
             // A poll waits for whole seconds; what is left of one is not worth another. As much as before is left when the clock was set back.
@@ -181,10 +185,12 @@ impl Queue for SqsQueue {
             }
             left = now_left;
         };
-        while !taken.is_empty() && taken.len() < max {
-            match self.take(max - taken.len(), Duration::ZERO).await {
+        let mut taken = Unclaimed::of(self, taken);
+        // What one call can take is one call: another one would mostly be paid for nothing.
+        while max > BATCH && taken.count() > 0 && taken.count() < max {
+            match self.take(max - taken.count(), Duration::ZERO).await {
                 Ok(more) if more.is_empty() => break,
-                Ok(more) => taken.extend(more),
+                Ok(more) => taken.add(more),
                 Err(error) => {
                     // What is in hand is more urgent: its time is running.
                     tracing::debug!(queue = self.url, %error, "took fewer messages than there may be");
@@ -192,7 +198,7 @@ impl Queue for SqsQueue {
                 }
             }
         }
-        Ok(taken)
+        Ok(taken.claim())
     }
 
     async fn ack(&self, receipt: &Receipt) -> Result<(), QueueError> {
@@ -255,6 +261,14 @@ impl Queue for SqsQueue {
         let told = told.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
         let usual = Blind::default();
         Some(Blind { retention: told.unwrap_or(usual.retention), ..usual })
+    }
+
+    fn longest_poll(&self) -> Duration {
+        LONGEST_POLL
+    }
+
+    fn look_every(&self) -> Duration {
+        LOOK_EVERY
     }
 }
 

@@ -300,7 +300,7 @@ async fn what_could_not_be_sent_is_named() {
 #[tokio::test]
 async fn each_delivery_of_a_batch_has_its_own_outcome() {
     let failures = [refused(0, "ReceiptHandleIsInvalid", true)];
-    let script = Script::start([attributes(), messages(1), messages(0), batch(&failures)]).await;
+    let script = Script::start([attributes(), messages(1), batch(&failures)]).await;
     let queue = queue(&script).await;
     let got = queue.receive(5, Duration::ZERO).await.unwrap();
     assert_eq!(got[0].receives, 2);
@@ -311,13 +311,29 @@ async fn each_delivery_of_a_batch_has_its_own_outcome() {
 #[tokio::test]
 async fn a_delivery_that_could_not_be_settled_can_be_tried_again() {
     let failing = std::iter::repeat_with(|| batch(&[refused(0, "InternalError", false)])).take(4);
-    let answers = [attributes(), messages(1), messages(0)].into_iter().chain(failing).chain([batch(&[])]);
+    let answers = [attributes(), messages(1)].into_iter().chain(failing).chain([batch(&[])]);
     let script = Script::start(answers).await;
     let queue = queue(&script).await;
     let got = queue.receive(5, Duration::ZERO).await.unwrap();
     let done = queue.ack(&got[0].receipt).await;
     assert!(matches!(done, Err(QueueError::Backend(_))), "{done:?}");
     queue.ack(&got[0].receipt).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_receive_has_taken_that_nobody_waits_for_any_more_is_given_back() {
+    let script =
+        Script::start([attributes(), messages(10), messages(0).after(Duration::from_secs(1)), batch(&[])]).await;
+    let queue = queue(&script).await;
+    let left = tokio::time::timeout(Duration::from_millis(300), queue.receive(256, Duration::ZERO)).await;
+    assert!(left.is_err(), "{left:?}");
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while script.bodies().len() < 4 {
+        assert!(std::time::Instant::now() < until, "nothing is given back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let given_back = script.bodies().pop().unwrap();
+    assert_eq!(given_back.matches(r#""VisibilityTimeout":0"#).count(), 10, "{given_back}");
 }
 
 #[tokio::test]
@@ -435,5 +451,25 @@ async fn a_refused_secret_is_neither_missing_nor_unreachable() {
             SecretError::Unavailable(..) => "unavailable",
         };
         assert_eq!(told, expected, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_does_not_blame_leave_for_a_page() {
+    use aws::deploy::{Deployment, Mode};
+    let text = "[pipeline]\nname = \"orders\"\n[source]\nuri = \"orders.csv\"\nkey = [\"id\"]\n[clean]\nplugin = \"c\"\n\
+                [queue]\nurl = \"https://sqs.us-east-1.amazonaws.com/123456789012/orders\"\n\
+                [lake]\nbronze = \"s3://lake/bronze\"\nsilver = \"s3://lake/silver\"\ngold = \"s3://lake/gold\"\n";
+    let plan = engine::pipeline::check("p.toml", text, &engine::pipeline::Overrides::default()).unwrap();
+    // The source is on this machine: that is told, and all else is looked at.
+    let (deployment, objections) = Deployment::look(&plan, Mode::Lambda);
+    assert_eq!(objections.iter().map(|one| one.about.as_str()).collect::<Vec<_>>(), ["source.uri"]);
+    let page = || Answer::new(200).header("content-type", "text/html").body("<!DOCTYPE html><html>Log in first</html>");
+    let script = Script::start(std::iter::repeat_with(page).take(200)).await;
+    let checks = aws::doctor::examine(&script.cloud(), &deployment.unwrap(), Mode::Lambda, || 0).await;
+    let findings: Vec<_> = checks.into_iter().filter_map(|check| Some((check.about, check.finding?))).collect();
+    assert!(findings.len() > 5, "{findings:#?}");
+    for (about, finding) in findings {
+        assert!(!finding.fix.contains("allow `"), "{about}: {finding:?}");
     }
 }

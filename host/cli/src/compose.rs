@@ -162,6 +162,9 @@ async fn compose_on(
     let gateway = gateway(file, shared, context, progress);
     let else_last = silver == Silvers::Viewed;
     let writes = !else_last && shared.writes_all(plan);
+    if writes {
+        ours::heed_conditions(file, &lake, shared).await?;
+    }
     let identity = match writes {
         true => Some(ours::claim(file, &lake, shared, context).await?),
         false => ours::look(file, &lake, shared).await,
@@ -174,7 +177,13 @@ async fn compose_on(
             gateway.prepare().await;
         }
     };
-    let owned = async { if writes || else_last { Ok(()) } else { ours::examine(file, &lake, shared).await } };
+    let owned = async {
+        if writes || else_last {
+            return Ok(());
+        }
+        ours::heed_conditions(file, &lake, shared).await?;
+        ours::examine(file, &lake, shared).await
+    };
     // Side by side, here and below: what lies in AWS is opened by calls, and a function is paid and waited for while it opens it.
     let (loaded, queues, (), owned) =
         tokio::join!(load(loading), queues(plan, &file.folder, shared, identity.as_deref()), prepared, owned);

@@ -14,6 +14,7 @@ mod exit;
 mod failure;
 mod golden;
 mod guard;
+mod in_aws;
 mod json_rows;
 mod load;
 mod logging;

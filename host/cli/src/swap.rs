@@ -29,14 +29,14 @@ use crate::published::Published;
 
 mod candidate;
 mod compare;
+mod sight;
 
 use candidate::Candidate;
 use compare::Comparing;
+use sight::Sight;
 
 /// How often a comparison looks for inputs that have come in.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
-/// How often objects are looked at: each look at each object is a request.
-const OBJECTS_EVERY: Duration = Duration::from_secs(5);
 /// When a look that has failed is repeated: at first, doubled each time, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// The stage that events of the file as a whole are told under.
@@ -54,8 +54,8 @@ pub(crate) struct Watch<'a> {
     seen: Vec<String>,
     /// When a look last saw something else.
     noticed: DateTime<Utc>,
-    /// What objects were seen to be, and when.
-    objects: Option<(Instant, Vec<String>)>,
+    /// Sees it.
+    sight: Sight,
     comparing: Option<Comparing>,
     /// When the last look is repeated, if it has failed.
     again: Option<Again>,
@@ -109,7 +109,7 @@ impl<'a> Watch<'a> {
             context,
             seen: Vec::new(),
             noticed,
-            objects: None,
+            sight: Sight::default(),
             comparing: None,
             again: None,
             said: BTreeSet::new(),
@@ -159,34 +159,6 @@ impl<'a> Watch<'a> {
         std::iter::once(Published::File(self.file.path.clone())).chain(both).collect()
     }
 
-    /// What the files hold, and what was decided about them: another text, when something has changed.
-    async fn sight(&mut self, plan: &Plan) -> Vec<String> {
-        let (files, objects): (Vec<_>, Vec<_>) = self.published(plan).into_iter().partition(|one| one.path().is_some());
-        // Side by side: of those that hang, each would hold up the others.
-        let marks = files.iter().map(|file| file.mark(&self.shared.remote));
-        let mut sight = futures::future::join_all(marks).await;
-        let old = |seen: &Option<(Instant, Vec<String>)>| {
-            seen.as_ref().is_none_or(|(when, marks)| when.elapsed() >= OBJECTS_EVERY || marks.len() != objects.len())
-        };
-        if old(&self.objects) {
-            let marks = objects.iter().map(|object| object.mark(&self.shared.remote));
-            self.objects = Some((Instant::now(), futures::future::join_all(marks).await));
-        }
-        sight.extend(self.objects.iter().flat_map(|(_, marks)| marks.clone()));
-        match swaps::decision_names(&self.serving.current().enrich.lake).await {
-            Ok(names) => sight.extend(names.into_iter().map(String::from)),
-            Err(error) => tracing::warn!(%error, "cannot see whether a plugin was taken back"),
-        }
-        // What was refused because of the table may fit another one: `replay --rebuild` beside this process makes it.
-        if self.shared.serves(Role::Clean) && !self.shared.handed {
-            match self.serving.current().clean.silver.shape().await {
-                Ok(shape) => sight.push(shape),
-                Err(error) => tracing::debug!(%error, "cannot see what silver is like"),
-            }
-        }
-        sight
-    }
-
     /// Finds out whether something has changed, and deals with it.
     async fn look(&mut self) {
         let now = self.shared.clock().now();
@@ -196,7 +168,8 @@ impl<'a> Watch<'a> {
         let next = next.map(|files| files.into_iter().map(placed).collect::<Vec<_>>());
         let plan =
             next.as_ref().ok().and_then(|files| files.first()).map_or(&self.file.plan, |file| &file.plan).clone();
-        let sight = self.sight(&plan).await;
+        let published = self.published(&plan);
+        let sight = self.sight.of(published, &self.serving.current(), &self.file, self.shared).await;
         if sight != self.seen {
             (self.seen, self.noticed, self.again) = (sight, now, None);
             self.said.clear();

@@ -19,6 +19,8 @@ pub enum Class {
     Told,
     /// The call is tried again; then the record is quarantined.
     Retried,
+    /// The place cannot be used; nothing runs, and nothing was written.
+    Place,
 }
 
 impl Class {
@@ -30,6 +32,7 @@ impl Class {
             Class::Load => "the component is refused, the version that serves goes on serving",
             Class::Record => "the record is quarantined, its neighbours are committed",
             Class::Told => "it is told in the log, nothing else follows",
+            Class::Place => "the pipeline does not begin, and nothing was changed",
             Class::Retried => {
                 "the work is tried again, then its record is quarantined and the report says that it is a bug of the host"
             }
@@ -69,7 +72,7 @@ pub fn all() -> impl Iterator<Item = Code> {
 
 macro_rules! codes {
     ($($code:literal $class:ident $meaning:literal; $remedy:literal)+) => {
-        /// The codes of plugins and records.
+        /// The codes of plugins, records and stores.
         const CODES: &[Code] = &[$(Code { code: $code, class: Class::$class, meaning: $meaning, remedy: $remedy }),+];
     };
 }
@@ -181,6 +184,8 @@ codes! {
         "find out who writes to the queue"
     "R006" Record "the line of the source is no record: it does not parse, is too deep, or has a reserved column";
         "mend the line in the source; the next tick reads it, or `sluicebox run --once --tick now`"
+    "S001" Place "the store of a layer writes although a condition (`If-None-Match`, `If-Match`) does not hold: hosts would overwrite each other's rows";
+        "name a place in S3, in a store that heeds conditional writes, or a folder of one machine; an older release of the store may be to blame"
 }
 
 #[cfg(test)]

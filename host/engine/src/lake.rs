@@ -13,6 +13,7 @@ pub mod bronze;
 pub mod chain;
 pub mod closed;
 pub mod components;
+pub mod conditions;
 mod csv;
 pub mod decimal;
 pub mod delta;

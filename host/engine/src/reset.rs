@@ -16,7 +16,7 @@ use crate::lake::{Lake, LakeError, bronze, closed, open, quarantine, retracted};
 use crate::seams::store::{Path, Store, delete_if_there};
 
 /// What the engine writes at the root of Bronze, besides `run=TICK`.
-const BRONZE: [&str; 16] = [
+const BRONZE: [&str; 17] = [
     "_answers",
     "_closed",
     "_columns",
@@ -29,16 +29,26 @@ const BRONZE: [&str; 16] = [
     "_quarantine",
     "_receipts",
     "_silver.json",
+    "_store",
     "_suspended",
     "_sweep.json",
     "_swaps",
     "_waiting",
 ];
 /// What it writes at the root of Silver, besides `_bucket=N`.
-const SILVER: [&str; 8] =
-    ["_chain", "_delta_log", "_generations", "_lake.json", "_receipts", "_retracted", "_suspended", "_waiting"];
+const SILVER: [&str; 9] = [
+    "_chain",
+    "_delta_log",
+    "_generations",
+    "_lake.json",
+    "_receipts",
+    "_retracted",
+    "_store",
+    "_suspended",
+    "_waiting",
+];
 /// What it writes at the root of Gold, besides tables and their exports.
-const GOLD: [&str; 5] = ["_generations", "_lake.json", "_partials", "_suspended", "_waiting"];
+const GOLD: [&str; 6] = ["_generations", "_lake.json", "_partials", "_store", "_suspended", "_waiting"];
 /// What the names of a tick's objects begin with.
 const OF_TICK: [&str; 6] = ["batch=", "redo=", "_snapshot-", "_message-", "_source-", "_columns"];
 

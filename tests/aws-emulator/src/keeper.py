@@ -96,6 +96,9 @@ def die_with_parent():
 
 environment = {
     **os.environ,
+    # Of the second emulator: the account of the first one, so that names are the same in both.
+    "MOTO_PORT": str(port),
+    "MOTO_ACCOUNT_ID": "000000000000",
     "BIND_HOST": "127.0.0.1",
     "GATEWAY_PORT": str(port),
     "SFTP_ENABLED": "0",
@@ -103,11 +106,13 @@ environment = {
     # Functions are processes of the emulator, and find it by this.
     "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
 }
+# The text of another emulator, in the place of the first one.
+program = sys.argv[3] if sys.argv[2:3] == ["run"] else EMULATOR
 if sys.argv[2:] == ["strict"]:
     # Functions may what their roles say.
     environment["AUTH"] = "true"
 emulator = subprocess.Popen(
-    [sys.executable, "-c", EMULATOR],
+    [sys.executable, "-c", program],
     env=environment,
     cwd=folder,
     stdin=subprocess.DEVNULL,

@@ -2,10 +2,11 @@
 //!
 //! Does not make buckets or queues, and does not keep tests apart: each uses names of its own.
 //!
-//! The emulator is the Python package `ministack` of `tests/e2e/requirements.txt`. Where it is not like AWS, as far as our adapters see,
+//! The emulator is the Python package `ministack` of `tests/e2e/requirements.txt`; a second one is `moto`, for the suites of the adapters and the
+//! way from source to Gold. Where the first one is not like AWS, as far as our adapters see,
 //! and what covers that instead:
 //!
-//! | the emulator | covered by |
+//! | the first emulator | covered by |
 //! |---|---|
 //! | never answers 409 `ConditionalRequestConflict`, 503 `SlowDown` or nothing at all | scripted answers (`host/aws/tests/scripted.rs`); the keeper says `SlowDown` for calls that [`Emulator::busy`] names |
 //! | dates what is written with the present, and nothing gets old | the keeper takes a date from the object's metadata |
@@ -22,6 +23,10 @@
 //! | knows credentials and policies only as [`Emulator::strict`] | scripted answers (403) |
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic, reason = "for tests: it fails by panicking")]
 
+mod look_alike;
+
+pub use look_alike::LookAlike;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -31,6 +36,12 @@ use std::time::{Duration, Instant};
 
 /// Runs the emulator for as long as somebody holds the lock of its users, then stops it by its process id.
 const KEEPER: &str = include_str!("keeper.py");
+
+/// The second emulator.
+const MOTO: &str = include_str!("moto.py");
+/// What answers where there is an emulator, and nothing else does.
+const HEALTH: &str = "/_ministack/health";
+const MOTO_HEALTH: &str = "/moto-api/data.json";
 
 /// Longest time that the emulator takes to answer.
 const START: Duration = Duration::from_secs(90);
@@ -50,7 +61,16 @@ impl Emulator {
     /// When there is no Python with it, or it does not answer.
     #[must_use]
     pub fn shared(folder: impl AsRef<Path>) -> Self {
-        Emulator::of(&folder.as_ref().join("aws-emulator"), &[])
+        Emulator::of(&folder.as_ref().join("aws-emulator"), &[], HEALTH)
+    }
+
+    /// One by other people, `moto`: what both do alike is more likely to be what AWS does. It knows no functions, and no stacks of ours.
+    ///
+    /// # Panics
+    /// As [`Emulator::shared`]: a test that needs it fails without it.
+    #[must_use]
+    pub fn moto(folder: impl AsRef<Path>) -> Self {
+        Emulator::of(&folder.as_ref().join("moto-aws-emulator"), &["run", MOTO], MOTO_HEALTH)
     }
 
     /// Another one, which lets functions do only what their roles may, and notes every call. Whoever has [`Emulator::environment`] may all.
@@ -59,10 +79,10 @@ impl Emulator {
     /// As [`Emulator::shared`].
     #[must_use]
     pub fn strict(folder: impl AsRef<Path>) -> Self {
-        Emulator::of(&folder.as_ref().join("strict-aws-emulator"), &["strict"])
+        Emulator::of(&folder.as_ref().join("strict-aws-emulator"), &["strict"], HEALTH)
     }
 
-    fn of(folder: &Path, how: &[&str]) -> Self {
+    fn of(folder: &Path, how: &[&str], health: &str) -> Self {
         fs::create_dir_all(folder).expect("a folder for the emulator");
         let starting = open(&folder.join("start.lock"));
         // While this is held nobody starts an emulator, and none stops.
@@ -70,9 +90,9 @@ impl Emulator {
         let using = open(&folder.join("users.lock"));
         using.lock_shared().expect("a lock");
         let address = folder.join("address");
-        let url = match fs::read_to_string(&address).ok().filter(|url| answers(url)) {
+        let url = match fs::read_to_string(&address).ok().filter(|url| answers(url, health)) {
             Some(url) => url,
-            None => start(folder, &address, how),
+            None => start(folder, &address, how, health),
         };
         Emulator { url, folder: folder.to_owned(), _using: using }
     }
@@ -115,7 +135,7 @@ fn open(path: &Path) -> File {
 }
 
 #[allow(clippy::zombie_processes, reason = "it is to outlive the test, and stops by itself")]
-fn start(folder: &Path, address: &Path, how: &[&str]) -> String {
+fn start(folder: &Path, address: &Path, how: &[&str], health: &str) -> String {
     let _ = fs::remove_file(address);
     let python = std::env::var_os("SLUICEBOX_TEST_PYTHON").map(PathBuf::from).expect(
         "SLUICEBOX_TEST_PYTHON names no Python with the packages of tests/e2e/requirements.txt; run: cargo xtask test",
@@ -134,7 +154,7 @@ fn start(folder: &Path, address: &Path, how: &[&str]) -> String {
         .expect("the emulator's Python starts");
     let until = Instant::now() + START;
     while Instant::now() < until {
-        if let Some(url) = fs::read_to_string(address).ok().filter(|url| answers(url)) {
+        if let Some(url) = fs::read_to_string(address).ok().filter(|url| answers(url, health)) {
             return url;
         }
         if let Ok(Some(status)) = keeper.try_wait() {
@@ -146,12 +166,12 @@ fn start(folder: &Path, address: &Path, how: &[&str]) -> String {
 }
 
 /// Whether the emulator answers at `url`.
-fn answers(url: &str) -> bool {
+fn answers(url: &str, health: &str) -> bool {
     let Some(host) = url.strip_prefix("http://") else { return false };
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(host)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET /_ministack/health HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
+        write!(stream, "GET {health} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)

@@ -50,9 +50,9 @@ fn tests_of(source: &Source) -> &str {
     source.text.split_once("#[cfg(test)]").map_or("", |(_, tests)| tests)
 }
 
-/// The codes of plugins and records in a text.
+/// The codes of plugins, records and stores in a text.
 fn codes(text: &str) -> impl Iterator<Item = String> + '_ {
-    let starts = text.match_indices(['P', 'R']).map(|(at, _)| at);
+    let starts = text.match_indices(['P', 'R', 'S']).map(|(at, _)| at);
     starts.filter_map(|at| {
         let code = text.get(at..at + 4)?;
         let digits = code.get(1..).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));

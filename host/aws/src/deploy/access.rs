@@ -54,8 +54,11 @@ const MEND: &[Touched] = &[
     (Silver, "_generations/*", "r"),
     (Silver, "_receipts/*", "r"),
 ];
+/// Who writes a layer asks its store once whether it heeds conditions, and notes that beside it.
+const ASK_BRONZE: Touched = (Bronze, "_store/*", "rw");
 /// The lake is said to be the pipeline's; keys that stay forgotten are left out; the columns that ticks had are noted.
 const TICK: &[Touched] = &[
+    ASK_BRONZE,
     (Bronze, "run=*", "rw"),
     (Bronze, "_lake.json", "rw"),
     (Bronze, "_columns.json", "rw"),
@@ -79,7 +82,7 @@ const SWEEP: &[Touched] = &[
     (Gold, "_generations/*", "r"),
     (Gold, "_suspended/*", "r"),
 ];
-const ENRICH: &[Touched] = &[(Bronze, "run=*", "rw"), (Bronze, "_quarantine/*", "rwd")];
+const ENRICH: &[Touched] = &[ASK_BRONZE, (Bronze, "run=*", "rw"), (Bronze, "_quarantine/*", "rwd")];
 const ENRICH_BY_PLUGIN: &[Touched] = &[
     (Bronze, "_answers/*", "rwd"),
     (Bronze, "_generations/*", "rw"),
@@ -99,6 +102,7 @@ const CLEAN: &[Touched] = &[
     (Silver, "_chain/*", "rw"),
     (Silver, "_receipts/*", "rw"),
     (Silver, "_retracted/*", "rw"),
+    (Silver, "_store/*", "rw"),
     (Silver, "_suspended/*", "rwd"),
 ];
 const AGGREGATE: &[Touched] = &[
@@ -109,6 +113,7 @@ const AGGREGATE: &[Touched] = &[
     (Gold, "NAME.parquet", "rw"),
     (Gold, "NAME.csv", "rw"),
     (Gold, "_partials/*", "rwd"),
+    (Gold, "_store/*", "rw"),
     (Gold, "_suspended/*", "rwd"),
     (Gold, "_generations/*", "rw"),
 ];

@@ -28,7 +28,7 @@ const OWN_MEMORY: u64 = 640;
 const FEW: u32 = 2;
 
 /// What a function of `stage` is handed at once, and for how many seconds messages are collected for it.
-fn batch(stage: Role) -> (u32, u64) {
+pub(super) fn batch(stage: Role) -> (u32, u64) {
     match stage {
         // A message is a batch of records already, and each waits for a service.
         Role::Enrich => (10, 0),
@@ -47,7 +47,8 @@ fn stages(plan: &Plan, role: Role) -> Vec<&Stage> {
     }
 }
 
-fn timeout(plan: &Plan, role: Role) -> u64 {
+/// For how many seconds a role's function may run.
+pub(super) fn timeout(plan: &Plan, role: Role) -> u64 {
     let long = stages(plan, role).iter().any(|stage| stage.limits.deadline > LONG_CALL);
     if role == Role::Ingest || long { TICK_SECONDS } else { BATCH_SECONDS }
 }

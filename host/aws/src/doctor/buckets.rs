@@ -6,7 +6,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::BucketVersioningStatus;
 
-use super::{Check, Finding, so};
+use super::{Check, Finding, mend, so};
 use crate::cloud::Cloud;
 use crate::deploy::{Deployment, Mode};
 use crate::failure::CallError;
@@ -53,11 +53,12 @@ async fn is_there(client: &Client, bucket: &str) -> Check {
         Err(error) => {
             let error = CallError::of("HeadBucket", bucket, &error);
             let fix = match error.status() {
-                Some(403) => {
-                    "allow `s3:ListBucket` on it, or look as somebody who may; it may also be another account's"
-                }
-                Some(301) => "it is in another region: set `AWS_REGION` to that one",
-                _ => "make it, as `sluicebox deploy cloudformation` does, or correct `[lake]`",
+                Some(301) => "it is in another region: set `AWS_REGION` to that one".to_owned(),
+                Some(404) => "make it, as `sluicebox deploy cloudformation` does, or correct `[lake]`".to_owned(),
+                _ => mend(
+                    &error,
+                    "allow `s3:ListBucket` on it, or look as somebody who may; it may also be another account's",
+                ),
             };
             Err(Finding::new(error.to_string(), fix))
         }
@@ -128,10 +129,8 @@ async fn can_be_read(client: &Client, bucket: &str, layer: &str, key: &str) -> C
         Err(error) => {
             let error = CallError::of("HeadObject", &format!("{bucket}/{key}"), &error);
             so(error.status() == Some(404), || {
-                Finding::new(
-                    error.to_string(),
-                    "allow `s3:GetObject` on its objects, and `s3:ListBucket` on the bucket",
-                )
+                let allow = "allow `s3:GetObject` on its objects, and `s3:ListBucket` on the bucket";
+                Finding::new(error.to_string(), mend(&error, allow))
             })
         }
     };
@@ -149,7 +148,7 @@ async fn can_be_written(client: &Client, bucket: &str, layer: &str, key: &str) -
         Err(error) => {
             let error = CallError::of("PutObject", &format!("{bucket}/{key}"), &error);
             so(matches!(error.status(), Some(404 | 412)), || {
-                Finding::new(error.to_string(), "allow `s3:PutObject` on its objects")
+                Finding::new(error.to_string(), mend(&error, "allow `s3:PutObject` on its objects"))
             })
         }
     };
@@ -158,5 +157,6 @@ async fn can_be_written(client: &Client, bucket: &str, layer: &str, key: &str) -
 
 /// Something that may be as it should, and may not be looked at.
 fn unseen(error: &CallError, action: &str) -> Finding {
-    Finding::new(format!("cannot be seen: {error}"), format!("allow `{action}`, or look as somebody who may"))
+    let allow = format!("allow `{action}`, or look as somebody who may");
+    Finding::new(format!("cannot be seen: {error}"), mend(error, &allow))
 }

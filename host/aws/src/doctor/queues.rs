@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, QueueAttributeName,
 };
 
-use super::{Check, Finding, so};
+use super::{Check, Finding, mend, so};
 use crate::cloud::Cloud;
 use crate::deploy::{Deployment, Mode};
 use crate::failure::CallError;
@@ -68,13 +68,17 @@ impl Looked {
     fn is_there(&self) -> Check {
         let outcome = match &self.attributes {
             Ok(_) => Ok(()),
-            Err(error) if error.status() == Some(403) => Err(Finding::new(
-                error.to_string(),
-                "allow `sqs:GetQueueAttributes` on it, or look as somebody who may",
-            )),
+            Err(error)
+                if error.code().is_some_and(|code| code.contains("NonExistent") || code.contains("NotExist")) =>
+            {
+                Err(Finding::new(
+                    error.to_string(),
+                    "make it, as `sluicebox deploy cloudformation` does, or correct `queue.url`",
+                ))
+            }
             Err(error) => Err(Finding::new(
                 error.to_string(),
-                "make it, as `sluicebox deploy cloudformation` does, or correct `queue.url`",
+                mend(error, "allow `sqs:GetQueueAttributes` on it, or look as somebody who may"),
             )),
         };
         Check::new(self.about(), "is there", outcome)
@@ -147,17 +151,14 @@ impl Looked {
             let asked = client.change_message_visibility_batch().queue_url(&self.url).entries(entry).send().await;
             refused.extend(asked.err().map(|error| CallError::of("ChangeMessageVisibilityBatch", &self.url, &error)));
         }
-        let denied =
-            refused.into_iter().find(|error| error.status() == Some(403) || error.code().is_some_and(is_denial));
-        let outcome = denied.map_or(Ok(()), |error| {
-            let fix = "allow `sqs:ReceiveMessage`, `sqs:SendMessage`, `sqs:DeleteMessage` and `sqs:ChangeMessageVisibility` on it, \
+        // That the receipt is none is what is expected.
+        let refused =
+            refused.into_iter().find(|error| error.is_denied() || error.is_foreign() || error.status().is_none());
+        let outcome = refused.map_or(Ok(()), |error| {
+            let allow = "allow `sqs:ReceiveMessage`, `sqs:SendMessage`, `sqs:DeleteMessage` and `sqs:ChangeMessageVisibility` on it, \
                        as `sluicebox deploy iam` prints them by role";
-            Err(Finding::new(error.to_string(), fix))
+            Err(Finding::new(error.to_string(), mend(&error, allow)))
         });
         Check::new(self.about(), "lets us settle messages", outcome)
     }
-}
-
-fn is_denial(code: &str) -> bool {
-    code.contains("AccessDenied")
 }

@@ -51,6 +51,13 @@ impl Batches {
         Batches { items }
     }
 
+    /// Settles one delivery soon, and tells nobody how that went.
+    pub(super) fn settle_unheard(&self, receipt: &Receipt, settle: Settle) {
+        let (done, _) = oneshot::channel();
+        // When the task has ended the process does, too.
+        let _ = self.items.send(Item { receipt: receipt.0.clone(), settle, done });
+    }
+
     /// Settles one delivery. It is done even if nobody waits for it any more.
     pub(super) async fn settle(&self, receipt: &Receipt, settle: Settle) -> Result<(), QueueError> {
         let (done, told) = oneshot::channel();

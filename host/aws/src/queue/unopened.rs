@@ -14,7 +14,7 @@ use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::open_stage;
+use super::{LONGEST_POLL, LOOK_EVERY, open_stage};
 use crate::cloud::Cloud;
 
 /// What SQS gives a queue that was made without a visibility timeout.
@@ -109,5 +109,13 @@ impl Queue for Side {
     /// Whoever has not opened it knows the least.
     fn blind(&self) -> Option<Blind> {
         self.stage.opened.get().map_or(Some(Blind::default()), |queues| self.of(queues).blind())
+    }
+
+    fn longest_poll(&self) -> Duration {
+        LONGEST_POLL
+    }
+
+    fn look_every(&self) -> Duration {
+        LOOK_EVERY
     }
 }

@@ -20,11 +20,20 @@ pub(crate) struct Answer {
     echo: Option<(usize, String)>,
     /// So many bytes of the body are not sent.
     cut: usize,
+    /// How long it takes.
+    after: std::time::Duration,
 }
 
 impl Answer {
     pub(crate) fn new(status: u16) -> Self {
-        Answer { status: Some(status), headers: Vec::new(), body: String::new(), echo: None, cut: 0 }
+        Answer {
+            status: Some(status),
+            headers: Vec::new(),
+            body: String::new(),
+            echo: None,
+            cut: 0,
+            after: std::time::Duration::ZERO,
+        }
     }
 
     /// The request arrives, and no reply comes.
@@ -45,6 +54,11 @@ impl Answer {
     /// Sends the header `name` of request `request` back.
     pub(crate) fn echo(mut self, request: usize, name: &str) -> Self {
         self.echo = Some((request, name.into()));
+        self
+    }
+
+    pub(crate) fn after(mut self, span: std::time::Duration) -> Self {
+        self.after = span;
         self
     }
 
@@ -81,6 +95,7 @@ impl Script {
                 let Some(request) = read(&mut stream).await else { continue };
                 log.lock().unwrap().push(request);
                 let Some(answer) = answers.pop_front() else { continue };
+                tokio::time::sleep(answer.after).await;
                 let bytes = written(&answer, &log.lock().unwrap());
                 let _ = stream.write_all(&bytes).await;
                 let _ = stream.shutdown().await;

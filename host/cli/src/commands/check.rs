@@ -2,6 +2,7 @@
 //!
 //! Does not call anybody, and does not change a lake: of what lies elsewhere `doctor` tells.
 
+use aws::deploy::Mode;
 use engine::pipeline::plan::SecretRef;
 use engine::redaction::SHORTEST;
 use engine::seams::plugin::Plugin;
@@ -12,6 +13,7 @@ use crate::compose::{Shared, secrets};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
+use crate::in_aws::{self, Cost};
 use crate::output::{Tone, counted, short_digest};
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
 use crate::preflight::{Reach, Wrong, examine};
@@ -28,6 +30,10 @@ if the file has to change, and with 1 if something else has.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
+
+    /// For a pipeline in AWS: how many records a month brings, to say what it costs [default: what the schedule's ticks take]
+    #[arg(long, value_name = "N")]
+    pub(crate) records_a_month: Option<u64>,
 }
 
 /// Checks the files.
@@ -36,7 +42,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     pipelines::warn(&files, context)?;
     pipelines::refuse_shared(&files)?;
     let shared = Shared::new(&files, context)?;
-    let (mut checked, mut refused) = (Vec::new(), Vec::new());
+    let (mut checked, mut costs, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     let mut code = ExitCode::Success;
     for file in &files {
         let examined = examine(file, &shared, context, Reach::Here).await;
@@ -49,6 +55,10 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
             refused.push((file, examined.wrong().cloned().collect::<Vec<_>>()));
         }
         warn_of_short_secrets(file, &shared, context).await?;
+        let cost = Cost::of(file, Mode::Lambda, args.records_a_month);
+        if cost.is_some() {
+            in_aws::warn(file, Mode::Lambda, context)?;
+        }
         let plugins: Vec<Value> = examined
             .loaded
             .iter()
@@ -56,13 +66,14 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
             .map(|(stage, plugin)| entry(&stage, plugin))
             .collect();
         let notes: Vec<_> = examined.notes().collect();
-        let document = json!({ "name": file.plan.name, "file": file.path, "warnings": file.warnings, "notes": notes, "plugins": plugins, "defaults": defaults(file) });
+        let document = json!({ "name": file.plan.name, "file": file.path, "warnings": file.warnings, "notes": notes, "plugins": plugins, "defaults": defaults(file), "cost": cost });
         checked.push(document);
+        costs.push(cost);
     }
     if !refused.is_empty() {
         return Err(Failure::new(code, "cannot start the pipeline").caused_by(Refused::of(refused)).into());
     }
-    context.output.report(&json!({ "pipelines": checked }), |_| text(&files, &checked, context))?;
+    context.output.report(&json!({ "pipelines": checked }), |_| text(&files, &checked, &costs, context))?;
     Ok(ExitCode::Success)
 }
 
@@ -122,9 +133,9 @@ fn entry(stage: &str, plugin: &dyn Plugin) -> Value {
     json!({ "stage": stage, "name": descriptor.name, "version": descriptor.version, "digest": plugin.digest().as_str() })
 }
 
-fn text(files: &[PipelineFile], checked: &[Value], context: &Context) -> String {
+fn text(files: &[PipelineFile], checked: &[Value], costs: &[Option<Cost>], context: &Context) -> String {
     let mut text = String::new();
-    for (file, checked) in files.iter().zip(checked) {
+    for ((file, checked), cost) in files.iter().zip(checked).zip(costs) {
         let ok = context.output.tone(Tone::Good, "ok");
         text.push_str(&format!("{ok}: pipeline `{}` ({})\n", file.plan.name, file.path.display()));
         let mut table = context.output.table(&["  stage", "plugin", "version", "digest"]);
@@ -136,6 +147,9 @@ fn text(files: &[PipelineFile], checked: &[Value], context: &Context) -> String 
         text.push_str(&format!("{}\n", table.trim_fmt()));
         for default in defaults(file) {
             text.push_str(&format!("  note: {default}\n"));
+        }
+        for line in cost.iter().flat_map(|cost| cost.text().lines().map(str::to_owned).collect::<Vec<_>>()) {
+            text.push_str(&format!("  note: {line}\n"));
         }
     }
     text

@@ -7,13 +7,13 @@ use aws::deploy::{Deployment, Mode};
 use aws::doctor::{self, Check, Finding};
 use engine::lake::bronze;
 use engine::lake::keys::Tick;
-use engine::pipeline::plan::{Location, Plan};
 use serde_json::json;
 
 use super::deploy::ModeName;
 use crate::compose::{Shared, look_at_lake};
 use crate::context::Context;
 use crate::exit::ExitCode;
+use crate::in_aws::is_in_aws;
 use crate::output::{Tone, counted};
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
 use crate::preflight::{Reach, Wrong, examine};
@@ -106,24 +106,19 @@ async fn ticks(file: &PipelineFile, shared: &Shared) -> Result<(), Finding> {
     }
 }
 
-fn is_in_aws(plan: &Plan) -> bool {
-    let layers = [&plan.lake.bronze, &plan.lake.silver, &plan.lake.gold];
-    plan.queue.url.is_some() || layers.into_iter().any(|layer| matches!(layer, Location::Remote(_)))
-}
-
+/// What is not in AWS is told, and all else is looked at.
 async fn in_aws(file: &PipelineFile, shared: &Shared, mode: Mode) -> anyhow::Result<Vec<Check>> {
-    let deployment = match Deployment::of(&file.plan, mode) {
-        Ok(deployment) => deployment,
-        Err(objections) => {
-            let told = objections.into_iter().map(|objection| {
-                let fix = objection.hint.unwrap_or_else(|| "see `sluicebox deploy cloudformation`".to_owned());
-                Check::new(objection.about, "is in AWS", Err(Finding::new(objection.message, fix)))
-            });
-            return Ok(told.collect());
-        }
-    };
-    let cloud = shared.remote.cloud().await?;
-    Ok(doctor::examine(cloud, &deployment, mode, || shared.clock().now().timestamp()).await)
+    let (deployment, objections) = Deployment::look(&file.plan, mode);
+    let told = objections.into_iter().map(|objection| {
+        let fix = objection.hint.unwrap_or_else(|| "see `sluicebox deploy cloudformation`".to_owned());
+        Check::new(objection.about, "can be deployed", Err(Finding::new(objection.message, fix)))
+    });
+    let mut checks: Vec<Check> = told.collect();
+    if let Some(deployment) = deployment {
+        let cloud = shared.remote.cloud().await?;
+        checks.extend(doctor::examine(cloud, &deployment, mode, || shared.clock().now().timestamp()).await);
+    }
+    Ok(checks)
 }
 
 fn text(file: &PipelineFile, checks: &[Check], context: &Context) -> String {

@@ -8,7 +8,10 @@ use std::sync::{Mutex, PoisonError};
 
 use engine::drivers::service::Role;
 use engine::lake::Lake;
+use engine::lake::conditions::{self, Unfit};
 use engine::lake::identity::{self, Claimed, NotOurs};
+use engine::pipeline::plan::Location;
+use futures::future::join_all;
 
 use super::Shared;
 use super::places::queue_file;
@@ -124,13 +127,37 @@ pub(super) async fn examine(file: &PipelineFile, lake: &Lake, shared: &Shared) -
     }
 }
 
+/// Makes sure that the stores of those layers which this process writes can hold a lake. Before anything else is written there.
+pub(super) async fn heed_conditions(file: &PipelineFile, lake: &Lake, shared: &Shared) -> anyhow::Result<()> {
+    let places = &file.plan.lake;
+    let layers = [
+        ("bronze", &places.bronze, &lake.bronze, &[Role::Ingest, Role::Enrich][..]),
+        ("silver", &places.silver, &lake.silver, &[Role::Clean]),
+        ("gold", &places.gold, &lake.gold, &[Role::Aggregate]),
+    ];
+    let writes = |by: &[Role]| shared.writes_all(&file.plan) || by.iter().any(|role| shared.serves(*role));
+    let afar = layers.into_iter().filter(|(_, location, _, by)| matches!(location, Location::Remote(_)) && writes(by));
+    let asked = afar.map(async |(layer, location, store, _)| {
+        let place = format!("{location} of {}", shared.remote.cloud().await?.s3_address());
+        match conditions::require(store, layer, &place, shared.clock().now()).await {
+            Err(Unfit::Lake(error)) => Err(anyhow::Error::from(error)),
+            Err(unfit @ Unfit::Ignores { .. }) => Err(told(&unfit.to_string())),
+            Ok(()) => Ok(()),
+        }
+    });
+    // All to their end: each takes away what it has written to find out.
+    join_all(asked).await.into_iter().collect()
+}
+
 fn refused(error: NotOurs) -> anyhow::Error {
     match error {
         NotOurs::Lake(error) => error.into(),
-        other => {
-            let text = other.to_string();
-            let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
-            Failure::new(ExitCode::Wrong, message).hint(hint).into()
-        }
+        other => told(&other.to_string()),
     }
+}
+
+/// A refusal with the hint that its text ends with.
+fn told(text: &str) -> anyhow::Error {
+    let (message, hint) = text.split_once("\nhint: ").unwrap_or((text, ""));
+    Failure::new(ExitCode::Wrong, message).hint(hint).into()
 }

@@ -29,9 +29,10 @@ use crate::stopping;
 
 mod dead_letters;
 mod pauses;
+mod receiver;
 
-/// How long one receive waits: also how long a stop may take when there is nothing to do.
-const WAIT: Duration = Duration::from_millis(500);
+use self::receiver::{Batch, Hands};
+
 /// How long a consumer rests after a receive that failed.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// How often a suspended stage looks whether it may go on.
@@ -147,9 +148,11 @@ impl Consumer {
         self.start(version, &gate, &stop).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().renew(version, Arc::clone(&gate), stop.clone()).in_current_span());
+        let (batches, hands) = Hands::new();
         for _ in 0..self.workers.max(1) {
-            tasks.spawn(self.clone().work(Arc::clone(&gate), stop.clone()).in_current_span());
+            tasks.spawn(self.clone().work(hands.clone(), Arc::clone(&gate), stop.clone()).in_current_span());
         }
+        tasks.spawn(self.clone().hand_out(batches, Arc::clone(&gate), stop.clone()).in_current_span());
         tasks.spawn(self.clone().bury(gate, stop.clone()).in_current_span());
         let mut outcome = Ok(());
         while let Some(ended) = tasks.join_next().await {
@@ -220,60 +223,62 @@ impl Consumer {
         }
     }
 
-    async fn work(self, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
-        while let Some(pass) = gate.pass(&stop).await {
-            let deliveries = self.receive(&self.queue.live, self.at_once, WAIT, &stop).await;
-            drop(pass);
-            if deliveries.is_empty() {
-                continue;
-            }
+    async fn work(self, hands: Hands, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
+        while let Some(Batch { deliveries, place }) = hands.next().await {
             if !gate.is_open() {
                 // Closed while this was on its way: it would meet the same pause.
                 self.give_back(&deliveries, &gate).await;
                 continue;
             }
-            let (version, begun) = (self.work.version(), self.clock.now());
-            let spans = self.in_hand(&deliveries);
-            let results = self.take(&deliveries, &spans, &stop).await;
-            let took_ms = (self.clock.now() - begun).num_microseconds().unwrap_or_default() as f64 / 1000.0;
-            tracing::debug!(version, deliveries = deliveries.len(), took_ms, "batch done");
-            // All at once: a queue can settle many with one call.
-            let this = &self;
-            let done = deliveries.iter().zip(&spans.each).zip(&results).filter(|(_, result)| result.is_ok());
-            let acks = done.map(|((one, span), _)| {
-                async move { this.settled(this.queue.live.ack(&one.receipt).await, one) }.instrument(span.clone())
-            });
-            join_all(acks).await;
-            if results.iter().any(Result::is_ok) && gate.is_well() {
-                tracing::info!("the lake is as it has to be again, the stage goes on");
-            }
-            let mut probe = None;
-            let mut aside = None;
-            let mut others = Vec::new();
-            for (at, (delivery, result)) in deliveries.iter().zip(results).enumerate() {
-                let alone = spans.alone(at);
-                match result {
-                    Ok(()) => {}
-                    Err(Failure::Pause { pause, reason }) if probe.is_none() && gate.pause() => {
-                        probe = Some((delivery, alone, pause, reason));
-                    }
-                    Err(Failure::Pause { .. }) => others.push(delivery.clone()),
-                    Err(Failure::Lake { reason, whole: true }) if self.lasts => {
-                        if gate.pause() {
-                            aside = Some(reason);
-                        }
-                        others.push(delivery.clone());
-                    }
-                    result => alone.work(self.settle(delivery, version, result, &gate)).await?,
+            // Before its place is free again: nobody is there to take what would be received for it.
+            self.batch(&deliveries, &gate, &stop).await.inspect_err(|_| stop.cancel())?;
+            drop(place);
+        }
+        Ok(())
+    }
+
+    /// Does the work of one batch, and settles each delivery by what came of it.
+    async fn batch(&self, deliveries: &[Delivery], gate: &Gate, stop: &CancellationToken) -> Result<(), Failure> {
+        let (version, begun) = (self.work.version(), self.clock.now());
+        let spans = self.in_hand(deliveries);
+        let results = self.take(deliveries, &spans, stop).await;
+        let took_ms = (self.clock.now() - begun).num_microseconds().unwrap_or_default() as f64 / 1000.0;
+        tracing::debug!(version, deliveries = deliveries.len(), took_ms, "batch done");
+        // All at once: a queue can settle many with one call.
+        let done = deliveries.iter().zip(&spans.each).zip(&results).filter(|(_, result)| result.is_ok());
+        let acks = done.map(|((one, span), _)| {
+            async move { self.settled(self.queue.live.ack(&one.receipt).await, one) }.instrument(span.clone())
+        });
+        join_all(acks).await;
+        if results.iter().any(Result::is_ok) && gate.is_well() {
+            tracing::info!("the lake is as it has to be again, the stage goes on");
+        }
+        let mut probe = None;
+        let mut aside = None;
+        let mut others = Vec::new();
+        for (at, (delivery, result)) in deliveries.iter().zip(results).enumerate() {
+            let alone = spans.alone(at);
+            match result {
+                Ok(()) => {}
+                Err(Failure::Pause { pause, reason }) if probe.is_none() && gate.pause() => {
+                    probe = Some((delivery, alone, pause, reason));
                 }
+                Err(Failure::Pause { .. }) => others.push(delivery.clone()),
+                Err(Failure::Lake { reason, whole: true }) if self.lasts => {
+                    if gate.pause() {
+                        aside = Some(reason);
+                    }
+                    others.push(delivery.clone());
+                }
+                result => alone.work(self.settle(delivery, version, result, gate)).await?,
             }
-            self.give_back(&others, &gate).await;
-            if let Some((delivery, alone, pause, reason)) = probe {
-                alone.work(self.probe(delivery, &alone, (pause, reason), &gate, &stop)).await?;
-            }
-            if let Some(reason) = aside {
-                self.stand_aside(reason, version, &gate, &stop).await;
-            }
+        }
+        self.give_back(&others, gate).await;
+        if let Some((delivery, alone, pause, reason)) = probe {
+            alone.work(self.probe(delivery, &alone, (pause, reason), gate, stop)).await?;
+        }
+        if let Some(reason) = aside {
+            self.stand_aside(reason, version, gate, stop).await;
         }
         Ok(())
     }

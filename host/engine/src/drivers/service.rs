@@ -33,8 +33,9 @@ use crate::spans;
 
 /// Events that become one commit.
 const COALESCE: usize = 256;
-/// How often `once` looks whether it is done.
+/// How often `once` looks whether it is done, and where each look at a queue is paid for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_AFAR_EVERY: Duration = Duration::from_secs(1);
 
 /// How long `once` waits while another host looks for what is lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -87,6 +88,12 @@ impl Queues {
     #[must_use]
     pub fn all(&self) -> [(&'static str, &StageQueue); 3] {
         [("enrich", &self.enrich), ("clean", &self.clean), ("aggregate", &self.aggregate)]
+    }
+
+    /// How rarely who only looks now and then asks what is in them: zero where that costs nothing.
+    #[must_use]
+    pub fn look_every(&self) -> Duration {
+        self.all().iter().map(|(_, queue)| queue.live.look_every()).max().unwrap_or_default()
     }
 }
 
@@ -326,8 +333,9 @@ impl Service {
     /// Returns when nothing is left to do, or nothing more will be done.
     async fn until_done(&self, patience: Duration, stop: &CancellationToken) -> Result<Waited, Failure> {
         let (mut blocked_since, mut repairs) = (None, 0);
+        let every = if self.queues.look_every().is_zero() { LOOK_EVERY } else { LOOK_AFAR_EVERY };
         while !stop.is_cancelled() {
-            self.clock.sleep(LOOK_EVERY).await;
+            self.clock.sleep(every).await;
             // No waiting helps a suspended stage, and what the stages before it make would only be queued before it.
             if !self.progress.suspended().is_empty() {
                 return Ok(Waited::Ended(None));

@@ -1,5 +1,5 @@
 //! What became of the plugins that were published for a stage: which took over, which were refused, which were taken back. One object
-//! an event, never changed.
+//! an event, never changed, and one that names the last decision: whether something was decided is seen by its tag.
 //!
 //! Does not say which plugins have made something: `lake::generations` does.
 
@@ -10,13 +10,15 @@ use serde::{Deserialize, Serialize};
 use super::bronze::PluginStamp;
 use super::keys::fingerprint;
 use super::{Lake, LakeError};
-use crate::seams::store::{Path, create, read_small};
+use crate::seams::store::{ObjectStoreExt as _, Path, StoreError, create, read_small, replace};
 
 const FOLDER: &str = "_swaps";
 /// Most bytes of an event.
 const MOST: u64 = 1 << 20;
 /// In the names of events that decide what serves.
 const DECISION: &str = "decision";
+/// The object that names the last of those.
+const LAST: &str = "_last.json";
 
 /// A plugin with its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +118,11 @@ pub async fn tell(
     let place = at.timestamp_micros().max(before.saturating_add(1));
     let path = folder.join(format!("{place:020}-{kind}-{}.json", fingerprint(&[&body])));
     create(&*lake.bronze, &path, body.into()).await?;
+    if event.happened.decides() {
+        // After the event: who is told of it finds it.
+        let body = serde_json::json!({ "last": path.as_ref() }).to_string();
+        replace(&*lake.bronze, &last(), body.into()).await?;
+    }
     Ok(())
 }
 
@@ -148,6 +155,23 @@ pub async fn decision_names(lake: &Lake) -> Result<Vec<Path>, LakeError> {
     let mut paths = paths(lake, &Path::from(FOLDER)).await?;
     paths.retain(is_decision);
     Ok(paths)
+}
+
+/// A text that is another one when something was decided since, for one small request; none if nothing ever was. Earlier versions of the program
+/// decide without it, so whoever follows decisions also looks at [`decision_names`] now and then.
+///
+/// # Errors
+/// The lake cannot be read.
+pub async fn last_decision(lake: &Lake) -> Result<Option<String>, LakeError> {
+    match lake.bronze.head(&last()).await {
+        Ok(found) => Ok(Some(found.e_tag.unwrap_or_else(|| found.last_modified.to_rfc3339()))),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn last() -> Path {
+    Path::from_iter([FOLDER, LAST])
 }
 
 async fn paths(lake: &Lake, folder: &Path) -> Result<Vec<Path>, LakeError> {
@@ -239,6 +263,23 @@ mod tests {
         tell(&lake, "clean", &version, Happened::Released, at - hour).await.unwrap();
         let events = decisions(&lake, "clean").await.unwrap();
         assert_eq!((events.len(), held(&events, "b", "{}")), (2, None));
+    }
+
+    #[tokio::test]
+    async fn a_decision_is_seen_by_one_tag_and_a_note_is_none() {
+        let store = || -> crate::seams::store::Store { std::sync::Arc::new(object_store::memory::InMemory::new()) };
+        let (bronze, silver, gold) = (store(), store(), store());
+        let lake = Lake { bronze, silver, gold, buckets: std::num::NonZeroU32::MIN };
+        let (version, at) = (event("b", Happened::Released).version, DateTime::UNIX_EPOCH);
+        assert_eq!(last_decision(&lake).await.unwrap(), None);
+        let mut tags = Vec::new();
+        for happened in [back_to("a"), Happened::Promoted { summary: "none".into() }, Happened::Released] {
+            tell(&lake, "clean", &version, happened, at).await.unwrap();
+            tags.push(last_decision(&lake).await.unwrap().expect("something was decided"));
+        }
+        assert!(tags[0] == tags[1] && tags[1] != tags[2], "{tags:?}");
+        let names = decision_names(&lake).await.unwrap();
+        assert_eq!((names.len(), all_decisions(&lake).await.unwrap().len()), (2, 2));
     }
 
     #[test]

@@ -85,4 +85,8 @@ codes! {
     NOT_IN_AWS = "C070";
     /// Something to be deployed that AWS cannot express: a schedule, a name, a size.
     NOT_DEPLOYABLE = "C071";
+    /// An endpoint without a rate where AWS starts as many functions as there is work (a warning).
+    NO_RATE = "C072";
+    /// Messages that cannot all end within the time of the function that is handed them (a warning).
+    SLOW_BATCH = "C073";
 }

@@ -75,11 +75,21 @@ impl Said {
     /// The objections as problems of the file; `None` if there are none.
     #[must_use]
     pub fn problems(&self, objections: Vec<Objection>) -> Option<Problems> {
+        self.placed(objections, Findings::error)
+    }
+
+    /// As [`Self::problems`], of what stops nothing.
+    #[must_use]
+    pub fn warnings(&self, objections: Vec<Objection>) -> Option<Problems> {
+        self.placed(objections, Findings::warn)
+    }
+
+    fn placed(&self, objections: Vec<Objection>, add: fn(&mut Findings, &Place, Wrong)) -> Option<Problems> {
         let mut out = Findings::default();
         for Objection { about, code, message, expected, hint } in objections {
             let end = self.sources.first().map_or(0, |file| file.text.trim_end().len());
             let at = self.place(&about).unwrap_or(Place { source: 0, span: end..end });
-            out.error(&at, Wrong::new(code, message).maybe_expected(expected).maybe_hint(hint));
+            add(&mut out, &at, Wrong::new(code, message).maybe_expected(expected).maybe_hint(hint));
         }
         out.into_problems(self.sources.clone())
     }

@@ -25,6 +25,7 @@ use crate::seams::queue::Queue;
 use crate::seams::store::{Created, Path, create, read_if_there};
 
 mod again;
+mod pages;
 mod record;
 
 use record::{Answers, Enriched, From, Verdict};

@@ -93,6 +93,7 @@ pub enum QueueError {
 /// * `depth` tells of the oldest message when it was first sent: neither a receive nor a release nor the move to the dead letters makes it
 ///   younger.
 /// * `ack`, `release` and `extend` with a receipt whose visibility is over are `QueueError::Expired` and change nothing.
+/// * A `receive` that is dropped while it waits loses nothing but time: what was handed out with it is delivered again after its visibility.
 #[async_trait]
 pub trait Queue: Send + Sync + std::fmt::Debug {
     /// Adds messages, all of them or an error; after an error some may be there.
@@ -132,4 +133,17 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     fn blind(&self) -> Option<Blind> {
         Some(Blind::default())
     }
+
+    /// For how long a consumer that has nothing to do lets one `receive` wait. Where each call is paid for, that is as long as a call can wait.
+    fn longest_poll(&self) -> Duration {
+        SHORT_POLL
+    }
+
+    /// How rarely `depth` is asked by who only looks now and then: zero where a look costs nothing.
+    fn look_every(&self) -> Duration {
+        Duration::ZERO
+    }
 }
+
+/// A poll that costs nothing: it also bounds how long a stop waits for it.
+pub const SHORT_POLL: Duration = Duration::from_millis(500);

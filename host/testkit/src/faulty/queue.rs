@@ -81,6 +81,14 @@ impl<T: Queue + ?Sized> Queue for Faulty<T> {
     fn blind(&self) -> Option<Blind> {
         self.inner.blind()
     }
+
+    fn longest_poll(&self) -> Duration {
+        self.inner.longest_poll()
+    }
+
+    fn look_every(&self) -> Duration {
+        self.inner.look_every()
+    }
 }
 
 impl<T: Queue + ?Sized> Faulty<T> {

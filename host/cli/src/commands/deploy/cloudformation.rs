@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{ModeName, Which, columns, deployment, write};
 use crate::context::Context;
 use crate::exit::ExitCode;
+use crate::in_aws::{self, Cost};
 
 /// The CloudFormation template of a pipeline: queues, buckets, functions or services, schedule, alarms, tables, dashboard
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,10 @@ pub(crate) struct Args {
     /// For which processor the program is built
     #[arg(long, value_enum, default_value = "x86-64")]
     arch: ArchName,
+
+    /// How many records a month brings, to say what it costs [default: what the schedule's ticks take]
+    #[arg(long, value_name = "N")]
+    records_a_month: Option<u64>,
 
     /// Write it to a file
     #[arg(short, long, value_name = "FILE")]
@@ -56,7 +61,12 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     };
     let template = deployment.template(&options);
     let text = serde_json::to_string_pretty(&template)? + "\n";
-    let document = json!({ "template": template, "file": args.output });
+    let cost = Cost::of(&file, args.mode.mode(), args.records_a_month);
+    in_aws::warn(&file, args.mode.mode(), context)?;
+    if let Some(cost) = &cost {
+        context.output.notice(&format!("note: {}", cost.text().replace('\n', "\n  ")))?;
+    }
+    let document = json!({ "template": template, "file": args.output, "cost": cost });
     match &args.output {
         Some(path) => {
             write(path, &text, context)?;

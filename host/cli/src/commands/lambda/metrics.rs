@@ -26,17 +26,16 @@ impl Begun {
         Begun { at: Instant::now(), cold, counted: counted(&progress) }
     }
 
-    /// What it has done until now. Each metric is there with each invocation, if only with zero: who sums or alarms need not wait for the
-    /// first event.
+    /// What it has done until now. Besides the duration only what is not zero: CloudWatch is paid for each metric that it was ever told in an
+    /// hour, and a role does few of the things that can be counted.
     pub(super) fn metrics(self, (pipeline, role): (&str, &str), request: &str, progress: Arc<Progress>) -> Value {
         let before = |name: &String| self.counted.get(name).copied().unwrap_or_default();
-        let mut metrics = vec![
-            ("Duration".to_owned(), "Milliseconds", json!(self.at.elapsed().as_secs_f64() * 1000.0)),
-            ("ColdStart".to_owned(), "Count", json!(u8::from(self.cold))),
-        ];
+        let duration = json!(self.at.elapsed().as_secs_f64() * 1000.0);
         // Another pipeline file starts counting anew.
         let done = counted(&progress).into_iter().map(|(name, value)| (value.saturating_sub(before(&name)), name));
-        metrics.extend(done.map(|(count, name)| (name, "Count", json!(count))));
+        let counts = std::iter::once((u64::from(self.cold), "ColdStart".to_owned())).chain(done);
+        let mut metrics = vec![("Duration".to_owned(), "Milliseconds", duration)];
+        metrics.extend(counts.filter(|(count, _)| *count > 0).map(|(count, name)| (name, "Count", json!(count))));
         let declared: Vec<Value> =
             metrics.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
         let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -101,8 +100,10 @@ mod tests {
         let names: Vec<&Value> = declared.iter().map(|one| &one["Name"]).collect();
         let others = line.as_object().unwrap().keys().filter(|name| !names.iter().any(|declared| *declared == *name));
         assert_eq!(others.collect::<Vec<_>>(), ["_aws", "Pipeline", "Role", "request"]);
-        let names = ["HttpRequests", "DeliveriesGivenUp", "DeliveriesDone", "ColdStart"];
-        assert_eq!(names.map(|name| line[name].as_u64().unwrap()), [3, 1, 0, 1]);
+        let names = ["HttpRequests", "DeliveriesGivenUp", "ColdStart"];
+        assert_eq!(names.map(|name| line[name].as_u64().unwrap()), [3, 1, 1]);
+        // What was not done costs nothing.
+        assert_eq!(declared.len(), names.len() + 1, "{declared:?}");
         assert_eq!((&line["Pipeline"], &line["Role"]), (&json!("orders"), &json!("enrich")));
     }
 }

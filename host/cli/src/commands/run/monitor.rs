@@ -14,17 +14,19 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use engine::progress::{Outcome, Progress};
-use engine::status::{self, QueueStatus};
+use engine::status::QueueStatus;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use self::depths::Depths;
 use self::metrics::Metrics;
 use super::files;
 use super::supervise::{Does, Health};
 
+mod depths;
 mod metrics;
 
 /// How long a request's head may take to come.
@@ -43,12 +45,14 @@ pub(super) struct Monitored {
     pub(super) health: Health,
     /// Cancelled when the process begins to end.
     stop: CancellationToken,
+    /// What the queues held at the last look.
+    depths: Depths,
 }
 
 impl Monitored {
     /// Nothing yet, until `stop`.
     pub(super) fn until(stop: &CancellationToken) -> Self {
-        Monitored { health: Health::default(), stop: stop.clone() }
+        Monitored { stop: stop.clone(), ..Monitored::default() }
     }
 
     /// Answers at `address` for as long as the process lives: also while it starts and while it drains, which its probes ask about.
@@ -137,7 +141,7 @@ async fn metrics(State(monitored): State<Monitored>) -> Response {
         let service = serving.current();
         metrics.count(&service.pipeline, &service.progress);
         // Queues that do not answer are no reason to hide the rest.
-        match status::queues(&service).await {
+        match monitored.depths.of(&service).await {
             Ok(queues) => {
                 let now = service.clock.now();
                 queues.iter().for_each(|(stage, queue)| metrics.queue(&service.pipeline, stage, queue, now));

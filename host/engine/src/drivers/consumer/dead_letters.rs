@@ -13,13 +13,15 @@ use crate::failure::Failure;
 use crate::seams::queue::Delivery;
 use crate::stopping;
 
-/// How often a consumer looks for dead letters. There is no hurry: they have waited through several visibilities.
+/// How often a consumer looks for dead letters, where a look costs nothing. There is no hurry: they have waited through several visibilities.
 const LOOK_FOR_DEAD: Duration = Duration::from_secs(1);
 
 impl Consumer {
     /// Sees to what the queue itself has given up: messages that were in hand each time a host died. Most of them only stood beside the
     /// one that it died of, so each is tried once more, alone; one that comes back from that as well is given up.
     pub(super) async fn bury(self, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
+        // Looked at by its depth: a receive counts, and one that had to wait until no other work is under way could be its last.
+        let every = self.queue.dead.look_every().max(LOOK_FOR_DEAD);
         while !stop.is_cancelled() {
             if gate.is_suspended() {
                 self.rest(LOOK_FOR_DEAD, &stop).await;
@@ -27,7 +29,7 @@ impl Consumer {
             }
             let ready = self.queue.dead.depth().await.map_or(0, |depth| depth.ready);
             if ready == 0 {
-                self.rest(LOOK_FOR_DEAD, &stop).await;
+                self.rest(every, &stop).await;
                 continue;
             }
             // Taken only when nothing else is under way: if the host dies now, it dies of this one.

@@ -19,6 +19,7 @@ use crate::seams::plugin::{EndpointRequest, Fault, Step};
 use crate::spans;
 
 use super::fault_details;
+use super::pages::{Kind, kind};
 
 /// How often a plugin may ask before it must have decided.
 const MOST_ROUNDS: usize = 4;
@@ -72,6 +73,8 @@ pub(super) struct Answers {
     pub(super) kept: Vec<AnswerId>,
     /// The statuses of those that are not, because they say nothing of what was asked for.
     pub(super) unkept: Vec<u16>,
+    /// Those among the kept ones that are kept only when the plugin has made something of them: they may be no answers.
+    doubtful: Vec<(AnswerId, EndpointRequest, HttpAnswer)>,
 }
 
 /// How one record ended.
@@ -164,10 +167,25 @@ impl Enrich {
                     }
                 },
             };
-            return Ok(Enriched { outcome, answers });
+            return Ok(self.ended(outcome, answers).await?);
         }
         let reason = format!("the plugin asked in {MOST_ROUNDS} rounds and did not decide");
         let outcome = Verdict::Refused { code: "P163".to_owned(), reason, details: Vec::new() };
+        Ok(self.ended(outcome, answers).await?)
+    }
+
+    /// The end of a record. What may be a page in an answer's place is kept if the plugin has made something of it; else who fetches again asks
+    /// again.
+    async fn ended(&self, outcome: Verdict, mut answers: Answers) -> Result<Enriched, Failure> {
+        for (id, request, answer) in std::mem::take(&mut answers.doubtful) {
+            if matches!(outcome, Verdict::Refused { .. }) {
+                answers.kept.retain(|kept| *kept != id);
+                answers.unkept.push(answer.status);
+            } else if answers::keep(&self.lake, &id, &request, answer.clone()).await? != answer {
+                let reason = format!("another host was answered otherwise by endpoint `{}`", request.endpoint);
+                return Err(Failure::Transient(reason));
+            }
+        }
         Ok(Enriched { outcome, answers })
     }
 
@@ -208,12 +226,20 @@ impl Enrich {
                         self.find_witness(&request.endpoint).await?;
                     }
                     let answer = sent?;
-                    if !is_an_answer(answer.status) {
-                        answers.unkept.push(answer.status);
-                        given.push(answer);
-                        continue;
+                    match kind(&complete, &answer) {
+                        Kind::Answer if is_an_answer(answer.status) => {
+                            answers::keep(&self.lake, &id, &complete, answer).await.map_err(Failure::from)?
+                        }
+                        Kind::Doubtful => {
+                            answers.doubtful.push((id.clone(), complete, answer.clone()));
+                            answer
+                        }
+                        Kind::Answer | Kind::Page => {
+                            answers.unkept.push(answer.status);
+                            given.push(answer);
+                            continue;
+                        }
                     }
-                    answers::keep(&self.lake, &id, &complete, answer).await.map_err(Failure::from)?
                 }
             };
             given.push(answer);
