@@ -53,8 +53,14 @@ fn deploy(films: &Films, args: &[&str]) -> Ran {
 #[test]
 fn templates_are_what_aws_takes_and_the_same_each_time() {
     let films = in_aws("films-linted", "");
-    for (mode, arch) in [("lambda", "x86-64"), ("ecs", "arm64")] {
-        let args = ["cloudformation", "--mode", mode, "--arch", arch];
+    let whole: [(&str, &[&str]); 4] = [
+        ("lambda", &["--mode", "lambda", "--arch", "x86-64"]),
+        ("own", &["--mode", "lambda", "--own-buckets", "--set", "queue.url=\"sqs://films-linted\""]),
+        ("ecs", &["--mode", "ecs", "--arch", "arm64"]),
+        ("services", &["--mode", "ecs", "--service-per-role"]),
+    ];
+    for (mode, more) in whole {
+        let args = [&["cloudformation"], more].concat();
         let text = deploy(&films, &args).exits(0).stdout;
         assert_eq!(text, deploy(&films, &args).exits(0).stdout, "{mode}");
         let template: Value = serde_json::from_str(&text).unwrap();
@@ -69,6 +75,48 @@ fn templates_are_what_aws_takes_and_the_same_each_time() {
     }
     let whole = deploy(&films, &["cloudformation", "--json"]).exits(0).json();
     assert!(whole["template"]["Resources"]["IngestFunction"].is_object(), "{whole}");
+    assert_eq!(whole["inline"], whole["bytes"].as_u64().unwrap() <= 51_200);
+}
+
+#[test]
+fn every_message_that_a_metric_counts_is_one_that_the_host_logs() {
+    let films = in_aws("films-counted", "");
+    let mut sources = String::new();
+    for part in ["engine", "cli"] {
+        for (path, bytes) in films::files(&repository().join("host").join(part).join("src")) {
+            sources.extend((path.extension() == Some("rs".as_ref())).then(|| String::from_utf8(bytes).unwrap()));
+        }
+    }
+    let mut seen = 0;
+    for mode in ["lambda", "ecs"] {
+        let template = deploy(&films, &["cloudformation", "--mode", mode, "--json"]).exits(0).json();
+        for resource in template["template"]["Resources"].as_object().unwrap().values() {
+            let Some(pattern) = resource["Properties"]["FilterPattern"].as_str() else { continue };
+            for message in pattern.split("$.message = ").skip(1).map(|rest| rest.split('"').nth(1).unwrap()) {
+                let logged = [format!(", \"{message}\");"), format!("            \"{message}\"\n")];
+                assert!(logged.iter().any(|text| sources.contains(text)), "nobody logs `{message}`");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+#[test]
+fn every_alarm_has_a_line_in_the_runbook() {
+    let films = in_aws("films-alarmed", "");
+    let docs = std::fs::read_to_string(repository().join("docs/aws.md")).unwrap();
+    for mode in ["lambda", "ecs"] {
+        let template = deploy(&films, &["cloudformation", "--mode", mode, "--json"]).exits(0).json();
+        let resources = template["template"]["Resources"].as_object().unwrap();
+        let alarms = resources.iter().filter(|(_, one)| one["Type"] == "AWS::CloudWatch::Alarm").map(|(name, _)| name);
+        for alarm in alarms {
+            // One line is for all stages.
+            let of_all = ["Enrich", "Clean", "Aggregate", "Ingest"].iter().find_map(|role| alarm.strip_prefix(role));
+            let told = docs.contains(&format!("`{alarm}`"));
+            assert!(told || of_all.is_some_and(|rest| docs.contains(&format!("{rest}`, …"))), "{alarm}");
+        }
+    }
 }
 
 #[test]
@@ -117,7 +165,7 @@ fn a_stack_of_the_template_is_what_the_program_expects() {
     assert_eq!(schedule["target"]["Input"], "{\"time\": \"<aws.scheduler.scheduled-time>\"}");
     assert!(schedule["target"]["Arn"].as_str().unwrap().ends_with(":films-in-a-stack-ingest"), "{schedule}");
     assert_eq!(there["tables"]["genres"], "s3://films-in-a-stack/films/gold/genres/");
-    assert_eq!(there["alarms"], 14);
+    assert_eq!(there["alarms"], 23);
     // The same program opens them: it is strict about queues.
     let cache = compiled_plugins();
     let mut status = support::command(&films.folder);
@@ -132,11 +180,11 @@ fn each_statement_is_traced_to_its_line() {
     let line = |start: &str| text.lines().position(|line| line.starts_with(start)).unwrap() + 1;
     let told = deploy(&films, &["iam", "--explain"]).exits(0).stdout;
     for (statement, key, start) in [
-        ("WorkSilverReadWrite", "lake.silver", "lake.silver = \"s3"),
+        ("CleanSilverReadWrite", "lake.silver", "lake.silver = \"s3"),
         ("Secrets", "secrets.omdb_api_key", "secrets.omdb_api_key"),
         ("Open", "queue.url", "queue.url"),
         ("Source", "source.uri", "source.uri"),
-        ("WorkGoldReadWrite", "aggregate.decades", "name = \"decades\""),
+        ("AggregateGoldReadWrite", "aggregate.decades", "name = \"decades\""),
     ] {
         let place = format!("pipeline.toml:{} {key}", line(start));
         assert!(told.contains(&place) && told.contains(statement), "{place}\n{told}");

@@ -75,6 +75,8 @@ fn probes_and_metrics_are_answered_while_it_serves() {
         }
     }
     assert!(!text.contains(films::KEY), "the secret is in the metrics");
+    let health = support::sluicebox(&films.folder, &["health", "--listen", &address]).exits(0);
+    assert_eq!(health.stdout, "ready\n");
     assert_eq!(get(&address, "/elsewhere").0, 404);
     assert!(served.stop() >= 0);
 }
@@ -86,4 +88,10 @@ fn an_address_that_is_taken_is_named() {
     let address = taken.local_addr().unwrap().to_string();
     let failed = films.sluicebox(&["run", "--listen", &address]);
     assert!(failed.code != 0 && failed.stderr.contains(&format!("cannot listen at `{address}`")), "{}", failed.stderr);
+    // Somebody listens and says nothing; then nobody does.
+    let asked = support::sluicebox(&films.folder, &["health", "--listen", &address, "--patience", "300ms"]).exits(3);
+    assert!(asked.stderr.contains(&format!("nobody answers at `{address}`")), "{}", asked.stderr);
+    drop(taken);
+    let asked = support::sluicebox(&films.folder, &["health", "--listen", &address, "--json"]).exits(3);
+    assert!(asked.json()["error"]["hint"].as_str().unwrap().contains("run --listen"), "{}", asked.stdout);
 }

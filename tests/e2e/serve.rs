@@ -37,7 +37,13 @@ pub(crate) struct Served {
 impl Served {
     /// Starts a command that logs as JSON to stderr.
     pub(crate) fn start(mut command: Command) -> Self {
-        command.args(["--log-format", "json"]).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(["--log-format", "json"]);
+        Served::of(command)
+    }
+
+    /// Starts a command that logs as JSON to stderr by itself.
+    pub(crate) fn of(mut command: Command) -> Self {
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines: Arc<Mutex<Vec<Line>>> = Arc::default();
         let (log, read) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&lines));

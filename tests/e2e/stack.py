@@ -16,6 +16,7 @@
     stack.py schedules NAME ENABLED|DISABLED           whether the schedules fire
     stack.py table NAME TABLE COLUMNS KEY              a table of Athena over a copy of a Parquet object of the lake
     stack.py ask NAME QUERY                            asks Athena, in the stack's workgroup and database; the answer as JSON
+    stack.py requests NAME CALLS                       how many requests of S3 each role has made, as JSON; CALLS as below
     stack.py powers NAME CALLS                         what each role may do and did or did not, and what was refused to it, as JSON;
                                                        CALLS is what the emulator has noted
 """
@@ -79,6 +80,10 @@ def create(name, template, bundle=None, digest=""):
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
         Capabilities=["CAPABILITY_IAM"],
     )
+    until_made(formation, name)
+
+
+def until_made(formation, name):
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         status = formation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
@@ -200,6 +205,7 @@ def inspect(name):
         by_role[key] = {
             "environment": function["Environment"]["Variables"],
             "timeout": function["Timeout"],
+            "memory": function["MemorySize"],
             "mappings": functions.list_event_source_mappings(FunctionName=outputs[key])["EventSourceMappings"],
             "policies": [iam.get_role_policy(RoleName=role, PolicyName=one)["PolicyDocument"] for one in policies],
         }
@@ -215,7 +221,7 @@ def inspect(name):
         "functions": by_role,
         "schedules": [{"expression": one["ScheduleExpression"], "target": one["Target"]} for one in schedules],
         "tables": {one["Name"]: one["StorageDescriptor"]["Location"] for one in tables},
-        "alarms": len([one for one in alarms if f"{name}-" in one["AlarmDescription"]]),
+        "alarms": len([one for one in alarms if one["AlarmDescription"].startswith((f"{name}-", f"{name}:"))]),
     }
     # There are dates in it.
     print(json.dumps(found, default=str))
@@ -278,6 +284,20 @@ def powers(name, calls):
     print(json.dumps(told))
 
 
+def requests(name, calls):
+    """How many requests of S3 each role has made, by price: PUT and LIST, GET and HEAD; as JSON."""
+    made = [json.loads(line) for line in pathlib.Path(calls).read_text().splitlines()]
+    told = {}
+    for role in ("ingest", *STAGES):
+        key = key_of(name, role)
+        mine = [action for who, action, _, _ in made if who == key]
+        told[role] = {
+            "puts": sum(action in ("s3:PutObject", "s3:ListBucket") for action in mine),
+            "gets": sum(action == "s3:GetObject" for action in mine),
+        }
+    print(json.dumps(told))
+
+
 # What Lambda and the pollers of queues do as a function's role: the emulator asks no policy for it.
 BY_AWS = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ReceiveMessage", "sqs:DeleteMessage"}
 
@@ -299,6 +319,7 @@ COMMANDS = {
     "prepare": prepare,
     "publish": publish,
     "redrive": redrive,
+    "requests": requests,
     "schedules": schedules,
     "send": send,
     "table": table,

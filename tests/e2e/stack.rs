@@ -209,6 +209,7 @@ fn the_stack_goes_by_itself_from_its_schedule_to_gold() {
     stack.settle();
     stack.sluicebox(&["verify"]).exits(0);
     gold_is_that_of_a_laptop_and_athena_sees_it(&stack);
+    what_a_record_costs(&stack);
     no_role_may_more_than_it_does(&stack);
 }
 
@@ -292,6 +293,17 @@ fn gold_is_that_of_a_laptop_and_athena_sees_it(stack: &Stack) {
         stack.films.gold("genres")[1..].iter().map(|row| (row[0].clone(), row[1].clone())).collect();
     expected.sort();
     assert_eq!(rows, expected);
+}
+
+/// Prints the requests of each role for a record version, faults and all. `cargo xtask requests` counts a calm run.
+fn what_a_record_costs(stack: &Stack) {
+    let versions = stack.sluicebox(&["records", "--json"]).exits(0).json()["pipelines"][0]["states"].clone();
+    let versions: u64 = versions.as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+    let requests = stack.script(&["requests", NAME, stack.emulator.calls().to_str().unwrap()]).json();
+    for (role, told) in requests.as_object().unwrap() {
+        let a_record = |what: &str| told[what].as_u64().unwrap() as f64 / versions as f64;
+        println!("{role}: PUT+LIST {:.2}, GET {:.2} a record", a_record("puts"), a_record("gets"));
+    }
 }
 
 /// Whatever was called was allowed, and whatever is allowed was called: by action, since a role repairs in more folders than had to be repaired.

@@ -14,15 +14,22 @@ pub(crate) fn run() -> Result<()> {
     wasm_target::ensure()?;
     step("building the tests");
     let selection = ["nextest", "run", "--workspace", "--release"];
-    let names = ["emulator", "scripted", "aws", "deploy", "idle", "lambda", "stack"];
+    let names = ["emulator", "scripted", "aws", "container", "deploy", "idle", "lambda", "platform", "stack"];
     let tests: Vec<&str> = names.into_iter().flat_map(|name| ["--test", name]).collect();
     // With the tests comes the program that they start.
     shell::run(shell::cargo().args(selection).arg("--no-run").args(&tests))?;
     plugins::build_with(&Programs::locate_in("release")?)?;
-    let python = python::with_readers()?;
+    let (python, platform) = (python::with_readers()?, python::with_linters()?);
     step("trying everything in an emulator of AWS");
     let told = ["--success-output", "final", "--no-fail-fast"];
-    shell::run(shell::cargo().args(selection).args(&tests).args(told).env(python::NAME, &python))?;
+    shell::run(
+        shell::cargo()
+            .args(selection)
+            .args(&tests)
+            .args(told)
+            .env(python::NAME, &python)
+            .env(python::PLATFORM_NAME, platform),
+    )?;
     step("cold start and memory");
     let bench = ["bench", "--workspace", "--profile", "release", "--bench", "cold_start"];
     shell::run(shell::cargo().args(bench).env(python::NAME, &python))

@@ -16,6 +16,7 @@ mod hostile;
 mod plugins;
 mod programs;
 mod python;
+mod requests;
 mod shell;
 mod test;
 mod tidy;
@@ -56,6 +57,8 @@ enum Verb {
     Cases(cases::Options),
     /// Try everything of AWS in an emulator with a release build, and show how fast a function starts (some five minutes after the build)
     AwsTest,
+    /// Count the requests that a record costs in each role, at `batch_size` 1, 20 and 100
+    Requests,
     /// Run the benchmarks
     Bench(bench::Options),
 }
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Cases(options) => cases::run(&options),
         Verb::AwsTest => aws_test::run(),
+        Verb::Requests => requests::run(),
         Verb::Bench(options) => bench::run(&options),
     };
     match outcome {

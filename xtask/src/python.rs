@@ -12,18 +12,30 @@ use crate::shell::{self, step};
 
 /// Tells the tests which Python has the readers of other people's making.
 pub(crate) const NAME: &str = "SLUICEBOX_TEST_PYTHON";
+/// Tells the tests which Python has what a platform team holds a deployment against.
+pub(crate) const PLATFORM_NAME: &str = "SLUICEBOX_PLATFORM_PYTHON";
 
 /// A Python with the pinned readers in it, made once for each state of `tests/e2e/requirements.txt`.
 pub(crate) fn with_readers() -> Result<PathBuf> {
-    let wanted = shell::workspace_root().join("tests/e2e/requirements.txt");
+    with("tests/e2e/requirements.txt", "test-python")
+}
+
+/// Another one with AWS's command line and linters, likewise of `tests/e2e/requirements-platform.txt`.
+pub(crate) fn with_linters() -> Result<PathBuf> {
+    with("tests/e2e/requirements-platform.txt", "platform-python")
+}
+
+/// A Python with what `listed` lists, in the folder `name` of what is built.
+fn with(listed: &str, name: &str) -> Result<PathBuf> {
+    let wanted = shell::workspace_root().join(listed);
     let wanted = fs::read_to_string(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
-    let folder = shell::target_dir()?.join("test-python");
+    let folder = shell::target_dir()?.join(name);
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let installed = folder.join("installed-requirements.txt");
     if fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
         return Ok(python);
     }
-    step("Python readers for the tests");
+    step(format!("Python packages of {listed}"));
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
@@ -36,7 +48,7 @@ pub(crate) fn with_readers() -> Result<PathBuf> {
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
             .arg(&list),
     )
-    .context("cannot install what tests/e2e/requirements.txt lists")?;
+    .with_context(|| format!("cannot install what {listed} lists"))?;
     fs::write(&installed, &wanted)?;
     Ok(python)
 }

@@ -18,7 +18,7 @@ pub(crate) fn run() -> Result<()> {
     wasm_target::ensure()?;
     shell::run(shell::cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
     plugins::build_with(&Programs::locate()?)?;
-    let python = python::with_readers()?;
+    let (python, platform) = (python::with_readers()?, python::with_linters()?);
     step("lints");
     // With what only benchmarks ask for.
     let all = ["--workspace", "--all-targets", "--features", "runtime/unguarded"];
@@ -36,5 +36,5 @@ pub(crate) fn run() -> Result<()> {
         );
         tests.args(["test", "--workspace", "--lib", "--bins", "--tests"]);
     }
-    shell::run(tests.env(python::NAME, python))
+    shell::run(tests.env(python::NAME, python).env(python::PLATFORM_NAME, platform))
 }

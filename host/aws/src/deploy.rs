@@ -7,17 +7,25 @@ mod access;
 mod advice;
 mod alarms;
 mod buckets;
+mod condition;
 mod cost;
 pub mod cron;
+mod dashboard;
 mod functions;
+mod keys;
+mod logs;
+mod parameters;
 mod places;
 mod policy;
+mod pseudo;
 mod queues;
 mod quicksight;
+mod scaling;
 mod schedules;
 mod services;
 mod tables;
 mod template;
+mod timeouts;
 
 use std::collections::BTreeMap;
 
@@ -32,14 +40,49 @@ pub use self::advice::advice;
 pub use self::cost::{Month, Share, records_of};
 use self::places::Site;
 pub use self::policy::Statement;
+pub use self::pseudo::in_account;
 
 /// What the roles run as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// A function a role, invoked by a schedule and by the queues.
     Lambda,
-    /// A service a role on Fargate, which takes from the queues by itself.
+    /// One service on Fargate, or one a role, which takes from the queues by itself.
     Ecs,
+}
+
+/// What a stack has of its own, and how the roles are shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// What the roles run as.
+    pub mode: Mode,
+    /// Whether the lake's buckets are somebody else's and there already. Then the stack makes none, and the roles tell each other what is new.
+    pub own_buckets: bool,
+    /// Whether each role is a service of ECS by itself; otherwise one service has them all.
+    pub service_per_role: bool,
+}
+
+impl From<Mode> for Layout {
+    fn from(mode: Mode) -> Self {
+        Layout { mode, own_buckets: false, service_per_role: false }
+    }
+}
+
+impl Layout {
+    /// Whether S3 tells the queues what is new. A server's roles tell each other, and of a bucket that the stack did not make it cannot say
+    /// what it tells.
+    pub(crate) fn notifies(self) -> bool {
+        self.mode == Mode::Lambda && !self.own_buckets
+    }
+
+    /// What runs by itself: its name, and the roles that it has.
+    fn units(self) -> Vec<(&'static str, &'static [Role])> {
+        const ALL: &[Role] = &Role::ALL;
+        if self.mode == Mode::Ecs && !self.service_per_role {
+            return vec![("all", ALL)];
+        }
+        ALL.iter().map(|role| (role.name(), std::slice::from_ref(role))).collect()
+    }
 }
 
 /// The processor that the program is built for.
@@ -54,8 +97,6 @@ pub enum Arch {
 /// Everything beside the plan that a template depends on.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What the roles run as.
-    pub mode: Mode,
     /// For which processor.
     pub arch: Arch,
     /// The target whose section was laid over the file: the program is told to do the same.
@@ -75,11 +116,13 @@ pub struct Columns {
     pub gold: BTreeMap<String, Vec<Field>>,
 }
 
-/// A role of AWS for one of ours.
+/// A role of AWS for one or all of ours.
 #[derive(Clone, Debug)]
 pub struct RolePolicy {
-    /// Our role.
-    pub role: Role,
+    /// What has it: a role of ours, or `all` for a process with all roles.
+    pub name: &'static str,
+    /// Our roles.
+    pub roles: &'static [Role],
     /// What it may do.
     pub statements: Vec<Statement>,
 }
@@ -90,16 +133,22 @@ impl RolePolicy {
     pub fn document(&self) -> Value {
         policy::document(&self.statements)
     }
+
+    /// Its characters as IAM counts them.
+    fn length(&self) -> usize {
+        self.document().to_string().chars().filter(|letter| !letter.is_whitespace()).count()
+    }
 }
 
-/// The most characters of a role's inline policies, white space not counted.
-const MOST_POLICY: usize = 10_240;
+/// The most characters of a role's inline policies, white space not counted: IAM's own limit, less what parameters may add (a key, a network).
+const MOST_POLICY: usize = 10_240 - 1_200;
 
 /// A plan that can be deployed.
 #[derive(Clone, Debug)]
 pub struct Deployment<'p> {
     pub(crate) plan: &'p Plan,
     pub(crate) site: Site,
+    pub(crate) layout: Layout,
 }
 
 impl<'p> Deployment<'p> {
@@ -107,8 +156,8 @@ impl<'p> Deployment<'p> {
     ///
     /// # Errors
     /// Everything for which it cannot be deployed.
-    pub fn of(plan: &'p Plan, mode: Mode) -> Result<Self, Vec<Objection>> {
-        match Deployment::look(plan, mode) {
+    pub fn of(plan: &'p Plan, layout: impl Into<Layout>) -> Result<Self, Vec<Objection>> {
+        match Deployment::look(plan, layout) {
             (Some(deployment), objections) if objections.is_empty() => Ok(deployment),
             (_, objections) => Err(objections),
         }
@@ -116,42 +165,54 @@ impl<'p> Deployment<'p> {
 
     /// As much as there is of a deployment of `plan`, for who only looks at its places; and everything for which it cannot be deployed.
     #[must_use]
-    pub fn look(plan: &'p Plan, mode: Mode) -> (Option<Self>, Vec<Objection>) {
-        let mut objections = Vec::new();
-        let site = places::site(plan, mode, &mut objections);
-        if mode == Mode::Lambda
+    pub fn look(plan: &'p Plan, layout: impl Into<Layout>) -> (Option<Self>, Vec<Objection>) {
+        let (layout, mut objections) = (layout.into(), Vec::new());
+        let site = places::site(plan, layout.mode, &mut objections);
+        if layout.mode == Mode::Lambda
             && let Some(schedule) = &plan.schedule
             && let Err(why) = cron::to_aws(schedule.expression())
         {
             objections.push(why.objection());
         }
-        if mode == Mode::Lambda {
+        if layout.mode == Mode::Lambda {
             objections.extend(advice::too_slow(plan));
         }
         let Some(site) = site else { return (None, objections) };
-        let deployment = Deployment { plan, site };
-        objections.extend(deployment.policies(mode).iter().filter_map(too_long));
+        let deployment = Deployment { plan, site, layout };
+        objections.extend(deployment.policies().iter().filter_map(too_long));
         (Some(deployment), objections)
     }
 
     /// What a month costs that brings `records`, with messages of `batch_size` records.
     #[must_use]
-    pub fn month(&self, mode: Mode, records: f64, batch_size: usize) -> Month {
-        let made = alarms::resources(self, mode);
+    pub fn month(&self, records: f64, batch_size: usize) -> Month {
+        let made = alarms::resources(self);
         let alarms = made.iter().filter(|(_, made)| made.get("Type") == Some(&json!("AWS::CloudWatch::Alarm"))).count();
-        cost::month(self.plan, mode, alarms, records, batch_size)
+        cost::month(self.plan, self.layout.mode, alarms, records, batch_size)
     }
 
-    /// What each role may do, and nothing else.
+    /// What each role may do, and nothing else. Folders of Gold are named by their tables, unless those are so many that one policy does not
+    /// hold their names: then by what the files in them are called.
     #[must_use]
-    pub fn policies(&self, mode: Mode) -> Vec<RolePolicy> {
-        let of = |role| RolePolicy { role, statements: access::statements(self.plan, &self.site, role, mode) };
-        Role::ALL.map(of).into()
+    pub fn policies(&self) -> Vec<RolePolicy> {
+        let policy = |(name, roles): (&'static str, &'static [Role])| {
+            let of = |tables| RolePolicy { name, roles, statements: access::statements(self, roles, tables) };
+            let named = of(access::Tables::Named);
+            if named.length() > MOST_POLICY { of(access::Tables::Any) } else { named }
+        };
+        self.layout.units().into_iter().map(policy).collect()
     }
 
     /// For how long what a stage's queue hands out must stay invisible, in seconds.
     pub(crate) fn visibility(&self, mode: Mode, stage: Role) -> u64 {
-        queues::visibility(self.plan, mode, stage)
+        timeouts::visibility(self.plan, mode, stage)
+    }
+
+    /// What the program is told to set: what was set for the template, and where the queues are if the file says no account, so that no role
+    /// has to ask for that.
+    pub(crate) fn set(&self, options: &Options) -> Vec<String> {
+        let place = self.site.is_free.then(|| format!("queue.url=\"{}\"", self.site.queues()));
+        options.set.iter().cloned().chain(place).collect()
     }
 
     /// The template.
@@ -173,13 +234,16 @@ impl<'p> Deployment<'p> {
 }
 
 fn too_long(policy: &RolePolicy) -> Option<Objection> {
-    let length = policy.document().to_string().chars().filter(|letter| !letter.is_whitespace()).count();
+    let length = policy.length();
     (length > MOST_POLICY).then(|| Objection {
-        about: "aggregate".to_owned(),
+        about: "lake".to_owned(),
         code: code::NOT_DEPLOYABLE,
-        message: format!("the policy of role `{}` has {length} characters", policy.role.name()),
+        message: format!("the policy of role `{}` has {length} characters", policy.name),
         expected: Some(format!("at most {MOST_POLICY}")),
-        hint: Some("each aggregate adds its folders: deploy some of them as a pipeline of their own".to_owned()),
+        hint: Some(
+            "each place adds its name: shorten prefixes in `[lake]`, or put plugins into the project's folder"
+                .to_owned(),
+        ),
     })
 }
 
@@ -205,8 +269,8 @@ mod tests {
 
     fn allowed(plan: &Plan, role: Role) -> Vec<String> {
         let deployment = Deployment::of(plan, Mode::Lambda).unwrap();
-        let policies = deployment.policies(Mode::Lambda);
-        let policy = policies.iter().find(|policy| policy.role == role).unwrap();
+        let policies = deployment.policies();
+        let policy = policies.iter().find(|policy| policy.name == role.name()).unwrap();
         let of = |statement: &Statement| -> Vec<String> {
             let pairs = statement.actions.iter().flat_map(|action| {
                 statement
@@ -233,10 +297,10 @@ mod tests {
         let csv = "s3:PutObject acme-lake/orders/gold/table-0.csv";
         assert!(has(Role::Aggregate, csv) && !has(Role::Clean, csv));
         let deleted = |role| allowed(&plan, role).iter().filter(|one| one.starts_with("s3:DeleteObject")).count();
-        assert_eq!(Role::ALL.map(deleted), [5, 1, 3, 3]);
-        // A function opens those queues that it tells something, each with its dead letters.
+        assert_eq!(Role::ALL.map(deleted), [6, 1, 3, 3]);
+        // A function opens those queues that it tells something, each with its dead letters; of a given-up tick Lambda tells.
         let of = |role, action| allowed(&plan, role).iter().filter(|one| one.starts_with(action)).count();
-        assert_eq!(Role::ALL.map(|role| of(role, "sqs:SendMessage")), [3, 1, 0, 0]);
+        assert_eq!(Role::ALL.map(|role| of(role, "sqs:SendMessage")), [4, 1, 0, 0]);
         assert_eq!(Role::ALL.map(|role| of(role, "sqs:GetQueueAttributes")), [6, 2, 0, 0]);
     }
 
@@ -250,25 +314,88 @@ mod tests {
     }
 
     #[test]
-    fn twenty_tables_fit_and_what_does_not_is_told() {
-        assert!(Deployment::of(&plan(&tables(20)), Mode::Ecs).is_ok());
-        let told = Deployment::of(&plan(&tables(100)), Mode::Lambda).unwrap_err();
-        let of = told.iter().map(|one| (one.about.as_str(), one.code)).collect::<Vec<_>>();
-        assert!(of.contains(&("aggregate", "C071")), "{told:?}");
+    fn any_number_of_tables_fits_into_a_policy() {
+        let all = Layout { mode: Mode::Ecs, own_buckets: true, service_per_role: false };
+        for layout in [Mode::Lambda.into(), Mode::Ecs.into(), all] {
+            for count in [20, 400] {
+                assert!(Deployment::of(&plan(&tables(count)), layout).is_ok(), "{layout:?} {count}");
+            }
+        }
+        let few = allowed(&plan(&tables(3)), Role::Aggregate);
+        assert!(few.contains(&"s3:PutObject acme-lake/orders/gold/table-2.csv".to_owned()), "{few:?}");
+        let plan = plan(&tables(400));
+        let many = allowed(&plan, Role::Aggregate);
+        assert!(many.contains(&"s3:PutObject acme-lake/orders/gold/*.csv".to_owned()), "{many:?}");
+        // Who only deletes what is old gets no leave for notes and partial results.
+        let sweeps = allowed(&plan, Role::Ingest);
+        let deletes = sweeps.iter().filter(|one| one.starts_with("s3:DeleteObject acme-lake/orders/gold"));
+        let places: Vec<&str> = deletes.filter_map(|one| one.split_once("gold/")).map(|(_, place)| place).collect();
+        assert_eq!(places, ["*.parquet", "*/_delta_log/*"]);
+    }
+
+    #[test]
+    fn a_process_with_all_roles_may_what_each_of_them_may() {
+        let plan = plan(&tables(2));
+        let of = |layout: Layout| -> BTreeMap<(String, String), ()> {
+            let policies = Deployment::of(&plan, layout).unwrap().policies();
+            let statements = policies.iter().flat_map(|policy| &policy.statements);
+            let pairs = statements.flat_map(|one| {
+                one.actions.iter().flat_map(|action| one.resources.iter().map(|on| ((*action).to_owned(), on.clone())))
+            });
+            pairs.map(|pair| (pair, ())).collect()
+        };
+        let each = of(Layout { mode: Mode::Ecs, own_buckets: false, service_per_role: true });
+        let all = of(Mode::Ecs.into());
+        let covers = |(action, on): &(String, String)| {
+            let whole = ["acme-raw/*", "acme-lake/orders/silver/*", "acme-lake/orders/gold/*"];
+            let mut within = whole.iter().map(|one| format!("arn:aws:s3:::{one}"));
+            all.contains_key(&(action.clone(), on.clone()))
+                || within
+                    .any(|one| on.starts_with(one.trim_end_matches('*')) && all.contains_key(&(action.clone(), one)))
+        };
+        let missing: Vec<_> = each.keys().filter(|pair| !covers(pair)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(!all.contains_key(&("s3:DeleteObject".to_owned(), "arn:aws:s3:::acme-raw/*".to_owned())));
+        for policy in Deployment::of(&plan, Mode::Ecs).unwrap().policies() {
+            let mut sids: Vec<&String> = policy.statements.iter().map(|one| &one.sid).collect();
+            let count = sids.len();
+            sids.sort();
+            sids.dedup();
+            assert_eq!(sids.len(), count, "{sids:?}");
+        }
+    }
+
+    #[test]
+    fn a_queue_without_an_account_fits_every_account() {
+        let text = "[pipeline]\nname = \"orders\"\n[source]\nuri = \"s3://acme-in/o.csv\"\nkey = [\"id\"]\n[clean]\nplugin = \"c\"\n\
+             [queue]\nurl = \"sqs://orders\"\n[lake]\nbronze = \"s3://a-b/b\"\nsilver = \"s3://a-b/s\"\ngold = \"s3://a-b/g\"\n";
+        let plan = check("p.toml", text, &Overrides::default()).unwrap_or_else(|problems| panic!("{problems}"));
+        let template = Deployment::of(&plan, Mode::Lambda).unwrap().template(&options());
+        assert_eq!(template["Rules"], Value::Null);
+        let variables = &template["Resources"]["CleanFunction"]["Properties"]["Environment"]["Variables"];
+        let url = "queue.url=\"https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/orders\"";
+        assert_eq!(variables["SLUICEBOX_SET"]["Fn::Sub"], format!("a=1\nb=2\n{url}"));
+        // Nothing of an account is left in it as it stands.
+        fn bare(value: &Value, inside: bool) -> bool {
+            match value {
+                Value::String(text) => !inside && text.contains("${AWS::"),
+                Value::Array(all) => all.iter().any(|one| bare(one, false)),
+                Value::Object(all) => all.iter().any(|(name, one)| bare(one, name == "Fn::Sub")),
+                _ => false,
+            }
+        }
+        assert!(!bare(&template, false), "{template}");
+    }
+
+    fn options() -> Options {
+        let set = vec!["a=1".into(), "b=2".into()];
+        Options { arch: Arch::Arm64, target: None, set, columns: Columns::default() }
     }
 
     #[test]
     fn a_layer_in_a_bucket_of_its_own_is_told_of_by_that_bucket() {
         let plan = plan(&tables(1));
-        let columns = Columns::default();
-        let options = Options {
-            mode: Mode::Lambda,
-            arch: Arch::Arm64,
-            target: None,
-            set: vec!["a=1".into(), "b=2".into()],
-            columns,
-        };
-        let template = Deployment::of(&plan, Mode::Lambda).unwrap().template(&options);
+        let template = Deployment::of(&plan, Mode::Lambda).unwrap().template(&options());
         let told = |bucket: &str| {
             template["Resources"][bucket]["Properties"]["NotificationConfiguration"]["QueueConfigurations"].clone()
         };
@@ -282,7 +409,8 @@ mod tests {
         assert_eq!(function["Environment"]["Variables"]["SLUICEBOX_SET"], "a=1\nb=2");
         // Without columns there is nothing to show.
         assert_eq!(template["Resources"]["QuickSightDashboard"], Value::Null);
-        // Without a rate nothing bounds how many functions enrich.
-        assert_eq!(template["Resources"]["EnrichMapping"]["Properties"]["ScalingConfig"], Value::Null);
+        // Without a rate nothing bounds how many functions enrich, unless somebody says so.
+        assert_eq!(template["Parameters"]["EnrichConcurrency"]["Default"], 0);
+        assert_eq!(template["Parameters"]["CleanConcurrency"]["Default"], 2);
     }
 }

@@ -70,6 +70,6 @@ fn so(is_so: bool, finding: impl FnOnce() -> Finding) -> Result<(), Finding> {
 pub async fn examine(cloud: &Cloud, deployment: &Deployment<'_>, mode: Mode, now: impl Fn() -> i64) -> Vec<Check> {
     let mut checks = vec![time::check(cloud, now).await];
     checks.extend(queues::check(cloud, deployment, mode).await);
-    checks.extend(buckets::check(cloud, deployment, mode).await);
+    checks.extend(buckets::check(cloud, deployment).await);
     checks
 }

@@ -29,7 +29,7 @@ use self::batches::{Batches, Settle};
 use self::leases::Leases;
 pub(crate) use self::leases::seconds;
 pub use self::stages::open_stage;
-pub(crate) use self::stages::{LEAST, beside, buried_after};
+pub(crate) use self::stages::{LEAST, buried_after, place};
 use self::unclaimed::Unclaimed;
 pub use self::unopened::unopened_stage;
 use crate::cloud::Cloud;

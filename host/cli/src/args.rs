@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, completions, deploy, doctor, explain, explain_error, forget, init, lambda, plugin, quarantine, records,
-    repair, replay, reset, resume, run, source, status, verify,
+    check, completions, deploy, doctor, explain, explain_error, forget, health, init, lambda, plugin, quarantine,
+    records, repair, replay, reset, resume, run, source, status, verify,
 };
 use crate::logging::LogFormat;
 use crate::output::ColorChoice;
@@ -131,6 +131,7 @@ pub(crate) enum Command {
     ExplainError(explain_error::Args),
     Verify(verify::Args),
     Forget(forget::Args),
+    Health(health::Args),
     Lambda(lambda::Args),
     Deploy(deploy::Args),
     Doctor(doctor::Args),

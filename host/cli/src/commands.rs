@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod explain_error;
 pub(crate) mod forget;
+pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod lambda;
 pub(crate) mod plugin;

@@ -13,6 +13,7 @@ use aws::NotifiedQueue;
 use engine::drivers::heal::heal;
 use engine::drivers::keeping::Keeping;
 use engine::drivers::service::{Queues, Role, Service};
+use engine::lake::answers::Keeper;
 use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
@@ -249,6 +250,7 @@ fn assembled(
         }),
         enrich: Arc::new(Enrich {
             pipeline: plan.name.clone(),
+            answers: Keeper::of(&lake, Arc::clone(&shared.clock)),
             lake,
             plugin: roles.enrich,
             config: roles.enrich_config,

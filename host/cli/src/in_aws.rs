@@ -2,7 +2,7 @@
 //!
 //! Does not reckon: `aws::deploy` does. Calls nobody.
 
-use aws::deploy::{Deployment, Mode, Month, advice, records_of};
+use aws::deploy::{Deployment, Layout, Mode, Month, advice, records_of};
 use engine::pipeline::plan::{Location, Plan};
 use serde::Serialize;
 
@@ -34,13 +34,13 @@ pub(crate) fn is_in_aws(plan: &Plan) -> bool {
 
 impl Cost {
     /// Of a month that brings so many records, else as many as the schedule takes; none of a pipeline that is not all in AWS.
-    pub(crate) fn of(file: &PipelineFile, mode: Mode, records: Option<u64>) -> Option<Self> {
+    pub(crate) fn of(file: &PipelineFile, layout: impl Into<Layout>, records: Option<u64>) -> Option<Self> {
         let plan = &file.plan;
-        let deployment = Deployment::look(plan, mode).0?;
+        let deployment = Deployment::look(plan, layout).0?;
         let records = records.map_or_else(|| records_of(plan), |records| records as f64);
         let batch_size = plan.source.batch_size.get();
-        let total_at_100 = deployment.month(mode, records, LARGE).total;
-        Some(Cost { month: deployment.month(mode, records, batch_size), batch_size, total_at_100 })
+        let total_at_100 = deployment.month(records, LARGE).total;
+        Some(Cost { month: deployment.month(records, batch_size), batch_size, total_at_100 })
     }
 
     /// For people, in a line or two.

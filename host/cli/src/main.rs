@@ -34,8 +34,8 @@ mod watch;
 
 use args::Command;
 use commands::{
-    check, completions, deploy, doctor, explain, explain_error, forget, init, lambda, plugin, quarantine, records,
-    repair, replay, reset, resume, run, source, status, verify,
+    check, completions, deploy, doctor, explain, explain_error, forget, health, init, lambda, plugin, quarantine,
+    records, repair, replay, reset, resume, run, source, status, verify,
 };
 use context::Context;
 use exit::ExitCode;
@@ -76,6 +76,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::ExplainError(args) => explain_error::execute(&args, context),
         Command::Verify(args) => verify::execute(args, context).await,
         Command::Forget(args) => forget::execute(args, context).await,
+        Command::Health(args) => health::execute(args, context).await,
         Command::Deploy(args) => deploy::execute(args, context).await,
         Command::Doctor(args) => doctor::execute(args, context).await,
         Command::Lambda(args) => lambda::execute(args, context).await,

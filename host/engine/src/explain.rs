@@ -12,28 +12,33 @@ use crate::census::{Evidence, Place, RecordVersion, Standing};
 use crate::difference::{Row, first_difference};
 use crate::drivers::service::Service;
 use crate::failure::Failure;
-use crate::lake::answers::{self, AnswerId};
+use crate::lake::answers::{AnswerAt, Past};
 use crate::lake::bronze::{self, Line, Outcome};
 use crate::lake::generations::Generation;
 use crate::lake::keys::{Key, Record, Tick, ordered};
 use crate::lake::receipts;
 use crate::lake::silver::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE, bucket_of};
 use crate::lake::{Lake, LakeError};
-use crate::pipeline::problem::Nearest;
 use crate::progress::Steps;
 use crate::remake::{CannotRemake, Remade, RemakeError, Workshop};
-use crate::roles::aggregate::GoldTable;
+use crate::roles::aggregate::{GoldTable, partial_of};
 use crate::seams::plugin::EndpointRequest;
-use crate::seams::store::read;
 use crate::verify::different_bytes;
+
+mod search;
+
+pub(crate) use search::lines_of;
+pub use search::similar;
 
 /// All that is known of a record.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// The record.
     pub key: Key,
-    /// Every version of it, by tick, then place.
+    /// Every version of it, by tick, then place; only the one whose row stands, where no others were looked for.
     pub versions: Vec<RecordVersion>,
+    /// Whether all of Bronze was searched for its versions.
+    pub searched: bool,
     /// Its row in Silver, if one stands.
     pub row: Option<Provenance>,
 }
@@ -114,78 +119,35 @@ pub struct Fed {
     pub row: Vec<(String, String)>,
 }
 
-/// Explains a record; none if the lake holds nothing of it.
+/// Explains a record; none if the lake holds nothing of it. Its row names the line that it comes from, so a few requests do. `all` also looks
+/// for the record's other versions, which may be anywhere in Bronze; so does a record without a row.
+///
+/// # Errors
+/// The lake cannot be read.
 pub async fn explain(
     service: &Service,
     workshop: &Workshop,
     key: &Key,
+    all: bool,
     steps: &Steps,
 ) -> Result<Option<Explanation>, Failure> {
     let lake = &service.enrich.lake;
-    let found = lines_of(lake, key, steps).await?;
     let rows = service.clean.silver.find(key.as_str()).await?;
-    if found.is_empty() && rows.num_rows() == 0 {
+    let standing = (rows.num_rows() > 0).then(|| Row { batch: &rows, index: 0 }.text(SOURCE));
+    let named = match standing.as_deref().filter(|_| !all).and_then(bronze::place) {
+        Some(place) => search::line_named(lake, key, place).await?,
+        None => None,
+    };
+    let (found, searched) = match named {
+        Some(place) => (vec![place], false),
+        None => (lines_of(lake, key, steps).await?, true),
+    };
+    if found.is_empty() && standing.is_none() {
         return Ok(None);
     }
     let versions = versions(service, key, &found, &rows).await?;
-    let row = if rows.num_rows() == 0 { None } else { Some(provenance(service, workshop, key, &rows).await?) };
-    Ok(Some(Explanation { key: key.clone(), versions, row }))
-}
-
-/// Keys that contain a text, whatever its case, or else are spelt nearly so; at most `most`.
-pub async fn similar(service: &Service, text: &str, most: usize) -> Result<Vec<Key>, Failure> {
-    let containing = containing(service, text, most).await?;
-    if !containing.is_empty() {
-        return Ok(containing);
-    }
-    let silver = &service.clean.silver;
-    let snapshot = silver.snapshot().await?;
-    let mut near = Nearest::to(text);
-    for bucket in snapshot.buckets.keys() {
-        for batch in silver.read(&snapshot, *bucket, Some(&[KEY])).await? {
-            batch.column(0).as_string::<i32>().iter().flatten().for_each(|key| near.look_at(key));
-        }
-    }
-    Ok(near.into_words().into_iter().take(most).map(|key| Key::from_text(&key)).collect())
-}
-
-async fn containing(service: &Service, text: &str, most: usize) -> Result<Vec<Key>, Failure> {
-    let silver = &service.clean.silver;
-    let snapshot = silver.snapshot().await?;
-    let text = text.to_lowercase();
-    let mut found = BTreeSet::new();
-    for bucket in snapshot.buckets.keys() {
-        for batch in silver.read(&snapshot, *bucket, Some(&[KEY])).await? {
-            let keys = batch.column(0).as_string::<i32>().iter().flatten();
-            found.extend(keys.filter(|key| key.to_lowercase().contains(&text)).map(Key::from_text));
-        }
-        if found.len() >= most {
-            break;
-        }
-    }
-    Ok(found.into_iter().take(most).collect())
-}
-
-/// Every line of Bronze of that key.
-pub(crate) async fn lines_of(lake: &Lake, key: &Key, steps: &Steps) -> Result<Vec<Place>, Failure> {
-    let inventory = bronze::inventory(lake, None).await?;
-    let needle = serde_json::to_vec(key).unwrap_or_default();
-    steps.begin("searching bronze", inventory.objects.len());
-    let mut found = Vec::new();
-    for object in &inventory.objects {
-        steps.step(1);
-        let bytes = read(&*lake.bronze, object).await?;
-        // Most objects do not hold the key: parsing them all would take far longer.
-        if memchr::memmem::find(&bytes, &needle).is_none() {
-            continue;
-        }
-        // One that is damaged is told where its row is made again.
-        let Ok(lines) = bronze::lines(object, &bytes) else { continue };
-        for (line, number) in lines.into_iter().zip(1_usize..).filter(|(line, _)| line.meta.key == *key) {
-            found.push(Place { object: object.clone(), line: number, meta: line.meta });
-        }
-    }
-    Ok(found)
+    let row = if standing.is_none() { None } else { Some(provenance(service, workshop, key, &rows).await?) };
+    Ok(Some(Explanation { key: key.clone(), versions, searched, row }))
 }
 
 async fn versions(
@@ -281,9 +243,9 @@ async fn line_at(lake: &Lake, source: &str) -> Result<Result<Line, String>, Fail
 }
 
 async fn kept(lake: &Lake, line: &Line) -> Result<Vec<Answer>, Failure> {
-    let mut all = Vec::new();
+    let (mut all, past) = (Vec::new(), Past::default());
     for id in &line.meta.answers {
-        let kept = match answers::kept_with_request(lake, &AnswerId::from_text(id)).await {
+        let kept = match past.read(lake, line.meta.seq, &AnswerAt::from_text(id)).await {
             Ok(kept) => kept,
             Err(LakeError::Corrupt { .. }) => None,
             Err(error) => return Err(error.into()),
@@ -375,8 +337,20 @@ async fn fed_by(
     let mut columns: Vec<&str> = plugin.descriptor().input.iter().map(|field| field.name.as_str()).collect();
     columns.push(KEY);
     let own = bucket_of(key.as_str(), silver.buckets());
+    // What other buckets come to is kept, unless Silver has moved on since.
+    let ids: Vec<_> = snapshot
+        .buckets
+        .values()
+        .map(|files| partial_of(&generation.plugin.digest, &generation.config, files))
+        .collect();
+    let kept = table.gold.partials(&ids).await.map_err(Failure::from)?;
     let (mut with, mut without) = (Vec::new(), Vec::new());
-    for bucket in snapshot.buckets.keys() {
+    for (bucket, kept) in snapshot.buckets.keys().zip(kept) {
+        if let Some(partial) = kept.filter(|_| *bucket != own) {
+            without.push(partial.clone());
+            with.push(partial);
+            continue;
+        }
         let rows = silver.read(&snapshot, *bucket, Some(&columns)).await.map_err(Failure::from)?;
         let partial = plugin.fold(&rows).await.map_err(Fault)?;
         without.push(if *bucket == own {

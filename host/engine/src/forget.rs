@@ -14,7 +14,7 @@ use crate::drivers::service::Service;
 use crate::drivers::sweep::{everything, is_empty};
 use crate::explain::lines_of;
 use crate::failure::Failure;
-use crate::lake::answers::{self, AnswerId};
+use crate::lake::answers::{self, AnswerAt};
 use crate::lake::bronze::{self, Inventory, Message, Meta, Outcome};
 use crate::lake::chain::Why;
 use crate::lake::keys::{Key, Record, Tick, sha256};
@@ -130,6 +130,7 @@ pub async fn forget(service: &Service, key: &Key, steps: &Steps) -> Result<Forgo
         return Ok(done);
     }
     kept_answers(lake, key, &places, &inventory, steps, &mut done).await?;
+    service.enrich.answers.clear();
     done.notes = notes::forget(lake, key).await?;
     done.tables = gold(service, &mut done.remains).await?;
     past(service, key, &mut done).await?;
@@ -195,11 +196,12 @@ async fn kept_answers(
             others.extend(line.meta.answers.iter().map(|id| (id.clone(), line.meta.key.clone())));
         }
     }
-    let named = |id: &AnswerId| others.contains_key(id.as_str());
-    for id in answers::ids(lake).await?.into_iter().filter(|id| !named(id)) {
-        answers::forget(lake, &id).await?;
-        done.answers += 1;
+    let named = |at: &AnswerAt| others.contains_key(&at.to_string());
+    for object in answers::objects(lake).await? {
+        done.answers += answers::retain(lake, &object, named).await?;
     }
+    // What says where answers are names requests by their digests, which can be guessed.
+    answers::drop_indexes(lake).await?;
     others.retain(|id, _| own.contains(id));
     done.shared_answers = others;
     Ok(())

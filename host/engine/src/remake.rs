@@ -10,9 +10,10 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::failure::Failure;
-use crate::lake::answers::{self, AnswerId};
+use crate::lake::answers::{AnswerAt, Past};
 use crate::lake::bronze::Meta;
 use crate::lake::generations::{Generation, Generations};
+use crate::lake::keys::Tick;
 use crate::lake::{Lake, LakeError, components};
 use crate::pipeline::plan::Limits;
 use crate::seams::http::HttpAnswer;
@@ -103,6 +104,7 @@ pub struct Workshop {
     lake: Lake,
     plugins: Arc<dyn Plugins>,
     limits: Limits,
+    answers: Past,
     enrich: BTreeMap<u32, Generation>,
     clean: BTreeMap<u32, Generation>,
     enrichers: Cache<dyn Enricher>,
@@ -118,6 +120,7 @@ impl Workshop {
             lake: lake.clone(),
             plugins,
             limits,
+            answers: Past::default(),
             enrich: numbered(Generations::of_enrich(lake).all().await?),
             clean: numbered(Generations::of_clean(lake).all().await?),
             enrichers: Mutex::default(),
@@ -157,8 +160,8 @@ impl Workshop {
                 Step::BackOff { reason, .. } => return Ok(Remade::Refused(reason)),
                 Step::Fetch(requests) => {
                     for request in requests {
-                        let id = meta.answers.get(given.len()).map(|id| AnswerId::from_text(id));
-                        given.push(self.answer(id, &request).await?);
+                        let at = meta.answers.get(given.len()).map(|text| AnswerAt::from_text(text));
+                        given.push(self.answer(meta.seq, at, &request).await?);
                     }
                 }
             }
@@ -168,15 +171,16 @@ impl Workshop {
 
     async fn answer(
         &self,
-        id: Option<AnswerId>,
+        tick: Tick,
+        at: Option<AnswerAt>,
         request: &crate::seams::plugin::EndpointRequest,
     ) -> Result<HttpAnswer, RemakeError> {
         let asked = || format!("`{}` of endpoint `{}`", request.path, request.endpoint);
-        let Some(id) = id else {
+        let Some(at) = at else {
             return Err(CannotRemake::AsksOtherwise { asked: asked(), recorded: "no more answer".into() }.into());
         };
-        let kept = answers::kept_with_request(&self.lake, &id).await?;
-        let Some((recorded, answer)) = kept else { return Err(CannotRemake::NoAnswer(id.as_str().to_owned()).into()) };
+        let kept = self.answers.read(&self.lake, tick, &at).await?;
+        let Some((recorded, answer)) = kept else { return Err(CannotRemake::NoAnswer(at.to_string()).into()) };
         let same = recorded.endpoint == request.endpoint
             && recorded.path == request.path
             && request.query.iter().all(|parameter| recorded.query.contains(parameter));

@@ -3,27 +3,26 @@
 //! Does not make anything: the roles do, from Bronze and kept answers. What comes out equal ends there, so that a replay costs what
 //! has changed.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use crate::census::{self, Place};
+use crate::census::Place;
 use crate::drivers::service::{Left, Service};
 use crate::failure::Failure;
-use crate::lake::bronze::{self, Entry, Message, Outcome};
-use crate::lake::generations::Generations;
+use crate::lake::bronze::{self, Entry, Message};
 use crate::lake::kept_out::KeptOut;
 use crate::lake::keys::{Key, Tick, fingerprint};
 use crate::lake::open;
 use crate::lake::quarantine::{self, Refused, RefusedAt};
-use crate::lake::receipts::{self, Receipt};
 use crate::progress::Steps;
 use crate::roles::events::{Again, NewObject, again_body, encode, send_all};
 use crate::roles::ingest::send;
 
+mod candidates;
 mod undoable;
 
+use candidates::{Candidates, Now};
 pub use undoable::{Stuck, UnknownKey};
 
 /// Lines of one object that one message asks for: a worker that dies loses no more than that.
@@ -114,150 +113,97 @@ impl Planned {
     }
 }
 
-/// What the choice is made from.
-struct Candidates {
-    places: Vec<Place>,
-    receipts: BTreeMap<String, Receipt>,
-    enriched: BTreeMap<String, receipts::Enriched>,
-    /// Lines in whose place another line stands.
-    beaten: HashSet<String>,
-    enrich_generation: u32,
-    clean_generation: u32,
-}
-
-/// Chooses. Changes nothing.
+/// Chooses. Changes nothing. Goes tick by tick, many objects at once, and holds the lines of one tick at a time.
+///
+/// # Errors
+/// The lake cannot be read.
 pub async fn plan(service: &Service, selection: &Selection, steps: &Steps) -> Result<Planned, Failure> {
-    let candidates = Candidates::read(service, selection.run, steps).await?;
+    let lake = &service.enrich.lake;
     let again = selection.which != Which::Stale;
     let mut planned = Planned { again, fetch: selection.fetch, ..Planned::default() };
-    let refused = match &selection.which {
-        Which::Quarantined(ids) => Some(chosen(service, ids.as_ref(), selection).await?),
+    let all_refused = quarantine::all(lake).await?;
+    let mut chosen = match &selection.which {
+        Which::Quarantined(ids) => Some(chosen(&all_refused, ids.as_ref(), selection)),
         Which::All | Which::Stale => None,
     };
-    let all_refused = quarantine::all(&service.enrich.lake).await?;
-    planned.unknown_keys = undoable::unknown_keys(selection, &candidates.places, &all_refused);
-    planned.looked_at = candidates.places.len();
-    let held: Option<BTreeSet<&str>> =
-        refused.as_ref().map(|refused| refused.iter().map(|one| one.input.as_str()).collect());
-    for place in &candidates.places {
-        let wanted = (selection.keys.is_empty() || selection.keys.contains(&place.meta.key))
-            && held.as_ref().is_none_or(|held| held.contains(place.source().as_str()));
-        if wanted {
-            candidates.put(place, selection, &mut planned);
+    let mut unknown = undoable::Unknown::of(selection, &all_refused);
+    let now = Now::of(service).await?;
+    let mut ticks: BTreeSet<Tick> = match selection.run {
+        Some(run) => BTreeSet::from([run]),
+        None => bronze::ticks(lake).await?.into_iter().collect(),
+    };
+    // Of a tick that is not there any more there may still be refusals.
+    ticks.extend(chosen.iter().flatten().map(|one| one.seq));
+    let few = ticks.len() == 1;
+    if !few {
+        steps.begin("reading bronze, tick by tick", ticks.len());
+    }
+    for tick in ticks {
+        let own = chosen.as_mut().map(|all| all.extract_if(.., |one| one.seq == tick).collect::<Vec<_>>());
+        let candidates = Candidates::read(service, tick, now, few.then_some(steps)).await?;
+        planned.of_tick(service, selection, &candidates, &all_refused, own).await?;
+        unknown.look_at(&candidates);
+        if !few {
+            steps.step(1);
         }
     }
-    undoable::take_unanswered(service, selection, &candidates, &mut planned).await?;
-    planned.settled = candidates.settled(&all_refused);
-    let places: BTreeMap<String, &Place> = candidates.places.iter().map(|place| (place.source(), place)).collect();
-    for one in refused.unwrap_or_default() {
-        if let Some(why) = undoable::stuck(service, &candidates, &places, &one) {
-            planned.stuck.push(Stuck { id: one.id, stage: one.stage, why });
-            continue;
-        }
-        match one.stage {
-            RefusedAt::Ingest => planned.ingest.push(one.id.clone()),
-            RefusedAt::Enrich | RefusedAt::Clean if bronze::place(&one.input).is_none() => {
-                planned.messages.push(one.id.clone());
-            }
-            RefusedAt::Enrich | RefusedAt::Clean => continue,
-        }
-        planned.refused.push(one);
-    }
-    drop(places);
-    planned.taken = candidates.places.into_iter().map(|place| (place.meta.seq, place.meta.key)).collect();
+    planned.unknown_keys = unknown.ended();
     Ok(planned)
 }
 
-async fn chosen(
-    service: &Service,
-    ids: Option<&BTreeSet<String>>,
-    selection: &Selection,
-) -> Result<Vec<Refused>, Failure> {
-    let mut refused = quarantine::all(&service.enrich.lake).await?;
-    refused.retain(|one| {
+fn chosen(all: &[Refused], ids: Option<&BTreeSet<String>>, selection: &Selection) -> Vec<Refused> {
+    let wanted = |one: &&Refused| {
         ids.is_none_or(|ids| ids.contains(&one.id))
             && selection.run.is_none_or(|run| run == one.seq)
             && (selection.keys.is_empty() || one.key.as_ref().is_some_and(|key| selection.keys.contains(key)))
-    });
-    Ok(refused)
+    };
+    all.iter().filter(wanted).cloned().collect()
 }
 
-impl Candidates {
-    async fn read(service: &Service, run: Option<Tick>, steps: &Steps) -> Result<Self, Failure> {
-        let lake = &service.enrich.lake;
-        let objects = bronze::inventory(lake, run).await?.objects;
-        steps.begin("reading bronze", objects.len());
-        let reads: Vec<_> = objects.iter().map(|object| census::places(lake, object, steps)).collect();
-        let places: Vec<Vec<Place>> = futures::stream::iter(reads).buffered(16).try_collect().await?;
-        let places: Vec<Place> = places.into_iter().flatten().collect();
-        let receipts = receipts::all(lake).await?.into_iter().map(|one| (one.object.clone(), one)).collect();
-        let enriched = receipts::all_enriched(lake).await?.into_iter().map(|one| (one.object.clone(), one)).collect();
-        let enrich_generation = match service.enrich.plugin.as_deref() {
-            None => 0,
-            Some(plugin) => Generations::of_enrich(lake).number_of(plugin, &service.enrich.config).await?,
-        };
-        let clean = &service.clean;
-        let clean_generation = Generations::of_clean(lake).number_of(&*clean.plugin, &clean.config).await?;
-        let beaten = census::beaten(&places);
-        Ok(Candidates { places, receipts, enriched, beaten, enrich_generation, clean_generation })
-    }
-
-    /// Puts a line where it belongs, if anywhere.
-    fn put(&self, place: &Place, selection: &Selection, planned: &mut Planned) {
-        let object = place.object.as_ref();
-        if self.beaten.contains(&place.source()) || place.meta.outcome == Outcome::Forgotten {
-            return;
+impl Planned {
+    /// Adds what is to be done of a tick. `chosen` are its refusals, where only refused records are wanted.
+    async fn of_tick(
+        &mut self,
+        service: &Service,
+        selection: &Selection,
+        candidates: &Candidates,
+        all_refused: &[Refused],
+        chosen: Option<Vec<Refused>>,
+    ) -> Result<(), Failure> {
+        self.looked_at += candidates.places.len();
+        let held: Option<BTreeSet<&str>> =
+            chosen.as_ref().map(|refused| refused.iter().map(|one| one.input.as_str()).collect());
+        for place in &candidates.places {
+            let wanted = (selection.keys.is_empty() || selection.keys.contains(&place.meta.key))
+                && held.as_ref().is_none_or(|held| held.contains(place.source().as_str()));
+            if wanted {
+                candidates.put(place, selection, self);
+            }
         }
-        let Some(receipt) = self.receipts.get(object) else {
-            planned.underway += 1;
-            return;
-        };
-        if self.enriches(place, selection) {
-            planned.enrich.entry(object.to_owned()).or_default().push(place.line);
+        undoable::take_unanswered(service, selection, candidates, self).await?;
+        self.settled.extend(candidates.settled(all_refused));
+        let Some(chosen) = chosen.filter(|chosen| !chosen.is_empty()) else { return Ok(()) };
+        if chosen.iter().any(|one| one.stage == RefusedAt::Ingest) {
+            // The keys that the tick has: none is given away twice.
+            let taken = candidates.places.iter().map(|place| (place.meta.seq, place.meta.key.clone()));
+            self.taken.extend(taken);
         }
-        let stale = receipt.generation_of(place.line) < self.clean_generation;
-        if stale || (selection.which != Which::Stale && place.meta.outcome == Outcome::Document) {
-            planned.clean.entry(object.to_owned()).or_default().push(place.line);
+        let places: BTreeMap<String, &Place> = candidates.places.iter().map(|place| (place.source(), place)).collect();
+        for one in chosen {
+            if let Some(why) = undoable::stuck(service, candidates, &places, &one) {
+                self.stuck.push(Stuck { id: one.id, stage: one.stage, why });
+                continue;
+            }
+            match one.stage {
+                RefusedAt::Ingest => self.ingest.push(one.id.clone()),
+                RefusedAt::Enrich | RefusedAt::Clean if bronze::place(&one.input).is_none() => {
+                    self.messages.push(one.id.clone());
+                }
+                RefusedAt::Enrich | RefusedAt::Clean => continue,
+            }
+            self.refused.push(one);
         }
-    }
-
-    /// Ids of those refusals that hold no more.
-    fn settled(&self, refused: &[Refused]) -> Vec<String> {
-        let inputs: BTreeSet<&str> = refused.iter().map(|one| one.input.as_str()).collect();
-        let places = self.places.iter().map(|place| (place.source(), place));
-        let places: BTreeMap<String, &Place> = places.filter(|(source, _)| inputs.contains(source.as_str())).collect();
-        let settled = |one: &&Refused| places.get(&one.input).is_some_and(|place| self.is_settled(place, one));
-        refused.iter().filter(settled).map(|one| one.id.clone()).collect()
-    }
-
-    /// Whether a refusal of a line holds no more. One of a generation that the receipt does not know of yet may be about to be told there.
-    fn is_settled(&self, place: &Place, refused: &Refused) -> bool {
-        if self.beaten.contains(&place.source()) {
-            return true;
-        }
-        match (refused.stage, &place.meta.outcome) {
-            (RefusedAt::Enrich, Outcome::Quarantined { id, .. }) => *id != refused.id,
-            (RefusedAt::Enrich, _) => true,
-            (RefusedAt::Clean, _) => self.receipts.get(place.object.as_ref()).is_some_and(|receipt| {
-                receipt.generation_of(place.line) >= refused.generation
-                    && !receipt.quarantined.iter().any(|held| held.id == refused.id)
-            }),
-            (RefusedAt::Ingest, _) => false,
-        }
-    }
-
-    /// Whether a line is to be enriched again: another plugin has made it, or it was refused, or an answer is wanted now.
-    fn enriches(&self, place: &Place, selection: &Selection) -> bool {
-        if self.enrich_generation == 0 {
-            return false;
-        }
-        let receipt = self.enriched.get(place.object.as_ref());
-        let seen = receipt.and_then(|receipt| receipt.seen.get(&place.line)).copied().unwrap_or(0);
-        let unanswered = receipt.is_some_and(|receipt| receipt.unanswered.contains(&place.line));
-        let refused = matches!(place.meta.outcome, Outcome::Quarantined { .. });
-        seen.max(place.meta.generation) < self.enrich_generation
-            || (selection.fetch && unanswered)
-            || (refused && selection.which != Which::Stale)
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::drivers::service::Service;
 use crate::failure::Failure;
-use crate::lake::answers::{self, AnswerId};
+use crate::lake::answers::{self, AnswerAt, AnswerId};
 use crate::lake::chain::Why;
 use crate::lake::keys::Tick;
 use crate::lake::{Lake, LakeError, bronze, closed, open, quarantine, retracted};
@@ -197,7 +197,9 @@ pub async fn take_back(service: &Service, tick: Tick) -> Result<(), Failure> {
         delete(store, all(store, receipts.clone()).await?).await?;
     }
     open::remove(lake, &open::ticks(lake).await?.remove(&tick).unwrap_or_default()).await?;
-    answers_of(lake, tick).await
+    answers_of(lake, tick).await?;
+    service.enrich.answers.clear();
+    Ok(())
 }
 
 /// Takes away the answers of the tick's day, if no other tick is of that day: nothing asks for them again.
@@ -205,17 +207,25 @@ async fn answers_of(lake: &Lake, tick: Tick) -> Result<(), Failure> {
     if bronze::ticks(lake).await?.iter().any(|other| other.day() == tick.day()) {
         return Ok(());
     }
-    let own = |id: AnswerId| async move {
-        let kept = answers::kept_with_request(lake, &id).await;
-        match kept {
-            Ok(Some((request, _))) if AnswerId::of(&request, tick.day()) == id => answers::forget(lake, &id).await,
+    let day = tick.day();
+    let own = |object: Path| async move {
+        let found = match answers::in_object(lake, &object).await {
+            Ok(found) => found,
             // One that is damaged is told by `verify`.
-            Ok(_) | Err(LakeError::Corrupt { .. }) => Ok(()),
-            Err(error) => Err(error),
+            Err(LakeError::Corrupt { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let of_day = found.into_iter().filter_map(|(at, said)| Some((at, said.ok()?)));
+        let of_day = of_day.filter(|(at, (request, _))| AnswerId::of(request, day) == *at.id());
+        let gone: BTreeSet<AnswerAt> = of_day.map(|(at, _)| at).collect();
+        if !gone.is_empty() {
+            answers::retain(lake, &object, |at| !gone.contains(at)).await?;
         }
+        Ok(())
     };
-    let ids = answers::ids(lake).await?;
-    Ok(futures::stream::iter(ids.into_iter().map(own)).buffer_unordered(16).try_collect::<()>().await?)
+    let objects = answers::objects(lake).await?;
+    futures::stream::iter(objects.into_iter().map(own)).buffer_unordered(16).try_collect::<()>().await?;
+    Ok(answers::drop_indexes(lake).await?)
 }
 
 fn folder(tick: Tick) -> Path {

@@ -1,104 +1,134 @@
-//! A store that counts what it is asked for, as S3 would bill it: a listing is a request for each thousand objects.
+//! A store that counts what is asked of it, as S3 would bill it: a request for each object, each range and each page of a listing.
 //!
-//! Does not change what is asked or answered.
+//! Does not change any answer. What S3's adapter asks besides, after a lost reply, is not counted.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use engine::seams::store::Store;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result,
 };
 
-/// Objects of one page of a listing.
-const PAGE: u64 = 1000;
+/// Objects on one page of a listing.
+const PAGE: usize = 1_000;
 
-/// What was asked of a store.
+/// Kinds of requests, as they are priced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// A write, or a copy.
+    Put,
+    /// A page of a listing.
+    List,
+    /// A read of an object or of a range, or a look at what is known of it.
+    Get,
+    /// A deletion, which costs nothing.
+    Delete,
+}
+
+/// What was asked, by kind and by the first part of the object's name. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Requests(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    by: BTreeMap<(Verb, String), u64>,
+    /// Bytes of what was read.
+    read: u64,
+}
+
+/// How much was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// Objects written, and uploads begun.
-    pub puts: u64,
-    /// Objects read or looked at.
-    pub gets: u64,
+    /// Requests of all kinds.
+    pub requests: u64,
     /// Pages of listings.
     pub lists: u64,
-    /// Objects deleted.
-    pub deletes: u64,
-    /// Bytes written.
-    pub written: u64,
     /// Bytes of what was read.
     pub read: u64,
 }
 
 impl Asked {
-    /// All requests.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.puts + self.gets + self.lists + self.deletes
-    }
-
     /// What was asked since `before`.
     #[must_use]
     pub fn since(&self, before: &Asked) -> Asked {
         Asked {
-            puts: self.puts - before.puts,
-            gets: self.gets - before.gets,
+            requests: self.requests - before.requests,
             lists: self.lists - before.lists,
-            deletes: self.deletes - before.deletes,
-            written: self.written - before.written,
             read: self.read - before.read,
         }
     }
 }
 
-/// Counters that several stores share.
-#[derive(Debug, Default)]
-pub struct Counts {
-    puts: AtomicU64,
-    gets: AtomicU64,
-    lists: AtomicU64,
-    deletes: AtomicU64,
-    written: AtomicU64,
-    read: AtomicU64,
-}
+impl Requests {
+    fn add(&self, verb: Verb, layer: &str, path: Option<&Path>) {
+        let part = path.and_then(|path| path.parts().next().map(|part| part.as_ref().to_owned())).unwrap_or_default();
+        // Ticks and buckets are many, and all alike.
+        let part = part.split('=').next().unwrap_or_default();
+        *self.counts().by.entry((verb, format!("{layer}/{part}"))).or_default() += 1;
+    }
 
-impl Counts {
-    /// What was asked so far.
+    /// How many of that kind.
+    #[must_use]
+    pub fn of(&self, verb: Verb) -> u64 {
+        self.all().into_iter().filter(|((kind, _), _)| *kind == verb).map(|(_, count)| count).sum()
+    }
+
+    /// All of them by kind and place.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<(Verb, String), u64> {
+        self.counts().by.clone()
+    }
+
+    /// How much of all kinds.
     #[must_use]
     pub fn asked(&self) -> Asked {
-        let get = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
-        Asked {
-            puts: get(&self.puts),
-            gets: get(&self.gets),
-            lists: get(&self.lists),
-            deletes: get(&self.deletes),
-            written: get(&self.written),
-            read: get(&self.read),
-        }
+        let lists = self.of(Verb::List);
+        let counts = self.counts();
+        Asked { requests: counts.by.values().sum(), lists, read: counts.read }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn add(counter: &AtomicU64, count: u64) {
-    counter.fetch_add(count, Ordering::SeqCst);
-}
-
-/// [`ObjectStore`] that counts.
-#[derive(Debug)]
+/// A store whose requests are counted.
+#[derive(Clone, Debug)]
 pub struct Counting {
-    inner: Store,
-    counts: Arc<Counts>,
+    inner: Arc<dyn ObjectStore>,
+    layer: &'static str,
+    requests: Requests,
 }
 
 impl Counting {
-    /// Before `inner`.
+    /// Counts what is asked of `inner`, the store of that layer.
     #[must_use]
-    pub fn new(inner: Store, counts: &Arc<Counts>) -> Arc<Self> {
-        Arc::new(Counting { inner, counts: Arc::clone(counts) })
+    pub fn over(inner: Arc<dyn ObjectStore>, layer: &'static str, requests: &Requests) -> Arc<dyn ObjectStore> {
+        Arc::new(Counting { inner, layer, requests: requests.clone() })
+    }
+
+    fn add(&self, verb: Verb, path: Option<&Path>) {
+        self.requests.add(verb, self.layer, path);
+    }
+
+    fn pages(
+        &self,
+        prefix: Option<&Path>,
+        listing: BoxStream<'static, Result<ObjectMeta>>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (counting, prefix) = (self.clone(), prefix.cloned());
+        counting.add(Verb::List, prefix.as_ref());
+        let counted = listing.enumerate().inspect(move |(index, _)| {
+            if *index > 0 && index.is_multiple_of(PAGE) {
+                counting.add(Verb::List, prefix.as_ref());
+            }
+        });
+        counted.map(|(_, object)| object).boxed()
     }
 }
 
@@ -111,8 +141,7 @@ impl std::fmt::Display for Counting {
 #[async_trait]
 impl ObjectStore for Counting {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        add(&self.counts.puts, 1);
-        add(&self.counts.written, payload.content_length() as u64);
+        self.add(Verb::Put, Some(location));
         self.inner.put_opts(location, payload, options).await
     }
 
@@ -121,45 +150,41 @@ impl ObjectStore for Counting {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        add(&self.counts.puts, 1);
+        self.add(Verb::Put, Some(location));
         self.inner.put_multipart_opts(location, options).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        add(&self.counts.gets, 1);
+        self.add(Verb::Get, Some(location));
         let is_head = options.head;
         let found = self.inner.get_opts(location, options).await?;
         if !is_head {
-            add(&self.counts.read, found.range.end - found.range.start);
+            self.requests.counts().read += found.range.end - found.range.start;
         }
         Ok(found)
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        let counts = Arc::clone(&self.counts);
-        self.inner.delete_stream(locations.inspect_ok(move |_| add(&counts.deletes, 1)).boxed())
+        let counting = self.clone();
+        let counted = locations.inspect(move |location| counting.add(Verb::Delete, location.as_ref().ok()));
+        self.inner.delete_stream(counted.boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let counts = Arc::clone(&self.counts);
-        add(&counts.lists, 1);
-        let counted = self.inner.list(prefix).enumerate().map(move |(at, object)| {
-            let at = at as u64;
-            add(&counts.lists, u64::from(at > 0 && at.is_multiple_of(PAGE)));
-            object
-        });
-        counted.boxed()
+        self.pages(prefix, self.inner.list(prefix))
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.pages(prefix, self.inner.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let found = self.inner.list_with_delimiter(prefix).await?;
-        let count = (found.objects.len() + found.common_prefixes.len()) as u64;
-        add(&self.counts.lists, count.div_ceil(PAGE).max(1));
-        Ok(found)
+        self.add(Verb::List, prefix);
+        self.inner.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        add(&self.counts.puts, 1);
+        self.add(Verb::Put, Some(to));
         self.inner.copy_opts(from, to, options).await
     }
 }

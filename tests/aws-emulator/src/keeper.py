@@ -19,7 +19,8 @@ LINGERS = 15.0  # seconds without a user: between two tests there may be none
 # policies ask for: what comes over the loopback interface counts as safe. And it asks policies for the batch forms of SQS's actions, where
 # AWS has none: who may send may send ten. What it asks policies, and how they answer, is noted in `calls.jsonl`. It is never too busy for a
 # call: here S3 is for those that a line of `busy.jsonl` names, until the caller calls what the line says. And an object whose metadata tell
-# when it was written was written then: a test need not wait until something is old.
+# when it was written was written then: a test need not wait until something is old. And what a parameter says is text: of a mapping's bound the
+# emulator's poller wants a number.
 EMULATOR = """
 import contextvars
 import json
@@ -50,6 +51,18 @@ def fill_in(target, event, *rest):
     return hand_over(target, event, *rest)
 
 eventbridge._invoke_target = fill_in
+from ministack.services.cloudformation import provisioners
+
+mapping = provisioners._RESOURCE_HANDLERS["AWS::Lambda::EventSourceMapping"]
+make_mapping = mapping["create"]
+
+def make_with_numbers(logical_id, properties, stack):
+    bound = properties.get("ScalingConfig")
+    if bound:
+        properties = {**properties, "ScalingConfig": {"MaximumConcurrency": int(bound["MaximumConcurrency"])}}
+    return make_mapping(logical_id, properties, stack)
+
+mapping["create"] = make_with_numbers
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
 

@@ -20,6 +20,8 @@
 //! | speaks no TLS, which policies ask for: the keeper calls the loopback interface safe | nothing: that a policy has the clause is tested |
 //! | asks policies for the batch forms of SQS's actions, which AWS does not have | the keeper takes the single ones, as AWS says |
 //! | does not fill in the instant of a schedule's input | the keeper does, for schedules by the minute |
+//! | takes a parameter's number for text, and then polls no queue of a mapping whose bound it is | the keeper makes it a number |
+//! | hands on no network, key and boundary of a template, and knows no scaling of services | the tests look at the template |
 //! | knows credentials and policies only as [`Emulator::strict`] | scripted answers (403) |
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic, reason = "for tests: it fails by panicking")]
 

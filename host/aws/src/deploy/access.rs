@@ -12,9 +12,9 @@ use engine::pipeline::plan::{Location, Plan, PluginRef, SecretRef, TemplatePart}
 use engine::pipeline::s3;
 use serde_json::json;
 
-use super::Mode;
 use super::places::{Layer, Site};
 use super::policy::Statement;
+use super::{Deployment, Mode};
 
 /// Folders of a layer, and what is done there: `r`eads, `w`rites, `d`eletes. `NAME` stands for each Gold table: a policy has room for some
 /// thirty of them, so they are named where a table is written, and where whoever sweeps deletes.
@@ -118,6 +118,11 @@ const AGGREGATE: &[Touched] = &[
     (Gold, "_generations/*", "rw"),
 ];
 
+/// A process with all roles: there is no folder of a layer that it does not write, and none of Silver and Gold in which it does not delete. To
+/// name them would say nothing. What it may delete of Bronze is named.
+const WHOLE: &[Touched] = &[(Bronze, EVERYTHING, "rw"), (Silver, EVERYTHING, "rwd"), (Gold, EVERYTHING, "rwd")];
+const EVERYTHING: &str = "*";
+
 /// What a stage waits for is noted beside its layer. A function waits for nothing.
 fn waits(role: Role) -> &'static [Touched] {
     match role {
@@ -128,36 +133,55 @@ fn waits(role: Role) -> &'static [Touched] {
     }
 }
 
-/// Why a role touches something: the sets above, each with the key that asks for it beside the layer's own.
-fn reasons(plan: &Plan, role: Role, mode: Mode) -> Vec<(&'static str, Option<&'static str>, &'static [Touched])> {
-    let mut reasons = vec![("Start", None, START)];
-    let looks = role == Role::Aggregate || sweeps(role, mode);
+/// How folders of Gold's tables are named in a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tables {
+    /// Each by its name.
+    Named,
+    /// By what the files of every table are called: for more tables than a policy can name.
+    Any,
+}
+
+/// A set of folders that is touched: why, the key that asks for it beside the layer's own, and the set.
+type Reason = (&'static str, Option<&'static str>, &'static [Touched]);
+
+/// Why some roles touch something.
+fn reasons(plan: &Plan, roles: &[Role], mode: Mode) -> Vec<Reason> {
+    let mut reasons: Vec<Reason> = Vec::new();
+    if roles.len() == Role::ALL.len() {
+        reasons.push(("Whole", None, WHOLE));
+    }
+    reasons.push(("Start", None, START));
+    let sweeps = roles.iter().any(|role| sweeps(*role, mode));
+    let looks = sweeps || roles.contains(&Role::Aggregate);
     if looks || plan.swap.watch {
         reasons.push(("Look", (!looks).then_some("swap.watch"), TABLES));
     }
     if plan.swap.watch {
         reasons.push(("Watch", Some("swap.watch"), WATCH));
-        if role != Role::Ingest {
+        if roles.iter().any(|role| *role != Role::Ingest) {
             reasons.push(("Decide", Some("swap.watch"), DECIDE));
         }
         reasons.push(("Mend", Some("swap.watch"), MEND));
     }
-    if sweeps(role, mode) {
+    if sweeps {
         reasons.push(("Mend", None, MEND));
         reasons.push(("Sweep", None, SWEEP));
     }
-    if mode == Mode::Ecs {
-        reasons.push(("Wait", None, waits(role)));
-    }
-    reasons.extend(match role {
-        Role::Ingest => vec![("Tick", None, TICK)],
-        Role::Enrich if plan.enrich.is_some() => {
-            vec![("Work", None, ENRICH), ("Plugin", Some("enrich.plugin"), ENRICH_BY_PLUGIN)]
+    for role in roles {
+        if mode == Mode::Ecs {
+            reasons.push(("Wait", None, waits(*role)));
         }
-        Role::Enrich => vec![("Work", None, ENRICH)],
-        Role::Clean => vec![("Work", None, CLEAN)],
-        Role::Aggregate => vec![("Work", None, AGGREGATE)],
-    });
+        reasons.push(match role {
+            Role::Ingest => ("Tick", None, TICK),
+            Role::Enrich => ("Enrich", None, ENRICH),
+            Role::Clean => ("Clean", None, CLEAN),
+            Role::Aggregate => ("Aggregate", None, AGGREGATE),
+        });
+        if *role == Role::Enrich && plan.enrich.is_some() {
+            reasons.push(("Plugin", Some("enrich.plugin"), ENRICH_BY_PLUGIN));
+        }
+    }
     reasons
 }
 
@@ -166,18 +190,23 @@ fn sweeps(role: Role, mode: Mode) -> bool {
     mode == Mode::Ecs || role == Role::Ingest
 }
 
-/// What `role` may do.
-pub(super) fn statements(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Vec<Statement> {
+/// What a process with these roles may do.
+pub(super) fn statements(deployment: &Deployment<'_>, roles: &[Role], tables: Tables) -> Vec<Statement> {
+    let Deployment { plan, site, layout } = deployment;
     // A container's log is written by Fargate.
-    let mut statements: Vec<Statement> = (mode == Mode::Lambda).then(|| log(site, role)).into_iter().collect();
+    let functions = roles.iter().filter(|_| layout.mode == Mode::Lambda);
+    let mut statements: Vec<Statement> = functions.map(|role| log(site, *role)).collect();
     statements.extend(site.layers().map(|layer| listing(site, layer)));
     let mut given = BTreeSet::new();
-    for (why, asked_by, touched) in reasons(plan, role, mode) {
+    for (why, asked_by, touched) in reasons(plan, roles, layout.mode) {
         for (place, layer) in [(Bronze, &site.bronze), (Silver, &site.silver), (Gold, &site.gold)] {
             let mut by_verbs: Vec<(String, Vec<String>)> = Vec::new();
             for (_, folder, verbs) in touched.iter().filter(|(there, ..)| *there == place) {
-                for folder in folders(plan, folder) {
-                    let fresh = verbs.chars().filter(|verb| given.insert((*verb, layer.name, folder.clone())));
+                for folder in folders(plan, folder, tables) {
+                    let fresh = verbs.chars().filter(|verb| {
+                        let whole = (*verb, layer.name, EVERYTHING.to_owned());
+                        !given.contains(&whole) && given.insert((*verb, layer.name, folder.clone()))
+                    });
                     let fresh: String = fresh.collect();
                     let arn = site.bucket_arn(&format!("{}/{}", layer.bucket, layer.key(&folder)));
                     match by_verbs.iter_mut().find(|(verbs, _)| *verbs == fresh) {
@@ -199,8 +228,8 @@ pub(super) fn statements(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Ve
             }
         }
     }
-    statements.extend(foreign(plan, site, role));
-    statements.extend(queues(plan, site, role, mode));
+    statements.extend(foreign(plan, site, roles));
+    statements.extend(queues(deployment, roles));
     statements
 }
 
@@ -213,11 +242,16 @@ fn verb_of(verb: char) -> (&'static str, &'static [&'static str]) {
     }
 }
 
-fn folders(plan: &Plan, folder: &str) -> Vec<String> {
+fn folders(plan: &Plan, folder: &str, tables: Tables) -> Vec<String> {
     if !folder.contains(TABLE) {
         return vec![folder.to_owned()];
     }
-    plan.aggregates.iter().map(|aggregate| folder.replace(TABLE, &aggregate.name)).collect()
+    match (tables, folder.strip_prefix(TABLE)) {
+        (Tables::Named, _) => plan.aggregates.iter().map(|one| folder.replace(TABLE, &one.name)).collect(),
+        // A table is files of Parquet and a log.
+        (Tables::Any, Some("/*")) => vec!["*.parquet".to_owned(), "*/_delta_log/*".to_owned()],
+        (Tables::Any, _) => vec![folder.replace(TABLE, "*")],
+    }
 }
 
 fn listing(site: &Site, layer: &Layer) -> Statement {
@@ -228,16 +262,8 @@ fn listing(site: &Site, layer: &Layer) -> Statement {
 }
 
 fn log(site: &Site, role: Role) -> Statement {
-    let group = site.arn("logs", &format!("log-group:{}:*", log_group(site, role, Mode::Lambda)));
+    let group = site.arn("logs", &format!("log-group:{}:*", site.log_group(role.name(), Mode::Lambda)));
     Statement::new("Log", &["logs:CreateLogStream", "logs:PutLogEvents"], vec![group], "pipeline.name")
-}
-
-/// The name of a role's log group.
-pub(super) fn log_group(site: &Site, role: Role, mode: Mode) -> String {
-    match mode {
-        Mode::Lambda => format!("/aws/lambda/{}-{}", site.name, role.name()),
-        Mode::Ecs => format!("/ecs/{}-{}", site.name, role.name()),
-    }
 }
 
 /// A key in a policy, in which `*`, `?` and `$` would stand for others ("policy variables" in the user guide of IAM).
@@ -247,11 +273,11 @@ fn literal(key: &str) -> String {
 }
 
 /// What is not the pipeline's own: its source, plugins, secrets.
-fn foreign(plan: &Plan, site: &Site, role: Role) -> Vec<Statement> {
+fn foreign(plan: &Plan, site: &Site, roles: &[Role]) -> Vec<Statement> {
     let mut statements = Vec::new();
     let object =
         |url: &url::Url| site.bucket_arn(&format!("{}/{}", url.host_str().unwrap_or_default(), literal(&s3::key(url))));
-    if role == Role::Ingest
+    if roles.contains(&Role::Ingest)
         && let Location::Remote(url) = &plan.source.location
         && url.scheme() == "s3"
     {
@@ -269,7 +295,7 @@ fn foreign(plan: &Plan, site: &Site, role: Role) -> Vec<Statement> {
     plugins.resources.sort();
     plugins.resources.dedup();
     statements.extend(Some(plugins).filter(|plugins| !plugins.resources.is_empty()));
-    if role == Role::Enrich && plan.enrich.is_some() {
+    if roles.contains(&Role::Enrich) && plan.enrich.is_some() {
         statements.extend(secrets(plan, site));
     }
     statements
@@ -303,43 +329,54 @@ fn secrets(plan: &Plan, site: &Site) -> Option<Statement> {
 /// The stages that have queues.
 pub(crate) const STAGES: [Role; 3] = [Role::Enrich, Role::Clean, Role::Aggregate];
 
-fn queues(plan: &Plan, site: &Site, role: Role, mode: Mode) -> Vec<Statement> {
+fn queues(deployment: &Deployment<'_>, roles: &[Role]) -> Vec<Statement> {
+    let Deployment { site, layout, .. } = deployment;
     let live = |stage: Role| site.arn("sqs", &format!("{}-{}", site.name, stage.name()));
     let dead = |stage: Role| format!("{}-dead", live(stage));
     let statement = |sid, actions: &[&'static str], resources| Statement::new(sid, actions, resources, "queue.url");
     let mut statements = Vec::new();
-    if role != Role::Ingest {
-        let own = match mode {
-            Mode::Lambda => vec![live(role)],
+    let takers: Vec<Role> = STAGES.into_iter().filter(|stage| roles.contains(stage)).collect();
+    if !takers.is_empty() {
+        let own = takers.iter().flat_map(|stage| match layout.mode {
+            Mode::Lambda => vec![live(*stage)],
             // A server gives dead letters their last try.
-            Mode::Ecs => vec![live(role), dead(role)],
-        };
+            Mode::Ecs => vec![live(*stage), dead(*stage)],
+        });
         let actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"];
-        statements.push(statement("Take", &actions, own));
+        statements.push(statement("Take", &actions, own.collect()));
     }
-    let mut to: Vec<Role> = Vec::new();
-    if sweeps(role, mode) {
-        to.extend(STAGES);
+    let told: Vec<Role> =
+        STAGES.into_iter().filter(|stage| roles.iter().any(|role| tells(deployment, *role, *stage))).collect();
+    let mut tells: Vec<String> = told.iter().map(|stage| live(*stage)).collect();
+    if layout.mode == Mode::Lambda && roles.contains(&Role::Ingest) {
+        // Lambda itself, in its name: a tick that was given up.
+        tells.push(site.missed());
     }
-    match role {
-        // What it makes again line by line: of whole objects S3 tells.
-        Role::Enrich => to.push(Role::Clean),
-        Role::Clean if mode == Mode::Ecs => to.push(Role::Aggregate),
-        Role::Ingest | Role::Clean | Role::Aggregate => {}
-    }
-    if plan.swap.watch && role != Role::Ingest {
-        // What is to be made again by the plugin before, or by the one that is new to a table.
-        to.extend([Role::Enrich, Role::Clean]);
-        to.extend((role == Role::Aggregate).then_some(Role::Aggregate));
-    }
-    let told: Vec<Role> = STAGES.into_iter().filter(|stage| to.contains(stage)).collect();
-    // A function opens those that it tells something, with their dead letters; a server looks at all of them.
-    let opened = told.iter().flat_map(|stage| [live(*stage), dead(*stage)]).collect();
     if !told.is_empty() {
+        // A function opens those that it tells something, with their dead letters; a server looks at all of them.
+        let opened = told.iter().flat_map(|stage| [live(*stage), dead(*stage)]).collect();
         statements.push(statement("Open", &["sqs:GetQueueAttributes"], opened));
-        statements.push(statement("Tell", &["sqs:SendMessage"], told.into_iter().map(live).collect()));
+        statements.push(statement("Tell", &["sqs:SendMessage"], tells));
     }
     statements
+}
+
+/// Whether a role sends messages to a stage's queue.
+fn tells(deployment: &Deployment<'_>, role: Role, stage: Role) -> bool {
+    let Deployment { plan, layout, .. } = deployment;
+    let next = match role {
+        // What it makes again line by line: of whole objects S3 tells, or the role does.
+        Role::Enrich => stage == Role::Clean,
+        Role::Clean => stage == Role::Aggregate && !layout.notifies(),
+        Role::Ingest | Role::Aggregate => false,
+    };
+    // What is to be made again by the plugin before, or by the one that is new to a table.
+    let again = match role {
+        Role::Ingest => false,
+        Role::Enrich | Role::Clean => stage != Role::Aggregate,
+        Role::Aggregate => true,
+    };
+    next || sweeps(role, layout.mode) || (plan.swap.watch && again)
 }
 
 /// With its first letter a capital one.

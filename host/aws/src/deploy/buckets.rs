@@ -1,15 +1,15 @@
-//! The buckets of the lake: closed, encrypted, without old versions, and telling the queues what is new.
+//! The buckets of the lake: closed, encrypted, without old versions, and telling the queues what is new. None where they are somebody else's.
 //!
 //! Does not declare the source's bucket, or the plugins'.
 
 use serde_json::{Value, json};
 
-use super::Mode;
 use super::access::capital;
 use super::places::{Layer, Site};
 use super::policy::only_tls;
 use super::tables::RESULTS;
 use super::template::Resources;
+use super::{Deployment, keys};
 
 /// The resource of the bucket that a layer is in: called after the first layer there.
 pub(super) fn bucket_of(site: &Site, layer: &Layer) -> String {
@@ -18,21 +18,19 @@ pub(super) fn bucket_of(site: &Site, layer: &Layer) -> String {
     format!("{}Bucket", capital(found.map_or(layer.name, |first| first.name)))
 }
 
-pub(super) fn resources(site: &Site, mode: Mode) -> Resources {
+pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
+    let (site, layout) = (&deployment.site, deployment.layout);
     let mut resources = Resources::new();
+    if layout.own_buckets {
+        return resources;
+    }
     for (bucket, layers) in site.buckets() {
         let Some(first) = layers.first() else { continue };
         let id = bucket_of(site, first);
-        let (notifications, after) = match mode {
-            Mode::Lambda => notifications(site, &layers),
-            // A server's roles tell each other.
-            Mode::Ecs => (Vec::new(), Vec::new()),
-        };
+        let (notifications, after) = if layout.notifies() { notifications(site, &layers) } else { Default::default() };
         let mut properties = json!({
             "BucketName": bucket,
-            "BucketEncryption": { "ServerSideEncryptionConfiguration": [
-                { "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" } },
-            ] },
+            "BucketEncryption": keys::of_bucket(),
             "LifecycleConfiguration": { "Rules": lifecycle(layers.contains(&&site.gold)) },
             "OwnershipControls": { "Rules": [{ "ObjectOwnership": "BucketOwnerEnforced" }] },
             "PublicAccessBlockConfiguration": {
@@ -49,7 +47,8 @@ pub(super) fn resources(site: &Site, mode: Mode) -> Resources {
             if !after.is_empty() {
                 fields.insert("DependsOn".to_owned(), json!(after));
             }
-            fields.insert("DeletionPolicy".to_owned(), json!("Retain"));
+            // What a failed first deployment has made would be in the way of the next one, and is empty.
+            fields.insert("DeletionPolicy".to_owned(), json!("RetainExceptOnCreate"));
             fields.insert("UpdateReplacePolicy".to_owned(), json!("Retain"));
             fields.insert("Properties".to_owned(), properties);
         }

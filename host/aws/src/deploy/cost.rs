@@ -53,9 +53,9 @@ struct Requests {
     get: f64,
 }
 
-/// Counted in the calls of a stack in an emulator, by the number of records in a message.
-const AT_ONE: Requests = Requests { put: 5.8, get: 15.7 };
-const AT_HUNDRED: Requests = Requests { put: 1.3, get: 2.0 };
+/// As `cargo xtask requests` counts them, with full batches of each stage's function, by the number of records in a message.
+const AT_ONE: Requests = Requests { put: 2.5, get: 4.1 };
+const AT_HUNDRED: Requests = Requests { put: 0.06, get: 0.1 };
 
 /// Requests to SQS for one message: sent, received and deleted before each stage, several at once.
 const QUEUE_REQUESTS: f64 = 4.0;

@@ -8,10 +8,11 @@ use engine::drivers::service::Role;
 use engine::pipeline::plan::{Plan, Stage};
 use serde_json::{Map, Value, json};
 
-use super::access::{STAGES, capital, log_group};
-use super::policy::assumed_by;
-use super::template::{Resources, logs};
-use super::{Arch, Deployment, Mode, Options};
+use super::access::{STAGES, capital};
+use super::condition::{members, when};
+use super::policy::{self, Holder};
+use super::template::Resources;
+use super::{Arch, Deployment, Options, keys, logs};
 
 /// The longest that a function runs: all that Lambda allows for ingest, which reads a whole source and looks for what was lost. For the
 /// others enough for a batch; more of them only makes what fails come again later.
@@ -21,11 +22,13 @@ const BATCH_SECONDS: u64 = 300;
 const LONG_CALL: Duration = Duration::from_secs(60);
 /// With as much memory Lambda gives one whole processor.
 const LEAST_MEMORY: u64 = 1_769;
-const MOST_MEMORY: u64 = 10_240;
+pub(super) const MOST_MEMORY: u64 = 10_240;
+/// The least that a parameter may give a function.
+pub(super) const FEWEST_MIB: u64 = 256;
 /// What the program takes itself.
 const OWN_MEMORY: u64 = 640;
 /// The least that AWS lets a queue's functions be bounded to.
-const FEW: u32 = 2;
+const FEW: u64 = 2;
 
 /// What a function of `stage` is handed at once, and for how many seconds messages are collected for it.
 pub(super) fn batch(stage: Role) -> (u32, u64) {
@@ -62,9 +65,11 @@ pub(super) fn memory(plan: &Plan, role: Role) -> u64 {
     calls.fold(OWN_MEMORY, u64::saturating_add).clamp(LEAST_MEMORY, MOST_MEMORY)
 }
 
-/// For how long a message of a stage must stay invisible, in seconds: what AWS asks for.
-pub(super) fn visibility(plan: &Plan, stage: Role) -> u64 {
-    6 * timeout(plan, stage) + batch(stage).1
+/// How many functions of a stage may run at once; 0 where nothing bounds them. A rate bounds one process, and those that commit to one table at
+/// once wait for each other.
+pub(super) fn at_once(plan: &Plan, stage: Role) -> u64 {
+    let bounded = stage != Role::Enrich || plan.endpoints.values().any(|endpoint| endpoint.rate.is_some());
+    if bounded { FEW } else { 0 }
 }
 
 /// What a role's function is called.
@@ -74,26 +79,36 @@ pub(super) fn name(deployment: &Deployment<'_>, role: Role) -> String {
 
 pub(super) fn resources(deployment: &Deployment<'_>, options: &Options) -> Resources {
     let mut resources = Resources::new();
-    for policy in deployment.policies(Mode::Lambda) {
-        let (role, id) = (policy.role, capital(policy.role.name()));
-        let group = log_group(&deployment.site, role, Mode::Lambda);
-        resources.push((format!("{id}Log"), logs(&group)));
-        let inline = json!([{ "PolicyName": role.name(), "PolicyDocument": policy.document() }]);
-        let assumed = assumed_by("lambda.amazonaws.com", None);
-        resources.push((
-            format!("{id}Role"),
-            json!({ "Type": "AWS::IAM::Role", "Properties": { "AssumeRolePolicyDocument": assumed, "Policies": inline } }),
-        ));
-        resources.push((format!("{id}Function"), function(deployment, options, role)));
+    for policy in deployment.policies() {
+        let id = capital(policy.name);
+        resources.extend(logs::resources(deployment, policy.name, policy.roles));
+        let more = vec![keys::ours(), keys::of_sources(), network()];
+        let role = policy::role(&deployment.site, Holder::Functions, policy.name, &policy.statements, more);
+        resources.push((format!("{id}Role"), role));
+        resources
+            .extend(policy.roles.iter().map(|role| (format!("{id}Function"), function(deployment, options, *role))));
     }
+    resources.extend(STAGES.map(|stage| (format!("{}Mapping", capital(stage.name())), mapping(stage))));
     resources
-        .extend(STAGES.map(|stage| (format!("{}Mapping", capital(stage.name())), mapping(deployment.plan, stage))));
-    resources
+}
+
+/// What Lambda does in a function's name to have it in a network. It takes no narrower resource.
+fn network() -> Value {
+    let actions = [
+        "ec2:CreateNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:DeleteNetworkInterface",
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:UnassignPrivateIpAddresses",
+    ];
+    when("Subnets", json!({ "Sid": "Network", "Effect": "Allow", "Action": actions, "Resource": "*" }))
 }
 
 fn function(deployment: &Deployment<'_>, options: &Options, role: Role) -> Value {
     let id = capital(role.name());
-    let version = json!({ "Fn::If": ["HasCodeVersion", { "Ref": "CodeVersion" }, { "Ref": "AWS::NoValue" }] });
+    let version = when("CodeVersion", json!({ "Ref": "CodeVersion" }));
+    let network = json!({ "SubnetIds": members("Subnets"), "SecurityGroupIds": when("SecurityGroups", members("SecurityGroups")) });
     json!({ "Type": "AWS::Lambda::Function", "DependsOn": format!("{id}Log"), "Properties": {
         "FunctionName": name(deployment, role),
         "Description": format!("Role {} of the pipeline {}", role.name(), deployment.plan.name),
@@ -102,41 +117,43 @@ fn function(deployment: &Deployment<'_>, options: &Options, role: Role) -> Value
         "Architectures": [match options.arch { Arch::X86_64 => "x86_64", Arch::Arm64 => "arm64" }],
         "Code": { "S3Bucket": { "Ref": "CodeBucket" }, "S3Key": { "Ref": "CodeKey" }, "S3ObjectVersion": version },
         "Role": { "Fn::GetAtt": [format!("{id}Role"), "Arn"] },
-        "MemorySize": memory(deployment.plan, role),
-        "Timeout": timeout(deployment.plan, role),
-        "Environment": { "Variables": environment(options, role) },
+        "MemorySize": { "Ref": format!("{id}Memory") },
+        "Timeout": { "Ref": format!("{id}Timeout") },
+        "KmsKeyArn": keys::reference(),
+        "VpcConfig": when("Subnets", network),
+        "Environment": { "Variables": environment(deployment, options, role) },
     } })
 }
 
-fn environment(options: &Options, role: Role) -> Value {
+fn environment(deployment: &Deployment<'_>, options: &Options, role: Role) -> Value {
     let mut variables = Map::new();
     variables.insert("SLUICEBOX_ROLE".to_owned(), json!(role.name()));
     if let Some(target) = &options.target {
         variables.insert("SLUICEBOX_TARGET".to_owned(), json!(target));
     }
-    if !options.set.is_empty() {
-        variables.insert("SLUICEBOX_SET".to_owned(), json!(options.set.join("\n")));
+    let set = deployment.set(options);
+    if !set.is_empty() {
+        variables.insert("SLUICEBOX_SET".to_owned(), json!(set.join("\n")));
     }
     // Empty where nobody said: then nothing that came compiled is run.
     variables.insert("SLUICEBOX_BUNDLE".to_owned(), json!({ "Ref": "CodeDigest" }));
-    variables.insert("SLUICEBOX_NOTIFICATIONS".to_owned(), json!("true"));
+    variables.insert("SLUICEBOX_NOTIFICATIONS".to_owned(), json!(deployment.layout.notifies().to_string()));
+    variables.insert("SLUICEBOX_LOG".to_owned(), json!({ "Ref": "LogLevel" }));
+    let collector = when("OtelEndpoint", json!({ "Ref": "OtelEndpoint" }));
+    variables.insert("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), collector);
     Value::Object(variables)
 }
 
-fn mapping(plan: &Plan, stage: Role) -> Value {
+fn mapping(stage: Role) -> Value {
     let id = capital(stage.name());
-    let (size, window) = batch(stage);
-    let mut properties = json!({
+    let concurrency = format!("{id}Concurrency");
+    let bound = json!({ "MaximumConcurrency": { "Ref": concurrency } });
+    json!({ "Type": "AWS::Lambda::EventSourceMapping", "Properties": {
         "FunctionName": { "Ref": format!("{id}Function") },
         "EventSourceArn": { "Fn::GetAtt": [format!("{id}Queue"), "Arn"] },
-        "BatchSize": size,
-        "MaximumBatchingWindowInSeconds": window,
+        "BatchSize": { "Ref": format!("{id}Batch") },
+        "MaximumBatchingWindowInSeconds": batch(stage).1,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
-    });
-    // A rate bounds one process, and who commits to one table at once waits for each other.
-    let bounded = stage != Role::Enrich || plan.endpoints.values().any(|endpoint| endpoint.rate.is_some());
-    if let (true, Some(fields)) = (bounded, properties.as_object_mut()) {
-        fields.insert("ScalingConfig".to_owned(), json!({ "MaximumConcurrency": FEW }));
-    }
-    json!({ "Type": "AWS::Lambda::EventSourceMapping", "Properties": properties })
+        "ScalingConfig": when(&concurrency, bound),
+    } })
 }

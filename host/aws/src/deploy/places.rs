@@ -9,18 +9,24 @@ use engine::pipeline::{Objection, code};
 use object_store::path::Path;
 use url::Url;
 
-use super::Mode;
+use super::{Mode, pseudo};
+use crate::queue::stages;
 
+/// What AWS's hosts end with, in whatever partition the stack is.
+const URL_SUFFIX: &str = "${AWS::URLSuffix}";
 /// What a queue's name may be long, `-aggregate-dead` not counted; a function's, `-aggregate` not counted, is shorter.
 const LONGEST_NAME: usize = 54;
 
 /// A pipeline's places.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
-    /// `aws`, `aws-cn` or `aws-us-gov`: what ARNs begin with.
+    /// `aws`, `aws-cn` or `aws-us-gov`: what ARNs begin with. This and the next two are CloudFormation's names for them where the pipeline
+    /// says no account.
     pub(super) partition: &'static str,
-    pub(crate) region: String,
+    pub(super) region: String,
     pub(super) account: String,
+    /// Whether the pipeline says no account, and fits each.
+    pub(super) is_free: bool,
     /// What the queues are named from, and everything else.
     pub(crate) name: String,
     pub(crate) bronze: Layer,
@@ -69,6 +75,34 @@ impl Site {
         format!("arn:{}:s3:::{bucket}", self.partition)
     }
 
+    /// The region, if the pipeline says it.
+    pub(crate) fn said_region(&self) -> Option<&str> {
+        (!self.is_free).then_some(self.region.as_str())
+    }
+
+    /// The name of the log group of what is called `unit`.
+    pub(super) fn log_group(&self, unit: &str, mode: Mode) -> String {
+        match mode {
+            Mode::Lambda => format!("/aws/lambda/{}-{unit}", self.name),
+            Mode::Ecs => format!("/ecs/{}-{unit}", self.name),
+        }
+    }
+
+    /// The queue of ticks that were given up.
+    pub(super) fn missed_name(&self) -> String {
+        format!("{}-ingest-dead", self.name)
+    }
+
+    /// Its ARN.
+    pub(super) fn missed(&self) -> String {
+        self.arn("sqs", &self.missed_name())
+    }
+
+    /// Where the queues are, in whatever account the stack is.
+    pub(super) fn queues(&self) -> String {
+        format!("https://sqs.{}.{URL_SUFFIX}/{}/{}", self.region, self.account, self.name)
+    }
+
     /// The layers in the order in which records pass them.
     pub(super) fn layers(&self) -> [&Layer; 3] {
         [&self.bronze, &self.silver, &self.gold]
@@ -109,8 +143,8 @@ pub(super) fn site(plan: &Plan, mode: Mode, objections: &mut Vec<Objection>) -> 
     if mode == Mode::Lambda {
         plugins(plan, objections);
     }
-    let (partition, region, account, name) = queues?;
-    Some(Site { partition, region, account, name, bronze: bronze?, silver: silver?, gold: gold? })
+    let Queues { partition, region, account, name, is_free } = queues?;
+    Some(Site { partition, region, account, is_free, name, bronze: bronze?, silver: silver?, gold: gold? })
 }
 
 fn objection(about: impl Into<String>, message: impl Into<String>, expected: &str, hint: &str) -> Objection {
@@ -137,12 +171,19 @@ fn layer(name: &'static str, location: &Location, objections: &mut Vec<Objection
     Some(Layer { name, bucket: url.host_str()?.to_owned(), prefix })
 }
 
-type Queues = (&'static str, String, String, String);
+/// What `queue.url` says.
+struct Queues {
+    partition: &'static str,
+    region: String,
+    account: String,
+    name: String,
+    is_free: bool,
+}
 
 fn queues(plan: &Plan, objections: &mut Vec<Objection>) -> Option<Queues> {
-    let expected = "`https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`";
+    let expected = "`https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`, or `sqs://NAME` for any account and region";
     let Some(url) = &plan.queue.url else {
-        let hint = "`queue.url` says in which account and region the pipeline is, and how its queues are called";
+        let hint = "`queue.url` says how the queues are called, and may say in which account and region";
         objections.push(objection("queue.url", "the queues are on this machine", expected, hint));
         return None;
     };
@@ -151,8 +192,8 @@ fn queues(plan: &Plan, objections: &mut Vec<Objection>) -> Option<Queues> {
         objections.push(objection("queue.url", format!("`{url}` is no queue of SQS"), expected, hint));
         return None;
     };
-    if parts.3.len() > LONGEST_NAME {
-        let message = format!("the name `{}` has {} letters", parts.3, parts.3.len());
+    if parts.name.len() > LONGEST_NAME {
+        let message = format!("the name `{}` has {} letters", parts.name, parts.name.len());
         let hint = "functions are named from it, and may have 64 letters";
         let expected = format!("at most {LONGEST_NAME}");
         objections.push(Objection { code: code::NOT_DEPLOYABLE, ..objection("queue.url", message, &expected, hint) });
@@ -162,18 +203,20 @@ fn queues(plan: &Plan, objections: &mut Vec<Objection>) -> Option<Queues> {
 }
 
 fn queue_parts(url: &Url) -> Option<Queues> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    if let Some(name) = stages::named(url) {
+        let (region, account) = (pseudo::REGION.to_owned(), pseudo::ACCOUNT.to_owned());
+        let queues = Queues { partition: pseudo::PARTITION, region, account, name: name.to_owned(), is_free: true };
+        return name.chars().all(fits).then_some(queues);
+    }
     let host = url.host_str()?.strip_prefix("sqs.")?;
     let region = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
-    let partition = match region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    };
+    let partition = pseudo::partition(region);
     let (account, name) = url.path().trim_matches('/').split_once('/')?;
     let is_account = account.len() == 12 && account.bytes().all(|digit| digit.is_ascii_digit());
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
     let is_name = !name.is_empty() && name.chars().all(fits) && !region.contains('.');
-    (is_account && is_name).then(|| (partition, region.to_owned(), account.to_owned(), name.to_owned()))
+    let (region, account, name) = (region.to_owned(), account.to_owned(), name.to_owned());
+    (is_account && is_name).then_some(Queues { partition, region, account, name, is_free: false })
 }
 
 fn source(plan: &Plan, objections: &mut Vec<Objection>) {

@@ -1,8 +1,11 @@
-//! Statements of IAM, each with the keys of `pipeline.toml` that it follows from.
+//! Statements of IAM, each with the keys of `pipeline.toml` that it follows from, and roles of IAM that have them.
 //!
-//! Does not know roles.
+//! Does not know what a role of ours touches.
 
 use serde_json::{Value, json};
+
+use super::condition::when;
+use super::places::Site;
 
 /// A statement that allows something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,13 +50,49 @@ pub(super) fn document(statements: &[Statement]) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements.iter().map(Statement::document).collect::<Vec<_>>() })
 }
 
-/// Lets a service of AWS take a role on.
-pub(super) fn assumed_by(service: &str, condition: Option<Value>) -> Value {
-    let mut statement = json!({ "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole" });
-    if let (Some(condition), Some(fields)) = (condition, statement.as_object_mut()) {
-        fields.insert("Condition".to_owned(), condition);
+/// A service of AWS that takes a role on, in this account's name alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// Lambda.
+    Functions,
+    /// ECS.
+    Tasks,
+    /// EventBridge Scheduler.
+    Schedules,
+}
+
+impl Holder {
+    fn trust(self, site: &Site) -> Value {
+        let (service, condition) = match self {
+            // Lambda's documentation does not promise to say the account: where it does, it has to be this one.
+            Holder::Functions => ("lambda", json!({ "StringEqualsIfExists": { "aws:SourceAccount": site.account } })),
+            Holder::Tasks => (
+                "ecs-tasks",
+                json!({
+                    "StringEquals": { "aws:SourceAccount": site.account },
+                    "ArnLike": { "aws:SourceArn": site.arn("ecs", "*") },
+                }),
+            ),
+            Holder::Schedules => ("scheduler", json!({ "StringEquals": { "aws:SourceAccount": site.account } })),
+        };
+        let principal = json!({ "Service": format!("{service}.amazonaws.com") });
+        let statement =
+            json!({ "Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole", "Condition": condition });
+        json!({ "Version": "2012-10-17", "Statement": [statement] })
     }
-    json!({ "Version": "2012-10-17", "Statement": [statement] })
+}
+
+/// A role of IAM with one inline policy: these statements, and some that hang on parameters.
+pub(super) fn role(site: &Site, holder: Holder, name: &str, statements: &[Statement], more: Vec<Value>) -> Value {
+    let mut policy = document(statements);
+    if let Some(all) = policy.get_mut("Statement").and_then(Value::as_array_mut) {
+        all.extend(more);
+    }
+    json!({ "Type": "AWS::IAM::Role", "Properties": {
+        "AssumeRolePolicyDocument": holder.trust(site),
+        "PermissionsBoundary": when("PermissionsBoundary", json!({ "Ref": "PermissionsBoundary" })),
+        "Policies": [{ "PolicyName": name, "PolicyDocument": policy }],
+    } })
 }
 
 /// Refuses whatever does not come over TLS.

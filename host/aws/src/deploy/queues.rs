@@ -3,66 +3,85 @@
 //! Does not say who takes from them.
 
 use engine::drivers::service::Role;
-use engine::pipeline::plan::Plan;
 use serde_json::{Value, json};
 
-use super::Mode;
 use super::access::{STAGES, capital};
-use super::functions;
+use super::condition::either;
 use super::places::Site;
 use super::policy::only_tls;
 use super::template::Resources;
+use super::{Deployment, Mode, keys, timeouts};
 
-/// How long a message is kept that nobody takes: as long as SQS keeps any. What is lost by then the next sweep finds again.
-const KEPT_SECONDS: u32 = 14 * 24 * 3600;
+/// How long a message is kept that nobody takes. What is lost by then the next sweep finds again.
+const KEPT_SECONDS: u32 = 7 * 24 * 3600;
+/// How long a dead letter is kept: as long as SQS keeps anything. It counts from when the message was first sent, so that a queue which kept
+/// its messages as long would hand them over dead and expired.
+const DEAD_KEPT_SECONDS: u32 = 14 * 24 * 3600;
+/// For how long a dead letter stays invisible to others that a server tries a last time.
+const DEAD_INVISIBLE: u32 = 1800;
 /// The most that SQS takes. The engine puts less into a message.
 const LARGEST_MESSAGE: u32 = 1 << 20;
 
-pub(super) fn resources(plan: &Plan, site: &Site, mode: Mode) -> Resources {
+pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
+    let (site, layout) = (&deployment.site, deployment.layout);
     let mut resources = Resources::new();
     for stage in STAGES {
         let (id, name) = (capital(stage.name()), format!("{}-{}", site.name, stage.name()));
-        let visibility = visibility(plan, mode, stage);
-        let mut live = queue(&name, visibility);
-        if let Some(fields) = live.pointer_mut("/Properties").and_then(Value::as_object_mut) {
-            let dead = json!({ "Fn::GetAtt": [format!("{id}DeadQueue"), "Arn"] });
-            let redrive = json!({ "deadLetterTargetArn": dead, "maxReceiveCount": plan.queue.max_receives });
-            fields.insert("RedrivePolicy".to_owned(), redrive);
-        }
         let dead_name = format!("{name}-dead");
-        resources.push((format!("{id}DeadQueue"), queue(&dead_name, visibility)));
-        resources.push((format!("{id}Queue"), live));
+        resources.push((format!("{id}DeadQueue"), dead(&dead_name, &[site.arn("sqs", &name)])));
+        resources.push((format!("{id}Queue"), live(deployment, stage, &name)));
         resources.push((format!("{id}DeadQueuePolicy"), policy(site, &format!("{id}DeadQueue"), &dead_name, None)));
         // By its name, not by reference: the bucket waits for this policy.
-        let teller = match (mode, stage.name()) {
-            (Mode::Lambda, "clean") => Some(&site.bronze),
-            (Mode::Lambda, "aggregate") => Some(&site.silver),
-            _ => None,
+        let teller = match stage {
+            Role::Clean => Some(&site.bronze),
+            Role::Aggregate => Some(&site.silver),
+            Role::Ingest | Role::Enrich => None,
         };
-        let bucket = teller.map(|layer| layer.bucket.as_str());
+        let bucket = teller.filter(|_| layout.notifies()).map(|layer| layer.bucket.as_str());
         resources.push((format!("{id}QueuePolicy"), policy(site, &format!("{id}Queue"), &name, bucket)));
+    }
+    if layout.mode == Mode::Lambda {
+        // Ticks that were given up come from no queue.
+        let name = site.missed_name();
+        resources.push(("IngestDeadQueue".to_owned(), dead(&name, &[])));
+        resources.push(("IngestDeadQueuePolicy".to_owned(), policy(site, "IngestDeadQueue", &name, None)));
     }
     resources
 }
 
-/// For how long what is handed out stays invisible, in seconds. AWS wants six times as long as a function may take: a batch that is throttled
-/// comes again within that.
-pub(super) fn visibility(plan: &Plan, mode: Mode, stage: Role) -> u64 {
-    let needed = match mode {
-        Mode::Lambda => functions::visibility(plan, stage),
-        Mode::Ecs => 0,
+fn live(deployment: &Deployment<'_>, stage: Role, name: &str) -> Value {
+    let (plan, mode) = (deployment.plan, deployment.layout.mode);
+    let id = capital(stage.name());
+    let visibility = match mode {
+        Mode::Lambda => timeouts::invisible(stage),
+        Mode::Ecs => json!(timeouts::visibility(plan, mode, stage)),
     };
-    needed.max(plan.queue.visibility_timeout.as_secs()).max(60)
+    let dead = json!({ "Fn::GetAtt": [format!("{id}DeadQueue"), "Arn"] });
+    let redrive = json!({ "deadLetterTargetArn": dead, "maxReceiveCount": plan.queue.max_receives });
+    queue(name, KEPT_SECONDS, json!({ "VisibilityTimeout": visibility, "RedrivePolicy": redrive }))
 }
 
-fn queue(name: &str, visibility: u64) -> Value {
-    json!({ "Type": "AWS::SQS::Queue", "Properties": {
+/// A queue of dead letters, which takes those of these queues alone.
+fn dead(name: &str, of: &[String]) -> Value {
+    let allowed = match of {
+        [] => json!({ "redrivePermission": "denyAll" }),
+        queues => json!({ "redrivePermission": "byQueue", "sourceQueueArns": queues }),
+    };
+    queue(name, DEAD_KEPT_SECONDS, json!({ "VisibilityTimeout": DEAD_INVISIBLE, "RedriveAllowPolicy": allowed }))
+}
+
+fn queue(name: &str, kept: u32, more: Value) -> Value {
+    let mut properties = json!({
         "QueueName": name,
-        "VisibilityTimeout": visibility,
-        "MessageRetentionPeriod": KEPT_SECONDS,
+        "MessageRetentionPeriod": kept,
         "MaximumMessageSize": LARGEST_MESSAGE,
-        "SqsManagedSseEnabled": true,
-    } })
+        "SqsManagedSseEnabled": either("KmsKey", json!({ "Ref": "AWS::NoValue" }), json!(true)),
+        "KmsMasterKeyId": keys::reference(),
+    });
+    if let (Some(fields), Value::Object(more)) = (properties.as_object_mut(), more) {
+        fields.extend(more);
+    }
+    json!({ "Type": "AWS::SQS::Queue", "Properties": properties })
 }
 
 fn policy(site: &Site, id: &str, name: &str, told_by: Option<&str>) -> Value {

@@ -67,7 +67,7 @@ fn set_id(table: &str) -> String {
 }
 
 fn thing(kind: &str, name: &str, may: &[&str]) -> Value {
-    json!({ "Type": format!("AWS::QuickSight::{kind}"), "Condition": "HasQuickSight", "Properties": {
+    json!({ "Type": format!("AWS::QuickSight::{kind}"), "Condition": "HasQuickSightPrincipal", "Properties": {
         "AwsAccountId": { "Ref": "AWS::AccountId" },
         "Name": name,
         "Permissions": [{ "Principal": { "Ref": "QuickSightPrincipal" }, "Actions": may }],

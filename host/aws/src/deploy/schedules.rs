@@ -1,33 +1,44 @@
-//! The schedule that invokes the ingest function, with the instant that it was due.
+//! The schedule that invokes the ingest function, with the instant that it was due, and what becomes of a tick that was given up: a dead letter.
 //!
 //! Does not translate expressions: `cron` does.
 
 use engine::pipeline::schedule::Missed;
 use serde_json::json;
 
-use super::policy::{Statement, assumed_by, document};
+use super::policy::{self, Holder, Statement};
 use super::template::Resources;
-use super::{Deployment, cron};
+use super::{Deployment, cron, keys};
 
 /// As long as the scheduler tries to invoke, and as often.
 const LONGEST_AGE: u32 = 24 * 3600;
 const MOST_TRIES: u32 = 185;
 /// The least that it can be told.
 const SHORTEST_AGE: u32 = 60;
+/// As long as Lambda keeps an event for a function that is throttled.
+const LONGEST_EVENT: u32 = 6 * 3600;
+
+/// How often Lambda itself tries a tick that failed.
+const TRIES_OF_A_TICK: u32 = 2;
 
 pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
-    let Some(schedule) = &deployment.plan.schedule else { return Resources::new() };
     let site = &deployment.site;
+    let missed = json!({ "Fn::GetAtt": ["IngestDeadQueue", "Arn"] });
+    let given_up = json!({ "Type": "AWS::Lambda::EventInvokeConfig", "Properties": {
+        "FunctionName": { "Ref": "IngestFunction" },
+        "Qualifier": "$LATEST",
+        "MaximumRetryAttempts": TRIES_OF_A_TICK,
+        "MaximumEventAgeInSeconds": LONGEST_EVENT,
+        "DestinationConfig": { "OnFailure": { "Destination": missed } },
+    } });
+    let mut resources = vec![("IngestFailure".to_owned(), given_up)];
+    let Some(schedule) = &deployment.plan.schedule else { return resources };
     let function = site.arn("lambda", &format!("function:{}-ingest", site.name));
-    let may = Statement::new("Invoke", &["lambda:InvokeFunction"], vec![function], "schedule.cron");
-    let only_ours = json!({ "StringEquals": { "aws:SourceAccount": site.account } });
-    let mut resources = vec![(
-        "ScheduleRole".to_owned(),
-        json!({ "Type": "AWS::IAM::Role", "Properties": {
-            "AssumeRolePolicyDocument": assumed_by("scheduler.amazonaws.com", Some(only_ours)),
-            "Policies": [{ "PolicyName": "invoke", "PolicyDocument": document(&[may]) }],
-        } }),
-    )];
+    let may = [
+        Statement::new("Invoke", &["lambda:InvokeFunction"], vec![function], "schedule.cron"),
+        Statement::new("Missed", &["sqs:SendMessage"], vec![site.missed()], "schedule.cron"),
+    ];
+    resources
+        .push(("ScheduleRole".to_owned(), policy::role(site, Holder::Schedules, "invoke", &may, vec![keys::ours()])));
     // What was missed while nothing ran may be late, or is of no use any more.
     let (age, tries) = match schedule.missed() {
         Missed::Skip => (SHORTEST_AGE, 0),
@@ -40,12 +51,14 @@ pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
             "Description": format!("Ticks of the pipeline {}", deployment.plan.name),
             "ScheduleExpression": expression,
             "ScheduleExpressionTimezone": schedule.zone().name(),
+            "KmsKeyArn": keys::reference(),
             "FlexibleTimeWindow": { "Mode": "OFF" },
             "Target": {
                 "Arn": { "Fn::GetAtt": ["IngestFunction", "Arn"] },
                 "RoleArn": { "Fn::GetAtt": ["ScheduleRole", "Arn"] },
                 "Input": r#"{"time": "<aws.scheduler.scheduled-time>"}"#,
                 "RetryPolicy": { "MaximumEventAgeInSeconds": age, "MaximumRetryAttempts": tries },
+                "DeadLetterConfig": { "Arn": missed },
             },
         });
         let resource = json!({ "Type": "AWS::Scheduler::Schedule", "Properties": properties });

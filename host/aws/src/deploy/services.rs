@@ -1,40 +1,72 @@
-//! The services of ECS, a role each on Fargate: the same program as everywhere, `run --role ROLE`.
+//! The services of ECS on Fargate: the same program as everywhere, as one service with all roles or as one a role.
 //!
-//! Does not declare a network or an image: those are parameters. Nothing needs to come in. The program has no client of HTTP to ask itself
-//! how it is; what does not stay up is rolled back.
+//! Does not declare a network or an image: those are parameters. Nothing needs to come in: whether a task is well its own program says,
+//! `sluicebox health`. How many tasks run is `scaling`'s.
 
 use engine::drivers::service::Role;
+use engine::pipeline::plan::Plan;
 use serde_json::{Value, json};
 
-use super::access::{capital, log_group};
-use super::policy::{Statement, assumed_by, document};
-use super::template::{Resources, logs};
-use super::{Arch, Deployment, Mode, Options, functions};
+use super::access::capital;
+use super::condition::when;
+use super::policy::{self, Holder, Statement};
+use super::template::Resources;
+use super::{Arch, Deployment, Mode, Options, functions, keys, logs};
 
 /// The user of the image, and of nobody.
 const USER: &str = "65532";
-/// The one folder that can be written to.
-const SCRATCH: &str = "/tmp";
+/// The one folder that can be written to. The image names it as a `VOLUME`, so that it belongs to that user; else it belongs to root, and
+/// nothing is kept there.
+const SCRATCH: &str = "/scratch";
+/// Where the program answers its own health check. Nothing from outside of the task comes here.
+const LISTEN: &str = "127.0.0.1:9464";
 /// The longest that Fargate waits for what is under way.
 const STOP_SECONDS: u32 = 120;
+/// Processors of Fargate that a plugin's calls can use.
+pub(super) const CPUS: [u64; 5] = [1_024, 2_048, 4_096, 8_192, 16_384];
+
+/// What runs by itself.
+pub(super) struct Unit {
+    pub(super) name: &'static str,
+    pub(super) roles: &'static [Role],
+}
+
+/// The services of a deployment.
+pub(super) fn units(deployment: &Deployment<'_>) -> impl Iterator<Item = Unit> {
+    deployment.layout.units().into_iter().map(|(name, roles)| Unit { name, roles })
+}
+
+/// Whether an endpoint has a rate, which bounds one process.
+pub(super) fn is_bounded(plan: &Plan) -> bool {
+    plan.endpoints.values().any(|endpoint| endpoint.rate.is_some())
+}
+
+/// Processor and memory as Fargate has them together: a whole processor, or two where the memory is too much for one.
+pub(super) fn size(plan: &Plan, roles: &[Role]) -> (u64, u64) {
+    let most = roles.iter().map(|role| functions::memory(plan, *role)).max().unwrap_or_default();
+    // With all roles calls of all plugins are under way at once.
+    let memory = if roles.len() > 1 { 2 * most } else { most }.next_multiple_of(1_024).min(16 << 10);
+    (if memory > 8 << 10 { 2_048 } else { 1_024 }, memory)
+}
 
 pub(super) fn resources(deployment: &Deployment<'_>, options: &Options) -> Resources {
-    let name = &deployment.site.name;
+    let cluster = json!({
+        "ClusterName": deployment.site.name,
+        "CapacityProviders": ["FARGATE", "FARGATE_SPOT"],
+    });
     let mut resources = vec![
-        ("Cluster".to_owned(), json!({ "Type": "AWS::ECS::Cluster", "Properties": { "ClusterName": name } })),
+        ("Cluster".to_owned(), json!({ "Type": "AWS::ECS::Cluster", "Properties": cluster })),
         ("ExecutionRole".to_owned(), execution_role(deployment)),
     ];
-    for policy in deployment.policies(Mode::Ecs) {
-        let (role, id) = (policy.role, capital(policy.role.name()));
-        resources.push((format!("{id}Log"), logs(&log_group(&deployment.site, role, Mode::Ecs))));
-        let inline = json!([{ "PolicyName": role.name(), "PolicyDocument": policy.document() }]);
-        let assumed = assumed_by("ecs-tasks.amazonaws.com", None);
-        resources.push((
-            format!("{id}Role"),
-            json!({ "Type": "AWS::IAM::Role", "Properties": { "AssumeRolePolicyDocument": assumed, "Policies": inline } }),
-        ));
-        resources.push((format!("{id}Task"), task(deployment, options, role)));
-        resources.push((format!("{id}Service"), service(role)));
+    for policy in deployment.policies() {
+        let id = capital(policy.name);
+        resources.extend(logs::resources(deployment, policy.name, policy.roles));
+        let more = vec![keys::ours(), keys::of_sources()];
+        let role = policy::role(&deployment.site, Holder::Tasks, policy.name, &policy.statements, more);
+        resources.push((format!("{id}Role"), role));
+        let unit = Unit { name: policy.name, roles: policy.roles };
+        resources.push((format!("{id}Task"), task(deployment, options, &unit)));
+        resources.push((format!("{id}Service"), service(deployment, &unit)));
     }
     resources
 }
@@ -42,38 +74,54 @@ pub(super) fn resources(deployment: &Deployment<'_>, options: &Options) -> Resou
 /// What Fargate itself does before and beside the program: fetches the image, writes the log.
 fn execution_role(deployment: &Deployment<'_>) -> Value {
     let site = &deployment.site;
-    let groups = Role::ALL.map(|role| site.arn("logs", &format!("log-group:{}:*", log_group(site, role, Mode::Ecs))));
+    let group = |unit: Unit| site.arn("logs", &format!("log-group:{}:*", site.log_group(unit.name, Mode::Ecs)));
+    let groups = units(deployment).map(group).collect();
     let image = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
     let statements = [
-        Statement::new("Log", &["logs:CreateLogStream", "logs:PutLogEvents"], groups.into(), "pipeline.name"),
+        Statement::new("Log", &["logs:CreateLogStream", "logs:PutLogEvents"], groups, "pipeline.name"),
         Statement::new("Image", &image, vec![site.arn("ecr", "repository/*")], "pipeline.name"),
         Statement::new("Registry", &["ecr:GetAuthorizationToken"], vec!["*".to_owned()], "pipeline.name"),
     ];
-    json!({ "Type": "AWS::IAM::Role", "Properties": {
-        "AssumeRolePolicyDocument": assumed_by("ecs-tasks.amazonaws.com", None),
-        "Policies": [{ "PolicyName": "execution", "PolicyDocument": document(&statements) }],
+    policy::role(site, Holder::Tasks, "execution", &statements, Vec::new())
+}
+
+fn task(deployment: &Deployment<'_>, options: &Options, unit: &Unit) -> Value {
+    let (id, site) = (capital(unit.name), &deployment.site);
+    json!({ "Type": "AWS::ECS::TaskDefinition", "Properties": {
+        "Family": format!("{}-{}", site.name, unit.name),
+        "Cpu": { "Ref": format!("{id}Cpu") },
+        "Memory": { "Ref": format!("{id}Memory") },
+        "NetworkMode": "awsvpc",
+        "RequiresCompatibilities": ["FARGATE"],
+        "RuntimePlatform": {
+            "CpuArchitecture": match options.arch { Arch::X86_64 => "X86_64", Arch::Arm64 => "ARM64" },
+            "OperatingSystemFamily": "LINUX",
+        },
+        "ExecutionRoleArn": { "Fn::GetAtt": ["ExecutionRole", "Arn"] },
+        "TaskRoleArn": { "Fn::GetAtt": [format!("{id}Role"), "Arn"] },
+        "Volumes": [{ "Name": "scratch" }],
+        "ContainerDefinitions": [container(deployment, options, unit)],
     } })
 }
 
-/// Processor and memory as Fargate has them together: a whole processor, or two where the memory is too much for one.
-fn size(deployment: &Deployment<'_>, role: Role) -> (u64, u64) {
-    let memory = functions::memory(deployment.plan, role).next_multiple_of(1_024);
-    (if memory > 8 << 10 { 2_048 } else { 1_024 }, memory)
-}
-
-fn task(deployment: &Deployment<'_>, options: &Options, role: Role) -> Value {
-    let (id, region) = (capital(role.name()), &deployment.site.region);
-    let (cpu, memory) = size(deployment, role);
-    let mut command = vec!["run", "--role", role.name()];
-    command.extend(options.target.iter().flat_map(|target| ["--target", target.as_str()]));
-    command.extend(options.set.iter().flat_map(|set| ["--set", set.as_str()]));
-    let log = json!({ "LogDriver": "awslogs", "Options": {
-        "awslogs-group": { "Ref": format!("{id}Log") }, "awslogs-region": region, "awslogs-stream-prefix": "run",
-    } });
-    let environment =
-        [("SLUICEBOX_CACHE_DIR", format!("{SCRATCH}/cache")), ("SLUICEBOX_LOG_FORMAT", "json".to_owned())]
-            .map(|(name, value)| json!({ "Name": name, "Value": value }));
-    let container = json!({
+fn container(deployment: &Deployment<'_>, options: &Options, unit: &Unit) -> Value {
+    let mut command: Vec<String> = vec!["run".to_owned()];
+    if deployment.layout.service_per_role {
+        command.extend(unit.roles.iter().flat_map(|role| ["--role".to_owned(), role.name().to_owned()]));
+    }
+    command.extend(options.target.iter().flat_map(|target| ["--target".to_owned(), target.clone()]));
+    command.extend(deployment.set(options).into_iter().flat_map(|set| ["--set".to_owned(), set]));
+    let environment = [
+        ("SLUICEBOX_CACHE_DIR", json!(format!("{SCRATCH}/compiled"))),
+        ("XDG_DATA_HOME", json!(format!("{SCRATCH}/data"))),
+        ("SLUICEBOX_LISTEN", json!(LISTEN)),
+        ("SLUICEBOX_LOG_FORMAT", json!("json")),
+        ("SLUICEBOX_LOG", json!({ "Ref": "LogLevel" })),
+    ]
+    .map(|(name, value)| json!({ "Name": name, "Value": value }));
+    let collector = json!({ "Name": "OTEL_EXPORTER_OTLP_ENDPOINT", "Value": { "Ref": "OtelEndpoint" } });
+    let environment: Vec<Value> = environment.into_iter().chain([when("OtelEndpoint", collector)]).collect();
+    json!({
         "Name": "sluicebox",
         "Image": { "Ref": "Image" },
         "Command": command,
@@ -84,42 +132,44 @@ fn task(deployment: &Deployment<'_>, options: &Options, role: Role) -> Value {
         "LinuxParameters": { "InitProcessEnabled": true, "Capabilities": { "Drop": ["ALL"] } },
         "MountPoints": [{ "SourceVolume": "scratch", "ContainerPath": SCRATCH, "ReadOnly": false }],
         "Environment": environment,
-        "LogConfiguration": log,
-    });
-    json!({ "Type": "AWS::ECS::TaskDefinition", "Properties": {
-        "Family": functions::name(deployment, role),
-        "Cpu": cpu.to_string(),
-        "Memory": memory.to_string(),
-        "NetworkMode": "awsvpc",
-        "RequiresCompatibilities": ["FARGATE"],
-        "RuntimePlatform": {
-            "CpuArchitecture": match options.arch { Arch::X86_64 => "X86_64", Arch::Arm64 => "ARM64" },
-            "OperatingSystemFamily": "LINUX",
+        // It compiles its plugins before it is ready.
+        "HealthCheck": {
+            "Command": ["CMD", "sluicebox", "health"], "Interval": 30, "Timeout": 5, "Retries": 3, "StartPeriod": 300,
         },
-        "ExecutionRoleArn": { "Fn::GetAtt": ["ExecutionRole", "Arn"] },
-        "TaskRoleArn": { "Fn::GetAtt": [format!("{id}Role"), "Arn"] },
-        "Volumes": [{ "Name": "scratch" }],
-        "ContainerDefinitions": [container],
-    } })
+        "LogConfiguration": { "LogDriver": "awslogs", "Options": {
+            "awslogs-group": { "Ref": format!("{}Log", capital(unit.name)) },
+            "awslogs-region": deployment.site.region,
+            "awslogs-stream-prefix": "run",
+        } },
+    })
 }
 
-fn service(role: Role) -> Value {
-    let id = capital(role.name());
+/// The name of a unit's service.
+pub(super) fn service_name(deployment: &Deployment<'_>, unit: &Unit) -> String {
+    format!("{}-{}", deployment.site.name, unit.name)
+}
+
+/// Without a `DesiredCount`: an update would set it back to what it was at first.
+fn service(deployment: &Deployment<'_>, unit: &Unit) -> Value {
+    let id = capital(unit.name);
     // Queues and buckets must be there when the program opens them.
-    let after = ["EnrichQueue", "CleanQueue", "AggregateQueue", "BronzeBucket"];
+    let mut after = vec!["EnrichQueue", "CleanQueue", "AggregateQueue"];
+    after.extend((!deployment.layout.own_buckets).then_some("BronzeBucket"));
+    let provider = json!({ "Fn::If": ["IsSpot", "FARGATE_SPOT", "FARGATE"] });
     json!({ "Type": "AWS::ECS::Service", "DependsOn": after, "Properties": {
-        "ServiceName": role.name(),
+        "ServiceName": service_name(deployment, unit),
         "Cluster": { "Ref": "Cluster" },
         "TaskDefinition": { "Ref": format!("{id}Task") },
-        "DesiredCount": 1,
-        "LaunchType": "FARGATE",
+        "CapacityProviderStrategy": [{ "CapacityProvider": provider, "Weight": 1 }],
+        "PropagateTags": "SERVICE",
+        "EnableECSManagedTags": true,
         "DeploymentConfiguration": {
             "DeploymentCircuitBreaker": { "Enable": true, "Rollback": true },
             "MinimumHealthyPercent": 100,
             "MaximumPercent": 200,
         },
         "NetworkConfiguration": { "AwsvpcConfiguration": {
-            "AssignPublicIp": "DISABLED",
+            "AssignPublicIp": { "Ref": "PublicIp" },
             "SecurityGroups": { "Ref": "SecurityGroups" },
             "Subnets": { "Ref": "Subnets" },
         } },

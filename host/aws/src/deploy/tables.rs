@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::places::identifier;
 use super::template::Resources;
-use super::{Columns, Deployment};
+use super::{Columns, Deployment, keys};
 
 /// Where Athena puts its answers, in Gold's bucket.
 pub(super) const RESULTS: &str = "_athena/";
@@ -75,7 +75,7 @@ fn workgroup(deployment: &Deployment<'_>) -> Value {
             "BytesScannedCutoffPerQuery": MOST_SCANNED,
             "ResultConfiguration": {
                 "OutputLocation": results,
-                "EncryptionConfiguration": { "EncryptionOption": "SSE_S3" },
+                "EncryptionConfiguration": keys::of_answers(),
             },
         },
     } })

@@ -8,7 +8,7 @@ use aws_sdk_s3::types::BucketVersioningStatus;
 
 use super::{Check, Finding, mend, so};
 use crate::cloud::Cloud;
-use crate::deploy::{Deployment, Mode};
+use crate::deploy::Deployment;
 use crate::failure::CallError;
 
 /// A name that no layer has.
@@ -16,7 +16,7 @@ const NOWHERE: &str = "_doctor";
 /// A tag that no object has.
 const NO_TAG: &str = "\"00000000000000000000000000000000\"";
 
-pub(super) async fn check(cloud: &Cloud, deployment: &Deployment<'_>, mode: Mode) -> Vec<Check> {
+pub(super) async fn check(cloud: &Cloud, deployment: &Deployment<'_>) -> Vec<Check> {
     let (client, site) = (cloud.s3(), &deployment.site);
     let mut checks = Vec::new();
     for (bucket, layers) in site.buckets() {
@@ -28,7 +28,7 @@ pub(super) async fn check(cloud: &Cloud, deployment: &Deployment<'_>, mode: Mode
         }
         checks.push(keeps_no_old_versions(&client, bucket).await);
         checks.push(ends_unfinished_uploads(&client, bucket).await);
-        if mode == Mode::Lambda {
+        if deployment.layout.notifies() {
             for (layer, stage) in [(&site.bronze, "clean"), (&site.silver, "aggregate")] {
                 if layers.contains(&layer) {
                     checks.push(tells(&client, bucket, layer.name, &format!("{}-{stage}", site.name)).await);
@@ -108,8 +108,8 @@ async fn tells(client: &Client, bucket: &str, layer: &str, queue: &str) -> Check
             });
             so(tells, || {
                 let fix = format!(
-                    "notify the queue of `s3:ObjectCreated:*` in {layer}, as `sluicebox deploy cloudformation` does; or leave \
-                     `SLUICEBOX_NOTIFICATIONS` unset, then the functions tell each other"
+                    "notify the queue of `s3:ObjectCreated:*` in {layer}, as `sluicebox deploy cloudformation` does; or deploy with \
+                     `--own-buckets`, then the functions tell each other, and look with `sluicebox doctor --own-buckets`"
                 );
                 Finding::new(format!("nothing that is new in {layer} is told to `{queue}`"), fix)
             })

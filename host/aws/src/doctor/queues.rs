@@ -9,11 +9,13 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, QueueAttributeName,
 };
 
+use url::Url;
+
 use super::{Check, Finding, mend, so};
 use crate::cloud::Cloud;
 use crate::deploy::{Deployment, Mode};
 use crate::failure::CallError;
-use crate::queue::{LEAST, beside, buried_after};
+use crate::queue::{LEAST, buried_after, place};
 
 /// A receipt that SQS has never given out.
 const NO_RECEIPT: &str = "none";
@@ -22,11 +24,12 @@ const KEPT: u64 = 14 * 24 * 3600;
 
 pub(super) async fn check(cloud: &Cloud, deployment: &Deployment<'_>, mode: Mode) -> Vec<Check> {
     let Some(base) = &deployment.plan.queue.url else { return Vec::new() };
-    let client = cloud.sqs(Some(&deployment.site.region));
+    let client = cloud.sqs(deployment.site.said_region());
     let mut checks = Vec::new();
     for stage in crate::deploy::STAGES {
-        let (live, dead) = (beside(base, stage.name()), beside(base, &format!("{}-dead", stage.name())));
-        let (live, dead) = (Looked::at(&client, live.to_string()).await, Looked::at(&client, dead.to_string()).await);
+        let (live, dead) = (stage.name().to_owned(), format!("{}-dead", stage.name()));
+        let (live, dead) =
+            (Looked::beside(cloud, &client, base, &live).await, Looked::beside(cloud, &client, base, &dead).await);
         checks.push(live.is_there());
         checks.push(dead.is_there());
         if live.attributes.is_ok() {
@@ -48,6 +51,14 @@ struct Looked {
 }
 
 impl Looked {
+    /// The queue whose name goes on with `-SUFFIX`. Where SQS does not say where one is, it is looked for by its name, and not found.
+    async fn beside(cloud: &Cloud, client: &Client, base: &Url, suffix: &str) -> Self {
+        let url = place(cloud, base, suffix).await;
+        let url =
+            url.map_or_else(|_| format!("{}-{suffix}", base.host_str().unwrap_or_default()), |url| url.to_string());
+        Looked::at(client, url).await
+    }
+
     async fn at(client: &Client, url: String) -> Self {
         let name = url.rsplit('/').next().unwrap_or_default().to_owned();
         let asked = client.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All).send().await;

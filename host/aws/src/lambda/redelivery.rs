@@ -20,11 +20,11 @@ pub struct Redelivery {
 }
 
 impl Redelivery {
-    /// Of the stage `stage`, its queue named as [`crate::open_stage`] does. Nothing is asked yet.
-    #[must_use]
-    pub fn of_stage(cloud: &Cloud, base: &Url, stage: &str) -> Self {
-        let url = stages::beside(base, stage);
-        Redelivery { client: cloud.sqs(region_of(&url)), url: url.to_string() }
+    /// Of the stage `stage`, its queue named as [`crate::open_stage`] does. Nothing is asked yet, unless the queue is said without its account:
+    /// then SQS is asked where it is, and there is none if it does not say.
+    pub async fn of_stage(cloud: &Cloud, base: &Url, stage: &str) -> Option<Self> {
+        let url = stages::place(cloud, base, stage).await.ok()?;
+        Some(Redelivery { client: cloud.sqs(region_of(&url)), url: url.to_string() })
     }
 
     /// Has those delivered again that were given back for a while, when that is over. Of what was given back at once nobody knows when it

@@ -12,7 +12,7 @@ use engine::seams::queue::QueueError;
 use serde_json::Value;
 use url::Url;
 
-use super::{SqsOptions, SqsQueue};
+use super::{SqsOptions, SqsQueue, failed};
 use crate::cloud::Cloud;
 
 /// What a stage's queue must take. The engine puts up to 200 KiB into a message, and a third more goes where the text needs encoding; what
@@ -20,7 +20,8 @@ use crate::cloud::Cloud;
 pub(crate) const LEAST: usize = 288 << 10;
 
 /// Opens the two queues of the stage `stage`. With `queue.url = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"` they are `NAME-STAGE` and
-/// `NAME-STAGE-dead`, as the embedded ones are `STAGE` and `STAGE-dead`. SQS itself moves dead letters, by the queue's `RedrivePolicy`.
+/// `NAME-STAGE-dead`, as the embedded ones are `STAGE` and `STAGE-dead`; with `sqs://NAME` the same of the account and region that the
+/// environment says. SQS itself moves dead letters, by the queue's `RedrivePolicy`.
 ///
 /// # Errors
 /// `QueueError::Backend` when one cannot be opened or takes only small messages, or the first does not send its dead letters to the second.
@@ -31,7 +32,8 @@ pub async fn open_stage(
     max_receives: NonZeroU32,
     clock: &Arc<dyn Clock>,
 ) -> Result<StageQueue, QueueError> {
-    let (live, dead) = (beside(base, stage), beside(base, &format!("{stage}-dead")));
+    let dead = format!("{stage}-dead");
+    let (live, dead) = tokio::try_join!(place(cloud, base, stage), place(cloud, base, &dead))?;
     let name = dead.path().rsplit('/').next().unwrap_or_default().to_owned();
     let open = |url| async move { SqsQueue::open(cloud, &url, SqsOptions::default(), Arc::clone(clock)).await };
     let (live, dead) = tokio::join!(open(live), open(dead));
@@ -63,7 +65,26 @@ pub async fn open_stage(
     Ok(StageQueue { live: Arc::new(live), dead: Arc::new(dead) })
 }
 
-/// The queue whose name goes on with `-SUFFIX`.
+/// The name of queues that are said without account and region: `sqs://NAME`.
+pub(crate) fn named(url: &Url) -> Option<&str> {
+    let is_all = matches!(url.path(), "" | "/");
+    url.host_str().filter(|name| url.scheme() == "sqs" && is_all && !name.is_empty())
+}
+
+/// The queue whose name goes on with `-SUFFIX`, as SQS names it.
+///
+/// # Errors
+/// `QueueError::Backend` when SQS has to be asked where it is, and it is not there or may not be seen.
+pub(crate) async fn place(cloud: &Cloud, base: &Url, suffix: &str) -> Result<Url, QueueError> {
+    let Some(name) = named(base) else { return Ok(beside(base, suffix)) };
+    let name = format!("{name}-{suffix}");
+    let asked = cloud.sqs(None).get_queue_url().queue_name(&name).send().await;
+    let told = asked.map_err(|error| failed("GetQueueUrl", &name, &error))?;
+    let url = told.queue_url.as_deref().and_then(|url| Url::parse(url).ok());
+    url.ok_or_else(|| QueueError::Backend(format!("SQS does not tell where its queue `{name}` is")))
+}
+
+/// The queue whose name goes on with `-SUFFIX`, where the URL says where it is.
 pub(crate) fn beside(base: &Url, suffix: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}-{suffix}", base.path().trim_end_matches('/')));
@@ -94,6 +115,13 @@ mod tests {
             let url = beside(&Url::parse(base).unwrap(), "clean-dead");
             assert_eq!(url.as_str(), "https://sqs.eu-central-1.amazonaws.com/1/orders-clean-dead");
         }
+    }
+
+    #[test]
+    fn queues_without_an_account_have_a_name_alone() {
+        let named = |text: &str| named(&Url::parse(text).unwrap()).map(str::to_owned);
+        assert_eq!(named("sqs://Orders_of-2026").as_deref(), Some("Orders_of-2026"));
+        assert_eq!((named("sqs://a/b"), named("https://sqs.eu-central-1.amazonaws.com/1/orders")), (None, None));
     }
 
     #[test]

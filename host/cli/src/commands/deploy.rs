@@ -12,7 +12,7 @@ mod quicksight;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use aws::deploy::{Deployment, Mode};
+use aws::deploy::{Arch, Deployment, Layout, Mode};
 use clap::Subcommand;
 
 use crate::context::Context;
@@ -88,9 +88,61 @@ impl ModeName {
     }
 }
 
+/// What runs, and what is there already.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Built {
+    /// What the roles run as
+    #[arg(long, value_enum, default_value_t = ModeName::Lambda)]
+    mode: ModeName,
+
+    /// The lake's buckets are there already: the stack makes none, and the roles tell each other what is new
+    #[arg(long)]
+    own_buckets: bool,
+
+    /// With --mode ecs: a service for each role, in the place of one with all of them
+    #[arg(long)]
+    service_per_role: bool,
+}
+
+impl Built {
+    pub(crate) fn layout(self) -> Layout {
+        Layout { mode: self.mode.mode(), own_buckets: self.own_buckets, service_per_role: self.service_per_role }
+    }
+}
+
+/// A processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ArchName {
+    /// Intel's and AMD's
+    #[value(name = "x86-64", alias = "x86_64")]
+    X86_64,
+    /// Graviton
+    #[value(alias = "aarch64")]
+    Arm64,
+}
+
+impl ArchName {
+    /// This machine's.
+    const HERE: ArchName = if cfg!(target_arch = "aarch64") { ArchName::Arm64 } else { ArchName::X86_64 };
+
+    fn name(self) -> &'static str {
+        match self {
+            ArchName::X86_64 => "x86-64",
+            ArchName::Arm64 => "arm64",
+        }
+    }
+
+    fn arch(self) -> Arch {
+        match self {
+            ArchName::X86_64 => Arch::X86_64,
+            ArchName::Arm64 => Arch::Arm64,
+        }
+    }
+}
+
 /// The deployment of a file; an error shows every place in it that is in the way.
-fn deployment(file: &PipelineFile, mode: Mode) -> anyhow::Result<Deployment<'_>> {
-    Deployment::of(&file.plan, mode).map_err(|objections| match file.said.problems(objections) {
+fn deployment(file: &PipelineFile, layout: impl Into<Layout>) -> anyhow::Result<Deployment<'_>> {
+    Deployment::of(&file.plan, layout).map_err(|objections| match file.said.problems(objections) {
         Some(problems) => InvalidPipelines::of(&file.path, problems).into(),
         None => anyhow::anyhow!("the pipeline cannot be deployed"),
     })

@@ -3,13 +3,13 @@
 //!
 //! Does not mend anything. Of AWS `aws::doctor` does the looking.
 
-use aws::deploy::{Deployment, Mode};
+use aws::deploy::{Deployment, Layout};
 use aws::doctor::{self, Check, Finding};
 use engine::lake::bronze;
 use engine::lake::keys::Tick;
 use serde_json::json;
 
-use super::deploy::ModeName;
+use super::deploy::Built;
 use crate::compose::{Shared, look_at_lake};
 use crate::context::Context;
 use crate::exit::ExitCode;
@@ -29,9 +29,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     pipeline: PipelineArgs,
 
-    /// What the roles run as in AWS
-    #[arg(long, value_enum, default_value_t = ModeName::Lambda)]
-    mode: ModeName,
+    #[command(flatten)]
+    built: Built,
 }
 
 /// Looks.
@@ -44,7 +43,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     for file in &files {
         let mut checks = here(file, &shared, context).await;
         if is_in_aws(&file.plan) {
-            checks.extend(in_aws(file, &shared, args.mode.mode()).await?);
+            checks.extend(in_aws(file, &shared, args.built.layout()).await?);
         }
         examined.push((file, checks));
     }
@@ -107,8 +106,8 @@ async fn ticks(file: &PipelineFile, shared: &Shared) -> Result<(), Finding> {
 }
 
 /// What is not in AWS is told, and all else is looked at.
-async fn in_aws(file: &PipelineFile, shared: &Shared, mode: Mode) -> anyhow::Result<Vec<Check>> {
-    let (deployment, objections) = Deployment::look(&file.plan, mode);
+async fn in_aws(file: &PipelineFile, shared: &Shared, layout: Layout) -> anyhow::Result<Vec<Check>> {
+    let (deployment, objections) = Deployment::look(&file.plan, layout);
     let told = objections.into_iter().map(|objection| {
         let fix = objection.hint.unwrap_or_else(|| "see `sluicebox deploy cloudformation`".to_owned());
         Check::new(objection.about, "can be deployed", Err(Finding::new(objection.message, fix)))
@@ -116,7 +115,7 @@ async fn in_aws(file: &PipelineFile, shared: &Shared, mode: Mode) -> anyhow::Res
     let mut checks: Vec<Check> = told.collect();
     if let Some(deployment) = deployment {
         let cloud = shared.remote.cloud().await?;
-        checks.extend(doctor::examine(cloud, &deployment, mode, || shared.clock().now().timestamp()).await);
+        checks.extend(doctor::examine(cloud, &deployment, layout.mode, || shared.clock().now().timestamp()).await);
     }
     Ok(checks)
 }

@@ -20,14 +20,18 @@ use crate::watch::watch;
 /// Show where a record's row comes from, and prove it by running the plugins again
 #[derive(Debug, clap::Args)]
 #[command(long_about = "\
-Shows every version of a record and where it is, and for the row that stands in Silver the way back: the Bronze line, the \
-source's record, the answers of services, the plugins by name, version and digest. Then it runs these plugins again over what is \
-recorded and says whether every byte agrees, and which rows of Gold the record feeds.
+Shows for the row of a record that stands in Silver the way back: the Bronze line, the source's record, the answers of services, the \
+plugins by name, version and digest. Then it runs these plugins again over what is recorded and says whether every byte agrees, and \
+which rows of Gold the record feeds. With --all, or if no row stands, it searches all of Bronze for every version of the record and says \
+where each is.
 
 Exits with 1 if something does not come out the same.")]
 pub(crate) struct Args {
     /// The record's key: the values of its key columns joined by `/`, as in 'The Fog/1980'
     pub(crate) key: String,
+    /// Also look for versions whose row does not stand: they may be anywhere in Bronze, so all of it is read
+    #[arg(long)]
+    pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
 }
@@ -40,7 +44,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     let service = look(file, &shared, context).await?.told(context)?;
     let workshop = workshop(file, &service, &shared).await.map_err(unread)?;
     let (key, steps) = (Key::from_text(&args.key), Steps::default());
-    let found = watch(&steps, context, explain(&service, &workshop, &key, &steps)).await.map_err(unread)?;
+    let found = watch(&steps, context, explain(&service, &workshop, &key, args.all, &steps)).await.map_err(unread)?;
     let Some(explanation) = found else {
         return Err(unknown(&service, &args.key, ExitCode::Usage).await?.into());
     };
@@ -71,6 +75,9 @@ fn text(explanation: &Explanation, context: &Context) -> String {
         ]);
     }
     let mut text = format!("`{}`\n\n{}\n", inert(explanation.key.as_str()), table.trim_fmt());
+    if !explanation.searched {
+        text.push_str("its other versions were not looked for: `--all` searches all of bronze\n");
+    }
     match &explanation.row {
         None => text.push_str("\nno row of it stands in silver\n"),
         Some(row) => text.push_str(&provenance(row, context)),

@@ -17,8 +17,8 @@ use crate::project::PluginCrate;
 /// The argument that makes this program a worker. No command: it is not for people.
 pub(crate) const WORKER: &str = "guest-worker";
 
-/// A runtime that keeps what it compiles where this user alone can write. Where there is no such place and none was asked for, it keeps
-/// nothing.
+/// A runtime that keeps what it compiles where this user alone can write. Where there is no such place it keeps nothing and says so: that costs
+/// time at the next start, and no run.
 pub(crate) fn runtime(context: &Context) -> anyhow::Result<WasmPlugins> {
     let shipped = match &context.compiled {
         Compiled::InFunction { shipped, .. } => Some(shipped.clone()),
@@ -31,7 +31,7 @@ pub(crate) fn runtime(context: &Context) -> anyhow::Result<WasmPlugins> {
     let cache = context.cache_dir().zip(trust).map(|(dir, trust)| Cache { dir, trust });
     let options = Options { cache, shipped, worker: worker(), memory: context.memory, ..Options::default() };
     match WasmPlugins::new(options.clone()) {
-        Err(SetupError::Cache(why)) if matches!(context.compiled, Compiled::ByUser(None)) => {
+        Err(SetupError::Cache(why)) if matches!(context.compiled, Compiled::ByUser(_)) => {
             tracing::warn!("compiled plugins are not kept, each start compiles them: {why}");
             WasmPlugins::new(Options { cache: None, ..options })
         }

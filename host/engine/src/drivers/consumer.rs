@@ -225,8 +225,8 @@ impl Consumer {
 
     async fn work(self, hands: Hands, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
         while let Some(Batch { deliveries, place }) = hands.next().await {
-            if !gate.is_open() {
-                // Closed while this was on its way: it would meet the same pause.
+            if !gate.is_open() || stop.is_cancelled() {
+                // Closed while this was on its way: it would meet the same pause, or the same end.
                 self.give_back(&deliveries, &gate).await;
                 continue;
             }
@@ -242,6 +242,10 @@ impl Consumer {
         let (version, begun) = (self.work.version(), self.clock.now());
         let spans = self.in_hand(deliveries);
         let results = self.take(deliveries, &spans, stop).await;
+        if results.iter().any(|result| matches!(result, Err(Failure::Fatal(_)))) {
+            // Before anything is given back: another worker must not take it up.
+            stop.cancel();
+        }
         let took_ms = (self.clock.now() - begun).num_microseconds().unwrap_or_default() as f64 / 1000.0;
         tracing::debug!(version, deliveries = deliveries.len(), took_ms, "batch done");
         // All at once: a queue can settle many with one call.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -33,6 +33,9 @@ use crate::spans;
 
 /// Events that become one commit.
 const COALESCE: usize = 256;
+/// Records that the enrich stage has in hand, unless its workers have more, and messages at most.
+const RECORDS_IN_HAND: usize = 64;
+const MESSAGES_IN_HAND: usize = 10;
 /// How often `once` looks whether it is done, and where each look at a queue is paid for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOOK_AFAR_EVERY: Duration = Duration::from_secs(1);
@@ -316,8 +319,13 @@ impl Service {
         match role {
             Role::Ingest => None,
             Role::Enrich => {
-                let work = EnrichQueue::of(Arc::clone(serving));
-                Some(consumer("enrich", &self.queues.enrich, Arc::new(work), 1, self.enrich_workers))
+                let (batch_size, at_once) = (self.ingest.source.batch_size, self.enrich.concurrency);
+                let turns = self.enrich_workers.saturating_mul(at_once.min(batch_size).get());
+                let turns = Semaphore::new(turns.min(Semaphore::MAX_PERMITS));
+                let work = Arc::new(EnrichQueue { serving: Arc::clone(serving), turns });
+                // Of small messages more than work at once: what they were answered is written together.
+                let workers = self.enrich_workers.max((RECORDS_IN_HAND / batch_size).min(MESSAGES_IN_HAND));
+                Some(consumer("enrich", &self.queues.enrich, work, 1, workers))
             }
             Role::Clean => {
                 let work = Arc::new(CleanQueue { serving: Arc::clone(serving) });

@@ -3,6 +3,7 @@
 //!
 //! Does not find out whether a version is any good before it serves: `crate::rehearsal` does. Does not load plugins.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::sweep::sweep_within;
 use crate::failure::Failure;
 use crate::lake::keys::Tick;
 use crate::lake::swaps::{self, Happened, Held, Initiator, Version};
+use crate::lake::{Lake, bronze};
 use crate::pipeline::schedule::Schedule;
 use crate::progress::Progress;
 use crate::roles::events::{NewVersion, encode};
@@ -72,6 +74,8 @@ pub struct Replaced {
 pub struct Serving {
     now: watch::Sender<Now>,
     before: Mutex<Option<Before>>,
+    /// Ticks that are known to be in the lake. Held by who looks, so that one looks for all.
+    ticks: tokio::sync::Mutex<BTreeSet<Tick>>,
 }
 
 impl Serving {
@@ -79,7 +83,20 @@ impl Serving {
     #[must_use]
     pub fn new(service: Service) -> Arc<Self> {
         let now = Now { number: 0, epoch: 0, service: Arc::new(service) };
-        Arc::new(Serving { now: watch::Sender::new(now), before: Mutex::default() })
+        Arc::new(Serving { now: watch::Sender::new(now), before: Mutex::default(), ticks: Default::default() })
+    }
+
+    /// Whether the lake has a tick. One that it had once is not looked for again.
+    pub(super) async fn has_tick(&self, lake: &Lake, tick: Tick) -> Result<bool, Failure> {
+        let mut known = self.ticks.lock().await;
+        if known.contains(&tick) {
+            return Ok(true);
+        }
+        let has = bronze::has_tick(lake, tick).await?;
+        if has {
+            known.insert(tick);
+        }
+        Ok(has)
     }
 
     /// What serves. A batch asks once and stays with what it got.

@@ -2,10 +2,11 @@
 //!
 //! Does not settle deliveries.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 use super::consumer::{GivenUp, Work};
 use super::service::Service;
@@ -30,29 +31,18 @@ const MOST_KEPT: usize = 1 << 20;
 pub struct EnrichQueue {
     /// What serves.
     pub serving: Arc<Serving>,
-    /// Ticks that are known to be in the lake.
-    known: Mutex<BTreeSet<Tick>>,
+    /// A permit for each record that does something at once.
+    pub turns: Semaphore,
 }
 
 impl EnrichQueue {
-    /// The queue's work, done by what serves.
-    #[must_use]
-    pub fn of(serving: Arc<Serving>) -> Self {
-        EnrichQueue { serving, known: Mutex::default() }
-    }
-
     /// Whether the lake has the tick that a message belongs to. One that it has not was taken back, or is another lake's, whose queue this was:
     /// what came of its records would be of no tick.
     async fn has_tick(&self, lake: &Lake, body: &[u8]) -> Result<bool, Failure> {
-        let Some(tick) = object_of(body).and_then(|(object, _)| bronze::tick_of(&object)) else { return Ok(true) };
-        if self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&tick) {
-            return Ok(true);
+        match object_of(body).and_then(|(object, _)| bronze::tick_of(&object)) {
+            Some(tick) => self.serving.has_tick(lake, tick).await,
+            None => Ok(true),
         }
-        let has = bronze::has_tick(lake, tick).await?;
-        if has {
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(tick);
-        }
-        Ok(has)
     }
 
     async fn one(&self, service: &Service, delivery: &Delivery) -> Result<(), Failure> {
@@ -70,8 +60,8 @@ impl EnrichQueue {
             return Ok(());
         }
         match work {
-            Ok(ToEnrich::Message(message)) if ours => role.message(&message).await,
-            Ok(ToEnrich::Again(again)) if ours => role.again(&again).await,
+            Ok(ToEnrich::Message(message)) if ours => role.message(&message, delivery.receives > 1, &self.turns).await,
+            Ok(ToEnrich::Again(again)) if ours => role.again(&again, &self.turns).await,
             Ok(ToEnrich::Message(Message { pipeline, .. }) | ToEnrich::Again(Again { pipeline, .. })) => {
                 let reason = format!("message of pipeline `{pipeline}` in the queue of `{}`", role.pipeline);
                 refuse(service, delivery, reason).await

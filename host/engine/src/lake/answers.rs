@@ -1,6 +1,9 @@
 //! Kept answers: what a service said to a request, so that a replay, a diff or a retry asks nobody.
 //!
-//! Does not decide which answers are worth keeping: `roles::enrich` does.
+//! Answers that come at about the same time are one object, a pack. Earlier versions of the program have kept each in an object of its own,
+//! which is read as before. Does not decide which answers are worth keeping: `roles::enrich` does.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
@@ -11,10 +14,25 @@ use super::keys::fingerprint;
 use super::{Lake, LakeError};
 use crate::seams::http::HttpAnswer;
 use crate::seams::plugin::EndpointRequest;
-use crate::seams::store::{Created, Path, create, delete_if_there, read_if_there};
+use crate::seams::store::{Path, delete_if_there, read_if_there, update};
+
+mod group;
+mod index;
+mod keeper;
+mod pack;
+mod past;
+mod shelf;
+
+pub use group::Active;
+pub use keeper::{Asked, Keeper, Origin};
+pub use past::Past;
+
+/// Where kept answers are, in Bronze.
+const FOLDER: &str = "_answers";
 
 /// Names the answer to one request on one day.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct AnswerId(String);
 
 impl AnswerId {
@@ -30,25 +48,61 @@ impl AnswerId {
         AnswerId(fingerprint(&[&text, day.to_string().as_bytes()]))
     }
 
-    /// An id as `_meta.answers` has it.
-    #[must_use]
-    pub fn from_text(text: &str) -> Self {
-        AnswerId(text.to_owned())
-    }
-
     /// The text form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    fn path(&self) -> Path {
-        Path::from(format!("_answers/{}.json", self.0))
+    /// As a number, which takes less room; none if the text is no id.
+    fn number(&self) -> Option<u64> {
+        u64::from_str_radix(&self.0, 16).ok().filter(|_| self.0.len() == 16)
     }
 }
 
-/// The object of a kept answer.
-#[derive(Serialize, Deserialize)]
+/// Where a kept answer is. In text, as `_meta.answers` has it, `PACK#ID`; or `ID` where it is an object of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AnswerAt {
+    pack: Option<Arc<str>>,
+    id: AnswerId,
+}
+
+impl AnswerAt {
+    /// A place as `_meta.answers` has it.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        match text.split_once('#') {
+            Some((pack, id)) => AnswerAt { pack: Some(pack.into()), id: AnswerId(id.to_owned()) },
+            None => AnswerAt { pack: None, id: AnswerId(text.to_owned()) },
+        }
+    }
+
+    /// What the answer is kept under.
+    #[must_use]
+    pub fn id(&self) -> &AnswerId {
+        &self.id
+    }
+
+    /// The object that holds it.
+    fn path(&self) -> Path {
+        match &self.pack {
+            Some(pack) => pack::path_of(pack),
+            None => Path::from(format!("{FOLDER}/{}.json", self.id.0)),
+        }
+    }
+}
+
+impl std::fmt::Display for AnswerAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.pack {
+            Some(pack) => write!(f, "{pack}#{}", self.id.0),
+            None => f.write_str(&self.id.0),
+        }
+    }
+}
+
+/// A kept answer, as it is written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
     request: EndpointRequest,
@@ -60,72 +114,140 @@ struct Kept {
     hex: Option<String>,
 }
 
-/// The answer kept under `id`, if there is one.
-pub async fn kept(lake: &Lake, id: &AnswerId) -> Result<Option<HttpAnswer>, LakeError> {
-    Ok(kept_with_request(lake, id).await?.map(|(_, answer)| answer))
-}
-
-/// The answer kept under `id` and the request that it answers, if there is one.
-pub async fn kept_with_request(lake: &Lake, id: &AnswerId) -> Result<Option<(EndpointRequest, HttpAnswer)>, LakeError> {
-    let path = id.path();
-    read_if_there(&*lake.bronze, &path).await?.map(|bytes| parse(&path, &bytes)).transpose()
-}
-
-/// Ids of all kept answers, sorted.
-pub async fn ids(lake: &Lake) -> Result<Vec<AnswerId>, LakeError> {
-    let mut ids = Vec::new();
-    let mut listing = lake.bronze.list(Some(&Path::from("_answers")));
-    while let Some(object) = listing.try_next().await? {
-        let name = object.location.filename().and_then(|name| name.strip_suffix(".json"));
-        ids.extend(name.map(AnswerId::from_text));
+impl Kept {
+    fn of(request: &EndpointRequest, answer: &HttpAnswer) -> Self {
+        let text = std::str::from_utf8(&answer.body).ok().map(str::to_owned);
+        let hex = text.is_none().then(|| hex::encode(&answer.body));
+        Kept { request: request.clone(), status: answer.status, headers: answer.headers.clone(), text, hex }
     }
-    ids.sort();
-    Ok(ids)
+
+    /// What stands in the object at `path`, in JSON.
+    fn parse(path: &impl std::fmt::Display, text: &[u8]) -> Result<Said, LakeError> {
+        let kept: Kept = serde_json::from_slice(text).map_err(|error| LakeError::corrupt(path, error))?;
+        let body = match (kept.text, kept.hex) {
+            (Some(text), None) => Bytes::from(text),
+            (None, Some(digits)) => hex::decode(digits).map_err(|error| LakeError::corrupt(path, error))?.into(),
+            _ => return Err(LakeError::corrupt(path, "expected one of `text` and `hex`")),
+        };
+        Ok((kept.request, HttpAnswer { status: kept.status, headers: kept.headers, body }))
+    }
 }
 
-/// Ids of a few kept answers, whichever are listed first.
-pub async fn some_ids(lake: &Lake, most: usize) -> Result<Vec<AnswerId>, LakeError> {
-    let mut ids = Vec::new();
-    let mut listing = lake.bronze.list(Some(&Path::from("_answers")));
-    while let Some(object) = listing.try_next().await? {
-        let name = object.location.filename().and_then(|name| name.strip_suffix(".json"));
-        ids.extend(name.map(AnswerId::from_text));
-        if ids.len() >= most {
-            break;
+/// A request, and what was said to it.
+pub type Said = (EndpointRequest, HttpAnswer);
+
+/// The answer that is kept there and the request that it answers, if there is one.
+///
+/// # Errors
+/// The store fails, or the answer cannot be read.
+pub async fn kept_with_request(lake: &Lake, at: &AnswerAt) -> Result<Option<Said>, LakeError> {
+    let path = at.path();
+    let Some(bytes) = read_if_there(&*lake.bronze, &path).await? else { return Ok(None) };
+    if at.pack.is_none() {
+        return Kept::parse(&path, &bytes).map(Some);
+    }
+    let found = pack::read(&path, &bytes)?.into_iter().find(|(id, _)| *id == at.id);
+    found.map(|(_, said)| said).transpose()
+}
+
+/// The objects that hold answers, sorted.
+///
+/// # Errors
+/// The store fails.
+pub async fn objects(lake: &Lake) -> Result<Vec<Path>, LakeError> {
+    let listed = lake.bronze.list(Some(&Path::from(FOLDER))).map_ok(|object| object.location);
+    let mut objects: Vec<Path> =
+        listed.try_filter(|path| std::future::ready(holds_answers(path))).try_collect().await?;
+    objects.sort();
+    Ok(objects)
+}
+
+/// Whether an object holds answers, and not what is known of others.
+fn holds_answers(path: &Path) -> bool {
+    pack::name_of(path).is_some() || own(path).is_some()
+}
+
+/// The answer that is an object of its own.
+fn own(path: &Path) -> Option<AnswerAt> {
+    let id = AnswerId(path.filename()?.strip_suffix(".json")?.to_owned());
+    (path.parts().count() == 2 && id.number().is_some()).then_some(AnswerAt { pack: None, id })
+}
+
+/// What an object holds, each answer with its place; one that cannot be read is an error of its own. Nothing, if the object is gone.
+///
+/// # Errors
+/// The store fails, or the object is no pack.
+pub async fn in_object(lake: &Lake, path: &Path) -> Result<Vec<(AnswerAt, Result<Said, LakeError>)>, LakeError> {
+    let Some(bytes) = read_if_there(&*lake.bronze, path).await? else { return Ok(Vec::new()) };
+    if let Some(at) = own(path) {
+        return Ok(vec![(at, Kept::parse(path, &bytes))]);
+    }
+    let Some(name) = pack::name_of(path) else { return Ok(Vec::new()) };
+    let at = |id| AnswerAt { pack: Some(Arc::clone(&name)), id };
+    Ok(pack::read(path, &bytes)?.into_iter().map(|(id, said)| (at(id), said)).collect())
+}
+
+/// A few kept answers with their requests, whichever are listed first. One that cannot be read is left out: who reads it for what it says
+/// tells of it.
+///
+/// # Errors
+/// The store fails.
+pub async fn some(lake: &Lake, most: usize) -> Result<Vec<Said>, LakeError> {
+    let mut some = Vec::new();
+    let mut listing = lake.bronze.list(Some(&Path::from(FOLDER)));
+    while some.len() < most
+        && let Some(object) = listing.try_next().await?
+    {
+        match in_object(lake, &object.location).await {
+            Ok(found) => some.extend(found.into_iter().filter_map(|(_, said)| said.ok())),
+            Err(LakeError::Corrupt { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok(ids)
+    Ok(some)
 }
 
-/// Keeps `answer`. Of two that race the first counts, and both callers get it.
-pub async fn keep(
+/// Takes those answers out of an object that are not to stay; how many those are. An object that holds none any more goes.
+///
+/// # Errors
+/// The store fails, or the object is no pack.
+pub async fn retain(
     lake: &Lake,
-    id: &AnswerId,
-    request: &EndpointRequest,
-    answer: HttpAnswer,
-) -> Result<HttpAnswer, LakeError> {
-    let path = id.path();
-    let text = std::str::from_utf8(&answer.body).ok().map(str::to_owned);
-    let hex = text.is_none().then(|| hex::encode(&answer.body));
-    let kept = Kept { request: request.clone(), status: answer.status, headers: answer.headers.clone(), text, hex };
-    let body = serde_json::to_vec(&kept).map_err(|error| LakeError::corrupt(&path, error))?;
-    match create(&*lake.bronze, &path, body.into()).await? {
-        Created::New => Ok(answer),
-        Created::Existing(bytes) => Ok(parse(&path, &bytes)?.1),
+    path: &Path,
+    stays: impl Fn(&AnswerAt) -> bool + Send + Sync,
+) -> Result<usize, LakeError> {
+    if let Some(at) = own(path) {
+        if stays(&at) {
+            return Ok(0);
+        }
+        delete_if_there(&*lake.bronze, path).await?;
+        return Ok(1);
     }
-}
-
-/// Forgets an answer that turned out to be none: a service that says "too many requests" with status 200.
-pub async fn forget(lake: &Lake, id: &AnswerId) -> Result<(), LakeError> {
-    Ok(delete_if_there(&*lake.bronze, &id.path()).await?)
-}
-
-fn parse(path: &Path, bytes: &Bytes) -> Result<(EndpointRequest, HttpAnswer), LakeError> {
-    let kept: Kept = serde_json::from_slice(bytes).map_err(|error| LakeError::corrupt(path, error))?;
-    let body = match (kept.text, kept.hex) {
-        (Some(text), None) => Bytes::from(text),
-        (None, Some(digits)) => hex::decode(digits).map_err(|error| LakeError::corrupt(path, error))?.into(),
-        _ => return Err(LakeError::corrupt(path, "expected one of `text` and `hex`")),
+    let Some(name) = pack::name_of(path) else { return Ok(0) };
+    let (mut gone, mut left) = (0, 0);
+    let change = |there: Option<Bytes>| -> Result<Option<Bytes>, LakeError> {
+        (gone, left) = (0, 0);
+        let Some(bytes) = there else { return Ok(None) };
+        let (kept, went) =
+            pack::without(path, &bytes, |id| stays(&AnswerAt { pack: Some(Arc::clone(&name)), id: id.clone() }))?;
+        (gone, left) = (went, kept.as_ref().map_or(0, |_| 1));
+        Ok(kept.filter(|_| went > 0))
     };
-    Ok((kept.request, HttpAnswer { status: kept.status, headers: kept.headers, body }))
+    update(&*lake.bronze, path, change).await?;
+    if gone > 0 && left == 0 {
+        delete_if_there(&*lake.bronze, path).await?;
+    }
+    Ok(gone)
+}
+
+/// Deletes what says which answers are where: it is made again when it is missed.
+///
+/// # Errors
+/// The store fails.
+pub async fn drop_indexes(lake: &Lake) -> Result<(), LakeError> {
+    let listed: Vec<_> = lake.bronze.list(Some(&Path::from(FOLDER))).try_collect().await?;
+    for path in listed.into_iter().map(|object| object.location).filter(index::is_index) {
+        delete_if_there(&*lake.bronze, &path).await?;
+    }
+    Ok(())
 }

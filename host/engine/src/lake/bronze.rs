@@ -379,6 +379,13 @@ pub fn is_first(path: &Path) -> bool {
     is_object(path) && path.filename().is_some_and(|name| name.starts_with("batch="))
 }
 
+/// The place among its tick's messages of the one that has become the object; 0 for records enriched again.
+#[must_use]
+pub fn batch_of(path: &Path) -> u32 {
+    let number = path.filename().and_then(|name| name.strip_prefix("batch=")?.split('-').next()?.parse().ok());
+    number.unwrap_or_default()
+}
+
 /// The tick that an object of Bronze belongs to.
 #[must_use]
 pub fn tick_of(path: &Path) -> Option<Tick> {

@@ -108,13 +108,16 @@ impl Chain {
         Chain { store: silver, known: Mutex::default() }
     }
 
-    /// The last entry, if there is one.
+    /// The last entry that this process knows, or else the last one, if there is one.
     ///
     /// # Errors
     /// The store fails.
     pub async fn head(&self, from: Start<'_>) -> Result<Option<Head>, LakeError> {
         let mut known = self.known.lock().await;
-        self.follow(&mut known, from).await
+        match own(&known, from) {
+            Some(head) => Ok(Some(head)),
+            None => self.follow(&mut known, from).await,
+        }
     }
 
     /// Adds an entry. Of several who do so at once each has its own.
@@ -129,7 +132,11 @@ impl Chain {
         objects: &BTreeMap<String, Option<String>>,
     ) -> Result<(), LakeError> {
         let mut known = self.known.lock().await;
-        let mut head = self.follow(&mut known, from).await?;
+        // Nearly always nobody else has added one: whether that is so, the write itself tells.
+        let mut head = match own(&known, from) {
+            Some(head) => Some(head),
+            None => self.follow(&mut known, from).await?,
+        };
         loop {
             let (last, before) = head.as_ref().map_or((0, String::new()), |head| (head.number, head.digest.clone()));
             let number = last.saturating_add(1);
@@ -143,12 +150,11 @@ impl Chain {
                 Created::Existing(bytes) => Some(sha256(&bytes)).filter(|theirs| *theirs != ours),
             };
             let done = there.is_none();
-            let last = Head { number, digest: there.unwrap_or(ours) };
-            *known = Some((from.table.to_owned(), last.clone()));
-            head = Some(last);
+            *known = Some((from.table.to_owned(), Head { number, digest: there.unwrap_or(ours) }));
             if done {
                 return Ok(());
             }
+            head = self.follow(&mut known, from).await?;
         }
     }
 
@@ -208,6 +214,12 @@ impl Chain {
         numbers.sort_unstable();
         Ok(numbers)
     }
+}
+
+/// What is known, if it is of that table and nobody has named a later one.
+fn own(known: &Option<(String, Head)>, Start { table, hint }: Start<'_>) -> Option<Head> {
+    let (_, head) = known.as_ref().filter(|(beside, _)| beside == table)?;
+    hint.is_none_or(|hint| hint <= head.number).then(|| head.clone())
 }
 
 fn path(number: u64) -> Path {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::keys::Tick;
 use super::{Lake, LakeError};
-use crate::seams::store::{Path, Store, read_if_there, update};
+use crate::seams::store::{Created, Path, Store, create, read_if_there, update};
 
 /// A line that made no row, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,6 +203,14 @@ pub async fn put(
     lines: &BTreeSet<usize>,
     known: Option<&Receipt>,
 ) -> Result<Put, LakeError> {
+    if known.is_none() {
+        // Nearly always there is none still: then nothing is read.
+        let path = path(&fresh.object);
+        let body = serde_json::to_vec(fresh).map_err(|error| LakeError::corrupt(&path, error))?;
+        if let Created::New = create(&*lake.silver, &path, body.into()).await? {
+            return Ok(Put { before: None, now: fresh.clone() });
+        }
+    }
     let mut put = Put { before: None, now: fresh.clone() };
     let merge = |there: Option<Receipt>| {
         put.before = there;
@@ -274,7 +282,10 @@ pub async fn enriched(lake: &Lake, object: &Path) -> Result<Option<Enriched>, La
     get_from(&lake.bronze, object.as_ref()).await
 }
 
-/// All receipts of second enrichments, by object.
-pub async fn all_enriched(lake: &Lake) -> Result<Vec<Enriched>, LakeError> {
-    all_in(&lake.bronze).await
+/// The objects of a tick that have a receipt of a second enrichment, by name only.
+///
+/// # Errors
+/// The store fails.
+pub async fn enriched_in(lake: &Lake, tick: Tick) -> Result<BTreeSet<String>, LakeError> {
+    objects_in(&lake.bronze, Some(tick)).try_collect().await
 }

@@ -530,6 +530,14 @@ impl Silver {
         Draft { operation: "MERGE", parameters, actions }
     }
 
+    /// Asserts that the table has these columns.
+    ///
+    /// # Errors
+    /// [`TableError::Schema`] if it lacks one.
+    pub(crate) fn has_columns(&self, snapshot: &Snapshot, names: &[&str]) -> Result<(), TableError> {
+        self.project(&snapshot.schema(), names).map(drop)
+    }
+
     fn project(&self, schema: &Schema, names: &[&str]) -> Result<Schema, TableError> {
         let field = |name: &&str| {
             schema.fields().iter().find(|field| field.name() == name).cloned().ok_or_else(|| TableError::Schema {

@@ -45,6 +45,21 @@ pub(super) fn base_url(text: &str) -> Result<Url, Wrong> {
     Err(if url.query().is_some() { wrong.hint("parameters belong in `query = { NAME = \"VALUE\" }`") } else { wrong })
 }
 
+/// Where queues are: a [`base_url`], or `sqs://NAME` for queues of SQS in whatever account and region the pipeline runs.
+pub(super) fn queue(text: &str) -> Result<Url, Wrong> {
+    let Some(name) = text.strip_prefix("sqs:") else { return base_url(text) };
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    let name = name.trim_start_matches('/');
+    let url =
+        Url::parse(text).ok().filter(|_| text.starts_with("sqs://") && !name.is_empty() && name.chars().all(fits));
+    url.ok_or_else(|| {
+        let wrong = Wrong::new(code::BAD_LOCATION, format!("`{}` names no queues", shown(text)));
+        wrong.expected(
+            "`sqs://NAME` of letters, digits, `-` and `_`, or `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`",
+        )
+    })
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

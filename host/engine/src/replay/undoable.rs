@@ -2,19 +2,20 @@
 //!
 //! Does not replay anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 use serde::Serialize;
 
-use super::{Candidates, Planned, Selection, Which};
+use super::candidates::Candidates;
+use super::{Planned, Selection, Which};
 use crate::census::Place;
 use crate::drivers::service::Service;
 use crate::failure::Failure;
 use crate::lake::bronze::Outcome;
 use crate::lake::keys::Key;
 use crate::lake::quarantine::{Refused, RefusedAt};
-use crate::pipeline::problem::nearest;
+use crate::pipeline::problem::Nearest;
 use crate::rehearsal::Fate;
 
 /// Refused records that are rehearsed at once.
@@ -40,16 +41,36 @@ pub struct UnknownKey {
     pub near: Option<String>,
 }
 
-/// The keys of `selection` that nothing in the lake has.
-pub(super) fn unknown_keys(selection: &Selection, places: &[Place], refused: &[Refused]) -> Vec<UnknownKey> {
-    if selection.keys.is_empty() {
-        return Vec::new();
+/// The keys of a selection that nothing in the lake has, as far as was looked.
+pub(super) struct Unknown(BTreeMap<Key, Nearest>);
+
+impl Unknown {
+    /// None was met yet but those that were refused.
+    pub(super) fn of(selection: &Selection, refused: &[Refused]) -> Self {
+        let mut unknown = Unknown(selection.keys.iter().map(|key| (key.clone(), Nearest::to(key.as_str()))).collect());
+        refused.iter().filter_map(|one| one.key.as_ref()).for_each(|key| unknown.meet(key));
+        unknown
     }
-    let all = || places.iter().map(|place| &place.meta.key).chain(refused.iter().filter_map(|one| one.key.as_ref()));
-    let known: BTreeSet<&Key> = all().collect();
-    let unknown = selection.keys.iter().filter(|key| !known.contains(key));
-    let near = |key: &Key| nearest(key.as_str(), known.iter().map(|key| key.as_str())).map(str::to_owned);
-    unknown.map(|key| UnknownKey { key: key.to_string(), near: near(key) }).collect()
+
+    /// Takes the keys of a tick into account.
+    pub(super) fn look_at(&mut self, candidates: &Candidates) {
+        candidates.places.iter().for_each(|place| self.meet(&place.meta.key));
+    }
+
+    fn meet(&mut self, key: &Key) {
+        if !self.0.is_empty() && self.0.remove(key).is_none() {
+            self.0.values_mut().for_each(|near| near.look_at(key.as_str()));
+        }
+    }
+
+    /// Those that nothing has.
+    pub(super) fn ended(self) -> Vec<UnknownKey> {
+        let told = |(key, near): (Key, Nearest)| UnknownKey {
+            key: key.to_string(),
+            near: near.into_words().into_iter().next(),
+        };
+        self.0.into_iter().map(told).collect()
+    }
 }
 
 /// Takes those refused records out of what is to be enriched again for which a service would have to be asked, and nobody may: their answers
@@ -83,7 +104,7 @@ pub(super) async fn take_unanswered(
         }
     }
     planned.enrich.retain(|_, lines| !lines.is_empty());
-    planned.unanswered = unanswered;
+    planned.unanswered.extend(unanswered);
     Ok(())
 }
 
@@ -113,7 +134,7 @@ pub(super) fn stuck(
             };
             match (place, one.stage) {
                 (None, _) => Some("its line is not in bronze any more"),
-                (Some(_), RefusedAt::Enrich) if candidates.enrich_generation == 0 => {
+                (Some(_), RefusedAt::Enrich) if candidates.now.enrich == 0 => {
                     Some("the pipeline has no `[enrich]` plugin any more")
                 }
                 (Some(_), _) => None,

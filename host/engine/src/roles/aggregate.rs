@@ -9,7 +9,6 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::future::join_all;
-use futures::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
 use super::breaker::Suspension;
@@ -25,11 +24,13 @@ use crate::seams::plugin::{Aggregator, Fault, FaultKind};
 use crate::spans;
 
 mod associative;
+mod fold;
 mod suspended;
 mod tree;
 
 pub use associative::Tried;
 pub(crate) use associative::try_on;
+use fold::{Folded, Share};
 pub(crate) use suspended::told;
 pub use tree::FAN_OUT;
 use tree::{Node, Tree};
@@ -144,7 +145,7 @@ pub(crate) enum Came {
 }
 
 /// Why a table is not made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Stop {
     /// Its plugin broke.
     Fault(Fault),
@@ -211,7 +212,19 @@ impl Aggregate {
             return Ok(Vec::new());
         }
         // All of them at once and each to its end: one that fails holds up no other.
-        let done = join_all(self.tables.iter().map(|table| self.turn(table, &snapshot))).await;
+        let begun = join_all(self.tables.iter().map(|table| self.begin(table, &snapshot))).await;
+        let shares = begun.iter().filter_map(|one| match one {
+            Begun::Open(open) => Some(&open.share),
+            Begun::Ended(_) => None,
+        });
+        fold::all(self, &snapshot, &shares.collect::<Vec<_>>()).await;
+        let ends = begun.into_iter().map(|one| async {
+            match one {
+                Begun::Open(open) => self.end(*open, &snapshot).await,
+                Begun::Ended(ended) => ended,
+            }
+        });
+        let done = join_all(ends).await;
         Ok(self.tables.iter().map(|table| table.name.clone()).zip(done).collect())
     }
 
@@ -240,15 +253,34 @@ impl Aggregate {
         Ok(behind)
     }
 
-    /// Makes a table, unless its plugin is known to fail.
-    async fn turn(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<Came, Failure> {
-        let note = self.failure(table).await?;
+    /// Looks what is to be made of a table: nothing, if its plugin is known to fail.
+    async fn begin<'a>(&'a self, table: &'a GoldTable, snapshot: &Snapshot) -> Begun<'a> {
+        let note = match self.failure(table).await {
+            Ok(note) => note,
+            Err(error) => return Begun::Ended(Err(error.into())),
+        };
         if let Some(note) = &note
             && !table.tried.begin(note, &snapshot.named(), table.gold.now())
         {
-            return Ok(Came::Behind(Box::new(note.clone())));
+            return Begun::Ended(Ok(Came::Behind(Box::new(note.clone()))));
         }
-        let made = self.table(table, snapshot).await;
+        let columns = table.plugin.descriptor().input.iter().map(|field| field.name.as_str()).collect();
+        let (kept, missing) = match self.kept(table, snapshot, &columns).await {
+            Ok(kept) => (Some(kept.0), Ok(kept.1)),
+            Err(stop) => (None, Err(stop)),
+        };
+        Begun::Open(Box::new(Open { note, kept, share: Share::of(table, columns, missing) }))
+    }
+
+    /// Makes a table of its partial results.
+    async fn end(&self, open: Open<'_>, snapshot: &Snapshot) -> Result<Came, Failure> {
+        let Open { note, kept, share } = open;
+        let table = share.table;
+        let made = match (kept, share.ended()) {
+            (Some(kept), Ok(folded)) => self.table(table, snapshot, kept, folded).await,
+            (_, Err(stop)) => Err(stop),
+            (None, Ok(_)) => Err(Failure::Bug("a table without partial results".to_owned()).into()),
+        };
         let too_slow = matches!(&made, Err(Stop::Fault(fault)) if fault.kind == FaultKind::Deadline);
         table.tried.ended(too_slow);
         match made.map_err(|stop| table.failure_of(stop)) {
@@ -274,8 +306,8 @@ impl Aggregate {
     }
 
     /// Equal content is not committed again, so doing this for a version that is there already costs no more than finding that out.
-    async fn table(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<(), Stop> {
-        let made = self.partials(table, snapshot).await?;
+    async fn table(&self, table: &GoldTable, snapshot: &Snapshot, kept: Kept, folded: Folded) -> Result<(), Stop> {
+        let made = self.made(table, kept, folded).await?;
         table.tried.on(&*table.plugin, &made.of_buckets).await?;
         let finish = spans::call(&*table.plugin, "finish", made.top.len());
         let rows = spans::called(finish, table.plugin.finish(&made.top)).await?;
@@ -338,52 +370,64 @@ impl Aggregate {
         }
     }
 
-    /// The partial results of a version's buckets and of their groups: those that are kept, and the others made.
-    async fn partials(&self, table: &GoldTable, snapshot: &Snapshot) -> Result<Made, Stop> {
-        let namer = Namer::of(table);
+    /// The partial results of a version's buckets and of their groups that are kept, and the buckets whose are not.
+    async fn kept(
+        &self,
+        table: &GoldTable,
+        snapshot: &Snapshot,
+        columns: &Vec<&str>,
+    ) -> Result<(Kept, BTreeMap<u32, usize>), Stop> {
+        self.silver.has_columns(snapshot, columns)?;
+        let namer = Namer::of(table.plugin.digest().as_str(), &table.config);
         let buckets: Vec<Node> =
             snapshot.buckets.iter().map(|(bucket, files)| Node { place: *bucket, id: namer.name(files) }).collect();
         let tree = Tree::over(&buckets);
         let ids: Vec<PartialId> = buckets.iter().map(|bucket| bucket.id).chain(tree.groups()).collect();
-        let mut kept = table.gold.partials(&ids).await?;
-        let kept_groups = kept.split_off(buckets.len());
-        let missing: Vec<(usize, u32)> = buckets
-            .iter()
-            .zip(&kept)
-            .enumerate()
-            .filter_map(|(at, (bucket, kept))| kept.is_none().then_some((at, bucket.place)))
-            .collect();
-        let folds = missing
-            .iter()
-            .map(|(at, bucket)| async { self.fold(table, snapshot, *bucket).await.map(|partial| (*at, partial)) });
-        let folds = futures::stream::iter(folds.collect::<Vec<_>>()).buffer_unordered(self.concurrency.get());
-        let folded: Vec<(usize, Bytes)> = folds.try_collect().await?;
-        for (at, partial) in folded {
-            kept.get_mut(at).map(|place| place.replace(partial));
-        }
-        let of_buckets: Vec<Bytes> = kept.into_iter().flatten().collect();
-        let grown = tree.grow(&*table.plugin, &of_buckets, kept_groups, self.concurrency).await?;
-        let all = ids.into_iter().zip(of_buckets.iter().chain(&grown.groups).cloned()).collect();
-        Ok(Made { folded: missing.len(), merged: grown.merged, top: grown.top, of_buckets, all })
+        let mut of_buckets = table.gold.partials(&ids).await?;
+        let groups = of_buckets.split_off(buckets.len());
+        let places = buckets.iter().zip(&of_buckets).enumerate();
+        let missing = places.filter_map(|(at, (bucket, kept))| kept.is_none().then_some((bucket.place, at))).collect();
+        Ok((Kept { tree, ids, of_buckets, groups }, missing))
     }
 
-    async fn fold(&self, table: &GoldTable, snapshot: &Snapshot, bucket: u32) -> Result<Bytes, Stop> {
-        let columns: Vec<&str> = table.plugin.descriptor().input.iter().map(|field| field.name.as_str()).collect();
-        match self.silver.read(snapshot, bucket, Some(&columns)).await {
-            Ok(rows) => {
-                let count = rows.iter().map(|rows| rows.num_rows()).sum();
-                Ok(spans::called(spans::call(&*table.plugin, "fold", count), table.plugin.fold(&rows)).await?)
-            }
-            // Whoever slept for longer than old versions are kept goes on from the newest, the next time.
-            Err(error @ TableError::Missing { .. }) if self.silver.snapshot().await?.version > snapshot.version => {
-                Err(Failure::Transient(error.to_string()).into())
-            }
-            Err(error) => {
-                self.silver.distrust(&error);
-                Err(error.into())
-            }
+    /// The partial results of a table, when its buckets are folded.
+    async fn made(&self, table: &GoldTable, kept: Kept, folded: Folded) -> Result<Made, Stop> {
+        let Kept { tree, ids, mut of_buckets, groups } = kept;
+        let count = folded.len();
+        for (at, partial) in folded {
+            of_buckets.get_mut(at).map(|place| place.replace(partial));
         }
+        let of_buckets: Vec<Bytes> = of_buckets.into_iter().flatten().collect();
+        let grown = tree.grow(&*table.plugin, &of_buckets, groups, self.concurrency).await?;
+        let all = ids.into_iter().zip(of_buckets.iter().chain(&grown.groups).cloned()).collect();
+        Ok(Made { folded: count, merged: grown.merged, top: grown.top, of_buckets, all })
     }
+}
+
+/// What is to be made of a table.
+enum Begun<'a> {
+    /// Nothing more.
+    Ended(Result<Came, Failure>),
+    /// What its buckets come to.
+    Open(Box<Open<'a>>),
+}
+
+/// A table that is being made.
+struct Open<'a> {
+    /// That its plugin has failed before.
+    note: Option<Suspension>,
+    /// What is known of it without its plugin; none if that could not be found out.
+    kept: Option<Kept>,
+    share: Share<'a>,
+}
+
+/// The partial results that are there before anything is folded.
+struct Kept {
+    tree: Tree,
+    ids: Vec<PartialId>,
+    /// One a bucket, in their order.
+    of_buckets: Vec<Option<Bytes>>,
+    groups: Vec<Option<Bytes>>,
 }
 
 /// The partial results that a table is made of.
@@ -404,8 +448,8 @@ struct Made {
 struct Namer(PartialId);
 
 impl Namer {
-    fn of(table: &GoldTable) -> Self {
-        Namer(PartialId::of(&[table.plugin.digest().as_str().as_bytes(), table.config.as_bytes()]))
+    fn of(digest: &str, config: &str) -> Self {
+        Namer(PartialId::of(&[digest.as_bytes(), config.as_bytes()]))
     }
 
     /// Names all that the partial result of a bucket depends on.
@@ -413,4 +457,9 @@ impl Namer {
         let contents = files.iter().map(|file| file.content().as_bytes());
         PartialId::of(&std::iter::once(self.0.bytes().as_slice()).chain(contents).collect::<Vec<_>>())
     }
+}
+
+/// The name of what a bucket comes to by the plugin of that digest and configuration.
+pub(crate) fn partial_of(digest: &str, config: &str, files: &[BucketFile]) -> PartialId {
+    Namer::of(digest, config).name(files)
 }

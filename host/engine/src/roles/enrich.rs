@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::breaker::Breaker;
 use super::events::{NewObject, encode};
 use super::gateway::Gateway;
 use crate::failure::Failure;
+use crate::lake::answers::{Keeper, Origin};
 use crate::lake::bronze::{self, Entry, Message, Meta, Outcome};
 use crate::lake::generations::{Generation, Generations};
 use crate::lake::keys::{Key, Tick};
@@ -28,7 +29,10 @@ mod again;
 mod pages;
 mod record;
 
-use record::{Answers, Enriched, From, Verdict};
+use record::{Answers, Case, Enriched, From, Turns, Verdict};
+
+/// Records of one message that are under way at once, most of which wait: for a turn, or until what they were answered is written.
+const MOST_UNDER_WAY: usize = 256;
 
 /// What the plugin is to be judged by.
 #[derive(Default)]
@@ -50,8 +54,10 @@ impl Judged {
 pub struct Enrich {
     /// The pipeline's name.
     pub pipeline: String,
-    /// Where documents and answers go.
+    /// Where documents go.
     pub lake: Lake,
+    /// What is known of kept answers, and where more go.
+    pub answers: Arc<Keeper>,
     /// The plugin; without one the source's record is the document.
     pub plugin: Option<Arc<dyn Enricher>>,
     /// The plugin's configuration: the text of one JSON object with its keys sorted.
@@ -71,13 +77,20 @@ pub struct Enrich {
 }
 
 impl Enrich {
-    /// Makes the Bronze object of `message` and tells the clean stage, unless it is there already.
-    pub async fn message(&self, message: &Message) -> Result<(), Failure> {
+    /// Makes the Bronze object of `message` and tells the clean stage, unless it is there already. `again` says that somebody had the message in
+    /// hand before; `stage` has a permit for each record that does something at once in the whole stage.
+    pub async fn message(&self, message: &Message, again: bool, stage: &Semaphore) -> Result<(), Failure> {
         if read_if_there(&*self.lake.bronze, &message.object()).await?.is_none() {
+            let origin = Origin { tick: message.tick, batch: message.batch };
+            if self.plugin.is_some() {
+                self.answers.begin(origin, again).await?;
+            }
+            let turns = Turns::of(stage, self.concurrency);
+            let case = Case { origin, from: From::Service, line: None, turns: &turns };
             let entries = message.entries.iter();
-            let records: Vec<_> = entries.map(|entry| self.record(entry, message.tick, From::Service)).collect();
+            let records: Vec<_> = entries.map(|entry| self.record(entry, case, self.answers.active())).collect();
             let mut bytes = 0;
-            let results = futures::stream::iter(records).buffered(self.concurrency.get());
+            let results = futures::stream::iter(records).buffered(MOST_UNDER_WAY.max(self.concurrency.get()));
             let results = results.map(|one| one.map(|one| one.within(&mut bytes))).collect();
             // Side by side: the first message of a process waits for both.
             let (results, generation) = futures::join!(results, self.generation());
@@ -102,6 +115,7 @@ impl Enrich {
         Enrich {
             pipeline: self.pipeline.clone(),
             lake: self.lake.clone(),
+            answers: Arc::clone(&self.answers),
             plugin,
             config,
             generation: OnceCell::new(),
@@ -162,7 +176,7 @@ impl Enrich {
                 seq: tick,
                 outcome: Outcome::Document,
                 record: entry.record.clone(),
-                answers: result.answers.kept.iter().map(|id| id.as_str().to_owned()).collect(),
+                answers: result.answers.kept.iter().map(ToString::to_string).collect(),
                 unkept: result.answers.unkept,
                 plugin: generation.map(|generation| generation.plugin.clone()),
                 generation: generation.map_or(0, |generation| generation.number),

@@ -8,7 +8,7 @@ use engine::lake::keys::Tick;
 use engine::lake::{bronze, closed, open};
 use engine::seams::clock::Clock;
 use engine::status::status;
-use testkit::{Asked, Counting, Counts, ScriptedHttp};
+use testkit::{Asked, Counting, Requests, ScriptedHttp};
 
 use crate::world::{Options, World, good, orders};
 
@@ -17,12 +17,12 @@ fn number(name: &str, usual: usize) -> usize {
 }
 
 /// Makes the stores of a world count.
-pub(crate) fn counted(world: &mut World) -> Arc<Counts> {
-    let counts = Arc::new(Counts::default());
-    for store in [&mut world.lake.bronze, &mut world.lake.silver, &mut world.lake.gold] {
-        *store = Counting::new(store.clone(), &counts);
+pub(crate) fn counted(world: &mut World) -> Requests {
+    let (lake, requests) = (&mut world.lake, Requests::default());
+    for (layer, store) in [("bronze", &mut lake.bronze), ("silver", &mut lake.silver), ("gold", &mut lake.gold)] {
+        *store = Counting::over(Arc::clone(store), layer, &requests);
     }
-    counts
+    requests
 }
 
 /// The most memory that this process had since the last call of this, in KiB, and what it has now; nothing where the system does not tell.
@@ -45,7 +45,7 @@ struct Cost {
 }
 
 /// What was spent on `work`.
-async fn cost<T>(counts: &Counts, work: impl Future<Output = T>) -> (T, Cost) {
+async fn cost<T>(counts: &Requests, work: impl Future<Output = T>) -> (T, Cost) {
     let (before, (_, had)) = (counts.asked(), {
         peak();
         peak()
@@ -77,14 +77,14 @@ async fn a_tick_and_a_sweep_cost_the_same_however_many_ticks_there_were() {
     }
     for (at, costs) in curve.iter().enumerate().filter(|(at, _)| at % (ticks / 10).max(1) == 0 || at + 1 == ticks) {
         let told =
-            costs.map(|one| format!("{:4} requests {:8} B {:6} KiB", one.asked.requests(), one.asked.read, one.kib));
+            costs.map(|one| format!("{:4} requests {:8} B {:6} KiB", one.asked.requests, one.asked.read, one.kib));
         println!("tick {at:5}: fire {} | sweep, open {} | sweep, idle {}", told[0], told[1], told[2]);
     }
     let (early, late) = (&curve[ticks / 4], &curve[ticks - 1]);
     for (what, (early, late)) in ["fire", "sweep of an open tick", "sweep"].iter().zip(early.iter().zip(late)) {
         // Tidying up tables comes once an hour, and a log of up to a hundred entries is read with a checkpoint.
         let (early, late) = (early.asked, late.asked);
-        assert!(late.requests() <= early.requests() + 12, "{what}: {early:?}, then {late:?}");
+        assert!(late.requests <= early.requests + 12, "{what}: {early:?}, then {late:?}");
         assert!(late.lists <= early.lists + 2, "{what}: {early:?}, then {late:?}");
         assert!(late.read <= early.read * 2 + (64 << 10), "{what}: {early:?}, then {late:?}");
     }
@@ -94,11 +94,11 @@ async fn a_tick_and_a_sweep_cost_the_same_however_many_ticks_there_were() {
     assert_eq!(bronze::ticks(&world.lake).await.unwrap().len(), ticks);
     let (told, cost) = cost(&counts, status(&service)).await;
     let told = told.unwrap();
-    println!("status: {} requests, {} B", cost.asked.requests(), cost.asked.read);
+    println!("status: {} requests, {} B", cost.asked.requests, cost.asked.read);
     assert_eq!(
         (told.bronze.records, told.silver.seen, told.bronze.watermark.done),
         (ticks * records, ticks * records, ticks * records)
     );
     assert_eq!((told.silver.standing, told.silver.superseded), (records, (ticks - 1) * records));
-    assert!(cost.asked.requests() < 120, "{cost:?}");
+    assert!(cost.asked.requests < 120, "{cost:?}");
 }

@@ -40,20 +40,20 @@ async fn costs(days: usize) -> [u64; 4] {
     }
     world.clock.jump(TimeDelta::days(1));
     let mut asked = [0; 4];
-    let mut took = |at: usize, before: u64| asked[at] = counts.asked().requests() - before;
+    let mut took = |at: usize, before: u64| asked[at] = counts.asked().requests - before;
     let tick = Tick::at(world.clock.now());
-    let before = counts.asked().requests();
+    let before = counts.asked().requests;
     service.ingest.fire(tick).await.unwrap();
     took(0, before);
-    let before = counts.asked().requests();
+    let before = counts.asked().requests;
     assert_eq!(sweep(&service, true).await.unwrap().messages, 4);
     took(1, before);
     let schedule = Schedule::parse("0 3 * * *", chrono_tz::UTC, Missed::All).unwrap();
-    let before = counts.asked().requests();
+    let before = counts.asked().requests;
     let missed = schedule::missed(&schedule, &world.lake, world.clock.now()).await.unwrap();
     took(2, before);
     assert_eq!(missed, []);
-    let before = counts.asked().requests();
+    let before = counts.asked().requests;
     let told = status(&service).await.unwrap();
     took(3, before);
     assert_eq!((told.bronze.ticks, told.bronze.records), (days + 1, (days - 1) * RECORDS + 20));

@@ -65,7 +65,7 @@ async fn lost_events_and_lost_messages_are_found_by_the_sweep() {
     let deliveries = world.queues.enrich.live.receive(1000, std::time::Duration::ZERO).await.unwrap();
     let work = engine::roles::events::enrich_work(&world.lake, &deliveries[0].body).await.unwrap();
     let engine::roles::events::ToEnrich::Message(message) = work else { panic!("{work:?}") };
-    service.enrich.message(&message).await.unwrap();
+    service.enrich.message(&message, false, &tokio::sync::Semaphore::new(2)).await.unwrap();
     for delivery in &deliveries {
         world.queues.enrich.live.ack(&delivery.receipt).await.unwrap();
     }

@@ -149,7 +149,8 @@ async fn two_enrichers_of_one_object_lose_nothing_of_each_other() {
     };
     store.hold(READS);
     let (some, others) = (again(&[1, 2, 3]), again(&[4, 5, 6]));
-    let (first, second) = tokio::join!(one.enrich.again(&some), other.enrich.again(&others));
+    let stage = tokio::sync::Semaphore::new(4);
+    let (first, second) = tokio::join!(one.enrich.again(&some, &stage), other.enrich.again(&others, &stage));
     first.unwrap();
     second.unwrap();
     assert_eq!(store.reads.load(Ordering::SeqCst), 0, "they were in step");

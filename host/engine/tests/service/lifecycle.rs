@@ -306,7 +306,7 @@ async fn one_damaged_object_does_not_keep_its_neighbours_back_nor_end_the_servic
         else {
             panic!("no message")
         };
-        service.enrich.message(&message).await.unwrap();
+        service.enrich.message(&message, false, &tokio::sync::Semaphore::new(2)).await.unwrap();
         world.queues.enrich.live.ack(&delivery.receipt).await.unwrap();
     }
     let damaged = bronze::inventory(&world.lake, None).await.unwrap().objects[3].clone();

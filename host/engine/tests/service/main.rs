@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod answers;
 mod breaker;
 mod columns;
 mod deaths;
@@ -28,6 +29,7 @@ mod pages;
 mod pauses;
 mod receiving;
 mod replay;
+mod requests;
 mod schedule;
 mod source_lines;
 mod swap;

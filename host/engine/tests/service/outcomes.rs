@@ -227,12 +227,11 @@ async fn of_two_workers_at_one_message_the_slower_leaves_no_refusal() {
     let inventory = engine::lake::bronze::inventory(&world.lake, None).await.unwrap();
     let message = engine::lake::bronze::snapshots(&world.lake, &inventory).await.unwrap().remove(0);
     let (again, other) = (message.clone(), fast.enrich.clone());
-    let http =
-        Arc::new(Meanwhile(tokio::sync::Mutex::new(Some(Box::pin(
-            async move { other.message(&again).await.unwrap() },
-        )))));
+    let http = Arc::new(Meanwhile(tokio::sync::Mutex::new(Some(Box::pin(async move {
+        other.message(&again, false, &tokio::sync::Semaphore::new(2)).await.unwrap()
+    })))));
     let slow = world.host(&options, http).await;
-    slow.enrich.message(&message).await.unwrap();
+    slow.enrich.message(&message, false, &tokio::sync::Semaphore::new(2)).await.unwrap();
     fast.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
     let report = world.verify(&fast).await;
     assert_eq!((report.findings, json!(report.states)), (Vec::new(), json!({"silver": 1})));

@@ -40,7 +40,7 @@ async fn a_page_that_a_plugin_refuses_is_not_found_again_by_who_fetches() {
     let service = world.host(&options, http.clone()).await;
     world.once(&service, TICK).await.unwrap();
     assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 1);
-    assert_eq!(answers::ids(&world.lake).await.unwrap().len(), 9);
+    assert_eq!(answers::some(&world.lake, 100).await.unwrap().len(), 9);
     portal.store(false, Ordering::SeqCst);
     let selection = Selection { which: Which::Quarantined(None), fetch: true, ..Selection::default() };
     let planned = replay::plan(&service, &selection, &Steps::default()).await.unwrap();
@@ -58,7 +58,7 @@ async fn a_page_that_a_plugin_makes_something_of_is_an_answer_and_is_kept() {
     let (http, _portal) = behind_a_portal();
     let service = world.host(&options, http.clone()).await;
     world.once(&service, TICK).await.unwrap();
-    assert_eq!(answers::ids(&world.lake).await.unwrap().len(), 10);
+    assert_eq!(answers::some(&world.lake, 100).await.unwrap().len(), 10);
     let report = world.verify(&service).await;
     assert_eq!((report.findings, json!(report.states)), (Vec::new(), json!({"silver": 10})));
 }

@@ -187,7 +187,7 @@ async fn what_a_host_refuses_that_has_not_heard_of_the_way_back_is_made_again() 
     for delivery in world.queues.enrich.live.receive(100, Duration::ZERO).await.unwrap() {
         let work = enrich_work(&world.lake, &delivery.body).await.unwrap();
         let ToEnrich::Message(message) = work else { panic!("{work:?}") };
-        service.enrich.message(&message).await.unwrap();
+        service.enrich.message(&message, false, &tokio::sync::Semaphore::new(2)).await.unwrap();
         world.queues.enrich.live.ack(&delivery.receipt).await.unwrap();
     }
     let events = world.queues.clean.live.receive(100, Duration::ZERO).await.unwrap();

@@ -172,7 +172,7 @@ async fn damage(world: &World, service: &Service, name: &str) {
             edit(bronze, &format!("run={NEXT}/batch=00002"), |text| text[..text.len() - 9].to_owned()).await;
         }
         "the snapshot of a tick is deleted" => delete(bronze, &format!("run={NEXT}/_snapshot")).await,
-        "a kept answer is deleted" => delete(bronze, "_answers/").await,
+        "a kept answer is deleted" => delete(bronze, "_answers/20").await,
         "the body of a kept answer is edited" => {
             let mut done = false;
             for path in objects(bronze, "_answers/").await {
@@ -186,8 +186,12 @@ async fn damage(world: &World, service: &Service, name: &str) {
             assert!(done);
         }
         "the request of a kept answer is edited" => {
-            edit(bronze, "_answers/", |text| edit_json(&text, |kept| kept["request"]["path"] = json!("elsewhere")))
-                .await;
+            edit(bronze, "_answers/20", |text| {
+                let elsewhere = |line: &str| edit_json(line, |kept| kept["request"]["path"] = json!("elsewhere"));
+                let lines = text.lines().enumerate();
+                lines.map(|(at, line)| if at == 1 { elsewhere(line) } else { line.to_owned() } + "\n").collect()
+            })
+            .await;
         }
         "a refusal is deleted" => delete(bronze, "_quarantine/").await,
         "the reason of a refusal is edited" => {
@@ -484,7 +488,8 @@ async fn what_was_made_from_an_answer_that_is_not_kept_is_no_damage() {
     assert_eq!(report.notes, [told]);
 
     let workshop = world.workshop().await;
-    let explained = explain(&service, &workshop, &Key::from_text("o4"), &Steps::default()).await.unwrap().unwrap();
+    let explained =
+        explain(&service, &workshop, &Key::from_text("o4"), false, &Steps::default()).await.unwrap().unwrap();
     assert!(explained.is_proved(), "nothing differs");
     let row = explained.row.unwrap();
     assert_eq!((row.document.agrees, row.cleaned.agrees, row.answers.len()), (None, Some(true), 0));

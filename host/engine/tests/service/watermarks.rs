@@ -71,7 +71,7 @@ async fn status_tells_how_far_each_layer_is_and_since_when_it_waits() {
     let taken = world.queues.enrich.live.receive(1, Duration::ZERO).await.unwrap();
     let work = engine::roles::events::enrich_work(&world.lake, &taken[0].body).await.unwrap();
     let engine::roles::events::ToEnrich::Message(message) = work else { panic!("{work:?}") };
-    service.enrich.message(&message).await.unwrap();
+    service.enrich.message(&message, false, &tokio::sync::Semaphore::new(2)).await.unwrap();
     world.clock.sleep(Duration::from_secs(600)).await;
     let stuck = status(&service).await.unwrap();
     let day = 86_400;

@@ -13,6 +13,7 @@ use engine::drivers::keeping::Keeping;
 use engine::drivers::service::{Ended, Queues, Service};
 use engine::failure::Failure;
 use engine::lake::Lake;
+use engine::lake::answers::Keeper;
 use engine::lake::bronze::PluginStamp;
 use engine::lake::generations::Generations;
 use engine::lake::gold::Gold;
@@ -203,6 +204,7 @@ impl World {
             enrich: Arc::new(Enrich {
                 pipeline: "orders".into(),
                 lake: self.lake.clone(),
+                answers: Keeper::of(&self.lake, clock.clone()),
                 config: "{}".into(),
                 generation: tokio::sync::OnceCell::new(),
                 gateway: gateway.clone(),

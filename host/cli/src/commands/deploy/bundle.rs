@@ -14,7 +14,7 @@ use local::outside;
 use serde_json::json;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use super::{Which, program};
+use super::{ArchName, Which, program};
 use crate::compose::Shared;
 use crate::context::{Compiled, Context};
 use crate::exit::ExitCode;
@@ -40,6 +40,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     which: Which,
 
+    /// For which processor; it has to be this machine's
+    #[arg(long, value_enum, default_value_t = ArchName::HERE)]
+    arch: ArchName,
+
     /// Where to write it [default: PIPELINE.zip, by the pipeline's name]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -48,6 +52,7 @@ pub(crate) struct Args {
 /// Makes the bundle.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let file = args.which.read(context)?;
+    refuse_other(args.arch)?;
     let program = program::read()?;
     let cache =
         tempfile::Builder::new().prefix("sluicebox-").tempdir().context("cannot make a folder to compile in")?;
@@ -70,6 +75,21 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     write_whole(&output, &zip)?;
     report(&output, &zip, (&entries, &digest), &file.plan, context)?;
     Ok(ExitCode::Success)
+}
+
+/// A bundle has this very program, and what it compiles plugins to: both are for the processor that it runs on.
+fn refuse_other(arch: ArchName) -> Result<(), Failure> {
+    if arch == ArchName::HERE {
+        return Ok(());
+    }
+    let (wanted, here) = (arch.name(), ArchName::HERE.name());
+    let text = format!("a bundle for {wanted} needs a build of this program for {wanted}, and this one is for {here}");
+    let hint = format!(
+        "run `sluicebox deploy bundle` where that build runs: on a machine or a CI runner of {wanted}, or in a container \
+         (`docker build --platform linux/{}`, under QEMU); or deploy with `--arch {here}`",
+        if arch == ArchName::Arm64 { "arm64" } else { "amd64" }
+    );
+    Err(Failure::new(ExitCode::Usage, text).hint(hint))
 }
 
 /// A file of the bundle.
@@ -171,7 +191,7 @@ fn report(
     let unpacked: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
     let listed: Vec<_> =
         entries.iter().map(|entry| json!({ "name": entry.name, "bytes": entry.bytes.len() })).collect();
-    let told = json!({ "file": output, "bytes": zip.len(), "unpacked_bytes": unpacked, "digest": digest.as_str(), "compiled_digest": compiled.as_str(), "entries": listed });
+    let told = json!({ "file": output, "arch": ArchName::HERE.name(), "bytes": zip.len(), "unpacked_bytes": unpacked, "digest": digest.as_str(), "compiled_digest": compiled.as_str(), "entries": listed });
     context.output.report(&told, |_| {
         let mut text = format!(
             "{}: {} zipped, {} unpacked, {} files, {digest}\n",
@@ -203,6 +223,14 @@ mod tests {
         assert_eq!(inside(Path::new("./plugins/a/a.wasm")).as_deref(), Some("plugins/a/a.wasm"));
         assert_eq!(inside(Path::new("../a.wasm")), None);
         assert_eq!(inside(Path::new("/a.wasm")), None);
+    }
+
+    #[test]
+    fn a_bundle_for_another_processor_says_what_it_needs() {
+        let other = if ArchName::HERE == ArchName::Arm64 { ArchName::X86_64 } else { ArchName::Arm64 };
+        assert!(refuse_other(ArchName::HERE).is_ok());
+        let told = refuse_other(other).unwrap_err().to_string();
+        assert!(told.contains(other.name()) && told.contains(ArchName::HERE.name()), "{told}");
     }
 
     #[test]

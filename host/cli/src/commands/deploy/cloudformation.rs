@@ -4,69 +4,69 @@
 
 use std::path::PathBuf;
 
-use aws::deploy::{Arch, Options};
+use aws::deploy::Options;
 use serde_json::json;
 
-use super::{ModeName, Which, columns, deployment, write};
+use super::{ArchName, Built, Which, columns, deployment, write};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::in_aws::{self, Cost};
 
-/// The CloudFormation template of a pipeline: queues, buckets, functions or services, schedule, alarms, tables, dashboard
+/// The most bytes of a template that CloudFormation takes in a request; a larger one it reads from a bucket.
+const INLINE: usize = 51_200;
+
+/// The CloudFormation template of a pipeline: queues, buckets, functions or services, schedule, alarms, tables, dashboards
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     which: Which,
 
-    /// What the roles run as
-    #[arg(long, value_enum, default_value = "lambda")]
-    mode: ModeName,
+    #[command(flatten)]
+    built: Built,
 
-    /// For which processor the program is built
-    #[arg(long, value_enum, default_value = "x86-64")]
+    /// For which processor the program is built [default: this machine's]
+    #[arg(long, value_enum, default_value_t = ArchName::HERE, hide_default_value = true)]
     arch: ArchName,
 
     /// How many records a month brings, to say what it costs [default: what the schedule's ticks take]
     #[arg(long, value_name = "N")]
     records_a_month: Option<u64>,
 
+    /// Read plugins that are in S3, too: tables get their columns
+    #[arg(long)]
+    remote_plugins: bool,
+
     /// Write it to a file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-/// A processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum ArchName {
-    /// Intel's and AMD's
-    #[value(name = "x86-64", alias = "x86_64")]
-    X86_64,
-    /// Graviton
-    Arm64,
-}
-
 /// Prints the template.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let file = args.which.read(context)?;
-    let deployment = deployment(&file, args.mode.mode())?;
+    let deployment = deployment(&file, args.built.layout())?;
     let options = Options {
-        mode: args.mode.mode(),
-        arch: match args.arch {
-            ArchName::X86_64 => Arch::X86_64,
-            ArchName::Arm64 => Arch::Arm64,
-        },
-        columns: columns::columns(&file, context).await?,
+        arch: args.arch.arch(),
+        columns: columns::columns(&file, args.remote_plugins, context).await?,
         target: args.which.target,
         set: args.which.set,
     };
     let template = deployment.template(&options);
     let text = serde_json::to_string_pretty(&template)? + "\n";
-    let cost = Cost::of(&file, args.mode.mode(), args.records_a_month);
-    in_aws::warn(&file, args.mode.mode(), context)?;
+    let cost = Cost::of(&file, args.built.layout(), args.records_a_month);
+    in_aws::warn(&file, args.built.layout().mode, context)?;
     if let Some(cost) = &cost {
         context.output.notice(&format!("note: {}", cost.text().replace('\n', "\n  ")))?;
     }
-    let document = json!({ "template": template, "file": args.output, "cost": cost });
+    if text.len() > INLINE {
+        context.output.notice(&format!(
+            "note: the template has {} bytes, and CloudFormation takes {INLINE} in a request: deploy it with `--s3-bucket BUCKET`, or upload \
+             it and give its `--template-url`",
+            text.len()
+        ))?;
+    }
+    let (bytes, inline) = (text.len(), text.len() <= INLINE);
+    let document = json!({ "template": template, "file": args.output, "cost": cost, "bytes": bytes, "inline": inline });
     match &args.output {
         Some(path) => {
             write(path, &text, context)?;

@@ -1,6 +1,6 @@
 //! The columns of a pipeline's tables, as its plugins describe them.
 //!
-//! Does not fetch a plugin that is in S3: what is printed is to depend on the project alone.
+//! Does not fetch a plugin that is in S3 unless it is asked to: what is printed is to depend on the project alone.
 
 use aws::deploy::Columns;
 use engine::pipeline::plan::{Location, PluginRef};
@@ -10,13 +10,14 @@ use crate::context::Context;
 use crate::load::{Loading, load};
 use crate::pipelines::PipelineFile;
 
-/// The columns, or none if some plugin is elsewhere.
-pub(super) async fn columns(file: &PipelineFile, context: &Context) -> anyhow::Result<Columns> {
+/// The columns, or none if some plugin is elsewhere and not to be read there.
+pub(super) async fn columns(file: &PipelineFile, remote: bool, context: &Context) -> anyhow::Result<Columns> {
     let plan = &file.plan;
     let elsewhere = plan.stages().find(|(_, stage)| matches!(stage.plugin, PluginRef::File(Location::Remote(_))));
-    if let Some((stage, settings)) = elsewhere {
+    if let Some((stage, settings)) = elsewhere.filter(|_| !remote) {
         context.output.notice(&format!(
-            "the plugin of stage `{stage}` is not read, for it is at `{}`: tables get no columns, and there is no dashboard",
+            "the plugin of stage `{stage}` is not read, for it is at `{}`: tables get no columns, and there is no dashboard of QuickSight; \
+             `--remote-plugins` reads it there",
             settings.plugin
         ))?;
         return Ok(Columns::default());

@@ -5,7 +5,7 @@
 use aws::deploy::{RolePolicy, Statement};
 use serde_json::{Map, Value, json};
 
-use super::{ModeName, Which, deployment};
+use super::{Built, Which, deployment};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::pipelines::PipelineFile;
@@ -16,9 +16,16 @@ pub(crate) struct Args {
     #[command(flatten)]
     which: Which,
 
-    /// What the roles run as
-    #[arg(long, value_enum, default_value = "lambda")]
-    mode: ModeName,
+    #[command(flatten)]
+    built: Built,
+
+    /// The account, where `queue.url` is `sqs://NAME` and says none
+    #[arg(long, value_name = "ID", requires = "region")]
+    account: Option<String>,
+
+    /// The region, likewise
+    #[arg(long, value_name = "REGION", requires = "account")]
+    region: Option<String>,
 
     /// Say for each statement from which line of the file it follows
     #[arg(long)]
@@ -28,28 +35,39 @@ pub(crate) struct Args {
 /// Prints the policies.
 pub(crate) fn execute(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let file = args.which.read(context)?;
-    let policies = deployment(&file, args.mode.mode())?.policies(args.mode.mode());
-    let roles: Vec<Value> = policies.iter().map(|policy| described(&file, policy)).collect();
+    let policies = deployment(&file, args.built.layout())?.policies();
+    let roles: Vec<Value> = policies.iter().map(|policy| described(args, &file, policy)).collect();
     let text = || {
         if args.explain {
             return explained(&file, &policies, context);
         }
         let documents: Map<String, Value> =
-            policies.iter().map(|policy| (policy.role.name().to_owned(), policy.document())).collect();
+            policies.iter().map(|policy| (policy.name.to_owned(), args.filled(policy))).collect();
         serde_json::to_string_pretty(&documents).unwrap_or_default()
     };
     context.output.report(&json!({ "roles": roles }), |_| text())?;
     Ok(ExitCode::Success)
 }
 
-fn described(file: &PipelineFile, policy: &RolePolicy) -> Value {
+impl Args {
+    /// The policy, in the account and region that were given.
+    fn filled(&self, policy: &RolePolicy) -> Value {
+        let document = policy.document();
+        match (&self.account, &self.region) {
+            (Some(account), Some(region)) => aws::deploy::in_account(document, account, region),
+            _ => document,
+        }
+    }
+}
+
+fn described(args: &Args, file: &PipelineFile, policy: &RolePolicy) -> Value {
     let from = |statement: &Statement| -> Vec<Value> {
         let said = statement.said.iter();
         said.map(|key| json!({ "key": key, "line": file.said.line(key) })).collect()
     };
     let statements: Vec<Value> =
         policy.statements.iter().map(|one| json!({ "sid": one.sid, "from": from(one) })).collect();
-    json!({ "role": policy.role.name(), "policy": policy.document(), "statements": statements })
+    json!({ "role": policy.name, "policy": args.filled(policy), "statements": statements })
 }
 
 fn explained(file: &PipelineFile, policies: &[RolePolicy], context: &Context) -> String {
@@ -58,7 +76,7 @@ fn explained(file: &PipelineFile, policies: &[RolePolicy], context: &Context) ->
         for statement in &policy.statements {
             let from: Vec<String> = statement.said.iter().map(|key| place(file, key)).collect();
             let actions = statement.actions.join("\n");
-            table.add_row(vec![policy.role.name(), &statement.sid, &actions, &from.join("\n")]);
+            table.add_row(vec![policy.name, &statement.sid, &actions, &from.join("\n")]);
         }
     }
     table.trim_fmt()

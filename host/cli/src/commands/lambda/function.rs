@@ -63,7 +63,10 @@ impl<'a> Function<'a> {
     ) -> Self {
         let redelivery = match &plan.queue.url {
             // Without AWS there is nobody to be told.
-            Some(url) => place.remote.cloud().await.ok().map(|cloud| Redelivery::of_stage(cloud, url, role.name())),
+            Some(url) => match place.remote.cloud().await {
+                Ok(cloud) => Redelivery::of_stage(cloud, url, role.name()).await,
+                Err(_) => None,
+            },
             None => None,
         };
         let (lake, next_look) = (plan.lake.clone(), Instant::now() + LOOK_EVERY);

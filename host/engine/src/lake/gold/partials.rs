@@ -80,6 +80,10 @@ pub(super) struct Kept {
     pack: Option<Path>,
     /// How many of the partial results are in no pack.
     unwritten: usize,
+    /// The version of Silver that they are of, if this process has made them.
+    version: Option<i64>,
+    /// The packs that are there, as far as this process knows; none if it has not looked.
+    packs: Option<Vec<Path>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,9 +112,9 @@ impl Gold {
     /// # Errors
     /// When the store fails. A damaged pack is told in the log and passed over.
     pub async fn partials(&self, wanted: &[PartialId]) -> Result<Vec<Option<Bytes>>, TableError> {
-        let (known, pack) = {
+        let (known, pack, version) = {
             let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            (Arc::clone(&kept.partials), kept.pack.clone())
+            (Arc::clone(&kept.partials), kept.pack.clone(), kept.version)
         };
         let picked = |from: &Partials| -> Vec<_> { wanted.iter().map(|id| from.get(id).cloned()).collect() };
         let found = picked(&known);
@@ -118,9 +122,16 @@ impl Gold {
         if missing * WRITE_FROM <= wanted.len() {
             return Ok(found);
         }
+        // Whoever else has made the table since would have published it. A listing costs as much as a dozen reads.
+        if version.is_some() && self.silver_version().await? == version {
+            return Ok(found);
+        }
         let Some((path, partials)) = self.newest_pack(pack.as_ref()).await? else { return Ok(found) };
         let found = picked(&partials);
-        self.remember(Kept { partials: Arc::new(partials), pack: Some(path), unwritten: 0 });
+        self.remember(|kept| {
+            (kept.partials, kept.pack) = (Arc::new(partials), Some(path));
+            (kept.unwritten, kept.version) = (0, None);
+        });
         Ok(found)
     }
 
@@ -132,6 +143,7 @@ impl Gold {
         let unwritten = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.partials = Arc::clone(&partials);
+            kept.version = Some(silver_version);
             kept.unwritten += folded;
             kept.unwritten
         };
@@ -139,18 +151,22 @@ impl Gold {
             return;
         }
         match self.write_pack(silver_version, &partials).await {
-            Ok(path) => self.remember(Kept { partials, pack: Some(path), unwritten: 0 }),
+            Ok(path) => self.remember(|kept| {
+                kept.packs = Some(vec![path.clone()]);
+                (kept.pack, kept.unwritten) = (Some(path), 0);
+            }),
             Err(error) => tracing::warn!(table = self.name, %error, "the partial results could not be kept"),
         }
     }
 
-    fn remember(&self, kept: Kept) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    fn remember(&self, change: impl FnOnce(&mut Kept)) {
+        change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The newest pack that can be read, unless that is the one `known`.
     async fn newest_pack(&self, known: Option<&Path>) -> Result<Option<(Path, Partials)>, TableError> {
         let mut packs = self.packs().await?;
+        self.remember(|kept| kept.packs = Some(packs.clone()));
         packs.retain(is_pack);
         packs.sort_by(|a, b| b.cmp(a));
         for path in packs {
@@ -174,8 +190,13 @@ impl Gold {
         let bytes = pack(partials).map_err(|error| TableError::input(&self.name, error))?;
         let name = format!("{silver_version:020}-{}.pack", sha256(&bytes));
         let path = self.packs_folder().join(name);
+        let known = self.kept.lock().unwrap_or_else(PoisonError::into_inner).packs.take();
+        let there = match known {
+            Some(known) => known,
+            None => self.packs().await?,
+        };
         // Whatever else is there comes from a version of ours that kept each partial result by itself.
-        let older = self.packs().await?.into_iter().filter(|other| *other < path || !is_pack(other));
+        let older = there.into_iter().filter(|other| *other < path || !is_pack(other));
         self.put(&path, bytes).await?;
         for old in older {
             if let Err(error) = delete_if_there(&*self.layer, &old).await {

@@ -115,7 +115,7 @@ pub(super) fn queue(top: &Section<'_>, out: &mut Findings) -> QueueSettings {
     let hour = Duration::from_secs(3_600);
     let default = Duration::from_secs(60);
     QueueSettings {
-        url: section.parsed("url", uris::base_url, out),
+        url: section.parsed("url", uris::queue, out),
         // SQS keeps a message invisible for at most 12 hours, and counts receives up to 1,000.
         visibility_timeout: section.duration("visibility_timeout", Duration::from_secs(1)..=12 * hour, default, out),
         max_receives: NonZeroU32::new(section.number("max_receives", 1..=1_000, 10, out)).unwrap_or(NonZeroU32::MIN),

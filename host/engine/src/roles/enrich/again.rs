@@ -6,11 +6,13 @@
 use std::collections::BTreeSet;
 
 use futures::StreamExt;
+use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
-use super::record::{Enriched, From, Unended, Verdict};
-use super::{Enrich, Judged, gravest};
+use super::record::{Case, Enriched, From, Turns, Unended, Verdict};
+use super::{Enrich, Judged, MOST_UNDER_WAY, gravest};
 use crate::failure::Failure;
+use crate::lake::answers::{Active, Origin};
 use crate::lake::bronze::{self, Entry, Line, Outcome};
 use crate::lake::generations::Generation;
 use crate::lake::keys::{Key, Tick};
@@ -30,14 +32,18 @@ struct Looked {
 }
 
 impl Enrich {
-    /// Enriches records of an object of Bronze again. Doing so twice changes nothing.
-    pub async fn again(&self, work: &Again) -> Result<(), Failure> {
+    /// Enriches records of an object of Bronze again. Doing so twice changes nothing. `stage` is as for [`Enrich::message`].
+    pub async fn again(&self, work: &Again, stage: &Semaphore) -> Result<(), Failure> {
         let path = Path::from(work.bronze.as_str());
         let (Some(tick), Some(generation)) = (bronze::tick_of(&path), self.generation().await?) else { return Ok(()) };
         let chosen = self.unseen(&path, work, generation).await?;
         let from = if work.fetch { From::Service } else { From::Kept };
-        let looks: Vec<_> = chosen.into_iter().map(|(number, line)| self.look(number, line, tick, from)).collect();
-        let looked = futures::stream::iter(looks).buffered(self.concurrency.get()).collect().await;
+        let (origin, turns) = (Origin { tick, batch: bronze::batch_of(&path) }, Turns::of(stage, self.concurrency));
+        let case = Case { origin, from, line: None, turns: &turns };
+        let look = |(number, line)| self.look(number, line, case, self.answers.active());
+        let looks: Vec<_> = chosen.into_iter().map(look).collect();
+        let at_once = MOST_UNDER_WAY.max(self.concurrency.get());
+        let looked = futures::stream::iter(looks).buffered(at_once).collect().await;
         let looked = gravest(looked)?;
         let changed: Vec<&Looked> = looked.iter().filter(|one| one.is_another()).collect();
         tracing::debug!(object = %path, lines = looked.len(), changed = changed.len(), "enriched again");
@@ -72,9 +78,10 @@ impl Enrich {
         Ok(lines.filter(|one| wanted.contains(&one.0) && !done(one)).collect())
     }
 
-    async fn look(&self, number: usize, before: Line, tick: Tick, from: From) -> Result<Looked, Failure> {
+    async fn look(&self, number: usize, before: Line, case: Case<'_>, active: Active<'_>) -> Result<Looked, Failure> {
         let entry = Entry { key: before.meta.key.clone(), record: before.meta.record.clone() };
-        let now = match self.decide(&entry, tick, from).instrument(spans::record(&entry.key)).await {
+        let case = Case { line: Some(&before.meta), ..case };
+        let now = match self.decide(&entry, case, active).instrument(spans::record(&entry.key)).await {
             Ok(enriched) => Some(enriched),
             Err(Unended::Unanswered) => None,
             Err(Unended::Failed(failure)) => return Err(failure),

@@ -2,14 +2,16 @@
 //!
 //! Does not write documents; keeps answers, for that must happen before they are used.
 
+use std::num::NonZeroUsize;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument as _;
 
 use super::Enrich;
 use crate::failure::Failure;
-use crate::lake::answers::{self, AnswerId};
+use crate::lake::answers::{self, Active, AnswerAt, AnswerId, Asked, Keeper, Origin};
 use crate::lake::bronze::{Entry, Meta};
 use crate::lake::document;
-use crate::lake::keys::Tick;
 use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_LINE};
 use crate::progress::Progress;
 use crate::rehearsal::Fate;
@@ -33,6 +35,74 @@ pub(super) enum From {
     Service,
     /// From what is kept only.
     Kept,
+}
+
+/// What a record's decision needs besides the record.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    /// The message.
+    pub(super) origin: Origin,
+    /// Where answers may come from.
+    pub(super) from: From,
+    /// The line that the record has in Bronze, if it has one.
+    pub(super) line: Option<&'a Meta>,
+    /// How many records do something at once.
+    pub(super) turns: &'a Turns<'a>,
+}
+
+/// How many records do something at once: of the message, and of the whole stage. One that waits until its answer is written lets others go on.
+pub(super) struct Turns<'a> {
+    stage: &'a Semaphore,
+    message: Semaphore,
+}
+
+impl<'a> Turns<'a> {
+    pub(super) fn of(stage: &'a Semaphore, of_message: NonZeroUsize) -> Self {
+        Turns { stage, message: Semaphore::new(of_message.get()) }
+    }
+}
+
+impl<'a> Case<'a> {
+    fn asked(&self) -> Asked<'a> {
+        let before = self.line.map_or(&[][..], |line| &line.answers);
+        Asked { origin: self.origin, before, past: self.line.is_some() }
+    }
+}
+
+/// A record under way: its turn, and that others may wait for its answer.
+struct Turn<'a> {
+    turns: &'a Turns<'a>,
+    permits: Option<[SemaphorePermit<'a>; 2]>,
+    active: Active<'a>,
+}
+
+impl<'a> Turn<'a> {
+    async fn wait(turns: &'a Turns<'a>, active: Active<'a>) -> Result<Self, Failure> {
+        let mut turn = Turn { turns, permits: None, active };
+        turn.take().await?;
+        Ok(turn)
+    }
+
+    async fn take(&mut self) -> Result<(), Failure> {
+        let closed = |error| Failure::Bug(format!("no turn for a record: {error}"));
+        let message = self.turns.message.acquire().await.map_err(closed)?;
+        self.permits = Some([message, self.turns.stage.acquire().await.map_err(closed)?]);
+        Ok(())
+    }
+
+    /// Keeps an answer. Other records have this one's turn meanwhile.
+    async fn keep(
+        &mut self,
+        keeper: &Keeper,
+        origin: Origin,
+        (id, request): (&AnswerId, &EndpointRequest),
+        answer: HttpAnswer,
+    ) -> Result<(AnswerAt, HttpAnswer), Failure> {
+        self.permits = None;
+        let kept = keeper.keep(&self.active, origin, id, request, answer).await?;
+        self.take().await?;
+        Ok(kept)
+    }
 }
 
 /// What became of one record.
@@ -70,11 +140,21 @@ impl Enriched {
 #[derive(Clone, Default)]
 pub(super) struct Answers {
     /// Those that are kept, in the order asked for.
-    pub(super) kept: Vec<AnswerId>,
+    pub(super) kept: Vec<AnswerAt>,
     /// The statuses of those that are not, because they say nothing of what was asked for.
     pub(super) unkept: Vec<u16>,
-    /// Those among the kept ones that are kept only when the plugin has made something of them: they may be no answers.
-    doubtful: Vec<(AnswerId, EndpointRequest, HttpAnswer)>,
+    /// Those that are kept when the plugin has made something of them: they may be no answers.
+    doubtful: Vec<Doubtful>,
+}
+
+/// An answer that may be none.
+#[derive(Clone)]
+struct Doubtful {
+    /// Where it stands among those that are kept.
+    place: usize,
+    id: AnswerId,
+    request: EndpointRequest,
+    answer: HttpAnswer,
 }
 
 /// How one record ended.
@@ -111,8 +191,8 @@ impl std::convert::From<Failure> for Unended {
 
 impl Enrich {
     /// A new record, with the services to answer.
-    pub(super) async fn record(&self, entry: &Entry, tick: Tick, from: From) -> Result<Enriched, Failure> {
-        match self.decide(entry, tick, from).instrument(spans::record(&entry.key)).await {
+    pub(super) async fn record(&self, entry: &Entry, case: Case<'_>, active: Active<'_>) -> Result<Enriched, Failure> {
+        match self.decide(entry, case, active).instrument(spans::record(&entry.key)).await {
             Ok(enriched) => Ok(enriched),
             Err(Unended::Failed(failure)) => Err(failure),
             Err(Unended::Unanswered) => Err(Failure::Bug("an answer that may be asked for was not".to_owned())),
@@ -122,7 +202,10 @@ impl Enrich {
     /// What the plugin makes of a record that has a line in Bronze, with the answers that are kept. Nothing is written.
     pub async fn rehearse(&self, of: &Meta) -> Result<Fate, Failure> {
         let entry = Entry { key: of.key.clone(), record: of.record.clone() };
-        match self.decide(&entry, of.seq, From::Kept).await {
+        let (origin, stage) = (Origin { tick: of.seq, batch: 0 }, Semaphore::new(1));
+        let turns = Turns::of(&stage, NonZeroUsize::MIN);
+        let case = Case { origin, from: From::Kept, line: Some(of), turns: &turns };
+        match self.decide(&entry, case, self.answers.active()).await {
             Ok(enriched) => Ok(match enriched.outcome {
                 Verdict::Document(text) => Fate::Document(text),
                 Verdict::Skipped(reason) => Fate::Skipped(reason),
@@ -133,12 +216,14 @@ impl Enrich {
         }
     }
 
-    /// A record, with its answers from where they may come from.
-    pub(super) async fn decide(&self, entry: &Entry, tick: Tick, from: From) -> Result<Enriched, Unended> {
+    /// A record, with its answers from where they may come from. `active` has counted it since its message was begun, so that no answer of the
+    /// message is written alone while others are still to be asked for.
+    pub(super) async fn decide(&self, entry: &Entry, case: Case<'_>, active: Active<'_>) -> Result<Enriched, Unended> {
         let text = serde_json::to_string(&entry.record).unwrap_or_default();
         let Some(plugin) = &self.plugin else {
             return Ok(Enriched { outcome: checked(text), answers: Answers::default() });
         };
+        let mut turn = Turn::wait(case.turns, active).await?;
         let mut given: Vec<HttpAnswer> = Vec::new();
         let mut answers = Answers::default();
         for _ in 0..MOST_ROUNDS {
@@ -153,38 +238,49 @@ impl Enrich {
                 Ok(Step::BackOff { pause, reason }) => {
                     // What said "not now" is no answer to the question: it must not be found again. Where nobody is asked, an answer that
                     // is kept is one to a plugin that took it for that.
-                    for id in answers.kept.iter().filter(|_| from == From::Service) {
-                        answers::forget(&self.lake, id).await.map_err(Failure::from)?;
+                    for at in answers.kept.iter().filter(|_| case.from == From::Service) {
+                        self.answers.forget(at).await.map_err(Failure::from)?;
                     }
                     return Err(Failure::Pause { pause, reason }.into());
                 }
-                Ok(Step::Fetch(requests)) => match self.fetch(&requests, tick, from, &mut given, &mut answers).await {
-                    Ok(true) => continue,
-                    Ok(false) => return Err(Unended::Unanswered),
-                    Err(GatewayError::Failure(failure)) => return Err(failure.into()),
-                    Err(GatewayError::Refused { code, reason }) => {
-                        Verdict::Refused { code: code.to_owned(), reason, details: Vec::new() }
+                Ok(Step::Fetch(requests)) => {
+                    match self.fetch(&requests, case, &mut turn, &mut given, &mut answers).await {
+                        Ok(true) => continue,
+                        Ok(false) => return Err(Unended::Unanswered),
+                        Err(GatewayError::Failure(failure)) => return Err(failure.into()),
+                        Err(GatewayError::Refused { code, reason }) => {
+                            Verdict::Refused { code: code.to_owned(), reason, details: Vec::new() }
+                        }
                     }
-                },
+                }
             };
-            return Ok(self.ended(outcome, answers).await?);
+            return Ok(self.ended(outcome, answers, case, turn).await?);
         }
         let reason = format!("the plugin asked in {MOST_ROUNDS} rounds and did not decide");
         let outcome = Verdict::Refused { code: "P163".to_owned(), reason, details: Vec::new() };
-        Ok(self.ended(outcome, answers).await?)
+        Ok(self.ended(outcome, answers, case, turn).await?)
     }
 
     /// The end of a record. What may be a page in an answer's place is kept if the plugin has made something of it; else who fetches again asks
     /// again.
-    async fn ended(&self, outcome: Verdict, mut answers: Answers) -> Result<Enriched, Failure> {
-        for (id, request, answer) in std::mem::take(&mut answers.doubtful) {
+    async fn ended(
+        &self,
+        outcome: Verdict,
+        mut answers: Answers,
+        case: Case<'_>,
+        mut turn: Turn<'_>,
+    ) -> Result<Enriched, Failure> {
+        for Doubtful { place, id, request, answer } in std::mem::take(&mut answers.doubtful) {
             if matches!(outcome, Verdict::Refused { .. }) {
-                answers.kept.retain(|kept| *kept != id);
                 answers.unkept.push(answer.status);
-            } else if answers::keep(&self.lake, &id, &request, answer.clone()).await? != answer {
+                continue;
+            }
+            let (at, kept) = turn.keep(&self.answers, case.origin, (&id, &request), answer.clone()).await?;
+            if kept != answer {
                 let reason = format!("another host was answered otherwise by endpoint `{}`", request.endpoint);
                 return Err(Failure::Transient(reason));
             }
+            answers.kept.insert(place.min(answers.kept.len()), at);
         }
         Ok(Enriched { outcome, answers })
     }
@@ -193,8 +289,8 @@ impl Enrich {
     async fn fetch(
         &self,
         requests: &[EndpointRequest],
-        tick: Tick,
-        from: From,
+        case: Case<'_>,
+        turn: &mut Turn<'_>,
         given: &mut Vec<HttpAnswer>,
         answers: &mut Answers,
     ) -> Result<bool, GatewayError> {
@@ -208,16 +304,16 @@ impl Enrich {
         }
         for request in requests {
             let complete = self.gateway.complete(request)?;
-            let id = AnswerId::of(&complete, tick.day());
-            let answer = match answers::kept(&self.lake, &id).await.map_err(Failure::from)? {
-                Some(answer) => {
+            let id = AnswerId::of(&complete, case.origin.tick.day());
+            let (at, answer) = match self.answers.find(&id, case.asked()).await.map_err(Failure::from)? {
+                Some(found) => {
                     Progress::add(&self.progress.kept_answers, 1);
-                    if matches!(answer.status, 200..=299) {
+                    if matches!(found.1.status, 200..=299) {
                         self.gateway.remember(&complete);
                     }
-                    answer
+                    found
                 }
-                None if from == From::Kept => return Ok(false),
+                None if case.from == From::Kept => return Ok(false),
                 None => {
                     let sent = self.gateway.send(request).await;
                     if let Err(GatewayError::Failure(_)) = &sent
@@ -227,12 +323,12 @@ impl Enrich {
                     }
                     let answer = sent?;
                     match kind(&complete, &answer) {
-                        Kind::Answer if is_an_answer(answer.status) => {
-                            answers::keep(&self.lake, &id, &complete, answer).await.map_err(Failure::from)?
-                        }
+                        Kind::Answer if is_an_answer(answer.status) => {}
                         Kind::Doubtful => {
-                            answers.doubtful.push((id.clone(), complete, answer.clone()));
-                            answer
+                            let place = answers.kept.len() + answers.doubtful.len();
+                            answers.doubtful.push(Doubtful { place, id, request: complete, answer: answer.clone() });
+                            given.push(answer);
+                            continue;
                         }
                         Kind::Answer | Kind::Page => {
                             answers.unkept.push(answer.status);
@@ -240,10 +336,11 @@ impl Enrich {
                             continue;
                         }
                     }
+                    turn.keep(&self.answers, case.origin, (&id, &complete), answer).await?
                 }
             };
             given.push(answer);
-            answers.kept.push(id);
+            answers.kept.push(at);
         }
         Ok(true)
     }
@@ -251,9 +348,7 @@ impl Enrich {
     /// Looks for a request that this service has answered well before: with it a service that is down is told from requests that nobody
     /// answers, also in a process that has had no answer yet.
     async fn find_witness(&self, endpoint: &str) -> Result<(), Failure> {
-        for id in answers::some_ids(&self.lake, MOST_LOOKED_AT).await? {
-            // One that cannot be read is none; who reads it for what it says tells of it.
-            let Ok(Some((request, answer))) = answers::kept_with_request(&self.lake, &id).await else { continue };
+        for (request, answer) in answers::some(&self.lake, MOST_LOOKED_AT).await? {
             if request.endpoint == endpoint && matches!(answer.status, 200..=299) {
                 self.gateway.remember(&request);
                 break;
