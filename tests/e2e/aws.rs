@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use aws_emulator::{Emulator, LookAlike};
-use films::{Films, GOLD, KEY, NEXT_TICK, TICK};
+use films::{Buckets, Films, GOLD, KEY, NEXT_TICK, TICK};
 use serde_json::{Value, json};
 use support::{Ran, run, script};
 
@@ -68,15 +68,7 @@ impl Account {
 
     fn on(emulator: Emulator, name: &'static str) -> Self {
         let films = Films::new(name);
-        let url = emulator.url();
-        let places = ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{name}/lake/{layer}\"\n"));
-        let target = format!(
-            "\n[target.aws]\n{}source.uri = \"s3://{name}/source/movies.csv\"\nqueue.url = \"{url}/000000000000/{name}\"\n\
-             secrets.omdb_api_key = \"aws-secretsmanager:{name}#omdb\"\n",
-            places.concat()
-        );
-        let file = films.path("pipeline.toml");
-        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
+        films.add_aws(name, Buckets::One, &emulator.queue_url(name), "");
         Account { films, emulator, name }
     }
 

@@ -24,7 +24,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aws_emulator::Emulator;
-use films::{Films, KEY};
+use films::{Buckets, Films, KEY};
 use serde_json::Value;
 use serve::Served;
 use support::{Ran, compiled_plugins, fresh_folder, repository, run, script};
@@ -56,17 +56,12 @@ impl Account {
     /// The pipeline ticks once, as the container starts: it has missed one.
     fn new(name: &'static str) -> Self {
         let (films, emulator) = (Films::new(name), Emulator::strict(env!("CARGO_TARGET_TMPDIR")));
-        let places =
-            ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{name}/films/{layer}\"\n"));
-        let target = format!(
-            "\n[target.aws]\n{}source.uri = \"s3://{name}-source/movies.csv\"\nsource.top_n = {TOP_N}\nsource.batch_size = 5\n\
-             queue.url = \"sqs://{name}\"\nschedule.cron = \"* * * * *\"\n\
-             secrets.omdb_api_key = \"aws-secretsmanager:{name}#omdb\"\nendpoints.omdb.url = \"{}\"\nendpoints.omdb.rate = \"5000/s\"\n",
-            places.concat(),
+        let more = format!(
+            "source.top_n = {TOP_N}\nsource.batch_size = 5\nschedule.cron = \"* * * * *\"\n\
+             endpoints.omdb.url = \"{}\"\nendpoints.omdb.rate = \"5000/s\"\n",
             films.stub.url()
         );
-        let file = films.path("pipeline.toml");
-        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
+        films.add_aws(name, Buckets::Stack, &format!("sqs://{name}"), &more);
         let account = Account { films, emulator, name };
         let source = account.films.path("data/movies.csv");
         account.script("stack.py", &["prepare", name, KEY, source.to_str().unwrap()]);

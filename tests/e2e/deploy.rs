@@ -17,7 +17,7 @@ mod support;
 use std::path::PathBuf;
 
 use aws_emulator::Emulator;
-use films::Films;
+use films::{Buckets, Films};
 use serde_json::Value;
 use support::{Ran, compiled_plugins, fresh_folder, python, repository, run, script, sluicebox};
 
@@ -31,15 +31,8 @@ fn stack(emulator: &Emulator, args: &[&str]) -> Ran {
 /// The films' pipeline with a target in the emulator's account.
 fn in_aws(name: &str, more: &str) -> Films {
     let films = Films::new(name);
-    let places = ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{name}/films/{layer}\"\n"));
-    let target = format!(
-        "\n[target.aws]\n{}source.uri = \"s3://{name}-source/movies.csv\"\n\
-         queue.url = \"https://sqs.us-east-1.amazonaws.com/000000000000/{name}\"\n\
-         secrets.omdb_api_key = \"aws-secretsmanager:{name}#omdb\"\n{more}",
-        places.concat()
-    );
-    let file = films.path("pipeline.toml");
-    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
+    let queue = format!("https://sqs.us-east-1.amazonaws.com/000000000000/{name}");
+    films.add_aws(name, Buckets::Stack, &queue, more);
     films
 }
 

@@ -20,6 +20,15 @@ pub(crate) const NEXT_TICK: &str = "2026-11-25T03:00:00Z";
 /// The tables of Gold.
 pub(crate) const GOLD: [&str; 3] = ["genres", "directors", "decades"];
 
+/// In which buckets an account has a pipeline's lake and source.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Buckets {
+    /// All in one.
+    One,
+    /// As a stack has them: its own for the lake, and another for the source.
+    Stack,
+}
+
 /// A copy of the repository's pipeline in a folder of its own, and the API that it calls.
 pub(crate) struct Films {
     pub(crate) folder: PathBuf,
@@ -92,6 +101,24 @@ impl Films {
             let here = std::fs::read_to_string(self.path(&format!("lake/gold/{table}.csv"))).unwrap();
             assert!(there.lines().count() > 4 && there == here, "{table}: {there}\n{here}");
         }
+    }
+
+    /// Adds a target `aws` to the pipeline file: lake, source, queue and secret are in AWS, under names that begin with `name`. `more` are further
+    /// lines of it.
+    pub(crate) fn add_aws(&self, name: &str, buckets: Buckets, queue: &str, more: &str) {
+        let (lake, source) = match buckets {
+            Buckets::One => ("lake", format!("{name}/source")),
+            Buckets::Stack => ("films", format!("{name}-source")),
+        };
+        let layers = ["bronze", "silver", "gold"];
+        let layers = layers.map(|layer| format!("lake.{layer} = \"s3://{name}/{lake}/{layer}\"\n"));
+        let target = format!(
+            "\n[target.aws]\n{}source.uri = \"s3://{source}/movies.csv\"\nqueue.url = \"{queue}\"\n\
+             secrets.omdb_api_key = \"aws-secretsmanager:{name}#omdb\"\n{more}",
+            layers.concat()
+        );
+        let file = self.path("pipeline.toml");
+        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

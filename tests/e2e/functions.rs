@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use crate::films::{Films, KEY};
+use crate::films::{Buckets, Films, KEY};
 use crate::support::{self, Ran, compiled_plugins, run};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -126,16 +126,8 @@ pub(crate) struct Account {
 impl Account {
     pub(crate) fn new(name: &'static str, sets: &str) -> Self {
         let (films, emulator) = (Films::new(name), Emulator::shared(env!("CARGO_TARGET_TMPDIR")));
-        let (url, stub) = (emulator.url(), films.stub.url());
-        let places = ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{name}/lake/{layer}\"\n"));
-        let target = format!(
-            "\n[target.aws]\n{}source.uri = \"s3://{name}/source/movies.csv\"\nqueue.url = \"{url}/000000000000/{name}\"\n\
-             secrets.omdb_api_key = \"aws-secretsmanager:{name}#omdb\"\nendpoints.omdb.url = \"{stub}\"\n\
-             endpoints.omdb.rate = \"5000/s\"\n{sets}",
-            places.concat()
-        );
-        let file = films.path("pipeline.toml");
-        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
+        let endpoint = format!("endpoints.omdb.url = \"{}\"\nendpoints.omdb.rate = \"5000/s\"\n", films.stub.url());
+        films.add_aws(name, Buckets::One, &emulator.queue_url(name), &(endpoint + sets));
         let account = Account { films, emulator, name };
         let source = account.films.path("data/movies.csv");
         script(&account.emulator, &["make", name, KEY, source.to_str().unwrap()]);

@@ -18,7 +18,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_emulator::Emulator;
-use films::{Films, KEY};
+use films::{Buckets, Films, KEY};
 use serde_json::Value;
 use support::{Ran, run, script};
 
@@ -48,15 +48,7 @@ struct Idle {
 impl Idle {
     fn new() -> Self {
         let (films, emulator) = (Films::new(NAME), Emulator::strict(env!("CARGO_TARGET_TMPDIR")));
-        let places = ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{NAME}/lake/{layer}\"\n"));
-        let target = format!(
-            "\n[target.aws]\n{}source.uri = \"s3://{NAME}/source/movies.csv\"\nqueue.url = \"{}/000000000000/{NAME}\"\n\
-             secrets.omdb_api_key = \"aws-secretsmanager:{NAME}#omdb\"\n",
-            places.concat(),
-            emulator.url()
-        );
-        let file = films.path("pipeline.toml");
-        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
+        films.add_aws(NAME, Buckets::One, &emulator.queue_url(NAME), "");
         let idle = Idle { films, emulator };
         let source = idle.films.path("data/movies.csv");
         idle.script("aws_account.py", &["make", NAME, KEY, source.to_str().unwrap()]);

@@ -20,7 +20,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use aws_emulator::Emulator;
-use films::{Films, KEY};
+use films::{Buckets, Films, KEY};
 use serde_json::{Value, json};
 use support::{Ran, compiled_plugins, repository, run, script};
 
@@ -46,14 +46,7 @@ fn platform_python() -> Command {
 /// The films' pipeline with a target in any account.
 fn in_aws(name: &str) -> Films {
     let films = Films::new(name);
-    let places = ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{name}/films/{layer}\"\n"));
-    let target = format!(
-        "\n[target.aws]\n{}source.uri = \"s3://{name}-source/movies.csv\"\nqueue.url = \"sqs://{name}\"\n\
-         secrets.omdb_api_key = \"aws-secretsmanager:{name}#omdb\"\n",
-        places.concat()
-    );
-    let file = films.path("pipeline.toml");
-    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
+    films.add_aws(name, Buckets::Stack, &format!("sqs://{name}"), "");
     films
 }
 

@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 from aws_account import client
-from stack import until_made
+from stack import make_stack
 
 # What runs containers, and what the emulator has no provider for.
 LEFT_OUT = ("AWS::ECS::Service", "AWS::ApplicationAutoScaling::")
@@ -23,15 +23,7 @@ def create(name, template):
     outputs = {key: one for key, one in template["Outputs"].items() if not key.endswith("Service")}
     text = json.dumps({**template, "Resources": kept, "Outputs": outputs})
     client("s3").put_object(Bucket=f"{name}-code", Key="stack.json", Body=text.encode())
-    given = {"Image": "none", "Subnets": "subnet-0", "SecurityGroups": "sg-0"}
-    formation = client("cloudformation")
-    formation.create_stack(
-        StackName=name,
-        TemplateURL=f"https://s3.us-east-1.amazonaws.com/{name}-code/stack.json",
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
-        Capabilities=["CAPABILITY_IAM"],
-    )
-    until_made(formation, name)
+    make_stack(name, {"Image": "none", "Subnets": "subnet-0", "SecurityGroups": "sg-0"})
 
 
 def take_on(name, role):

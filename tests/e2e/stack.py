@@ -72,11 +72,15 @@ def create(name, template, bundle=None, digest=""):
     code, s3 = f"{name}-code", client("s3")
     s3.put_object(Bucket=code, Key="stack.json", Body=pathlib.Path(template).read_bytes())
     s3.put_object(Bucket=code, Key="bundle.zip", Body=pathlib.Path(bundle).read_bytes() if bundle else of_nothing())
+    make_stack(name, {"CodeBucket": code, "CodeKey": "bundle.zip", "CodeDigest": digest})
+
+
+def make_stack(name, given):
+    """Has CloudFormation make what the template says that is in the code's bucket, and waits for it."""
     formation = client("cloudformation")
-    given = {"CodeBucket": code, "CodeKey": "bundle.zip", "CodeDigest": digest}
     formation.create_stack(
         StackName=name,
-        TemplateURL=f"https://s3.us-east-1.amazonaws.com/{code}/stack.json",
+        TemplateURL=f"https://s3.us-east-1.amazonaws.com/{name}-code/stack.json",
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
         Capabilities=["CAPABILITY_IAM"],
     )

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use api_stub::{Fault, Rule};
 use aws_emulator::Emulator;
-use films::{Films, GOLD, KEY};
+use films::{Buckets, Films, GOLD, KEY};
 use serde_json::Value;
 use support::{Ran, compiled_plugins, run, script};
 
@@ -45,20 +45,15 @@ impl Stack {
     /// Everything that is there before the stack: source, plugin, secret, pipeline file.
     fn prepare() -> Self {
         let (films, emulator) = (Films::new(NAME), Emulator::strict(env!("CARGO_TARGET_TMPDIR")));
-        let places =
-            ["bronze", "silver", "gold"].map(|layer| format!("lake.{layer} = \"s3://{NAME}/films/{layer}\"\n"));
-        let target = format!(
-            "\n[target.aws]\n{}source.uri = \"s3://{NAME}-source/movies.csv\"\nsource.top_n = {TOP_N}\nsource.batch_size = {BATCH_SIZE}\n\
-             queue.url = \"https://sqs.us-east-1.amazonaws.com/000000000000/{NAME}\"\nqueue.max_receives = {RECEIVES}\n\
-             schedule.cron = \"* * * * *\"\nsecrets.omdb_api_key = \"aws-secretsmanager:{NAME}#omdb\"\n\
-             endpoints.omdb.url = \"{}\"\nendpoints.omdb.rate = \"5000/s\"\n\
+        let more = format!(
+            "source.top_n = {TOP_N}\nsource.batch_size = {BATCH_SIZE}\nqueue.max_receives = {RECEIVES}\n\
+             schedule.cron = \"* * * * *\"\nendpoints.omdb.url = \"{}\"\nendpoints.omdb.rate = \"5000/s\"\n\
              clean.plugin = \"s3://{NAME}-source/plugins/clean.wasm\"\n\
              aggregate.decades.plugin = \"s3://{NAME}-source/plugins/decades.wasm\"\nswap.rehearse = 0\n",
-            places.concat(),
             films.stub.url()
         );
-        let file = films.path("pipeline.toml");
-        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &target).unwrap();
+        let queue = format!("https://sqs.us-east-1.amazonaws.com/000000000000/{NAME}");
+        films.add_aws(NAME, Buckets::Stack, &queue, &more);
         let stack = Stack { films, emulator };
         let source = stack.films.path("data/movies.csv");
         stack.script(&["prepare", NAME, KEY, source.to_str().unwrap()]);

@@ -99,6 +99,12 @@ impl Emulator {
         Emulator { url, folder: folder.to_owned(), _using: using }
     }
 
+    /// The address of the queue of that name, or of the stages' queues whose names begin so.
+    #[must_use]
+    pub fn queue_url(&self, name: &str) -> String {
+        format!("{}/000000000000/{name}", self.url())
+    }
+
     /// Where it answers: for `AWS_ENDPOINT_URL`.
     #[must_use]
     pub fn url(&self) -> &str {

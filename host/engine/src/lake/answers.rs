@@ -23,8 +23,8 @@ mod pack;
 mod past;
 mod shelf;
 
-pub use group::Active;
-pub use keeper::{Asked, Keeper, Origin};
+pub use group::{Active, Origin};
+pub use keeper::{Asked, Keeper};
 pub use past::Past;
 
 /// Where kept answers are, in Bronze.

@@ -10,7 +10,6 @@ use futures::future::{BoxFuture, Shared, try_join_all};
 use futures::{FutureExt, TryFutureExt};
 use tokio::sync::Notify;
 
-use super::keeper::Origin;
 use super::{AnswerAt, AnswerId, Kept, pack};
 use crate::failure::Failure;
 use crate::lake::keys::Tick;
@@ -27,6 +26,15 @@ const MOST_BYTES: usize = 4 << 20;
 const MOST_MESSAGES: usize = 16;
 /// How long an answer rests at most before it is written.
 const LONGEST_REST: Duration = Duration::from_secs(2);
+
+/// For which message something is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its tick.
+    pub tick: Tick,
+    /// Its place among the tick's messages.
+    pub batch: u32,
+}
 
 /// Where each answer is, in the order in which they came.
 type Written = Result<Arc<Vec<(AnswerAt, HttpAnswer)>>, Failure>;

@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use super::group::{Active, Group};
+use super::group::{Active, Group, Origin};
 use super::index::{self, Index};
 use super::shelf::Shelf;
 use super::{AnswerAt, AnswerId, FOLDER, own};
@@ -27,15 +27,6 @@ use crate::seams::store::{Created, Path, create, read_if_there};
 const MOST_DAYS: usize = 3;
 /// For how long it holds packs that it has read: somebody may erase a record meanwhile.
 const HELD_FOR: TimeDelta = TimeDelta::seconds(60);
-
-/// For which message something is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Its tick.
-    pub tick: Tick,
-    /// Its place among the tick's messages.
-    pub batch: u32,
-}
 
 /// What is asked for, and where it may be.
 #[derive(Clone, Copy, Debug)]
