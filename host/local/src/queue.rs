@@ -153,6 +153,12 @@ pub struct SqliteQueue {
     dead_bell: Option<Arc<Notify>>,
 }
 
+/// Whether another connection has locked the file.
+fn is_busy(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
+}
+
 /// Microseconds since 1970.
 fn micros(instant: DateTime<Utc>) -> i64 {
     instant.timestamp_micros()

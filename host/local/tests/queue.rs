@@ -323,3 +323,23 @@ async fn messages_of_another_lake_are_kept_and_not_received() {
     assert_eq!(file.discard("b", false).await.unwrap(), 2);
     assert_eq!(queue("b").receive(9, Duration::ZERO).await.unwrap().len(), 1);
 }
+
+/// SQLite waits for nobody while it makes a new file one that several processes can share.
+#[test]
+fn a_new_queue_file_is_opened_by_many_at_once() {
+    for round in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("queue.db");
+        let together = std::sync::Barrier::new(8);
+        let open = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            together.wait();
+            runtime.block_on(SqliteQueues::open(&file, Arc::new(SystemClock))).map(drop)
+        };
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(opened.iter().all(Result::is_ok), "round {round}: {opened:?}");
+    }
+}

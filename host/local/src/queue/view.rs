@@ -12,7 +12,7 @@ use engine::seams::clock::Clock;
 use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use rusqlite::{Connection, OpenFlags, Result};
 
-use super::{ledger, micros};
+use super::{is_busy, ledger, micros};
 
 /// How long a look waits for somebody who keeps the file locked.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -75,11 +75,6 @@ fn count(path: &Path, name: &str, now: i64) -> std::result::Result<Depth, QueueE
         Err(error) if is_busy(&error) => Err(QueueError::Backend(format!("`{shown}` is locked by another process"))),
         Err(error) => Err(QueueError::Backend(format!("cannot read `{shown}` as a queue: {error}"))),
     }
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    let code = error.sqlite_error_code();
-    matches!(code, Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
 }
 
 fn open(path: &Path) -> Result<Connection> {

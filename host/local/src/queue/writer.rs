@@ -4,17 +4,20 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::seams::queue::QueueError;
 use rusqlite::{Connection, Result, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use super::ledger;
+use super::{is_busy, ledger};
 use crate::store::make_folder;
 
 /// How long a transaction waits for those of other processes.
 const BUSY: Duration = Duration::from_secs(30);
+
+/// How long it rests between tries where SQLite does not wait by itself.
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 /// Requests that share a transaction. Bounds how long the first of them waits for the others' work.
 const GROUP: usize = 512;
@@ -142,7 +145,7 @@ fn connect(path: &Path) -> Result<Connection, String> {
 fn prepare(db: &mut Connection) -> Result<i64> {
     db.busy_timeout(BUSY)?;
     // With WAL and less than FULL, an acknowledged message may come back, and a sent one be lost, with the power.
-    db.pragma_update(None, "journal_mode", "wal")?;
+    to_wal(db)?;
     db.pragma_update(None, "synchronous", "full")?;
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -163,6 +166,19 @@ fn prepare(db: &mut Connection) -> Result<i64> {
     transaction.pragma_update(None, "user_version", ledger::VERSION)?;
     transaction.commit()?;
     Ok(ledger::VERSION)
+}
+
+/// Has the file keep a log of changes, as it does already unless it is new.
+///
+/// SQLite does not wait here: of several processes that open a new file, it refuses all but one at once.
+fn to_wal(db: &Connection) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        match db.pragma_update(None, "journal_mode", "wal") {
+            Err(error) if is_busy(&error) && begun.elapsed() < BUSY => std::thread::sleep(BETWEEN_TRIES),
+            done => return done,
+        }
+    }
 }
 
 /// The queue file, as long as it is the one at its path.
