@@ -394,7 +394,7 @@ pub(crate) fn passes(error: &anyhow::Error) -> bool {
     let of_lake = |error: &LakeError| match error {
         LakeError::Store(error) => of_store(error),
         LakeError::Table(error) => error.is_transient(),
-        LakeError::Corrupt { .. } => false,
+        LakeError::Corrupt { .. } | LakeError::TakenBack { .. } => false,
     };
     error.chain().any(|cause| {
         cause.downcast_ref().is_some_and(of_store)

@@ -137,6 +137,7 @@ impl<'a> Watch<'a> {
 
     /// One look, where nobody can be told of changes: what was published serves when this returns, if it is any good.
     pub(crate) async fn turn(&mut self) {
+        self.sight.expire();
         self.look().await;
         if self.comparing.is_some() {
             self.compare().await;

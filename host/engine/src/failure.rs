@@ -140,6 +140,7 @@ impl From<LakeError> for Failure {
             LakeError::Store(error) => error.into(),
             LakeError::Table(error) => error.into(),
             LakeError::Corrupt { .. } => Failure::Lake { reason: error.to_string(), whole: false },
+            LakeError::TakenBack { .. } => Failure::Lake { reason: error.to_string(), whole: true },
         }
     }
 }

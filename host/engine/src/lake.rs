@@ -68,6 +68,18 @@ pub enum LakeError {
         /// Expected against found.
         reason: String,
     },
+    /// A plugin that was taken back was about to serve again: this process has not heard of it yet.
+    #[error(
+        "stage `{stage}`: `{plugin}` was taken back, `{serves}` serves in its place\nhint: a process that serves goes on with it by itself; `sluicebox plugin history` says why"
+    )]
+    TakenBack {
+        /// The stage.
+        stage: String,
+        /// The plugin that was taken back.
+        plugin: String,
+        /// The one that serves in its place.
+        serves: String,
+    },
 }
 
 impl LakeError {

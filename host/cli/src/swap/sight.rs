@@ -31,25 +31,29 @@ pub(super) struct Sight {
     columns: Kept,
 }
 
-/// Texts that were seen at a time.
+/// Texts that were seen at a time; without a time they are to be looked at again.
 #[derive(Debug, Default)]
-struct Kept(Option<(Instant, Vec<String>)>);
+struct Kept {
+    at: Option<Instant>,
+    seen: Vec<String>,
+}
 
 impl Kept {
     fn is_due(&self, every: Duration) -> bool {
-        self.0.as_ref().is_none_or(|(at, _)| at.elapsed() >= every)
+        self.at.is_none_or(|at| at.elapsed() >= every)
     }
 
     fn set(&mut self, seen: Vec<String>) {
-        self.0 = Some((Instant::now(), seen));
-    }
-
-    fn seen(&self) -> &[String] {
-        self.0.as_ref().map(|(_, seen)| seen.as_slice()).unwrap_or_default()
+        *self = Kept { at: Some(Instant::now()), seen };
     }
 }
 
 impl Sight {
+    /// Has the next look see what was published and decided by then, however short ago the last one was.
+    pub(super) fn expire(&mut self) {
+        (self.objects.at, self.decisions.at) = (None, None);
+    }
+
     /// What there is now: another text, when something has changed.
     pub(super) async fn of(
         &mut self,
@@ -61,7 +65,7 @@ impl Sight {
         let (files, objects): (Vec<_>, Vec<_>) = published.into_iter().partition(|one| one.path().is_some());
         // Side by side: of those that hang, each would hold up the others.
         let mut sight = join_all(files.iter().map(|file| file.mark(&shared.remote))).await;
-        if self.objects.is_due(OBJECTS_EVERY) || self.objects.seen().len() != objects.len() {
+        if self.objects.is_due(OBJECTS_EVERY) || self.objects.seen.len() != objects.len() {
             self.objects.set(join_all(objects.iter().map(|object| object.mark(&shared.remote))).await);
         }
         let paid = |every| if is_afar(&file.plan.lake.bronze) { every } else { Duration::ZERO };
@@ -77,7 +81,7 @@ impl Sight {
             }
         }
         for kept in [&self.objects, &self.decisions, &self.columns] {
-            sight.extend_from_slice(kept.seen());
+            sight.extend_from_slice(&kept.seen);
         }
         sight
     }
@@ -89,7 +93,7 @@ impl Sight {
             let last = swaps::last_decision(lake).await?;
             let known = |(at, then): &(Instant, Option<String>)| *then == last && at.elapsed() < LIST_EVERY;
             if self.listed.as_ref().is_some_and(known) {
-                let same = self.decisions.seen().to_vec();
+                let same = std::mem::take(&mut self.decisions.seen);
                 self.decisions.set(same);
                 return Ok(());
             }

@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::bronze::PluginStamp;
-use super::{Lake, LakeError, components};
+use super::{Lake, LakeError, components, swaps};
 use crate::seams::plugin::Plugin;
 use crate::seams::store::{Created, ObjectStoreExt, Path, Store, StoreError, create, read};
 
@@ -29,25 +29,30 @@ pub struct Generation {
 pub struct Generations {
     store: Store,
     folder: Path,
+    stage: String,
 }
 
 impl Generations {
     /// Of the enrich stage.
     #[must_use]
     pub fn of_enrich(lake: &Lake) -> Self {
-        Generations { store: lake.bronze.clone(), folder: Path::from("_generations") }
+        Generations { store: lake.bronze.clone(), folder: Path::from("_generations"), stage: "enrich".to_owned() }
     }
 
     /// Of the clean stage.
     #[must_use]
     pub fn of_clean(lake: &Lake) -> Self {
-        Generations { store: lake.silver.clone(), folder: Path::from("_generations") }
+        Generations { store: lake.silver.clone(), folder: Path::from("_generations"), stage: "clean".to_owned() }
     }
 
     /// Of the aggregate of that name.
     #[must_use]
     pub fn of_aggregate(lake: &Lake, name: &str) -> Self {
-        Generations { store: lake.gold.clone(), folder: Path::from_iter(["_generations", name]) }
+        Generations {
+            store: lake.gold.clone(),
+            folder: Path::from_iter(["_generations", name]),
+            stage: format!("aggregate {name}"),
+        }
     }
 
     /// Of the stage of that name: `enrich`, `clean`, or `aggregate NAME`.
@@ -114,6 +119,10 @@ impl Generations {
 
     /// The generation of `plugin` with `config`: the latest one if it is that, or else a new one. The plugin's component is kept
     /// before anything is made by it.
+    ///
+    /// # Errors
+    /// `LakeError::TakenBack` if it would be a new one and a decision in the lake says that another plugin serves in its place: a host that
+    /// has not heard of that yet would set it above the one that serves.
     pub async fn enter(
         &self,
         lake: &Lake,
@@ -126,6 +135,9 @@ impl Generations {
             if let Some(generation) = latest.take_if(|latest| latest.plugin == stamp && latest.config == config) {
                 return Ok(generation);
             }
+            if latest.is_some() {
+                self.heed_decisions(lake, &stamp, config).await?;
+            }
             let number = latest.map_or(1, |latest| latest.number.saturating_add(1));
             let next = Generation { number, plugin: stamp.clone(), config: config.to_owned() };
             let path = self.path(number);
@@ -135,6 +147,18 @@ impl Generations {
                 // Another host was first with this number; if it runs the same plugin, its generation is ours as well.
                 Created::Existing(bytes) => latest = Some(parse(&path, &bytes)?),
             }
+        }
+    }
+
+    async fn heed_decisions(&self, lake: &Lake, stamp: &PluginStamp, config: &str) -> Result<(), LakeError> {
+        let decisions = swaps::decisions(lake, &self.stage).await?;
+        match swaps::held(&decisions, &stamp.digest, config) {
+            Some(held) => Err(LakeError::TakenBack {
+                stage: self.stage.clone(),
+                plugin: stamp.short(),
+                serves: held.version.plugin.short(),
+            }),
+            None => Ok(()),
         }
     }
 }

@@ -362,7 +362,7 @@ impl Silver {
         self.chain.head(chain_from(state)).await.map_err(|error| match error {
             LakeError::Store(error) => TableError::store(self.table.name(), error),
             LakeError::Table(error) => error,
-            LakeError::Corrupt { .. } => TableError::corrupt(self.table.name(), error),
+            LakeError::Corrupt { .. } | LakeError::TakenBack { .. } => TableError::corrupt(self.table.name(), error),
         })
     }
 

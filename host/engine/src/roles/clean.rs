@@ -76,7 +76,11 @@ impl Clean {
         let generation = self.generation().await?;
         let (mut wanted, mut failed, mut version) = (wanted(events), BTreeMap::new(), None);
         while !wanted.is_empty() {
+            let asked_for = wanted.len();
             let (tasks, unreadable) = tasks::tasks(&self.lake, &mut wanted, generation.number).await?;
+            let looked_at = asked_for.saturating_sub(wanted.len());
+            let found_done = looked_at.saturating_sub(tasks.len() + unreadable.len());
+            Progress::add(&self.progress.found_done, found_done);
             failed.extend(unreadable.into_iter().filter_map(failed_alone));
             if tasks.is_empty() {
                 continue;

@@ -182,7 +182,9 @@ async fn what_a_host_refuses_that_has_not_heard_of_the_way_back_is_made_again() 
     let options = Options { source: orders(200), batch_size: 5, ..Options::default() };
     let world = World::new(&options);
     let service = world.host(&options, late(0)).await;
-    let other = world.host(&Options { clean_version: "3.0.0", ..options }, late(0)).await;
+    let worse = Options { clean_version: "3.0.0", ..options };
+    let other = world.host(&worse, late(0)).await;
+    let idle = world.host(&worse, late(0)).await;
     service.ingest.fire(Tick::parse(TICK).unwrap()).await.unwrap();
     for delivery in world.queues.enrich.live.receive(100, Duration::ZERO).await.unwrap() {
         let work = enrich_work(&world.lake, &delivery.body).await.unwrap();
@@ -203,6 +205,12 @@ async fn what_a_host_refuses_that_has_not_heard_of_the_way_back_is_made_again() 
     // From then on it is not let in any more.
     let failure = other.clean.objects(&[object(3)]).await.unwrap_err();
     assert!(matches!(failure, Failure::Lake { .. }), "{failure}");
+    // Told to do again what it has refused it finds it done, and can tell that it may have missed something.
+    other.clean.objects(&[object(0)]).await.unwrap();
+    assert_eq!(Progress::get(&other.progress.found_done), 1);
+    // Nor is one let in that has not worked yet: it would stand above the plugin that serves.
+    let failure = idle.clean.objects(&[object(4)]).await.unwrap_err();
+    assert!(failure.to_string().contains("was taken back"), "{failure}");
     assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 10);
 
     for event in &events {

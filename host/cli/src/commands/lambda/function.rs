@@ -78,6 +78,13 @@ impl<'a> Function<'a> {
         Arc::clone(&self.serving.current().progress)
     }
 
+    /// What it has done since it began that would be done otherwise by the plugin that serves elsewhere meanwhile: records that it refused,
+    /// and objects that it was told of and found done.
+    fn doubtful(&self) -> u64 {
+        let progress = self.progress();
+        Progress::get(&progress.quarantined) + Progress::get(&progress.found_done)
+    }
+
     /// Does what an event asks for, and gives the answer.
     pub(super) async fn invoke(&mut self, invocation: &Invocation) -> anyhow::Result<Vec<u8>> {
         let until = Instant::now() + invocation.left;
@@ -88,10 +95,13 @@ impl<'a> Function<'a> {
         let records = events::batch(&invocation.event)?;
         let span = spans::role(&self.serving.current().pipeline, self.role.name());
         let answer_at = until.checked_sub(TO_ANSWER).unwrap_or(until);
+        let doubtful = self.doubtful();
         let (unfinished, paused) = self.batch(records, (until, answer_at)).instrument(span).await;
+        // What paused may be that another function has gone on to another plugin: then this one can, too. And if that one took back the plugin
+        // that serves here, nobody else knows until the next tick of what this one refuses, or finds done when it is told to do it again.
+        let looks = (paused && !unfinished.is_empty()) || self.doubtful() > doubtful;
+        let goes_on = looks && self.renewed(answer_at).await && paused;
         if !unfinished.is_empty() {
-            // What paused may be that another function has gone on to another plugin: then this one can, too.
-            let goes_on = paused && self.renewed(answer_at).await;
             self.put_off(&unfinished, (paused, goes_on), answer_at).await;
         }
         let failures: Vec<_> = unfinished.iter().map(|one| json!({ "itemIdentifier": one.id })).collect();
