@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{Cleaner, Grants, Plugins};
 use measure::{bytes, taking_turns};
+use pipeline::plan::Limits;
 use runtime::{Options, WasmPlugins};
+use seams::plugin::{Cleaner, Grants, Plugins};
 use tokio::runtime::Runtime;
 
 /// How long calls are counted at a time.

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{Aggregator, Cleaner, Grants, Plugins};
 use measure::{bytes, document, taking_turns, timed};
+use pipeline::plan::Limits;
 use runtime::{Options, WasmPlugins};
+use seams::plugin::{Aggregator, Cleaner, Grants, Plugins};
 use tokio::runtime::Runtime;
 
 fn main() {

@@ -14,9 +14,9 @@ use std::time::Duration;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use bytes::Bytes;
-use engine::pipeline::plan::Limits;
-use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{Aggregator, Enricher, FaultKind, Grants, Plugins, Step};
+use pipeline::plan::Limits;
+use seams::http::HttpAnswer;
+use seams::plugin::{Aggregator, Enricher, FaultKind, Grants, Plugins, Step};
 use support::{component, grants, plugins, said};
 
 async fn echo(config: &str) -> Arc<dyn Enricher> {

@@ -330,7 +330,7 @@ fn is_inert(text: &str) -> bool {
         }
         rest.replace_range(at..end, "");
     }
-    rest.chars().all(|c| c == '\n' || !engine::foreign::is_odd(c))
+    rest.chars().all(|c| c == '\n' || !seams::foreign::is_odd(c))
 }
 
 #[test]

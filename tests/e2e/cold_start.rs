@@ -112,7 +112,7 @@ fn bootstrap(made: &Path, target: &str) -> Command {
     program.env_clear().env("LAMBDA_TASK_ROOT", made);
     program.env(
         "SLUICEBOX_BUNDLE",
-        engine::seams::plugin::Digest::of(&std::fs::read(made.join("cache/digests.json")).unwrap()).as_str(),
+        seams::plugin::Digest::of(&std::fs::read(made.join("cache/digests.json")).unwrap()).as_str(),
     );
     program.env("SLUICEBOX_TARGET", target).env("SLUICEBOX_NOTIFICATIONS", "true");
     if target == HERE {

@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary as _, Unstructured};
 use bytes::Bytes;
-use engine::pipeline::plan::{Isolation, Limits};
-use engine::seams::plugin::{Cleaner, Fault, Grants, LoadError, Plugins};
+use pipeline::plan::{Isolation, Limits};
 use rand::{RngCore as _, SeedableRng as _};
 use runtime::worker::WorkerProgram;
 use runtime::{Options, WasmPlugins};
+use seams::plugin::{Cleaner, Fault, Grants, LoadError, Plugins};
 use support::{capture, cleaner_module, cleaner_text, component, from_text, grants, kept_in, numbers};
 
 /// A host with a neighbour in it.
@@ -63,14 +63,14 @@ impl Host {
     }
 
     /// The guest that misbehaves on request.
-    async fn guest(&self, mode: &str, limits: Limits) -> Result<engine::seams::plugin::Cleaned, Fault> {
+    async fn guest(&self, mode: &str, limits: Limits) -> Result<seams::plugin::Cleaned, Fault> {
         let grants = Grants { config: format!("{{\"mode\":\"{mode}\",\"on\":3}}"), limits };
         let cleaner = self.plugins.cleaner(component(artifacts::misbehave()), &grants).await.unwrap();
         cleaner.clean(&numbers(0..10)).await
     }
 
     /// The same, for one document alone.
-    async fn guest_alone(&self, mode: &str, limits: Limits) -> Result<engine::seams::plugin::Cleaned, Fault> {
+    async fn guest_alone(&self, mode: &str, limits: Limits) -> Result<seams::plugin::Cleaned, Fault> {
         let grants = Grants { config: format!("{{\"mode\":\"{mode}\"}}"), limits };
         let cleaner = self.plugins.cleaner(component(artifacts::misbehave()), &grants).await.unwrap();
         cleaner.clean(&numbers([3])).await
@@ -417,7 +417,7 @@ async fn h52_h54_rows_and_reasons_without_end() {
                 let cleaned = host.guest_alone(mode, limits).await.unwrap();
                 let reason = &cleaned.rejects[0].reason;
                 assert!(reason.starts_with("\\u{1b}[31m") && reason.len() < most, "{} bytes", reason.len());
-                assert!(reason.chars().all(|c| c == '\n' || !engine::foreign::is_odd(c)));
+                assert!(reason.chars().all(|c| c == '\n' || !seams::foreign::is_odd(c)));
                 assert_eq!(mode == "long-reasons", reason.ends_with(" more bytes"));
                 None
             };

@@ -1,7 +1,7 @@
 //! Ticks, lakes and queues as people treat them: a lake deleted by hand, a server beside a rebuild, a tick in the future, a record that is
 //! to stay forgotten, a second run on the same day. After each step the command of the printed hint is run, and works.
 //!
-//! Does not test the engine's part of it: `engine/tests/service/lifecycle.rs` does.
+//! Does not test the engine's part of it: `proof/tests/service/lifecycle.rs` does.
 
 // A test fails by panicking, and brings about what it looks at.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]

@@ -1,6 +1,6 @@
 //! Services that ask for a pause of a day: it is bounded and told, and a stop, the patience, another version or a person ends it.
 //!
-//! Does not test what a pause costs: `engine/tests/service/pauses.rs` does.
+//! Does not test what a pause costs: `proof/tests/service/pauses.rs` does.
 
 #![allow(
     clippy::disallowed_methods,

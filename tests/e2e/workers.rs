@@ -14,11 +14,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use engine::pipeline::plan::{Isolation, Limits};
-use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{FaultKind, Grants, LoadError, Plugins};
+use pipeline::plan::{Isolation, Limits};
 use runtime::worker::WorkerProgram;
 use runtime::{Options, WasmPlugins};
+use seams::http::HttpAnswer;
+use seams::plugin::{FaultKind, Grants, LoadError, Plugins};
 use support::{capture, cleaner_text, component, grants, kept_in, numbers, said};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sluicebox");

@@ -29,10 +29,10 @@ mod timeouts;
 
 use std::collections::BTreeMap;
 
-use engine::drivers::service::Role;
-use engine::pipeline::plan::Plan;
-use engine::pipeline::{Objection, code};
-use engine::seams::plugin::Field;
+use pipeline::plan::Plan;
+use pipeline::role::Role;
+use pipeline::{Objection, code};
+use seams::plugin::Field;
 use serde_json::{Value, json};
 
 pub(crate) use self::access::STAGES;
@@ -249,7 +249,7 @@ fn too_long(policy: &RolePolicy) -> Option<Objection> {
 
 #[cfg(test)]
 mod tests {
-    use engine::pipeline::{Overrides, check};
+    use pipeline::{Overrides, check};
 
     use super::*;
 

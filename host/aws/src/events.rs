@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use engine::lake::bronze;
-use engine::lake::keys::Tick;
-use engine::roles::events::{NewObject, NewVersion, encode};
-use engine::seams::store::Path;
+use lake::bronze;
+use lake::events::{NewObject, NewVersion, encode};
 use percent_encoding::percent_decode_str;
+use records::keys::Tick;
+use seams::store::Path;
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
+use seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use url::Url;
 
 use crate::events;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::roles::events::{NewObject, NewVersion, decode};
-use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
+use lake::events::{NewObject, NewVersion, decode};
+use seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 
 /// A [`Queue`] that sends only what no notification of S3 says: lines of an object, or something that is to be done again.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ use async_trait::async_trait;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use bytes::Bytes;
 use chrono::TimeDelta;
-use engine::seams::clock::Clock;
-use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
+use seams::clock::Clock;
+use seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use url::Url;
 
 use self::batches::{Batches, Settle};

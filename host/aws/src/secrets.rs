@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use chrono::{DateTime, Utc};
-use engine::seams::clock::Clock;
-use engine::seams::secrets::{ExposeSecret, SecretError, SecretRef, SecretString, Secrets};
+use seams::clock::Clock;
+use seams::secrets::{ExposeSecret, SecretError, SecretRef, SecretString, Secrets};
 use serde_json::Value;
 use tokio::sync::Mutex;
 

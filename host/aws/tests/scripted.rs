@@ -18,14 +18,14 @@ use std::time::Duration;
 
 use aws::{ManagerSecrets, S3Options, S3Store, SqsOptions, SqsQueue};
 use bytes::Bytes;
-use engine::failure::Failure;
-use engine::seams::queue::{Queue, QueueError, Receipt};
-use engine::seams::secrets::{ExposeSecret, SecretError, SecretRef, Secrets};
-use engine::seams::store::{self, ObjectStore, ObjectStoreExt, Path, StoreError};
 use futures::{StreamExt, TryStreamExt};
+use lake::failure::Failure;
 use object_store::{PutMode, PutOptions, PutResult, UpdateVersion};
 use real_clock::RealClock;
 use script::{Answer, Script};
+use seams::queue::{Queue, QueueError, Receipt};
+use seams::secrets::{ExposeSecret, SecretError, SecretRef, Secrets};
+use seams::store::{self, ObjectStore, ObjectStoreExt, Path, StoreError};
 use url::Url;
 
 fn options(mode: PutMode) -> PutOptions {
@@ -371,7 +371,7 @@ async fn stage(redrive: &str, size: u32) -> Result<(), String> {
     };
     let script = Script::start([told(redrive), told("")]).await;
     let base = Url::parse(&format!("{}/000000000000/orders", script.url())).unwrap();
-    let clock: Arc<dyn engine::seams::clock::Clock> = Arc::new(RealClock);
+    let clock: Arc<dyn seams::clock::Clock> = Arc::new(RealClock);
     let opened = aws::open_stage(&script.cloud(), &base, "clean", std::num::NonZeroU32::new(10).unwrap(), &clock).await;
     opened.map(drop).map_err(|error| error.to_string())
 }
@@ -399,7 +399,7 @@ async fn a_stage_that_nobody_needs_is_not_looked_at_and_one_that_somebody_does_o
     let small = 1 << 10;
     let script = Script::start([told(policy, small), told("", small), told(policy, 1 << 20), told("", 1 << 20)]).await;
     let base = Url::parse(&format!("{}/000000000000/orders", script.url())).unwrap();
-    let clock: Arc<dyn engine::seams::clock::Clock> = Arc::new(RealClock);
+    let clock: Arc<dyn seams::clock::Clock> = Arc::new(RealClock);
     let stage = aws::unopened_stage(&script.cloud(), &base, "clean", std::num::NonZeroU32::new(10).unwrap(), &clock);
     assert_eq!(script.requests().len(), 0);
 
@@ -460,7 +460,7 @@ async fn the_doctor_does_not_blame_leave_for_a_page() {
     let text = "[pipeline]\nname = \"orders\"\n[source]\nuri = \"orders.csv\"\nkey = [\"id\"]\n[clean]\nplugin = \"c\"\n\
                 [queue]\nurl = \"https://sqs.us-east-1.amazonaws.com/123456789012/orders\"\n\
                 [lake]\nbronze = \"s3://lake/bronze\"\nsilver = \"s3://lake/silver\"\ngold = \"s3://lake/gold\"\n";
-    let plan = engine::pipeline::check("p.toml", text, &engine::pipeline::Overrides::default()).unwrap();
+    let plan = pipeline::check("p.toml", text, &pipeline::Overrides::default()).unwrap();
     // The source is on this machine: that is told, and all else is looked at.
     let (deployment, objections) = Deployment::look(&plan, Mode::Lambda);
     assert_eq!(objections.iter().map(|one| one.about.as_str()).collect::<Vec<_>>(), ["source.uri"]);

@@ -12,30 +12,31 @@ use std::sync::Arc;
 use aws::NotifiedQueue;
 use engine::drivers::heal::heal;
 use engine::drivers::keeping::Keeping;
-use engine::drivers::service::{Queues, Role, Service};
-use engine::lake::answers::Keeper;
-use engine::lake::bronze::PluginStamp;
-use engine::lake::generations::Generations;
-use engine::lake::gold::Gold;
-use engine::lake::silver::Silver;
-use engine::lake::{Lake, TableError};
-use engine::pipeline::plan::{Limits, Location, Percent, Plan};
+use engine::drivers::service::{Queues, Service};
 use engine::progress::Progress;
-use engine::remake::Workshop;
 use engine::roles::aggregate::{Aggregate, GoldTable, Tried};
 use engine::roles::breaker::Breaker;
 use engine::roles::clean::Clean;
 use engine::roles::enrich::Enrich;
 use engine::roles::gateway::Gateway;
 use engine::roles::ingest::{Ingest, ReadBy};
-use engine::seams::clock::Clock;
-use engine::seams::http::Http;
-use engine::seams::plugin::Cleaner;
-use engine::seams::queue::Queue;
-use engine::seams::secrets::Secrets;
 use futures::future::try_join_all;
+use lake::answers::Keeper;
+use lake::generations::Generations;
+use lake::gold::Gold;
+use lake::silver::Silver;
+use lake::{Lake, TableError};
 use local::{HttpOptions, ReqwestHttp, SystemClock};
+use pipeline::plan::{Limits, Location, Percent, Plan};
+use pipeline::role::Role;
+use proof::remake::Workshop;
 use runtime::WasmPlugins;
+use seams::clock::Clock;
+use seams::http::Http;
+use seams::plugin::Cleaner;
+use seams::plugin::PluginStamp;
+use seams::queue::Queue;
+use seams::secrets::Secrets;
 use tokio::sync::OnceCell;
 
 pub(crate) use self::look::{Looked, look, unread};
@@ -317,7 +318,7 @@ async fn gold_tables(plan: &Plan, loaded: &Loaded, lake: &Lake, shared: &Shared)
 
 /// What the plugins become once the tables are open.
 struct Roles {
-    enrich: Option<Arc<dyn engine::seams::plugin::Enricher>>,
+    enrich: Option<Arc<dyn seams::plugin::Enricher>>,
     enrich_config: String,
     clean: Clean,
     aggregate: Aggregate,

@@ -2,9 +2,10 @@
 //!
 //! Does not print: `main` does, once, at the top. Errors without a hint stay plain `anyhow` errors and exit with 1.
 
-use crate::exit::ExitCode;
-use engine::seams::plugin::LoadError;
+use seams::plugin::LoadError;
 use thiserror::Error;
+
+use crate::exit::ExitCode;
 
 /// An error that says how to go on.
 #[derive(Debug, Error)]

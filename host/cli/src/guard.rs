@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::drivers::heal::heal;
-use engine::drivers::service::{Role, Service};
+use engine::drivers::service::Service;
 use engine::drivers::serving::Serving;
 use engine::drivers::sweep::sweep;
-use engine::lake::identity::{self, Identity};
-use engine::pipeline::plan::Location;
+use lake::identity::{self, Identity};
+use pipeline::plan::Location;
+use pipeline::role::Role;
 use tokio_util::sync::CancellationToken;
 
 use crate::compose::{Shared, compose_with, queue_path};

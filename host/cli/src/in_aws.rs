@@ -3,7 +3,7 @@
 //! Does not reckon: `aws::deploy` does. Calls nobody.
 
 use aws::deploy::{Deployment, Layout, Mode, Month, advice, records_of};
-use engine::pipeline::plan::{Location, Plan};
+use pipeline::plan::{Location, Plan};
 use serde::Serialize;
 
 use crate::context::Context;

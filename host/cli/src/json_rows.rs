@@ -9,8 +9,8 @@ use arrow::array::{Float64Array, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use arrow_json::ReaderBuilder;
 use arrow_json::writer::{JsonArray, WriterBuilder};
-use engine::pipeline::problem::nearest;
-use engine::seams::plugin::{ColumnType, InputField, ScalarType};
+use pipeline::problem::nearest;
+use seams::plugin::{ColumnType, InputField, ScalarType};
 use serde_json::{Map, Value};
 
 use crate::golden::exact;

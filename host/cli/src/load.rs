@@ -10,18 +10,18 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use engine::contract::columns::{self, Reader, Weight};
 use engine::contract::silver_breaches;
-use engine::drivers::service::{Role, Service};
-use engine::lake::bronze::PluginStamp;
-use engine::lake::generations::Generations;
-use engine::lake::swaps::{self, Version};
-use engine::lake::{Lake, LakeError, TableError};
-use engine::pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, Stage};
+use engine::drivers::service::Service;
 use engine::roles::ingest::MOST_SOURCE;
 use engine::roles::source;
-use engine::seams::plugin::{Aggregator, Cleaner, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
-use engine::seams::store::StoreError;
 use futures::future::join_all;
+use lake::generations::Generations;
+use lake::swaps::{self, Version};
+use lake::{Lake, LakeError, TableError};
 use local::outside::{self, OutsideError};
+use pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, Stage};
+use pipeline::role::Role;
+use seams::plugin::{Aggregator, Cleaner, Digest, Enricher, Grants, LoadError, Plugin, PluginStamp, Plugins};
+use seams::store::StoreError;
 use tokio::sync::OnceCell;
 
 use crate::compose::{Remote, Shared};
@@ -455,7 +455,7 @@ async fn found(loading: Loading<'_>, decided: Option<&Decided<'_>>, place: &Stag
     if let Some(decided) = decided {
         let trouble = |error: LakeError| {
             let trouble = Trouble::of(place, None, error.to_string(), None);
-            Trouble { passing: engine::failure::Failure::from(error).passes(), ..trouble }
+            Trouble { passing: lake::failure::Failure::from(error).passes(), ..trouble }
         };
         let events = decided.events().await.map_err(trouble)?;
         let events: Vec<&swaps::Event> = events.iter().filter(|event| event.stage == place.name).collect();

@@ -182,7 +182,7 @@ mod tests {
                 tracing::error!(reason = hostile, "refused: {hostile}");
                 drop(span);
             });
-            assert!(text.trim_end().chars().all(|c| !engine::foreign::is_odd(c)), "{text:?}");
+            assert!(text.trim_end().chars().all(|c| !seams::foreign::is_odd(c)), "{text:?}");
             assert!(text.contains("1b") && text.contains("202e"), "{text}");
             let long = logged(format, "info", || tracing::error!(reason = "x".repeat(60 << 20), "refused"));
             assert!(long.len() < 32 << 10 && long.contains(" more bytes"), "{} bytes", long.len());
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_a_result_tells_is_not_logged_as_well() {
-        let act = || tracing::error!(target: engine::spans::TOLD_IN_THE_END, "suspended");
+        let act = || tracing::error!(target: seams::spans::TOLD_IN_THE_END, "suspended");
         assert!(logged(LogFormat::Human, SERVING, act).contains("suspended"));
         assert_eq!(logged(LogFormat::Human, ENDING, act), "");
     }

@@ -7,8 +7,8 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use comfy_table::{Attribute, Cell};
-use engine::foreign::{inert_json, inert_lines};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use seams::foreign::{inert_json, inert_lines};
 use serde::Serialize;
 
 use crate::env_vars;
@@ -284,7 +284,7 @@ mod tests {
     fn what_is_shown_moves_no_cursor_and_only_paints_where_there_are_colours() {
         let text = "a\u{1b}[31mred\u{1b}[0m\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}2J\u{202e}\nnext";
         let plain = shown(text, false);
-        assert!(plain.chars().all(|c| c == '\n' || !engine::foreign::is_odd(c)), "{plain:?}");
+        assert!(plain.chars().all(|c| c == '\n' || !seams::foreign::is_odd(c)), "{plain:?}");
         let colored = shown(text, true);
         assert!(colored.contains("\u{1b}[31mred\u{1b}[0m") && !colored.contains("\u{1b}[2J"), "{colored:?}");
         assert_eq!(colored.matches('\u{1b}').count(), 2);

@@ -6,9 +6,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::pipeline::plan::Location;
-use engine::pipeline::{Checked, Overrides, Plan, Problems, Said};
 use local::outside;
+use pipeline::plan::Location;
+use pipeline::{Checked, Overrides, Plan, Problems, Said};
 
 use crate::context::Context;
 use crate::exit::ExitCode;
@@ -116,7 +116,7 @@ pub(crate) fn read(args: &PipelineArgs) -> anyhow::Result<Vec<PipelineFile>> {
     for path in &args.files {
         let path = &found(path);
         let text = read_text(path)?;
-        match engine::pipeline::examine(&path.to_string_lossy(), &text, &overrides) {
+        match pipeline::examine(&path.to_string_lossy(), &text, &overrides) {
             Ok(Checked { plan, warnings, said }) => {
                 valid.push(PipelineFile { path: path.clone(), folder: folder_of(path), plan, warnings, said });
             }

@@ -7,14 +7,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::lake::Lake;
-use engine::lake::gold::Gold;
-use engine::lake::identity;
-use engine::lake::silver::Silver;
-use engine::pipeline::plan::{Location, SecretRef};
 use engine::progress::Progress;
 use engine::roles::ingest::{Ingest, ReadBy};
+use lake::gold::Gold;
+use lake::silver::Silver;
+use lake::{Lake, identity};
 use local::{ClosedQueue, QueueView, ViewStore};
+use pipeline::plan::{Location, SecretRef};
 
 use crate::compose::{Shared, look_at_lake, queue_path, secrets, source};
 use crate::context::Context;

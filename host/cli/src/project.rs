@@ -103,7 +103,7 @@ impl Project {
 
     fn unknown(&self, name: &str, known: &[PluginCrate]) -> Failure {
         let names: Vec<&str> = known.iter().map(|plugin| plugin.name.as_str()).collect();
-        let hint = match engine::pipeline::problem::did_you_mean(name, names.iter().copied()) {
+        let hint = match pipeline::problem::did_you_mean(name, names.iter().copied()) {
             Some(hint) => hint,
             None if names.is_empty() => format!("make one with `sluicebox plugin new {name}`"),
             None => format!("there are: {}", names.join(", ")),

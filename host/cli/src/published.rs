@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::pipeline::plan::{Location, PluginRef};
-use engine::pipeline::s3;
-use engine::seams::plugin::Digest;
-use engine::seams::store::{self, ObjectStore as _, ObjectStoreExt as _, StoreError};
 use local::outside::{self, OutsideError};
+use pipeline::plan::{Location, PluginRef};
+use pipeline::s3;
+use seams::plugin::Digest;
+use seams::store::{self, ObjectStore as _, ObjectStoreExt as _, StoreError};
 use url::Url;
 
 use crate::compose::Remote;

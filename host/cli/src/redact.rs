@@ -7,10 +7,10 @@ use std::io::{self, Write};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::pipeline::plan::Location;
 pub(crate) use engine::redaction::Redactor;
-use engine::redaction::secrets_of_url;
-use engine::seams::secrets::{ExposeSecret, SecretError, SecretRef, SecretString, Secrets};
+use pipeline::plan::Location;
+use pipeline::urls::secrets_of_url;
+use seams::secrets::{ExposeSecret, SecretError, SecretRef, SecretString, Secrets};
 
 /// Writes what remains after redaction; JSON stays JSON. Each `write` must hold whole records (a log line, a document): a secret that is
 /// spread over two calls is not seen.

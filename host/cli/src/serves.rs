@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use engine::drivers::service::Service;
-use engine::lake::bronze::PluginStamp;
-use engine::lake::generations::Generations;
-use engine::lake::swaps::{self, Event, Happened, Version};
-use engine::lake::{Lake, LakeError};
+use lake::generations::Generations;
+use lake::swaps::{self, Event, Happened, Version};
+use lake::{Lake, LakeError};
+use seams::plugin::PluginStamp;
 
 use crate::compose::Looked;
 use crate::output::short_digest;

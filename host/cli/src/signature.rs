@@ -10,9 +10,9 @@ use bytes::Bytes;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use engine::pipeline::plan::TrustedKey;
-use engine::seams::plugin::LoadError;
 use local::outside::{self, OutsideError};
+use pipeline::plan::TrustedKey;
+use seams::plugin::LoadError;
 
 use crate::compose::Remote;
 use crate::exit::ExitCode;

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use engine::backoff;
 use engine::drivers::mending::mend;
-use engine::drivers::service::{Role, Service};
+use engine::drivers::service::Service;
 use engine::drivers::serving::{Replaced, Serving};
-use engine::lake::bronze::PluginStamp;
-use engine::lake::swaps::{self, Happened, Version};
-use engine::pipeline::plan::Plan;
 use engine::progress::Progress;
-use engine::roles::events::{NewVersion, encode};
-use engine::seams::plugin::Digest;
+use lake::events::{NewVersion, encode};
+use lake::swaps::{self, Happened, Version};
 use local::FileWatch;
 use local::outside::{self, OutsideError};
+use pipeline::plan::Plan;
+use pipeline::role::Role;
+use seams::backoff;
+use seams::plugin::{Digest, PluginStamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::compose::Shared;

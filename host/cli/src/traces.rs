@@ -1,6 +1,6 @@
 //! Traces: the spans of the work, sent to a collector of OpenTelemetry when the environment names one.
 //!
-//! Does not decide what a span is or whose child: `engine::spans` does. Sends no key of a record and no secret. A collector that is slow
+//! Does not decide what a span is or whose child: `seams::spans` does. Sends no key of a record and no secret. A collector that is slow
 //! or away costs spans, and never work.
 
 use std::collections::HashMap;

@@ -7,17 +7,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use arrow::array::AsArray;
 use futures::StreamExt;
+use lake::bronze::{self, Inventory, Meta, Outcome};
+use lake::failure::Failure;
+use lake::quarantine::RefusedAt;
+use lake::receipts::{self, Receipt};
+use lake::silver::{KEY, ORD, SOURCE, Silver, Snapshot};
+use lake::{Lake, LakeError};
+use records::keys::{Key, Tick, order, rank, sha256};
+use seams::store::{Path, read};
 use serde::Serialize;
 
-use crate::failure::Failure;
-use crate::lake::bronze::{self, Inventory, Meta, Outcome};
-use crate::lake::keys::{Key, Tick, order, rank, sha256};
-use crate::lake::quarantine::RefusedAt;
-use crate::lake::receipts::{self, Receipt};
-use crate::lake::silver::{KEY, ORD, SOURCE, Silver, Snapshot};
-use crate::lake::{Lake, LakeError};
 use crate::progress::Steps;
-use crate::seams::store::{Path, read};
 
 /// Where a record version is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -220,7 +220,7 @@ pub(crate) fn newest(places: &[Place]) -> HashMap<(&Key, Tick), (u32, String)> {
 }
 
 /// The lines in whose place another line of the same record version stands.
-pub(crate) fn beaten(places: &[Place]) -> HashSet<String> {
+pub fn beaten(places: &[Place]) -> HashSet<String> {
     let newest = newest(places);
     let lost = |place: &&Place| {
         let standing = newest.get(&(&place.meta.key, place.meta.seq));

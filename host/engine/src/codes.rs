@@ -3,7 +3,7 @@
 //! Does not hold the words of the messages, which name place, limit and actual value where it happens; codes of pipeline files stand in
 //! `pipeline::code`. A code never changes its meaning.
 
-use crate::pipeline::code::CODES as OF_FILES;
+use pipeline::code::CODES as OF_FILES;
 
 /// What follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]

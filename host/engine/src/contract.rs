@@ -3,8 +3,8 @@
 //! Does not load plugins, and does not look at data: a record that breaks a contract is quarantined when it comes. What a source must have
 //! is in [`columns`].
 
-use crate::pipeline::problem::did_you_mean;
-use crate::seams::plugin::{ColumnType, Descriptor, Field, InputField, ScalarType};
+use pipeline::problem::did_you_mean;
+use seams::plugin::{ColumnType, Descriptor, Field, InputField, ScalarType};
 
 pub mod columns;
 

@@ -1,4 +1,4 @@
-//! How two rows differ, in words.
+//! How two rows, or two documents, differ, in words.
 //!
 //! Does not decide which of them is right.
 
@@ -73,6 +73,18 @@ pub fn first_different_row(left: &RecordBatch, right: &RecordBatch) -> Option<(u
 
 fn joined(row: Row<'_>) -> String {
     row.texts().into_iter().take(3).map(|(_, text)| text).collect::<Vec<_>>().join(", ")
+}
+
+/// Where two documents part, `there` being the one that is kept.
+#[must_use]
+pub fn different_bytes(there: &[u8], again: &[u8]) -> String {
+    let at = there.iter().zip(again).position(|(a, b)| a != b).unwrap_or(there.len().min(again.len()));
+    let around = |bytes: &[u8]| {
+        let from = at.saturating_sub(20);
+        let piece = bytes.get(from..bytes.len().min(at + 30)).unwrap_or_default();
+        String::from_utf8_lossy(piece).into_owned()
+    };
+    format!("from byte {} on it differs: `{}`, made again `{}`", at + 1, around(there), around(again))
 }
 
 #[cfg(test)]

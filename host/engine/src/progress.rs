@@ -1,16 +1,15 @@
 //! Counters of what a running pipeline has done, for whoever shows them.
 //!
-//! Not a source of truth: it starts at zero with the process. What is true is in the lake (`crate::status`).
+//! Not a source of truth: it starts at zero with the process. What is true is in the lake (`proof::status`).
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use lake::failure::Failure;
+use records::keys::Tick;
 use tokio::sync::Notify;
-
-use crate::failure::Failure;
-use crate::lake::keys::Tick;
 
 /// How the work of a delivery ended, one time that it was in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

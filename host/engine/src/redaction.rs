@@ -8,20 +8,13 @@ use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use needle::Needle;
+use pipeline::urls::{REDACTED, SHORTEST};
 
 mod http;
 mod json;
 mod needle;
-mod urls;
 
 pub use http::RedactingHttp;
-pub use urls::{secrets_of_url, shown_url};
-
-/// What stands where a secret was.
-pub const REDACTED: &str = "[redacted]";
-
-/// A value of fewer bytes is not redacted: it would be found by chance in most documents, and blotting it out would destroy them.
-pub const SHORTEST: usize = 4;
 
 /// Knows every registered secret. Clones share one list.
 #[derive(Clone, Default)]

@@ -9,19 +9,19 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
+use lake::bronze::{self, Line, Outcome};
+use lake::failure::Failure;
+use lake::silver::{Silver, Snapshot};
+use lake::{Lake, LakeError};
+use pipeline::plan::Percent;
+use seams::plugin::{Aggregator, Cleaned, Cleaner, Digest, Fault};
+use seams::store::{Path, read};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::difference::{Row, first_different_row};
-use crate::failure::Failure;
-use crate::lake::bronze::{self, Line, Outcome};
-use crate::lake::silver::{Silver, Snapshot};
-use crate::lake::{Lake, LakeError};
-use crate::pipeline::plan::Percent;
 use crate::roles::aggregate::try_on;
 use crate::roles::enrich::Enrich;
-use crate::seams::plugin::{Aggregator, Cleaned, Cleaner, Digest, Fault};
-use crate::seams::store::{Path, read};
 
 /// Buckets that an aggregator is tried on: a lake may have thousands, and their number says nothing of the plugin.
 const MOST_BUCKETS: usize = 8;
@@ -134,7 +134,7 @@ fn difference(old: &Fate, new: &Fate) -> String {
             format!("`{column}` was {}, is {}", text(before), text(after))
         }
         (Fate::Document(before), Fate::Document(after)) => {
-            crate::verify::different_bytes(before.as_bytes(), after.as_bytes())
+            crate::difference::different_bytes(before.as_bytes(), after.as_bytes())
         }
         _ => format!("was {old}, is {new}"),
     }
@@ -303,12 +303,12 @@ async fn cleaned(plugin: &dyn Cleaner, documents: &[Bytes]) -> Vec<Fate> {
     if documents.is_empty() {
         return Vec::new();
     }
-    if let Ok(cleaned) = plugin.clean(documents).await.map(Cleaned::within_calendar) {
+    if let Ok(cleaned) = plugin.clean(documents).await.map(lake::instants::within_calendar) {
         return fates(&cleaned, documents.len());
     }
     let mut all = Vec::new();
     for document in documents {
-        all.push(match plugin.clean(std::slice::from_ref(document)).await.map(Cleaned::within_calendar) {
+        all.push(match plugin.clean(std::slice::from_ref(document)).await.map(lake::instants::within_calendar) {
             Ok(cleaned) => fates(&cleaned, 1).pop().unwrap_or(Fate::Unknown),
             Err(fault) => Fate::Broke(fault.code, fault.message),
         });

@@ -5,18 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lake::bronze::{self, Entry, Message};
+use lake::events::{Again, NewObject, again_body, encode, send_all};
+use lake::failure::Failure;
+use lake::kept_out::KeptOut;
+use lake::open;
+use lake::quarantine::{self, Refused, RefusedAt};
+use records::keys::{Key, Tick, fingerprint};
 use serde::Serialize;
 
 use crate::census::Place;
 use crate::drivers::service::{Left, Service};
-use crate::failure::Failure;
-use crate::lake::bronze::{self, Entry, Message};
-use crate::lake::kept_out::KeptOut;
-use crate::lake::keys::{Key, Tick, fingerprint};
-use crate::lake::open;
-use crate::lake::quarantine::{self, Refused, RefusedAt};
 use crate::progress::Steps;
-use crate::roles::events::{Again, NewObject, again_body, encode, send_all};
 use crate::roles::ingest::send;
 
 mod candidates;

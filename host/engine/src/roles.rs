@@ -6,7 +6,6 @@ pub mod aggregate;
 pub mod breaker;
 pub mod clean;
 pub mod enrich;
-pub mod events;
 pub mod gateway;
 pub mod ingest;
 pub mod source;

@@ -2,12 +2,12 @@
 //!
 //! Does not make anything again: `crate::replay` does.
 
+use lake::failure::Failure;
+use lake::generations::Generations;
+use lake::receipts;
 use serde::Serialize;
 
 use crate::drivers::service::Service;
-use crate::failure::Failure;
-use crate::lake::generations::Generations;
-use crate::lake::receipts;
 
 /// Records that another version of a plugin has made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

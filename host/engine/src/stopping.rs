@@ -4,10 +4,9 @@
 
 use std::time::Duration;
 
+use lake::failure::Failure;
+use seams::clock::Clock;
 use tokio_util::sync::CancellationToken;
-
-use crate::failure::Failure;
-use crate::seams::clock::Clock;
 
 /// How long work may go on after the stop. Orchestrators kill a process 30 s after they asked it to stop, and what was not given back by
 /// then is hidden in the queue until its visibility ends.

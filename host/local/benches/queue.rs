@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use engine::seams::queue::{Delivery, Queue};
 use futures::{StreamExt, stream};
 use local::{QueueOptions, SqliteQueue, SqliteQueues, SystemClock};
+use seams::queue::{Delivery, Queue};
 
 /// Messages of one measurement.
 const MESSAGES: usize = 1000;

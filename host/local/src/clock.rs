@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use engine::seams::clock::Clock;
+use seams::clock::Clock;
 use tokio::time::Instant;
 
 /// The longest single sleep. The timer below does not count the time that a laptop was suspended and knows nothing of a wall clock

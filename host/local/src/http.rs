@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use engine::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 use tokio::sync::OnceCell;
 use url::{Host, Url};
 

@@ -18,9 +18,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use engine::seams::clock::Clock;
-use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use rusqlite::Connection;
+use seams::clock::Clock;
+use seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use tokio::sync::Notify;
 
 use self::ledger::Lease;

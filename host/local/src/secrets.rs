@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::secrets::{SecretError, SecretRef, SecretString, Secrets};
+use seams::secrets::{SecretError, SecretRef, SecretString, Secrets};
 
 use crate::outside::{self, OutsideError};
 
@@ -113,7 +113,7 @@ fn from_file(read: Result<Bytes, OutsideError>, reference: &SecretRef) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::seams::secrets::ExposeSecret;
+    use seams::secrets::ExposeSecret;
 
     fn reference() -> SecretRef {
         SecretRef::File("key".into())

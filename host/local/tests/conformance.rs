@@ -12,9 +12,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::seams::clock::Clock;
-use engine::seams::secrets::SecretRef;
 use local::{DirStore, HttpOptions, LocalSecrets, Proxies, QueueOptions, ReqwestHttp, SqliteQueues, SystemClock};
+use seams::clock::Clock;
+use seams::secrets::SecretRef;
 use testkit::SimClock;
 use testkit::conformance::clock::ClockRig;
 use testkit::conformance::http::HttpRig;

@@ -11,8 +11,8 @@
 
 use std::time::Duration;
 
-use engine::seams::http::{Http, HttpError, HttpRequest};
 use local::{HttpOptions, ReqwestHttp};
+use seams::http::{Http, HttpError, HttpRequest};
 use testkit::conformance::loopback::{HUGE, Loopback};
 
 /// The most memory that this process ever had, in bytes.

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engine::seams::queue::{Queue, QueueError};
 use local::{QueueOptions, SqliteQueue, SqliteQueues, SystemClock};
+use seams::queue::{Queue, QueueError};
 use testkit::SimClock;
 
 /// Where the child of the kill test finds its file.
@@ -273,7 +273,7 @@ async fn nothing_is_left_of_messages_that_are_gone_after_a_scrub() {
 async fn a_queue_that_is_only_looked_at_is_counted_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queue.sqlite");
-    let clock: Arc<dyn engine::seams::clock::Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn seams::clock::Clock> = Arc::new(SystemClock);
     let view = local::QueueView::of(&path, "work", Arc::clone(&clock));
     assert_eq!(view.depth().await.unwrap().total(), 0, "what is not there holds nothing");
     assert!(!path.exists());

@@ -8,8 +8,8 @@
     reason = "tests"
 )]
 
-use engine::seams::secrets::{ExposeSecret, SecretError, SecretRef, Secrets};
 use local::LocalSecrets;
+use seams::secrets::{ExposeSecret, SecretError, SecretRef, Secrets};
 
 #[tokio::test]
 async fn a_variable_is_read_as_it_is() {

@@ -13,10 +13,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path as FilePath;
 
-use engine::seams::store::{self, ObjectStoreExt, Path, Store, StoreError};
 use futures::{StreamExt, TryStreamExt};
 use local::{DirStore, Durability};
 use object_store::{PutMode, PutOptions, PutPayload};
+use seams::store::{self, ObjectStoreExt, Path, Store, StoreError};
 
 fn open(folder: &FilePath) -> Store {
     DirStore::open(folder).unwrap()

@@ -8,8 +8,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::foreign;
-use engine::seams::plugin::{Aggregator, Descriptor, Digest, Fault, Plugin};
+use seams::foreign;
+use seams::plugin::{Aggregator, Descriptor, Digest, Fault, Plugin};
 use wasmtime::AsContextMut;
 use wasmtime::component::ResourceAny;
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use engine::foreign;
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{Fault, FaultKind};
+use pipeline::plan::Limits;
+use seams::foreign;
+use seams::plugin::{Fault, FaultKind};
 use wasmtime::component::{Component, Instance, InstancePre, Linker, WasmStr};
 use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 

@@ -8,8 +8,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::foreign::words;
-use engine::seams::plugin::{Cleaned, Cleaner, Descriptor, Digest, Fault, Note, Plugin, Reject, RejectedBy};
+use seams::foreign::words;
+use seams::plugin::{Cleaned, Cleaner, Descriptor, Digest, Fault, Note, Plugin, Reject, RejectedBy};
 
 use crate::bindings::clean::CleanOnlyIndices;
 use crate::bindings::clean::exports::sluicebox::plugin::clean as wit;

@@ -6,8 +6,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use engine::seams::plugin::{Digest, Fault, FaultKind, Grants, LoadError};
-use engine::spans;
+use seams::plugin::{Digest, Fault, FaultKind, Grants, LoadError};
 use wasmtime::component::InstancePre;
 
 use crate::bindings::lifecycle;
@@ -66,7 +65,7 @@ impl<E> Source<E> {
 impl<E> Code<E> {
     /// The same, of a plugin whose name is known.
     pub(crate) fn of(mut self, name: &str) -> Self {
-        self.callable.plugin = spans::plugin_name(name, &self.callable.digest);
+        self.callable.plugin = seams::plugin::plugin_name(name, &self.callable.digest);
         self
     }
 }

@@ -5,9 +5,9 @@
 
 use std::collections::HashSet;
 
-use engine::foreign::{inert, words};
-use engine::lake::document::deeper_than;
-use engine::seams::plugin::{ColumnType, Descriptor, Field, InputField, LoadError, ScalarType};
+use records::document::deeper_than;
+use seams::foreign::{inert, words};
+use seams::plugin::{ColumnType, Descriptor, Field, InputField, LoadError, ScalarType};
 
 use crate::bindings::{described, wit};
 use crate::inspect::{World, refused};

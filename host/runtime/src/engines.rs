@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{Digest, LoadError};
+use pipeline::plan::Limits;
+use seams::plugin::{Digest, LoadError};
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};

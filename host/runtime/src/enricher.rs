@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::foreign::words;
-use engine::lake::document;
-use engine::pipeline::plan::Limits;
-use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{Descriptor, Digest, EndpointRequest, Enricher, Fault, Plugin, Step};
+use pipeline::plan::Limits;
+use records::document;
+use seams::foreign::words;
+use seams::http::HttpAnswer;
+use seams::plugin::{Descriptor, Digest, EndpointRequest, Enricher, Fault, Plugin, Step};
 
 use crate::bindings::enrich::EnrichOnlyIndices;
 use crate::bindings::enrich::exports::sluicebox::plugin::enrich as wit;

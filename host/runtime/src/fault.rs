@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
-use engine::foreign::inert;
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{Fault, FaultKind};
+use pipeline::plan::Limits;
+use seams::foreign::inert;
+use seams::plugin::{Fault, FaultKind};
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::limits::Exceeded;

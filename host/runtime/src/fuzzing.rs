@@ -12,7 +12,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use arrow::array::Array as _;
 use arrow::datatypes::{Field as ArrowField, Schema};
 use bytes::Bytes;
-use engine::seams::plugin::{ColumnType, Field, ScalarType};
+use seams::plugin::{ColumnType, Field, ScalarType};
 
 use crate::bindings::{described, wit};
 use crate::columns;

@@ -4,9 +4,9 @@
 
 mod outline;
 
-use engine::foreign::{cut, inert};
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::LoadError;
+use pipeline::plan::Limits;
+use seams::foreign::{cut, inert};
+use seams::plugin::LoadError;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use wasmparser::component_types::ComponentEntityType;

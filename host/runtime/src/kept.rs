@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use engine::seams::plugin::{Descriptor, Digest, Grants};
+use seams::plugin::{Descriptor, Digest, Grants};
 use wasmtime::Engine;
 
 use crate::inspect::World;

@@ -1,7 +1,8 @@
 //! What is kept, and what is believed of it.
 
+use pipeline::plan::Limits;
+
 use super::*;
-use engine::pipeline::plan::Limits;
 
 fn descriptor() -> Descriptor {
     Descriptor {

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{Fault, FaultKind};
+use pipeline::plan::Limits;
+use seams::plugin::{Fault, FaultKind};
 use thiserror::Error;
 use wasmtime::ResourceLimiter;
 

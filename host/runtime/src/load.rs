@@ -3,9 +3,9 @@
 //! Does not fetch the bytes, and does not compare plugins of neighbouring layers.
 
 use bytes::Bytes;
-use engine::foreign::words;
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{Descriptor, Digest, Fault, FaultKind, Grants, LoadError};
+use pipeline::plan::Limits;
+use seams::foreign::words;
+use seams::plugin::{Descriptor, Digest, Fault, FaultKind, Grants, LoadError};
 
 use crate::bindings::aggregate::AggregateOnlyIndices;
 use crate::bindings::clean::CleanOnlyIndices;

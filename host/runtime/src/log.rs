@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use engine::foreign::{inert, words};
+use seams::foreign::{inert, words};
 use serde::{Deserialize, Serialize};
 
 use crate::bindings::Level;

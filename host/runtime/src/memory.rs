@@ -2,7 +2,7 @@
 //!
 //! Does not make anybody wait: `turns` does.
 
-use engine::pipeline::plan::Limits;
+use pipeline::plan::Limits;
 
 use crate::descriptor::MAX_DESCRIPTION;
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::pipeline::plan::{Isolation, Limits};
-use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugins};
+use pipeline::plan::{Isolation, Limits};
+use seams::plugin::{Aggregator, Cleaner, Descriptor, Digest, Enricher, Grants, LoadError, Plugins};
 use thiserror::Error;
 
 use crate::aggregator::WasmAggregator;

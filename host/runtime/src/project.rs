@@ -11,8 +11,8 @@ mod value;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use engine::foreign::words;
-use engine::seams::plugin::{Fault, FaultKind, InputField, Reject, RejectedBy};
+use seams::foreign::words;
+use seams::plugin::{Fault, FaultKind, InputField, Reject, RejectedBy};
 
 use crate::bindings::wit;
 use crate::fault::{bytes, fault};

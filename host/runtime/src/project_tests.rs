@@ -1,6 +1,6 @@
 //! What a document becomes, and what it is refused for.
 
-use engine::seams::plugin::{ColumnType, ScalarType};
+use seams::plugin::{ColumnType, ScalarType};
 
 use super::*;
 

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use engine::failure::panic_text;
+use seams::foreign::panic_text;
 use tokio::sync::oneshot;
 
 use crate::memory::Need;

@@ -14,7 +14,7 @@ use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType, types
 
 use crate::call::Host;
 use crate::fault::fault;
-use engine::seams::plugin::FaultKind;
+use seams::plugin::FaultKind;
 
 pub(crate) use streams::Output;
 

@@ -8,9 +8,9 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::pipeline::plan::{Isolation, Limits};
-use engine::seams::plugin::{FaultKind, Grants, LoadError, Plugins};
+use pipeline::plan::{Isolation, Limits};
 use runtime::{Cache, Options, Trust, WasmPlugins, World, inspect};
+use seams::plugin::{FaultKind, Grants, LoadError, Plugins};
 use support::{cleaner_text, component, grants, numbers, plugins, said};
 
 fn refusal(bytes: &[u8]) -> LoadError {
@@ -133,10 +133,7 @@ async fn an_export_of_another_type_is_refused() {
     assert!(error.message.contains("describe"), "{error}");
 }
 
-async fn load_text(
-    component: Bytes,
-    limits: Limits,
-) -> Result<std::sync::Arc<dyn engine::seams::plugin::Cleaner>, LoadError> {
+async fn load_text(component: Bytes, limits: Limits) -> Result<std::sync::Arc<dyn seams::plugin::Cleaner>, LoadError> {
     plugins().cleaner(component, &Grants { config: "{}".into(), limits }).await
 }
 
@@ -172,7 +169,7 @@ async fn memories_beyond_the_first_and_threads_are_no_part_of_what_plugins_may_u
     }
 }
 
-async fn clean_text(more: &str, clean: &str) -> engine::seams::plugin::Fault {
+async fn clean_text(more: &str, clean: &str) -> seams::plugin::Fault {
     let cleaner = load_text(cleaner_text("1", more, clean), Limits::default()).await.unwrap();
     cleaner.clean(&numbers([1])).await.unwrap_err()
 }

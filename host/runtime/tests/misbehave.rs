@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::{Float64Type, Int64Type};
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{Cleaned, Cleaner, Fault, FaultKind, Grants, LoadError, Plugins, RejectedBy};
+use pipeline::plan::Limits;
 use runtime::WasmPlugins;
+use seams::plugin::{Cleaned, Cleaner, Fault, FaultKind, Grants, LoadError, Plugins, RejectedBy};
 use support::{capture, component, grants, numbers, plugins, said};
 
 async fn load(plugins: &WasmPlugins, mode: &str, limits: Limits) -> Arc<dyn Cleaner> {

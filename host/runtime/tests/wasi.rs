@@ -12,8 +12,8 @@ use std::time::Duration;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{Fault, FaultKind, Grants, Plugins};
+use pipeline::plan::Limits;
+use seams::plugin::{Fault, FaultKind, Grants, Plugins};
 use support::{capture, cleaner_module, from_text_with, grants, numbers, plugins, said};
 
 /// The parts of WASI that are called, in the words of its own interfaces.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use engine::seams::clock::Clock;
+use seams::clock::Clock;
 use tokio::sync::oneshot;
 
 /// How often a step yields, so that tasks which were woken can run and go to sleep again before the next step.

@@ -16,8 +16,8 @@ pub mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::seams::clock::Clock;
 use futures::future::BoxFuture;
+use seams::clock::Clock;
 
 use crate::SimClock;
 

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine::seams::clock::Clock;
-use engine::seams::store::NotDurable;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use seams::clock::Clock;
+use seams::store::NotDurable;
 use tokio::sync::Notify;
 
 /// What becomes of one call.

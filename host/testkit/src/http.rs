@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
+use seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 
 type Script = dyn Fn(&HttpRequest, usize) -> Result<HttpAnswer, HttpError> + Send + Sync;
 

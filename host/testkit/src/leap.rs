@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use engine::seams::clock::Clock;
+use seams::clock::Clock;
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{
+use seams::http::HttpAnswer;
+use seams::plugin::{
     Aggregator, Cleaned, Cleaner, Descriptor, Digest, Enricher, Fault, FaultKind, Grants, LoadError, Plugin, Plugins,
     Step,
 };

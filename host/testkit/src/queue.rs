@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use engine::seams::clock::Clock;
-use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
+use seams::clock::Clock;
+use seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use tokio::sync::Notify;
 
 /// How the queue hands out messages.

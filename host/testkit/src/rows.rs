@@ -8,7 +8,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray,
     StringBuilder, TimestampMicrosecondArray,
 };
-use engine::seams::plugin::{ColumnType, Descriptor, Field, InputField, ScalarType};
+use seams::plugin::{ColumnType, Descriptor, Field, InputField, ScalarType};
 use serde_json::Value;
 
 /// A descriptor without columns, and with a configuration that may be any object.

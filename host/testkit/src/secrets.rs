@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use engine::seams::secrets::{SecretError, SecretRef, SecretString, Secrets};
+use seams::secrets::{SecretError, SecretRef, SecretString, Secrets};
 
 #[derive(Debug)]
 enum Place {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use bytes::Bytes;
-use engine::pipeline::plan::Limits;
-use engine::seams::clock::Clock;
-use engine::seams::plugin::{Cleaned, ColumnType, Digest, Grants, Plugins, ScalarType, Step};
-use engine::seams::queue::{Queue, QueueError};
+use pipeline::plan::Limits;
+use seams::clock::Clock;
+use seams::plugin::{Cleaned, ColumnType, Digest, Grants, Plugins, ScalarType, Step};
+use seams::queue::{Queue, QueueError};
 use serde_json::json;
 use testkit::{
     ClosureAggregator, ClosureCleaner, ClosureEnricher, ClosurePlugins, Fate, Faults, Faulty, MemoryQueue,
@@ -139,7 +139,7 @@ async fn closures_clean_and_aggregate_rows_written_as_json() {
     let documents =
         [json!({"n": 2, "tags": ["a", "b"], "day": 1, "at": 5, "raw": [1]}), json!({"n": 40, "tags": null})];
     let documents: Vec<_> = documents.iter().map(|document| Bytes::from(document.to_string())).collect();
-    let cleaned = engine::seams::plugin::Cleaner::clean(&cleaner, &documents).await.unwrap();
+    let cleaned = seams::plugin::Cleaner::clean(&cleaner, &documents).await.unwrap();
     assert_eq!(cleaned.rows.num_rows(), 2);
     assert_eq!(cleaned.rows.column_by_name("tags").unwrap().null_count(), 1);
     assert_eq!(cleaned.rows.column_by_name("raw").unwrap().as_string::<i32>().value(0), "[1]");
@@ -160,7 +160,7 @@ async fn closures_clean_and_aggregate_rows_written_as_json() {
         move |_, partials| Ok(partials.iter().map(number).sum::<i64>().to_string().into()),
         move |_, partials| Ok(rows::batch(&shape, &[json!({"sum": partials.iter().map(number).sum::<i64>()})])),
     );
-    use engine::seams::plugin::Aggregator;
+    use seams::plugin::Aggregator;
     let partial = sum.fold(&[cleaned.rows]).await.unwrap();
     let both = sum.merge(&[partial.clone(), partial.clone()]).await.unwrap();
     assert_eq!(both, "84");

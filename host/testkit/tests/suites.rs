@@ -8,8 +8,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::seams::clock::Clock;
-use engine::seams::secrets::SecretRef;
+use seams::clock::Clock;
+use seams::secrets::SecretRef;
 use testkit::conformance::clock::ClockRig;
 use testkit::conformance::queue::QueueRig;
 use testkit::conformance::secrets::SecretsRig;

@@ -6,13 +6,13 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use engine::lake::Lake;
-use engine::lake::silver::Silver;
-use engine::seams::plugin::{ColumnType, ScalarType};
-use engine::seams::store::{Path, Store, read, replace};
 use futures::TryStreamExt as _;
+use lake::Lake;
+use lake::silver::Silver;
 use object_store::ObjectStore as _;
 use object_store::memory::InMemory;
+use seams::plugin::{ColumnType, ScalarType};
+use seams::store::{Path, Store, read, replace};
 use testkit::SimClock;
 use testkit::rows::{descriptor, output};
 

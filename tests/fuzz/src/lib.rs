@@ -7,12 +7,12 @@
 mod delta;
 
 use bytes::Bytes;
-use engine::lake::bronze;
-use engine::pipeline::plan::Source;
-use engine::pipeline::{Overrides, examine};
-use engine::roles::events;
 use engine::roles::source;
-use engine::seams::store::Path;
+use lake::bronze;
+use lake::events;
+use pipeline::plan::Source;
+use pipeline::{Overrides, examine};
+use seams::store::Path;
 use url::Url;
 
 pub use delta::delta_log;

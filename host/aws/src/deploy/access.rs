@@ -7,9 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use engine::drivers::service::Role;
-use engine::pipeline::plan::{Location, Plan, PluginRef, SecretRef, TemplatePart};
-use engine::pipeline::s3;
+use pipeline::plan::{Location, Plan, PluginRef, SecretRef, TemplatePart};
+use pipeline::role::Role;
+use pipeline::s3;
 use serde_json::json;
 
 use super::places::{Layer, Site};

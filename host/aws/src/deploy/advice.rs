@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use engine::drivers::service::Role;
-use engine::pipeline::plan::{Plan, Rate};
-use engine::pipeline::{Objection, code};
+use pipeline::plan::{Plan, Rate};
+use pipeline::role::Role;
+use pipeline::{Objection, code};
 
 use super::functions;
 
@@ -97,7 +97,7 @@ fn fits(rate: Rate, time: Duration) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use engine::pipeline::{Overrides, check};
+    use pipeline::{Overrides, check};
 
     use super::*;
 

@@ -4,9 +4,9 @@
 //! Does not say whom to tell: that is a parameter.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use engine::drivers::service::Role;
-use engine::pipeline::plan::{AtMost, Plan};
-use engine::pipeline::schedule::Schedule;
+use pipeline::plan::{AtMost, Plan};
+use pipeline::role::Role;
+use pipeline::schedule::Schedule;
 use serde_json::{Value, json};
 
 use super::access::{STAGES, capital};
@@ -237,7 +237,7 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use chrono_tz::Tz;
-    use engine::pipeline::schedule::Missed;
+    use pipeline::schedule::Missed;
 
     use super::*;
 

@@ -3,8 +3,8 @@
 //! Does not know transfer, storage, free tiers or discounts, nor what a plugin's service costs.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use engine::drivers::service::Role;
-use engine::pipeline::plan::{Plan, SecretRef, TOP_N_ALL};
+use pipeline::plan::{Plan, SecretRef, TOP_N_ALL};
+use pipeline::role::Role;
 use serde::Serialize;
 
 use super::access::STAGES;
@@ -173,7 +173,7 @@ fn lambda(plan: &Plan, records: f64, messages: f64) -> ((&'static str, f64), f64
 
 #[cfg(test)]
 mod tests {
-    use engine::pipeline::{Overrides, check};
+    use pipeline::{Overrides, check};
 
     use super::*;
 

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use engine::pipeline::schedule::NICKNAMES;
-use engine::pipeline::{Objection, code};
+use pipeline::schedule::NICKNAMES;
+use pipeline::{Objection, code};
 use thiserror::Error;
 
 /// Why an expression has no counterpart.
@@ -164,7 +164,7 @@ impl Field {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, TimeDelta, Utc};
-    use engine::pipeline::schedule::{Missed, Schedule};
+    use pipeline::schedule::{Missed, Schedule};
 
     use super::*;
 

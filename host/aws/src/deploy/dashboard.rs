@@ -2,7 +2,7 @@
 //!
 //! Does not show records or what they cost.
 
-use engine::drivers::service::Role;
+use pipeline::role::Role;
 use serde_json::{Value, json};
 
 use super::access::STAGES;

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use engine::drivers::service::Role;
-use engine::pipeline::plan::{Plan, Stage};
+use pipeline::plan::{Plan, Stage};
+use pipeline::role::Role;
 use serde_json::{Map, Value, json};
 
 use super::access::{STAGES, capital};

@@ -3,7 +3,7 @@
 //!
 //! Does not write lines: a test holds that the host logs each message that is looked for here.
 
-use engine::drivers::service::Role;
+use pipeline::role::Role;
 use serde_json::json;
 
 use super::access::capital;

@@ -3,7 +3,7 @@
 //!
 //! Does not use them: resources refer to them by name.
 
-use engine::drivers::service::Role;
+use pipeline::role::Role;
 use serde_json::{Map, Value, json};
 
 use super::access::{STAGES, capital};

@@ -4,9 +4,9 @@
 
 use std::path::{Component, Path as FilePath};
 
-use engine::pipeline::plan::{Location, Plan, PluginRef, SecretRef};
-use engine::pipeline::{Objection, code};
 use object_store::path::Path;
+use pipeline::plan::{Location, Plan, PluginRef, SecretRef};
+use pipeline::{Objection, code};
 use url::Url;
 
 use super::{Mode, pseudo};

@@ -2,7 +2,7 @@
 //!
 //! Does not say who takes from them.
 
-use engine::drivers::service::Role;
+use pipeline::role::Role;
 use serde_json::{Value, json};
 
 use super::access::{STAGES, capital};

@@ -2,7 +2,7 @@
 //!
 //! Made only for whoever a parameter names. Does not give QuickSight itself its rights in the account: its administrator does.
 
-use engine::seams::plugin::{ColumnType, Field, ScalarType};
+use seams::plugin::{ColumnType, Field, ScalarType};
 use serde_json::{Value, json};
 
 use super::places::identifier;

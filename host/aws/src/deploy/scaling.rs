@@ -3,7 +3,7 @@
 //! Does not look at processors: a stage that waits for a service would look idle. Work that waits for a quota grows old as well, and then runs
 //! the most tasks to no use: the upper bound is what that costs.
 
-use engine::drivers::service::Role;
+use pipeline::role::Role;
 use serde_json::{Value, json};
 
 use super::Deployment;

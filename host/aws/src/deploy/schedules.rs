@@ -2,7 +2,7 @@
 //!
 //! Does not translate expressions: `cron` does.
 
-use engine::pipeline::schedule::Missed;
+use pipeline::schedule::Missed;
 use serde_json::json;
 
 use super::policy::{self, Holder, Statement};

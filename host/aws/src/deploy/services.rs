@@ -3,8 +3,8 @@
 //! Does not declare a network or an image: those are parameters. Nothing needs to come in: whether a task is well its own program says,
 //! `sluicebox health`. How many tasks run is `scaling`'s.
 
-use engine::drivers::service::Role;
-use engine::pipeline::plan::Plan;
+use pipeline::plan::Plan;
+use pipeline::role::Role;
 use serde_json::{Value, json};
 
 use super::access::capital;

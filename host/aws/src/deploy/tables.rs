@@ -3,7 +3,7 @@
 //! Does not declare Gold's Parquet files: to Athena a table is a folder, and each of those is one object. The Delta tables it reads itself,
 //! their columns from their logs; those that stand here are for people and other engines.
 
-use engine::seams::plugin::{ColumnType, Field, ScalarType};
+use seams::plugin::{ColumnType, Field, ScalarType};
 use serde_json::{Value, json};
 
 use super::places::identifier;

@@ -3,8 +3,8 @@
 //!
 //! Does not say how long a role needs: `functions` does.
 
-use engine::drivers::service::Role;
-use engine::pipeline::plan::Plan;
+use pipeline::plan::Plan;
+use pipeline::role::Role;
 use serde_json::{Map, Value, json};
 
 use super::access::{STAGES, capital};

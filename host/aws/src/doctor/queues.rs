@@ -95,13 +95,7 @@ impl Looked {
         Check::new(self.about(), "is there", outcome)
     }
 
-    fn is_fit(
-        &self,
-        deployment: &Deployment<'_>,
-        mode: Mode,
-        stage: engine::drivers::service::Role,
-        dead: &str,
-    ) -> Vec<Check> {
+    fn is_fit(&self, deployment: &Deployment<'_>, mode: Mode, stage: pipeline::role::Role, dead: &str) -> Vec<Check> {
         let plan = deployment.plan;
         let needed = deployment.visibility(mode, stage);
         let visible = self.number(&QueueAttributeName::VisibilityTimeout);

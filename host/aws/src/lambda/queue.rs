@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
+use seams::queue::{Delivery, Depth, Queue, QueueError, Receipt};
 use tokio::sync::Notify;
 
 use crate::events::BatchRecord;

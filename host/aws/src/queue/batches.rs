@@ -7,8 +7,8 @@ use std::time::Duration;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
 };
-use engine::backoff;
-use engine::seams::queue::{QueueError, Receipt};
+use seams::backoff;
+use seams::queue::{QueueError, Receipt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{BATCH, failed};

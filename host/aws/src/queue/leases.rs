@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use engine::seams::queue::{QueueError, Receipt};
+use seams::queue::{QueueError, Receipt};
 
 use super::LONGEST;
 

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use engine::backoff;
-use engine::seams::queue::QueueError;
 use futures::{StreamExt, TryStreamExt, stream};
+use seams::backoff;
+use seams::queue::QueueError;
 
 use super::{BATCH, failed};
 

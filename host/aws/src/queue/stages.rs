@@ -6,9 +6,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use engine::drivers::consumer::StageQueue;
-use engine::seams::clock::Clock;
-use engine::seams::queue::QueueError;
+use seams::clock::Clock;
+use seams::queue::{QueueError, StageQueue};
 use serde_json::Value;
 use url::Url;
 

@@ -3,7 +3,7 @@
 //!
 //! Does not receive.
 
-use engine::seams::queue::Delivery;
+use seams::queue::Delivery;
 
 use super::SqsQueue;
 use super::batches::Settle;

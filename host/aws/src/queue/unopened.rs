@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::drivers::consumer::StageQueue;
-use engine::seams::clock::Clock;
-use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
+use seams::clock::Clock;
+use seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt, StageQueue};
 use tokio::sync::OnceCell;
 use url::Url;
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
-use engine::backoff;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use object_store::path::Path;
 use object_store::{Error, Result};
+use seams::backoff;
 
 use super::{Place, failed, generic};
 use crate::failure::CallError;

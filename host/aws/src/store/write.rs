@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use engine::backoff;
 use object_store::path::Path;
 use object_store::{Error, PutMode, PutResult, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use seams::backoff;
 
 use super::upload::Parts;
 use super::{Place, failed, read};

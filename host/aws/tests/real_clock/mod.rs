@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use engine::seams::clock::Clock;
+use seams::clock::Clock;
 
 /// The machine's clock.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 //! Does not call anybody, and does not change a lake: of what lies elsewhere `doctor` tells.
 
 use aws::deploy::Mode;
-use engine::pipeline::plan::SecretRef;
-use engine::redaction::SHORTEST;
-use engine::seams::plugin::Plugin;
-use engine::seams::secrets::ExposeSecret as _;
+use pipeline::plan::SecretRef;
+use pipeline::urls::SHORTEST;
+use seams::plugin::Plugin;
+use seams::secrets::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::compose::{Shared, secrets};

@@ -5,8 +5,8 @@
 
 use aws::deploy::{Deployment, Layout};
 use aws::doctor::{self, Check, Finding};
-use engine::lake::bronze;
-use engine::lake::keys::Tick;
+use lake::bronze;
+use records::keys::Tick;
 use serde_json::json;
 
 use super::deploy::Built;

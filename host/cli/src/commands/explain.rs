@@ -4,10 +4,10 @@
 
 use anyhow::Context as _;
 use engine::drivers::service::Service;
-use engine::explain::{Explanation, Proof, Provenance, explain, similar};
-use engine::foreign::inert;
-use engine::lake::keys::Key;
 use engine::progress::Steps;
+use proof::explain::{Explanation, Proof, Provenance, explain, similar};
+use records::keys::Key;
+use seams::foreign::inert;
 
 use crate::compose::{Shared, look, unread, workshop};
 use crate::context::Context;
@@ -105,7 +105,7 @@ fn provenance(row: &Provenance, context: &Context) -> String {
         }
         text.push_str(&indented(&table.trim_fmt()));
     }
-    let made_by = |by: &Option<engine::lake::generations::Generation>| match by {
+    let made_by = |by: &Option<lake::generations::Generation>| match by {
         Some(by) => format!("{} (generation {})", by.plugin, by.number),
         None => "the source's record as it is".to_owned(),
     };
@@ -131,7 +131,7 @@ fn provenance(row: &Provenance, context: &Context) -> String {
     text
 }
 
-fn told(answer: &engine::explain::Answer) -> String {
+fn told(answer: &proof::explain::Answer) -> String {
     match (&answer.request, answer.status) {
         (Some(request), Some(status)) => {
             let query: Vec<String> = request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -3,7 +3,7 @@
 //! Does not know where the code was seen: the message says that.
 
 use engine::codes::{self, Code};
-use engine::pipeline::problem::did_you_mean;
+use pipeline::problem::did_you_mean;
 use serde_json::json;
 
 use crate::context::Context;

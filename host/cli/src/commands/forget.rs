@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use engine::drivers::service::Service;
-use engine::forget::{Forgotten, Remains, forget, is_there, removed_tables};
-use engine::lake::kept_out::{self, Entry};
-use engine::lake::keys::Key;
 use engine::progress::Steps;
+use lake::kept_out::{self, Entry};
+use proof::forget::{Forgotten, Remains, forget, is_there, removed_tables};
+use records::keys::Key;
 use serde_json::json;
 
 use super::explain::unknown;

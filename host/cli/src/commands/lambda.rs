@@ -9,20 +9,19 @@ use anyhow::Context as _;
 use aws::lambda::RuntimeApi;
 use engine::drivers::service;
 use engine::drivers::serving::Serving;
-use engine::spans;
+use function::Function;
+use metrics::Begun;
+use place::Place;
+use seams::spans;
 use tracing::Instrument as _;
 
 use crate::commands::run::Role;
 use crate::compose::{Shared, compose};
 use crate::context::Context;
-use crate::env_vars;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
-use crate::pipelines;
 use crate::swap::Watch;
-use function::Function;
-use metrics::Begun;
-use place::Place;
+use crate::{env_vars, pipelines};
 
 mod function;
 mod metrics;
@@ -109,7 +108,7 @@ async fn serve(api: &RuntimeApi, args: &Args, context: &Context) -> Result<std::
     let (place, context, file, shared) = prepared.await.map_err(Ended::BeforeTheFirst)?;
     let named = spans::pipeline(&file.plan.name);
     let service = compose(&file, &shared, &context).instrument(named.clone()).await.map_err(Ended::BeforeTheFirst)?;
-    let role: service::Role = args.role.of_engine();
+    let role: pipeline::role::Role = args.role.of_engine();
     let serving = Serving::new(service);
     let watched =
         pipelines::PipelineArgs { files: vec![file.path.clone()], target: args.target.clone(), set: args.set.clone() };

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::foreign::{inert, inert_lines};
-use engine::lake::quarantine::{self, Refused, RefusedAt};
+use lake::quarantine::{self, Refused, RefusedAt};
+use seams::foreign::{inert, inert_lines};
 
 use crate::commands::replay::{self, How};
 use crate::compose::{Remote, look_at_lake, unread};

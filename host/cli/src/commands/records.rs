@@ -3,10 +3,10 @@
 //! Does not show documents or rows: `explain` does, for one record.
 
 use engine::census::{self, RecordVersion, census};
-use engine::foreign::inert;
-use engine::lake::kept_out::KeptOut;
-use engine::lake::keys::Tick;
 use engine::progress::Steps;
+use lake::kept_out::KeptOut;
+use records::keys::Tick;
+use seams::foreign::inert;
 use serde_json::json;
 
 use crate::commands::explain::reason;

@@ -3,7 +3,7 @@
 //! Does not mend anything else: `verify` says what is wrong with a lake that can be read.
 
 use engine::progress::Steps;
-use engine::repair::{Repaired, Unreadable, repair};
+use proof::repair::{Repaired, Unreadable, repair};
 use serde_json::json;
 
 use crate::compose::{Shared, compose_to_look};

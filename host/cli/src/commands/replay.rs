@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use engine::drivers::service::{Left, Service};
-use engine::lake::keys::{Key, Tick};
 use engine::progress::{Progress, Steps};
 use engine::replay::{self, Planned, Selection, Which};
+use records::keys::{Key, Tick};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 

@@ -4,8 +4,8 @@
 
 use std::io::IsTerminal as _;
 
-use engine::lake::keys::Tick;
-use engine::lake::{Lake, identity};
+use lake::{Lake, identity};
+use records::keys::Tick;
 use serde_json::json;
 
 use super::replay::parse_tick;

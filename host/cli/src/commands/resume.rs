@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use engine::lake::Lake;
-use engine::lake::waiting::{self, Waiting};
-use engine::pipeline::problem::did_you_mean;
 use engine::roles::breaker::{self, Suspension};
-use engine::seams::clock::Clock as _;
+use lake::Lake;
+use lake::waiting::{self, Waiting};
 use local::SystemClock;
+use pipeline::problem::did_you_mean;
+use seams::clock::Clock as _;
 use serde_json::json;
 
 use crate::compose::{Remote, lake};

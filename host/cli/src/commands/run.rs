@@ -6,14 +6,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use anyhow::Context as _;
+use bars::Bars;
+use chrono::{DateTime, Utc};
 use engine::drivers::service::{self, Service};
-use engine::lake::keys;
-use engine::pipeline::plan::AtMost;
-use engine::spans;
+use monitor::Monitored;
+use one::One;
+use pipeline::plan::AtMost;
+use records::keys;
+use seams::spans;
 use serde_json::json;
+use summary::Summary;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -26,10 +29,6 @@ use crate::failure::Failure;
 use crate::load::passes;
 use crate::output::Tone;
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
-use bars::Bars;
-use monitor::Monitored;
-use one::One;
-use summary::Summary;
 
 mod bars;
 mod files;
@@ -111,12 +110,12 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    pub(crate) fn of_engine(self) -> service::Role {
+    pub(crate) fn of_engine(self) -> pipeline::role::Role {
         match self {
-            Role::Ingest => service::Role::Ingest,
-            Role::Enrich => service::Role::Enrich,
-            Role::Clean => service::Role::Clean,
-            Role::Aggregate => service::Role::Aggregate,
+            Role::Ingest => pipeline::role::Role::Ingest,
+            Role::Enrich => pipeline::role::Role::Enrich,
+            Role::Clean => pipeline::role::Role::Clean,
+            Role::Aggregate => pipeline::role::Role::Aggregate,
         }
     }
 }
@@ -200,7 +199,7 @@ async fn serve(
         let next = service.schedule.as_ref().and_then(|schedule| schedule.next_after(service.clock.now()));
         let when = next.map_or("no schedule: nothing will tick".to_owned(), |next| format!("next tick {next}"));
         context.output.notice(&format!("serving `{}`: {when}; stop with Ctrl-C", file.plan.name))?;
-        if shared.serves(service::Role::Ingest)
+        if shared.serves(pipeline::role::Role::Ingest)
             && let Err(failure) = service.ingest.place.is_there().await
         {
             let note = Tone::Notable.paint(context.output.stderr_color(), "note:");

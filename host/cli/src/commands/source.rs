@@ -2,8 +2,8 @@
 //!
 //! Does not take it: nothing is queued, and the lake is not looked at.
 
-use engine::lake::record::Record;
 use engine::roles::source::{Reading, read, unit};
+use records::record::Record;
 use serde::Serialize;
 
 use crate::compose::{Shared, source};

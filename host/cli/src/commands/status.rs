@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use engine::foreign::{inert, inert_lines};
-use engine::lake::delta::LastCommit;
-use engine::lake::keys::Tick;
-use engine::lake::swaps::Happened;
-use engine::status::{Status, Watermark, status};
+use lake::delta::LastCommit;
+use lake::swaps::Happened;
+use proof::status::{Status, Watermark, status};
+use records::keys::Tick;
+use seams::foreign::{inert, inert_lines};
 use serde_json::json;
 
 use crate::commands::plugin::history::told;

@@ -2,9 +2,9 @@
 //!
 //! Does not mend anything.
 
-use engine::pipeline::plan::Plan;
 use engine::progress::Steps;
-use engine::verify::{Invariant, Report, verify};
+use pipeline::plan::Plan;
+use proof::verify::{Invariant, Report, verify};
 use serde_json::json;
 
 use crate::compose::{Shared, look, workshop};

@@ -5,15 +5,15 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use engine::drivers::consumer::StageQueue;
 use engine::drivers::service::{Queues, Service};
-use engine::lake::generations::Generations;
-use engine::lake::gold::Gold;
-use engine::lake::silver::Silver;
-use engine::lake::{Lake, TableError};
 use engine::progress::Progress;
 use engine::roles::aggregate::{GoldTable, Tried};
+use lake::generations::Generations;
+use lake::gold::Gold;
+use lake::silver::Silver;
+use lake::{Lake, TableError};
 use local::ClosedQueue;
+use seams::queue::StageQueue;
 use tokio::sync::OnceCell;
 
 use super::{Shared, assembled, gateway, look_at_lake, look_at_queues, ours};

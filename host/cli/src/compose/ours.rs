@@ -6,12 +6,12 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use engine::drivers::service::Role;
-use engine::lake::Lake;
-use engine::lake::conditions::{self, Unfit};
-use engine::lake::identity::{self, Claimed, NotOurs};
-use engine::pipeline::plan::Location;
 use futures::future::join_all;
+use lake::Lake;
+use lake::conditions::{self, Unfit};
+use lake::identity::{self, Claimed, NotOurs};
+use pipeline::plan::Location;
+use pipeline::role::Role;
 
 use super::Shared;
 use super::places::queue_file;

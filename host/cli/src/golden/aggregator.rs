@@ -4,7 +4,7 @@
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use engine::seams::plugin::Aggregator;
+use seams::plugin::Aggregator;
 use serde_json::Value;
 
 use super::case::Case;
@@ -78,9 +78,7 @@ mod tests {
     use super::*;
     use crate::golden::case;
     use crate::project::PluginCrate;
-    use engine::seams::plugin::{
-        ColumnType, Descriptor, Digest, Fault, FaultKind, Field, InputField, Plugin, ScalarType,
-    };
+    use seams::plugin::{ColumnType, Descriptor, Digest, Fault, FaultKind, Field, InputField, Plugin, ScalarType};
     use serde_json::json;
 
     /// Lists names: in order of the alphabet, or in the order in which they came.

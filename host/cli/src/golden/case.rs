@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::Grants;
 use local::outside;
+use pipeline::plan::Limits;
+use seams::plugin::Grants;
 use serde_json::Value;
 
 use super::exact;

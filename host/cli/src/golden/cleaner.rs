@@ -3,8 +3,9 @@
 //! Does not check conservation: the runtime does, for every call.
 
 use bytes::Bytes;
-use engine::lake::record;
-use engine::seams::plugin::{Cleaned, Cleaner, RejectedBy};
+use lake::instants::within_calendar;
+use records::record;
+use seams::plugin::{Cleaned, Cleaner, RejectedBy};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ pub(crate) async fn run(plugin: &dyn Cleaner, case: &Case) -> anyhow::Result<Val
     let documents: Vec<Box<RawValue>> = case.input()?;
     let documents: Vec<Bytes> =
         documents.into_iter().map(|document| Bytes::from(record::compact(document).get().to_owned())).collect();
-    let cleaned = plugin.clean(&documents).await?.within_calendar();
+    let cleaned = within_calendar(plugin.clean(&documents).await?);
     let columns = plugin.descriptor().output.iter().map(|field| (field.name.as_str(), field.ty));
     let mut rows = json_rows::from_batch(&cleaned.rows)?;
     json_rows::open_json_columns(&mut rows, columns);

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use engine::lake::record::{self, Record};
-use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{EndpointRequest, Enricher, Step};
+use records::record::{self, Record};
+use seams::http::HttpAnswer;
+use seams::plugin::{EndpointRequest, Enricher, Step};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};

@@ -3,7 +3,7 @@
 //! `serde_json` keeps a number beyond 64 bits as the nearest double. Such a number stands here as a text behind a mark that no
 //! document has, and is written as the number that it is by [`text`]. Does not compare.
 
-use engine::lake::decimal::Decimal;
+use lake::decimal::Decimal;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -28,7 +28,7 @@ fn value(text: &str, plain: Value) -> serde_json::Result<Value> {
             Value::Array(items.collect::<Result<_, _>>()?)
         }
         Value::Object(_) => {
-            let members: engine::lake::record::Record = serde_json::from_str(text)?;
+            let members: records::record::Record = serde_json::from_str(text)?;
             let members = members.iter().map(|(name, raw)| {
                 let plain = serde_json::from_str(raw.get())?;
                 Ok((name.to_owned(), value(raw.get(), plain)?))

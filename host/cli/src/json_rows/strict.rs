@@ -3,7 +3,7 @@
 //! Does not convert anything: `json_rows` does, with a reader that would take some of what is refused here.
 
 use chrono::{DateTime, NaiveDate};
-use engine::seams::plugin::{ColumnType, InputField, ScalarType};
+use seams::plugin::{ColumnType, InputField, ScalarType};
 use serde_json::Value;
 
 use super::Row;

@@ -7,10 +7,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{
-    Aggregator, Cleaned, Cleaner, Descriptor, Digest, Enricher, Fault, FaultKind, Plugin, Step,
-};
+use seams::http::HttpAnswer;
+use seams::plugin::{Aggregator, Cleaned, Cleaner, Descriptor, Digest, Enricher, Fault, FaultKind, Plugin, Step};
 
 /// Stands in for a plugin.
 #[derive(Debug)]

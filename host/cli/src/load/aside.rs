@@ -4,9 +4,9 @@
 //! Does not judge either.
 
 use bytes::Bytes;
-use engine::drivers::service::Role;
-use engine::lake::{Lake, components};
 use futures::future::join_all;
+use lake::{Lake, components};
+use pipeline::role::Role;
 
 use super::Ignored;
 

@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
-use engine::lake::swaps::Version;
-use engine::lake::{Lake, LakeError, components};
-use engine::pipeline::plan::{Plan, Stage};
-use engine::seams::plugin::{Grants, LoadError};
+use lake::swaps::Version;
+use lake::{Lake, LakeError, components};
+use pipeline::plan::{Plan, Stage};
+use seams::plugin::{Grants, LoadError};
 use serde::Serialize;
 
 use super::{Found, known};

@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use engine::pipeline::plan::Plan;
-use engine::seams::plugin::Digest;
 use local::outside;
+use pipeline::plan::Plan;
+use seams::plugin::Digest;
 
 use crate::compose::queue_path;
 use crate::pipelines::PipelineFile;

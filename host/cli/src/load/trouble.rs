@@ -4,8 +4,8 @@
 
 use engine::contract::Breach;
 use engine::contract::columns::Missing;
-use engine::lake::swaps::Version;
-use engine::seams::plugin::LoadError;
+use lake::swaps::Version;
+use seams::plugin::LoadError;
 
 use super::StagePlace;
 

@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use engine::foreign::{cut, inert_json, inert_lines};
-use engine::spans::HIDDEN;
+use seams::foreign::{cut, inert_json, inert_lines};
+use seams::spans::HIDDEN;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::span::Record;

@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use engine::drivers::service::Service;
 use engine::drivers::serving::{Replaced, Serving};
-use engine::failure::Failure;
-use engine::lake::bronze::PluginStamp;
-use engine::lake::gold::Gold;
-use engine::lake::silver::Silver;
-use engine::lake::swaps::Version;
-use engine::pipeline::plan::{Percent, Plan};
 use engine::rehearsal::{self, Comparison, NotGood};
 use engine::roles::aggregate::GoldTable;
-use engine::seams::plugin::Plugin;
+use lake::failure::Failure;
+use lake::gold::Gold;
+use lake::silver::Silver;
+use lake::swaps::Version;
+use pipeline::plan::{Percent, Plan};
+use seams::plugin::{Plugin, PluginStamp};
 
 use super::{Refused, WHOLE, of_file};
 use crate::compose::{Shared, clean_breaker, compose_with, enrich_breaker};

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use engine::drivers::service::Service;
-use engine::lake::bronze;
-use engine::lake::keys::fingerprint;
-use engine::pipeline::plan::Compare;
 use engine::rehearsal::{self, Input};
-use engine::seams::store::Path;
+use lake::bronze;
+use pipeline::plan::Compare;
+use records::keys::fingerprint;
+use seams::store::Path;
 
 use super::Refused;
 use super::candidate::{Candidate, compared, not_good};

@@ -5,10 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use engine::drivers::service::{Role, Service};
-use engine::lake::swaps;
-use engine::pipeline::plan::Location;
+use engine::drivers::service::Service;
 use futures::future::join_all;
+use lake::swaps;
+use pipeline::plan::Location;
+use pipeline::role::Role;
 
 use crate::compose::Shared;
 use crate::pipelines::PipelineFile;
@@ -100,7 +101,7 @@ impl Sight {
             let names = swaps::decision_names(lake).await?;
             self.decisions.set(names.into_iter().map(String::from).collect());
             self.listed = Some((Instant::now(), last));
-            Ok::<_, engine::lake::LakeError>(())
+            Ok::<_, lake::LakeError>(())
         };
         if let Err(error) = looked.await {
             tracing::warn!(%error, "cannot see whether a plugin was taken back");

@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use engine::spans::{DONE, Place};
+use seams::spans::{DONE, Place};
 use serde_json::{Map, Value, json};
 
 /// `INTERNAL`, `CLIENT`, `CONSUMER` and `STATUS_CODE_ERROR` of the protocol.

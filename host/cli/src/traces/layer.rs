@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use engine::spans::{HIDDEN, Place, RECORD};
+use seams::spans::{HIDDEN, Place, RECORD};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -177,8 +177,8 @@ impl Visit for Seen {
 
 #[cfg(test)]
 mod tests {
-    use engine::lake::keys::Tick;
-    use engine::spans::{self, About, InHand};
+    use records::keys::Tick;
+    use seams::spans::{self, About, InHand};
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;

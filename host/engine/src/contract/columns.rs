@@ -5,10 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use pipeline::plan::Source;
+use seams::plugin::{Descriptor, InputField};
 use serde::Serialize;
-
-use crate::pipeline::plan::Source;
-use crate::seams::plugin::{Descriptor, InputField};
 
 /// Who reads the records of a source, and which of their columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -237,7 +236,7 @@ fn plain(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seams::plugin::{ColumnType, ScalarType};
+    use seams::plugin::{ColumnType, ScalarType};
 
     fn field(pointer: &str, nullable: bool) -> InputField {
         let name = pointer.trim_start_matches('/').replace('/', "_");
@@ -252,7 +251,7 @@ mod tests {
 
     fn source(optional: &[&str]) -> Source {
         let text = "[pipeline]\nname = \"x\"\n[source]\nuri = \"data.csv\"\nkey = [\"id\"]\n[clean]\nplugin = \"c\"";
-        let mut source = crate::pipeline::check("pipeline.toml", text, &Default::default()).unwrap().source;
+        let mut source = pipeline::check("pipeline.toml", text, &Default::default()).unwrap().source;
         source.optional = optional.iter().map(|name| (*name).to_owned()).collect();
         source
     }

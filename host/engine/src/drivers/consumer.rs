@@ -11,6 +11,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::join_all;
+use lake::Lake;
+use lake::failure::Failure;
+use seams::backoff;
+use seams::clock::Clock;
+use seams::foreign::panic_text;
+use seams::queue::{Delivery, Queue, QueueError, StageQueue};
+use seams::spans::{About, InHand, TOLD_IN_THE_END};
 use thiserror::Error;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
@@ -18,13 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::gate::Gate;
-use crate::backoff;
-use crate::failure::{Failure, panic_text};
-use crate::lake::Lake;
 use crate::progress::{Outcome, Progress};
-use crate::seams::clock::Clock;
-use crate::seams::queue::{Delivery, Queue, QueueError};
-use crate::spans::{About, InHand, TOLD_IN_THE_END};
 use crate::stopping;
 
 mod dead_letters;
@@ -104,15 +105,6 @@ pub enum GivenUp {
         /// How often it may be received in company.
         most: u32,
     },
-}
-
-/// A queue and where it puts what it could not get rid of.
-#[derive(Clone, Debug)]
-pub struct StageQueue {
-    /// The queue.
-    pub live: Arc<dyn Queue>,
-    /// Its dead letters.
-    pub dead: Arc<dyn Queue>,
 }
 
 /// Consumes one queue for one role.

@@ -5,16 +5,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use lake::closed::{self, Sums};
+use lake::failure::Failure;
+use lake::open;
+use records::keys::Tick;
 use tokio_util::sync::CancellationToken;
 
 use super::look::look;
 use super::service::Service;
 use super::serving::Serving;
 use super::sweep::close_if_done;
-use crate::failure::Failure;
-use crate::lake::closed::{self, Sums};
-use crate::lake::keys::Tick;
-use crate::lake::open;
 
 /// Between two looks at a tick: at first, doubled each time, and at most.
 const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));

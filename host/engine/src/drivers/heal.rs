@@ -3,13 +3,13 @@
 //! Does not clean: the sweep finds what has no receipt.
 
 use futures::TryStreamExt;
+use lake::failure::Failure;
+use lake::generations::Generations;
+use lake::{LakeError, sweeping};
+use seams::store::{Path, delete_if_there, read_if_there, replace};
 use serde::{Deserialize, Serialize};
 
 use super::service::Service;
-use crate::failure::Failure;
-use crate::lake::generations::Generations;
-use crate::lake::{LakeError, sweeping};
-use crate::seams::store::{Path, delete_if_there, read_if_there, replace};
 
 /// In Bronze, which outlives the table: the table that the receipts and Gold were made with.
 const NAME: &str = "_silver.json";

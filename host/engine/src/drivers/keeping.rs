@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use lake::TableError;
+use lake::delta::Tidied;
+use seams::clock::Clock;
 
-use crate::lake::TableError;
-use crate::lake::delta::Tidied;
 use crate::roles::aggregate::Aggregate;
-use crate::seams::clock::Clock;
 
 /// How often tables are tidied up, at most.
 const EVERY: TimeDelta = TimeDelta::hours(1);

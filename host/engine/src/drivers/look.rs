@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
-
-use crate::lake::bronze::{self, stream};
-use crate::lake::closed::Sums;
-use crate::lake::keys::Tick;
-use crate::lake::receipts::{self, Receipt};
-use crate::lake::{Lake, LakeError};
-use crate::seams::store::Path;
+use lake::bronze::{self, stream};
+use lake::closed::Sums;
+use lake::receipts::{self, Receipt};
+use lake::{Lake, LakeError};
+use records::keys::Tick;
+use seams::store::Path;
 
 /// Receipts that are read at once.
 const AT_ONCE: usize = 64;

@@ -5,13 +5,13 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use lake::failure::Failure;
+use lake::generations::Generations;
+use lake::quarantine::{self, Refused, RefusedAt};
+use lake::swaps::{self, Event, Happened, Version};
+use lake::{Lake, LakeError};
 
 use super::service::Service;
-use crate::failure::Failure;
-use crate::lake::generations::Generations;
-use crate::lake::quarantine::{self, Refused, RefusedAt};
-use crate::lake::swaps::{self, Event, Happened, Version};
-use crate::lake::{Lake, LakeError};
 use crate::progress::Steps;
 use crate::replay::{self, Selection, Which};
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
+use lake::{Lake, LakeError, ticks};
+use pipeline::schedule::{Missed, Schedule};
+use records::keys::Tick;
+use seams::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::bug;
-use crate::lake::keys::Tick;
-use crate::lake::{Lake, LakeError, ticks};
-use crate::pipeline::schedule::{Missed, Schedule};
 use crate::roles::ingest::Ingest;
-use crate::seams::clock::Clock;
 use crate::stopping;
 
 const FIRST_RETRY: Duration = Duration::from_secs(5);

@@ -7,29 +7,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use lake::failure::Failure;
+use lake::{bronze, ticks};
+use pipeline::role::Role;
+use pipeline::schedule::Schedule;
+use records::keys::Tick;
+use seams::clock::Clock;
+use seams::queue::StageQueue;
+use seams::spans;
 use tokio::sync::{RwLock, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::consumer::{Consumer, StageQueue};
+use super::consumer::Consumer;
 use super::done;
 use super::keeping::Keeping;
 use super::serving::Serving;
 use super::sweep::{Missing, is_empty, sweep, turn};
 use super::work::{AggregateQueue, CleanQueue, EnrichQueue};
 use crate::contract::columns::Reader;
-use crate::failure::Failure;
-use crate::lake::keys::Tick;
-use crate::lake::{bronze, ticks};
-use crate::pipeline::schedule::Schedule;
 use crate::progress::{Outage, Progress};
 use crate::roles::aggregate::Aggregate;
 use crate::roles::clean::Clean;
 use crate::roles::enrich::Enrich;
 use crate::roles::ingest::{Fired, Ingest};
-use crate::seams::clock::Clock;
-use crate::spans;
 
 /// Events that become one commit.
 const COALESCE: usize = 256;
@@ -45,35 +47,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often `once` queues what was given up before it gives up itself.
 const MOST_REPAIRS: u32 = 3;
-
-/// A part of a pipeline that can run in a process of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Fires ticks.
-    Ingest,
-    /// Makes Bronze.
-    Enrich,
-    /// Makes Silver.
-    Clean,
-    /// Makes Gold.
-    Aggregate,
-}
-
-impl Role {
-    /// All roles, in the order in which records pass them.
-    pub const ALL: [Role; 4] = [Role::Ingest, Role::Enrich, Role::Clean, Role::Aggregate];
-
-    /// The role's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Ingest => "ingest",
-            Role::Enrich => "enrich",
-            Role::Clean => "clean",
-            Role::Aggregate => "aggregate",
-        }
-    }
-}
 
 /// The queues between the roles.
 #[derive(Clone, Debug)]

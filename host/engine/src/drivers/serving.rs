@@ -10,22 +10,23 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
+use lake::events::{NewVersion, encode};
+use lake::failure::Failure;
+use lake::swaps::{self, Happened, Held, Initiator, Version};
+use lake::{Lake, bronze};
+use pipeline::role::Role;
+use pipeline::schedule::Schedule;
+use records::keys::Tick;
+use seams::queue::StageQueue;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::{StageQueue, bug};
-use super::done;
+use super::consumer::bug;
 use super::mending::mend;
-use super::schedule;
-use super::service::{Role, Service, flatten};
+use super::service::{Service, flatten};
 use super::sweep::sweep_within;
-use crate::failure::Failure;
-use crate::lake::keys::Tick;
-use crate::lake::swaps::{self, Happened, Held, Initiator, Version};
-use crate::lake::{Lake, bronze};
-use crate::pipeline::schedule::Schedule;
+use super::{done, schedule};
 use crate::progress::Progress;
-use crate::roles::events::{NewVersion, encode};
 use crate::stopping;
 
 /// How often a running pipeline looks for lost work.

@@ -6,21 +6,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lake::events::{NewVersion, encode};
+use lake::failure::Failure;
+use lake::sweeping::{self, Held, Sweeping};
+use lake::{bronze, open, retracted};
+use records::keys::Tick;
+use seams::queue::StageQueue;
+use seams::spans;
+use seams::store::Path;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::consumer::StageQueue;
 use super::look::{Look, look};
 use super::mending::{mend, taken_back_lately};
 use super::service::Service;
-use crate::failure::Failure;
-use crate::lake::keys::Tick;
-use crate::lake::sweeping::{self, Held, Sweeping};
-use crate::lake::{bronze, open, retracted};
 use crate::roles::aggregate::Behind;
-use crate::roles::events::{NewVersion, encode};
-use crate::seams::store::Path;
-use crate::{spans, stopping};
+use crate::stopping;
 
 mod again;
 mod closing;

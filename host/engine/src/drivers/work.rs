@@ -6,23 +6,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use lake::Lake;
+use lake::bronze::{self, Message};
+use lake::events::{Again, NewObject, NewVersion, ToEnrich, Unreadable, decode, enrich_work, object_of};
+use lake::failure::Failure;
+use lake::quarantine::{self, REFUSED_MESSAGE, Refused, RefusedAt};
+use records::keys::Tick;
+use records::record::{Record, text_value};
+use seams::plugin::{Plugin, PluginStamp};
+use seams::queue::Delivery;
+use seams::spans::{About, Place, TOLD_IN_THE_END};
+use seams::store::Path;
 use tokio::sync::Semaphore;
 
 use super::consumer::{GivenUp, Work};
 use super::service::Service;
 use super::serving::Serving;
-use crate::failure::Failure;
-use crate::lake::Lake;
-use crate::lake::bronze::{self, Message, PluginStamp};
-use crate::lake::keys::Tick;
-use crate::lake::quarantine::{self, REFUSED_MESSAGE, Refused, RefusedAt};
-use crate::lake::record::{Record, text_value};
 use crate::roles::aggregate::{Came, told};
-use crate::roles::events::{Again, NewObject, NewVersion, ToEnrich, Unreadable, decode, enrich_work, object_of};
-use crate::seams::plugin::Plugin;
-use crate::seams::queue::Delivery;
-use crate::seams::store::Path;
-use crate::spans::{About, Place, TOLD_IN_THE_END};
 
 /// How much of a bad message is kept.
 const MOST_KEPT: usize = 1 << 20;

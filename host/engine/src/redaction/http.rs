@@ -2,12 +2,13 @@
 //!
 //! Does not look at requests: they are what secrets are for.
 
-use async_trait::async_trait;
 use std::sync::Arc;
+
+use async_trait::async_trait;
+use seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 use url::Url;
 
 use super::Redactor;
-use crate::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 
 /// [`Http`] without secrets in what comes back.
 #[derive(Clone, Debug)]

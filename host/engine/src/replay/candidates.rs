@@ -5,19 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::{StreamExt, TryStreamExt};
+use lake::bronze::{self, Outcome};
+use lake::failure::Failure;
+use lake::generations::Generations;
+use lake::quarantine::{Refused, RefusedAt};
+use lake::receipts::{self, Enriched, Receipt};
+use lake::{Lake, LakeError};
+use records::keys::Tick;
+use seams::store::Path;
 
 use super::{Planned, Selection, Which};
 use crate::census::{self, Place};
 use crate::drivers::service::Service;
-use crate::failure::Failure;
-use crate::lake::bronze::{self, Outcome};
-use crate::lake::generations::Generations;
-use crate::lake::keys::Tick;
-use crate::lake::quarantine::{Refused, RefusedAt};
-use crate::lake::receipts::{self, Enriched, Receipt};
-use crate::lake::{Lake, LakeError};
 use crate::progress::Steps;
-use crate::seams::store::Path;
 
 /// Objects that are read at once, each with its receipts: most of the time is waiting.
 const AT_ONCE: usize = 64;

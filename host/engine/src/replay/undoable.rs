@@ -5,17 +5,17 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
+use lake::bronze::Outcome;
+use lake::failure::Failure;
+use lake::quarantine::{Refused, RefusedAt};
+use pipeline::problem::Nearest;
+use records::keys::Key;
 use serde::Serialize;
 
 use super::candidates::Candidates;
 use super::{Planned, Selection, Which};
 use crate::census::Place;
 use crate::drivers::service::Service;
-use crate::failure::Failure;
-use crate::lake::bronze::Outcome;
-use crate::lake::keys::Key;
-use crate::lake::quarantine::{Refused, RefusedAt};
-use crate::pipeline::problem::Nearest;
 use crate::rehearsal::Fate;
 
 /// Refused records that are rehearsed at once.
@@ -127,7 +127,7 @@ pub(super) fn stuck(
             Ok(_) => None,
         },
         RefusedAt::Enrich | RefusedAt::Clean => {
-            let place = match crate::lake::bronze::place(&one.input) {
+            let place = match lake::bronze::place(&one.input) {
                 // A message is received again whatever it is.
                 None => return None,
                 Some(_) => places.get(&one.input),

@@ -9,19 +9,18 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::future::join_all;
+use lake::events::NewVersion;
+use lake::failure::Failure;
+use lake::generations::{Generation, Generations};
+use lake::gold::{Gold, PartialId, Partials, Published};
+use lake::silver::{BucketFile, Silver, SilverVersion, Snapshot};
+use lake::{Lake, TableError};
+use seams::plugin::{Aggregator, Fault, FaultKind, PluginStamp};
+use seams::spans;
 use tokio::sync::OnceCell;
 
 use super::breaker::Suspension;
-use super::events::NewVersion;
-use crate::failure::Failure;
-use crate::lake::bronze::PluginStamp;
-use crate::lake::generations::{Generation, Generations};
-use crate::lake::gold::{Gold, PartialId, Partials, Published};
-use crate::lake::silver::{BucketFile, Silver, SilverVersion, Snapshot};
-use crate::lake::{Lake, TableError};
 use crate::progress::Progress;
-use crate::seams::plugin::{Aggregator, Fault, FaultKind};
-use crate::spans;
 
 mod associative;
 mod fold;
@@ -31,7 +30,7 @@ mod tree;
 pub use associative::Tried;
 pub(crate) use associative::try_on;
 use fold::{Folded, Share};
-pub(crate) use suspended::told;
+pub use suspended::told;
 pub use tree::FAN_OUT;
 use tree::{Node, Tree};
 
@@ -100,7 +99,7 @@ impl GoldTable {
     }
 
     /// Whether what the table holds was made from that version of Silver, or a later one of the same Silver. `newest` is the newest one.
-    pub(crate) async fn holds(&self, wanted: &SilverVersion, newest: &SilverVersion) -> Result<bool, TableError> {
+    pub async fn holds(&self, wanted: &SilverVersion, newest: &SilverVersion) -> Result<bool, TableError> {
         Ok(self.gold.made_from().await?.is_some_and(|made_from| made_from.holds_for(wanted, newest)))
     }
 
@@ -137,7 +136,7 @@ pub struct Behind {
 
 /// What came of a table.
 #[derive(Debug)]
-pub(crate) enum Came {
+pub enum Came {
     /// It is made.
     Made,
     /// It stays as it was: its plugin has failed before, and nothing has changed.
@@ -204,7 +203,7 @@ impl Aggregate {
     }
 
     /// The same, and what came of each table.
-    pub(crate) async fn each(&self, _events: &[NewVersion]) -> Result<Vec<(String, Result<Came, Failure>)>, Failure> {
+    pub async fn each(&self, _events: &[NewVersion]) -> Result<Vec<(String, Result<Came, Failure>)>, Failure> {
         let snapshot = self.silver.snapshot().await?;
         spans::follow(snapshot.made_at);
         if snapshot.rebuilding {
@@ -460,6 +459,6 @@ impl Namer {
 }
 
 /// The name of what a bucket comes to by the plugin of that digest and configuration.
-pub(crate) fn partial_of(digest: &str, config: &str, files: &[BucketFile]) -> PartialId {
+pub fn partial_of(digest: &str, config: &str, files: &[BucketFile]) -> PartialId {
     Namer::of(digest, config).name(files)
 }

@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
+use lake::LakeError;
+use lake::failure::Failure;
+use lake::quarantine::{REFUSED_BY_RETRIES, Refused};
+use lake::silver::SilverVersion;
+use pipeline::plan::Percent;
+use records::keys::{Key, fingerprint};
+use seams::clock::Clock;
+use seams::plugin::PluginStamp;
+use seams::store::{ObjectStoreExt as _, Path, Store, read_if_there, replace};
 use serde::{Deserialize, Serialize};
 
 use super::gateway::Gateway;
-use crate::failure::Failure;
-use crate::lake::LakeError;
-use crate::lake::bronze::PluginStamp;
-use crate::lake::keys::{Key, fingerprint};
-use crate::lake::quarantine::{REFUSED_BY_RETRIES, Refused};
-use crate::lake::silver::SilverVersion;
-use crate::pipeline::plan::Percent;
-use crate::seams::clock::Clock;
-use crate::seams::store::{ObjectStoreExt as _, Path, Store, read_if_there, replace};
 
 mod lift;
 
@@ -42,7 +42,7 @@ const SAMPLES: usize = 5;
 /// Characters of a sample's reason.
 const SAMPLE_LENGTH: usize = 300;
 /// A failure of the host in a call of a plugin, which is not the plugin's.
-pub(crate) const HOST_FAULT: &str = "P900";
+pub const HOST_FAULT: &str = "P900";
 
 /// Why a stage is suspended: kept beside its layer, so that a restart does not find it out again at the cost of more records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -346,7 +346,7 @@ impl Breaker {
 }
 
 /// Takes the samples of a record out of the suspensions that are kept in `layer`.
-pub(crate) async fn forget(layer: &Store, key: &Key) -> Result<(), LakeError> {
+pub async fn forget(layer: &Store, key: &Key) -> Result<(), LakeError> {
     let kept: Vec<_> = layer.list(Some(&Path::from(FOLDER))).try_collect().await?;
     for path in kept.into_iter().map(|object| object.location) {
         let Some(body) = read_if_there(&**layer, &path).await? else { continue };

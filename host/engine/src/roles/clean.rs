@@ -9,26 +9,24 @@ use std::sync::Arc;
 use arrow::compute::concat_batches;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use lake::bronze::{self, Outcome};
+use lake::chain::Why;
+use lake::events::{NewObject, NewVersion, encode};
+use lake::failure::Failure;
+use lake::generations::{Generation, Generations};
+use lake::quarantine::{self, Refused};
+use lake::receipts::{self, Put};
+use lake::silver::{RowMeta, Silver};
+use lake::{Lake, open, retracted};
+use records::keys::Tick;
+use seams::plugin::{Cleaned, Cleaner, Fault};
+use seams::queue::Queue;
+use seams::spans;
+use seams::store::Path;
 use tokio::sync::OnceCell;
 
 use super::breaker::Breaker;
-use super::events::{NewObject, NewVersion, encode};
-use crate::failure::Failure;
-use crate::lake::Lake;
-use crate::lake::bronze::{self, Outcome};
-use crate::lake::chain::Why;
-use crate::lake::generations::{Generation, Generations};
-use crate::lake::keys::Tick;
-use crate::lake::open;
-use crate::lake::quarantine::{self, Refused};
-use crate::lake::receipts::{self, Put};
-use crate::lake::retracted;
-use crate::lake::silver::{RowMeta, Silver};
 use crate::progress::Progress;
-use crate::seams::plugin::{Cleaned, Cleaner, Fault};
-use crate::seams::queue::Queue;
-use crate::seams::store::Path;
-use crate::spans;
 
 mod made;
 mod tasks;
@@ -288,7 +286,7 @@ impl Clean {
     async fn call(&self, batch: &[Document]) -> Result<Cleaned, Fault> {
         let texts: Vec<Bytes> = batch.iter().map(|document| document.line.text.clone()).collect();
         let cleaned = spans::called(spans::call(&*self.plugin, "clean", texts.len()), self.plugin.clean(&texts)).await;
-        cleaned.map(Cleaned::within_calendar)
+        cleaned.map(lake::instants::within_calendar)
     }
 }
 

@@ -8,22 +8,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use lake::answers::{Keeper, Origin};
+use lake::bronze::{self, Entry, Message, Meta, Outcome};
+use lake::events::{NewObject, encode};
+use lake::failure::Failure;
+use lake::generations::{Generation, Generations};
+use lake::quarantine::{self, REFUSED_BY_RETRIES, Refused, RefusedAt};
+use lake::{Lake, LakeError};
+use records::keys::{Key, Tick};
+use seams::plugin::{Enricher, Fault};
+use seams::queue::Queue;
+use seams::store::{Created, Path, create, read_if_there};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::breaker::Breaker;
-use super::events::{NewObject, encode};
 use super::gateway::Gateway;
-use crate::failure::Failure;
-use crate::lake::answers::{Keeper, Origin};
-use crate::lake::bronze::{self, Entry, Message, Meta, Outcome};
-use crate::lake::generations::{Generation, Generations};
-use crate::lake::keys::{Key, Tick};
-use crate::lake::quarantine::{self, REFUSED_BY_RETRIES, Refused, RefusedAt};
-use crate::lake::{Lake, LakeError};
 use crate::progress::Progress;
-use crate::seams::plugin::{Enricher, Fault};
-use crate::seams::queue::Queue;
-use crate::seams::store::{Created, Path, create, read_if_there};
 
 mod again;
 mod pages;

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use lake::failure::Failure;
+use pipeline::plan::Endpoint;
+use seams::clock::Clock;
+use seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
+use seams::plugin::EndpointRequest;
+use seams::secrets::{SecretRef, Secrets};
+use seams::spans;
 use thiserror::Error;
 use url::Url;
 
-use crate::failure::Failure;
-use crate::pipeline::plan::Endpoint;
 use crate::progress::Progress;
 use crate::redaction::{RedactingHttp, Redactor};
-use crate::seams::clock::Clock;
-use crate::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
-use crate::seams::plugin::EndpointRequest;
-use crate::seams::secrets::{SecretRef, Secrets};
-use crate::spans;
 use crate::stopping;
 
 mod admit;
@@ -153,8 +153,7 @@ impl Gateway {
     /// from requests that nobody answers.
     pub fn remember(&self, complete: &EndpointRequest) {
         let Some(gate) = self.endpoints.get(&complete.endpoint) else { return };
-        let fixed =
-            |all: &[(String, crate::pipeline::plan::Template)], name: &str| all.iter().any(|(own, _)| own == name);
+        let fixed = |all: &[(String, pipeline::plan::Template)], name: &str| all.iter().any(|(own, _)| own == name);
         let mut request = complete.clone();
         request.query.retain(|(name, _)| !fixed(&gate.endpoint.query, name));
         request.headers.retain(|(name, _)| !fixed(&gate.endpoint.headers, name));

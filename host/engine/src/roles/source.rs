@@ -4,11 +4,11 @@
 //! below; each pushes what it finds into a [`Sink`].
 
 use bytes::Bytes;
+use pipeline::plan::{Percent, Source, SourceFormat};
+use records::document;
 use thiserror::Error;
 
 use crate::contract;
-use crate::lake::document;
-use crate::pipeline::plan::{Percent, Source, SourceFormat};
 
 mod csv;
 mod json;

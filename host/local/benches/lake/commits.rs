@@ -15,11 +15,11 @@ use deltalake_core::kernel::transaction::CommitBuilder;
 use deltalake_core::kernel::{Action, Add};
 use deltalake_core::logstore::{StorageConfig, default_logstore};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use engine::lake::silver::bucket_of;
-use engine::seams::store::{self, Store};
 use futures::future::join_all;
+use lake::silver::bucket_of;
 use local::DirStore;
 use parquet::arrow::ArrowWriter;
+use seams::store::{self, Store};
 
 use super::rows::{amount, key, open, versions};
 use super::{Size, median, timed};

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use engine::lake::Lake;
-use engine::lake::generations::Generations;
-use engine::lake::gold::Gold;
-use engine::lake::silver::{Silver, bucket_of};
 use engine::progress::Progress;
 use engine::roles::aggregate::{Aggregate, GoldTable, Tried};
+use lake::Lake;
+use lake::generations::Generations;
+use lake::gold::Gold;
+use lake::silver::{Silver, bucket_of};
 use local::{DirStore, Durability, SystemClock};
 
 use super::rows::{aggregator, amount, key, open, sums, versions};

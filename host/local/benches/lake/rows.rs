@@ -10,10 +10,10 @@ use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use engine::lake::silver::{RowMeta, Silver, Versions};
-use engine::seams::plugin::{ColumnType, Descriptor, ScalarType};
-use engine::seams::store::Store;
+use lake::silver::{RowMeta, Silver, Versions};
 use local::SystemClock;
+use seams::plugin::{ColumnType, Descriptor, ScalarType};
+use seams::store::Store;
 use testkit::ClosureAggregator;
 use testkit::rows::{descriptor, input, output};
 

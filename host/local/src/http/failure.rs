@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::io;
 
-use engine::seams::http::HttpError;
+use seams::http::HttpError;
 
 /// Which of the engine's errors this is.
 pub(super) fn kind(error: &reqwest::Error) -> HttpError {

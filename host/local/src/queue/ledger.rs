@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::DateTime;
-use engine::lake::keys::fingerprint;
-use engine::seams::queue::{Delivery, Depth, Receipt};
+use records::keys::fingerprint;
 use rusqlite::{Connection, OptionalExtension, Result, params};
+use seams::queue::{Delivery, Depth, Receipt};
 
 /// Version of the tables, kept in the file's `user_version`.
 pub(super) const VERSION: i64 = 4;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::clock::Clock;
-use engine::seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use rusqlite::{Connection, OpenFlags, Result};
+use seams::clock::Clock;
+use seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 
 use super::{is_busy, ledger, micros};
 

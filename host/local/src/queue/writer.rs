@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use engine::seams::queue::QueueError;
 use rusqlite::{Connection, Result, TransactionBehavior};
+use seams::queue::QueueError;
 use tokio::sync::oneshot;
 
 use super::{is_busy, ledger};

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use engine::seams::store::{Gone, NotDurable};
 use object_store::{Error, PutMode, PutPayload, PutResult, Result};
+use seams::store::{Gone, NotDurable};
 
 /// After how long without a write an unfinished file is nobody's.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);

@@ -5,7 +5,7 @@
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
-use engine::seams::plugin::{ColumnType, Fault, InputField, ScalarType};
+use seams::plugin::{ColumnType, Fault, InputField, ScalarType};
 
 use super::bitmap_bytes;
 use crate::bindings::wit;

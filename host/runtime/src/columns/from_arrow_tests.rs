@@ -7,7 +7,7 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Field as ArrowField, Int64Type, Schema};
-use engine::seams::plugin::{Descriptor, Field};
+use seams::plugin::{Descriptor, Field};
 
 use super::*;
 use crate::columns::record_batch;

@@ -10,8 +10,8 @@ use arrow::array::{
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{Field as ArrowField, SchemaRef};
-use engine::lake::document::{MOST_LEVELS, too_deep};
-use engine::seams::plugin::{ColumnType, Fault, Field, ScalarType};
+use records::document::{MOST_LEVELS, too_deep};
+use seams::plugin::{ColumnType, Fault, Field, ScalarType};
 
 use super::bitmap_bytes;
 use crate::bindings::wit;

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
-use engine::seams::plugin::Descriptor;
+use seams::plugin::Descriptor;
 
 use super::*;
 

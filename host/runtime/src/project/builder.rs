@@ -3,7 +3,7 @@
 //! Does not know where the text comes from.
 
 use arrow::array::BooleanBufferBuilder;
-use engine::seams::plugin::{ColumnType, ScalarType};
+use seams::plugin::{ColumnType, ScalarType};
 use sonic_rs::{JsonValueTrait, to_array_iter};
 
 use super::value;

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
-use engine::seams::plugin::{ColumnType, ScalarType};
+use seams::plugin::{ColumnType, ScalarType};
 
 /// Characters of a value that an error message shows.
 const SHOWN: usize = 40;

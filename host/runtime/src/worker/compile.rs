@@ -6,9 +6,9 @@ use std::io::{Read, Write};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use engine::foreign::words;
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::LoadError;
+use pipeline::plan::Limits;
+use seams::foreign::words;
+use seams::plugin::LoadError;
 use serde::{Deserialize, Serialize};
 
 use super::{WorkerProgram, ending, frames, lockdown};

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{ColumnType, Field, ScalarType};
+use pipeline::plan::Limits;
+use seams::plugin::{ColumnType, Field, ScalarType};
 
 use super::frames::read;
 use super::wire::{Load, Output, Ready, Reply, Request, cleaned};

@@ -8,9 +8,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{Descriptor, Digest, Fault, FaultKind, LoadError};
-use engine::spans;
+use pipeline::plan::Limits;
+use seams::plugin::{Descriptor, Digest, Fault, FaultKind, LoadError};
 use tokio::sync::Semaphore;
 
 use super::wire::{Load, Output, Ready, Reply, Request, unlike};
@@ -67,7 +66,7 @@ impl Pool {
     pub(super) fn start(program: WorkerProgram, load: Load, code: Vec<u8>) -> Result<(Self, Descriptor), LoadError> {
         let digest = Digest::of(&load.component);
         let (worker, descriptor) = Worker::start(&program, &load, &code)?;
-        let name = spans::plugin_name(&descriptor.name, digest.as_str());
+        let name = seams::plugin::plugin_name(&descriptor.name, digest.as_str());
         let (idle, permits) = (Mutex::new(vec![worker]), Semaphore::new(MOST));
         Ok((Pool { program, load, code, digest, name, idle, permits }, descriptor))
     }

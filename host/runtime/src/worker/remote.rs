@@ -9,8 +9,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{
+use seams::http::HttpAnswer;
+use seams::plugin::{
     Aggregator, Cleaned, Cleaner, Descriptor, Digest, Enricher, Fault, Grants, LoadError, Plugin, Step,
 };
 

@@ -6,9 +6,9 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::pipeline::plan::{Isolation, Limits};
-use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{Aggregator, Cleaner, Descriptor, Enricher, Fault, Grants, LoadError, Plugins};
+use pipeline::plan::{Isolation, Limits};
+use seams::http::HttpAnswer;
+use seams::plugin::{Aggregator, Cleaner, Descriptor, Enricher, Fault, Grants, LoadError, Plugins};
 
 use super::wire::{Load, Output, Ready, Reply, Request, columns, read_batch};
 use super::{frames, lockdown};

@@ -8,10 +8,10 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use engine::foreign::{inert_lines, words};
-use engine::pipeline::plan::Limits;
-use engine::seams::http::HttpAnswer;
-use engine::seams::plugin::{Cleaned, Descriptor, Fault, FaultKind, Field, InputField, LoadError, Note, Reject, Step};
+use pipeline::plan::Limits;
+use seams::foreign::{inert_lines, words};
+use seams::http::HttpAnswer;
+use seams::plugin::{Cleaned, Descriptor, Fault, FaultKind, Field, InputField, LoadError, Note, Reject, Step};
 use serde::{Deserialize, Serialize};
 
 use crate::bindings::wit;

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use engine::pipeline::plan::Limits;
-use engine::seams::plugin::{Fault, Grants};
+use pipeline::plan::Limits;
 use runtime::{Cache, Options, Trust, WasmPlugins};
+use seams::plugin::{Fault, Grants};
 use tracing_subscriber::layer::SubscriberExt as _;
 use wit_component::StringEncoding;
 use wit_parser::Resolve;

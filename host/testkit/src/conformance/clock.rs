@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use engine::seams::clock::Clock;
 use futures::FutureExt;
+use seams::clock::Clock;
 
 use super::PassTime;
 

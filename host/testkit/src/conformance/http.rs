@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
+use seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 use tokio::time::Instant;
 
 use super::loopback::{Loopback, headers};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::seams::queue::{Delivery, Depth, Queue, QueueError};
+use seams::queue::{Delivery, Depth, Queue, QueueError};
 
 use super::PassTime;
 
@@ -249,7 +249,7 @@ pub async fn a_made_up_receipt_is_expired(rig: QueueRig) {
     rig.send(b"one").await;
     rig.only().await;
     for receipt in ["", "1", "1-", "-", "nonsense", "9999999999999999999999-a", "1-' OR 1=1 --"] {
-        let receipt = engine::seams::queue::Receipt(receipt.into());
+        let receipt = seams::queue::Receipt(receipt.into());
         assert_expired(rig.queue.ack(&receipt).await);
     }
     rig.pass_visibility().await;

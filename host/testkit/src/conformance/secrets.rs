@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use engine::seams::secrets::{ExposeSecret, SecretError, SecretRef, Secrets};
+use seams::secrets::{ExposeSecret, SecretError, SecretRef, Secrets};
 
 /// A place of secrets under test.
 pub struct SecretsRig {

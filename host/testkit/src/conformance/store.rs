@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::seams::store::{self, Created, ObjectStoreExt, Path, Store, StoreError};
 use futures::TryStreamExt;
 use object_store::{CopyMode, CopyOptions, GetOptions, PutMode, PutOptions, PutPayload, UpdateVersion};
+use seams::store::{self, Created, ObjectStoreExt, Path, Store, StoreError};
 
 /// An empty store under test.
 pub struct StoreRig {
@@ -157,7 +157,7 @@ pub async fn one_of_racing_creators_wins(rig: StoreRig) {
     }
 }
 
-/// `engine::seams::store::create` says who won, and returns the winner's bytes.
+/// `seams::store::create` says who won, and returns the winner's bytes.
 pub async fn the_engines_create_returns_what_counts(rig: StoreRig) {
     let path = Path::from("object");
     let first = store::create(&*rig.store, &path, Bytes::from_static(b"first")).await.unwrap();
@@ -187,7 +187,7 @@ pub async fn an_update_needs_the_tag_of_what_is_there(rig: StoreRig) {
     assert!(rig.list(None).await.is_empty());
 }
 
-/// Eight writers who each add a line to one object with `engine::seams::store::update`: every line is there.
+/// Eight writers who each add a line to one object with `seams::store::update`: every line is there.
 pub async fn racing_updates_lose_no_change(rig: StoreRig) {
     let path = Path::from("race/object");
     let mut racers = tokio::task::JoinSet::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use engine::seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
+use seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 
 use super::{Fate, Faulty};
 

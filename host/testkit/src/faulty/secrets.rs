@@ -1,7 +1,7 @@
 //! [`Faulty`] over secrets: the place does not answer. A lost reply is the same to who asks, and nothing about it is odd.
 
 use async_trait::async_trait;
-use engine::seams::secrets::{SecretError, SecretRef, SecretString, Secrets};
+use seams::secrets::{SecretError, SecretRef, SecretString, Secrets};
 
 use super::Faulty;
 

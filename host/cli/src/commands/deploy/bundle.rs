@@ -8,9 +8,9 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use engine::pipeline::plan::{Location, Plan};
-use engine::seams::plugin::Digest;
 use local::outside;
+use pipeline::plan::{Location, Plan};
+use seams::plugin::Digest;
 use serde_json::json;
 use zip::write::{SimpleFileOptions, ZipWriter};
 

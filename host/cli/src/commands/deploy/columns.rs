@@ -3,7 +3,7 @@
 //! Does not fetch a plugin that is in S3 unless it is asked to: what is printed is to depend on the project alone.
 
 use aws::deploy::Columns;
-use engine::pipeline::plan::{Location, PluginRef};
+use pipeline::plan::{Location, PluginRef};
 
 use crate::compose::Shared;
 use crate::context::Context;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use engine::drivers::service::Role;
 use engine::progress::{Outcome, Progress};
+use pipeline::role::Role;
 use serde_json::{Map, Value, json};
 
 const NAMESPACE: &str = "Sluicebox";

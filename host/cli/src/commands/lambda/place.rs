@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::Context as _;
-use engine::pipeline::s3;
 use local::outside;
+use pipeline::s3;
 use tempfile::TempDir;
 
 use crate::compose::Remote;

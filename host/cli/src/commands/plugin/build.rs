@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::seams::plugin::Digest;
 use runtime::{componentize, inspect};
+use seams::plugin::Digest;
 use serde::Serialize;
 
 use crate::context::Context;

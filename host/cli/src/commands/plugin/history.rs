@@ -4,12 +4,12 @@
 //! Does not switch anything itself: it notes a decision in the lake, and every host that serves the pipeline follows it.
 
 use chrono::{DateTime, Utc};
-use engine::lake::bronze::PluginStamp;
-use engine::lake::generations::{Generation, Generations};
-use engine::lake::swaps::{self, Event, Happened, Held, Initiator, Version};
-use engine::lake::{Lake, LakeError, components};
-use engine::seams::clock::Clock as _;
+use lake::generations::{Generation, Generations};
+use lake::swaps::{self, Event, Happened, Held, Initiator, Version};
+use lake::{Lake, LakeError, components};
 use local::SystemClock;
+use seams::clock::Clock as _;
+use seams::plugin::PluginStamp;
 use serde::Serialize;
 use serde_json::json;
 

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use engine::seams::plugin::{Descriptor, Digest};
 use runtime::Inspection;
+use seams::plugin::{Descriptor, Digest};
 use serde_json::{Value, json};
 
 use crate::context::Context;

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use engine::pipeline::plan::TrustedKey;
+use pipeline::plan::TrustedKey;
 use serde_json::json;
 
 use crate::context::Context;

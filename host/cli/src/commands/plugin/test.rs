@@ -8,8 +8,8 @@ mod verdict;
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine::seams::plugin::{Grants, Plugins};
 use runtime::{WasmPlugins, World, inspect};
+use seams::plugin::{Grants, Plugins};
 use serde_json::Value;
 
 use crate::context::Context;

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use engine::drivers::service::Service;
-use engine::lake::quarantine::RefusedAt;
 use engine::replay::{Planned, Selection, Which};
+use lake::quarantine::RefusedAt;
 
 use crate::context::Context;
 use crate::exit::ExitCode;

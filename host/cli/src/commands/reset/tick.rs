@@ -1,13 +1,13 @@
 //! What one tick has brought.
 //!
-//! Does not know how it is taken back: `engine::reset` does.
+//! Does not know how it is taken back: `proof::reset` does.
 
 use std::time::Duration;
 
 use engine::drivers::service::Left;
-use engine::lake::keys::Tick;
-use engine::lake::{Lake, bronze};
-use engine::reset::{self, Brought};
+use lake::{Lake, bronze};
+use proof::reset::{self, Brought};
+use records::keys::Tick;
 use serde_json::json;
 
 use super::{Args, may};

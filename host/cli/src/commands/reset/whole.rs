@@ -1,15 +1,15 @@
 //! All of a pipeline's lake and queue.
 //!
-//! Does not know what of a lake is ours: `engine::reset` does.
+//! Does not know what of a lake is ours: `proof::reset` does.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
-use engine::lake::Lake;
-use engine::lake::identity::Identity;
-use engine::pipeline::plan::Location;
-use engine::reset::{self, Layer};
+use lake::Lake;
+use lake::identity::Identity;
+use pipeline::plan::Location;
+use proof::reset::{self, Layer};
 use serde_json::json;
 
 use super::{Args, may, owner};

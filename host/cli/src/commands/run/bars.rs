@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use engine::drivers::done::how_far;
 use engine::drivers::service::Service;
-use engine::lake::keys::Tick;
 use engine::progress::Progress;
 use indicatif::ProgressBar;
+use records::keys::Tick;
 use tokio::task::JoinHandle;
 
 use crate::context::Context;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use engine::drivers::service::Service;
 use engine::drivers::serving::Serving;
 use engine::progress::Progress;
-use engine::spans;
 use futures::FutureExt as _;
 use futures::future::FusedFuture as _;
+use seams::spans;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 

@@ -3,9 +3,9 @@
 //! Does not say why a record was refused: `sluicebox quarantine ls` does.
 
 use engine::drivers::service::Service;
-use engine::lake::keys::Tick;
-use engine::lake::quarantine::{self, RefusedAt};
-use engine::pipeline::plan::AtMost;
+use lake::quarantine::{self, RefusedAt};
+use pipeline::plan::AtMost;
+use records::keys::Tick;
 use serde::Serialize;
 
 use crate::context::Context;

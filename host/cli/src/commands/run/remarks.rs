@@ -124,7 +124,7 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::lake::keys::Tick;
+    use records::keys::Tick;
 
     fn fired(records: usize, total: Option<usize>) -> Fired {
         Fired {

@@ -3,10 +3,10 @@
 //! Does not count by itself: it shows the engine's status.
 
 use engine::drivers::service::{Ended, Left, Service};
-use engine::pipeline::plan::AtMost;
 use engine::progress::Progress;
 use engine::stale::{Stale, stale};
-use engine::status::{Status, status};
+use pipeline::plan::AtMost;
+use proof::status::{Status, status};
 use serde::Serialize;
 
 use super::refused::Refusals;

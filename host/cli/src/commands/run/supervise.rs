@@ -8,10 +8,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::backoff;
 use engine::drivers::serving::Serving;
-use engine::failure::panic_text;
 use futures::FutureExt as _;
+use seams::backoff;
+use seams::foreign::panic_text;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

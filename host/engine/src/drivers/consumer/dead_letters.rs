@@ -5,12 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lake::failure::Failure;
+use seams::queue::Delivery;
 use tokio_util::sync::CancellationToken;
 
 use super::{Consumer, GivenUp, LONGEST_DELAY};
 use crate::drivers::gate::Gate;
-use crate::failure::Failure;
-use crate::seams::queue::Delivery;
 use crate::stopping;
 
 /// How often a consumer looks for dead letters, where a look costs nothing. There is no hurry: they have waited through several visibilities.

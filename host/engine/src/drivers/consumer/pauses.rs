@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use lake::failure::Failure;
+use lake::waiting::{self, Waiting};
+use seams::backoff;
+use seams::queue::Delivery;
+use seams::spans::InHand;
 use tokio_util::sync::CancellationToken;
 
 use super::{Consumer, FIRST_DELAY, LOOK_FOR_LIFT};
-use crate::backoff;
 use crate::drivers::gate::Gate;
-use crate::failure::Failure;
-use crate::lake::waiting::{self, Waiting};
-use crate::seams::queue::Delivery;
-use crate::spans::InHand;
 
 /// A wait that is over sooner is not noted in the lake.
 const NOTED_AFTER: Duration = Duration::from_secs(3);

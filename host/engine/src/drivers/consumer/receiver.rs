@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
+use lake::failure::Failure;
+use seams::queue::{Delivery, SHORT_POLL};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::Consumer;
 use crate::drivers::gate::Gate;
-use crate::failure::Failure;
-use crate::seams::queue::{Delivery, SHORT_POLL};
 
 /// What one worker is handed at once.
 pub(super) struct Batch {

@@ -5,14 +5,14 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
+use lake::events::{NewObject, encode, send_all};
+use lake::failure::Failure;
+use lake::{Lake, LakeError, bronze, retracted};
+use records::keys::{Key, Tick, fingerprint};
+use seams::store::{Path, read};
 use tokio_util::sync::CancellationToken;
 
 use crate::drivers::service::Service;
-use crate::failure::Failure;
-use crate::lake::keys::{Key, Tick, fingerprint};
-use crate::lake::{Lake, LakeError, bronze, retracted};
-use crate::roles::events::{NewObject, encode, send_all};
-use crate::seams::store::{Path, read};
 
 /// How far a turn has come: what the notes were, and the last tick that was looked through.
 pub(super) type Offered = Option<(String, Tick)>;

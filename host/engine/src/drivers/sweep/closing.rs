@@ -2,14 +2,15 @@
 //!
 //! Does not look again at a tick that is closed.
 
+use lake::closed::{self, Sums};
+use lake::failure::Failure;
+use lake::open::{self, Mark};
+use records::keys::Tick;
+use seams::store::Path;
+
 use super::Behind;
 use crate::drivers::look::{Look, look};
 use crate::drivers::service::Service;
-use crate::failure::Failure;
-use crate::lake::closed::{self, Sums};
-use crate::lake::keys::Tick;
-use crate::lake::open::{self, Mark};
-use crate::seams::store::Path;
 
 /// Closes a tick if it is done, and says what became of it. `paths` are those of its marks, all listed before the look.
 pub(super) async fn close(

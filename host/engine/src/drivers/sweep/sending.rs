@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt;
+use lake::bronze::stream;
+use lake::events::{NewObject, encode, send_missing};
+use lake::failure::Failure;
+use lake::open::{self, Mark};
+use seams::clock::Clock;
+use seams::queue::StageQueue;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::drivers::consumer::StageQueue;
 use crate::drivers::look::{Look, Snapshot};
 use crate::drivers::service::Service;
-use crate::failure::Failure;
-use crate::lake::bronze::stream;
-use crate::lake::open::{self, Mark};
-use crate::roles::events::{NewObject, encode, send_missing};
 use crate::roles::ingest::send;
-use crate::seams::clock::Clock;
 
 /// Messages that are read before they are sent.
 const AT_ONCE: usize = 256;

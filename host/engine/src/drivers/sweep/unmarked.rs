@@ -3,9 +3,8 @@
 //! Does not look at them: the sweep does, one after the other.
 
 use chrono::{DateTime, NaiveDate, Utc};
-
-use crate::lake::keys::Tick;
-use crate::lake::{Lake, LakeError, bronze, closed, open};
+use lake::{Lake, LakeError, bronze, closed, open};
+use records::keys::Tick;
 
 /// Opens every tick of the lake that is neither open nor closed; of `all`, also those that are closed.
 pub(super) async fn mark(lake: &Lake, all: bool, now: DateTime<Utc>) -> Result<(), LakeError> {

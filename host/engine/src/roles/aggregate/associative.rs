@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use lake::silver::SilverVersion;
+use seams::plugin::{Aggregator, Fault, FaultKind};
+use seams::spans;
 
 use super::tree::FAN_OUT;
 use crate::difference::first_different_row;
-use crate::lake::silver::SilverVersion;
 use crate::roles::breaker::Suspension;
-use crate::seams::plugin::{Aggregator, Fault, FaultKind};
-use crate::spans;
 
 /// Of so many partial results a plugin is tried at most: the first ones. Enough for each level of a tree, and no more than a call can take.
 const TRIED_AT_MOST: usize = (FAN_OUT * FAN_OUT) as usize;

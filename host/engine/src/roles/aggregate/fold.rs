@@ -10,12 +10,12 @@ use arrow::datatypes::Schema;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::join_all;
+use lake::TableError;
+use lake::failure::Failure;
+use lake::silver::Snapshot;
+use seams::spans;
 
 use super::{Aggregate, GoldTable, Stop};
-use crate::failure::Failure;
-use crate::lake::TableError;
-use crate::lake::silver::Snapshot;
-use crate::spans;
 
 /// Partial results with their places among the buckets.
 pub(super) type Folded = Vec<(usize, Bytes)>;

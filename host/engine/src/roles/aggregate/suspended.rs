@@ -3,14 +3,15 @@
 //! Does not keep other tables from being made. A process that starts tries the plugin once more if Silver is another one by then, for the data
 //! may be other ones; and one that was too slow is tried again from time to time, for the machine may be another one.
 
+use lake::LakeError;
+use lake::silver::SilverVersion;
+use pipeline::plan::Percent;
+use records::keys::fingerprint;
+use seams::plugin::PluginStamp;
+use seams::store::{Path, delete_if_there, read_if_there, replace};
+
 use super::{Aggregate, GoldTable};
-use crate::lake::LakeError;
-use crate::lake::bronze::PluginStamp;
-use crate::lake::keys::fingerprint;
-use crate::lake::silver::SilverVersion;
-use crate::pipeline::plan::Percent;
 use crate::roles::breaker::{BehindSince, Sample, Suspension};
-use crate::seams::store::{Path, delete_if_there, read_if_there, replace};
 
 /// Characters of a reason that are kept.
 const MOST_KEPT: usize = 1_000;
@@ -25,7 +26,7 @@ fn path(table: &GoldTable) -> Path {
 }
 
 /// Why a table stays as it is, and what helps.
-pub(crate) fn told(note: &Suspension) -> String {
+pub fn told(note: &Suspension) -> String {
     let table = note.stage.trim_start_matches("aggregate ");
     let since =
         note.behind.as_ref().map(|behind| format!(" since silver version {}", behind.since)).unwrap_or_default();

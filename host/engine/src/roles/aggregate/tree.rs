@@ -8,10 +8,9 @@ use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-
-use crate::lake::gold::PartialId;
-use crate::seams::plugin::{Aggregator, Fault};
-use crate::spans;
+use lake::gold::PartialId;
+use seams::plugin::{Aggregator, Fault};
+use seams::spans;
 
 /// The most that a group has, and that is finished: up to so many buckets have no groups, and up to its square a correction merges twice as
 /// many at most.

@@ -3,10 +3,10 @@
 //! Does not suspend anything, and does not know which plugin serves.
 
 use futures::TryStreamExt;
+use lake::{Lake, LakeError};
+use seams::store::{Path, Store, delete_if_there, read_if_there};
 
 use super::{FOLDER, Suspension};
-use crate::lake::{Lake, LakeError};
-use crate::seams::store::{Path, Store, delete_if_there, read_if_there};
 
 /// A suspension that was lifted.
 pub type Lifted = Suspension;

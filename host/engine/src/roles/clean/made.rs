@@ -4,17 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::tasks::Task;
-use crate::lake::bronze::{Line, Outcome};
-use crate::lake::generations::Generation;
-use crate::lake::keys::{Key, order};
-use crate::lake::quarantine::{
+use lake::bronze::{Line, Outcome};
+use lake::generations::Generation;
+use lake::quarantine::{
     REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RANGE, REFUSED_BY_RETRIES, Refused, RefusedAt,
 };
-use crate::lake::receipts::{FORGOTTEN, Held, Put, Receipt, Skip};
-use crate::lake::silver::{RowMeta, Versions};
+use lake::receipts::{FORGOTTEN, Held, Put, Receipt, Skip};
+use lake::silver::{RowMeta, Versions};
+use records::keys::{Key, order};
+use seams::plugin::{Cleaned, Fault, RejectedBy};
+
+use super::tasks::Task;
 use crate::roles::enrich::fault_details;
-use crate::seams::plugin::{Cleaned, Fault, RejectedBy};
 
 /// A document of an object, and where it stands.
 #[derive(Clone)]

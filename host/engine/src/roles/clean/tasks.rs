@@ -5,13 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
-
-use crate::lake::bronze::{self, Line, Outcome};
-use crate::lake::keys::{Key, Tick, sha256};
-use crate::lake::receipts::{self, Receipt};
-use crate::lake::{Lake, LakeError};
-use crate::roles::events::NewObject;
-use crate::seams::store::{Path, read, read_if_there};
+use lake::bronze::{self, Line, Outcome};
+use lake::events::NewObject;
+use lake::receipts::{self, Receipt};
+use lake::{Lake, LakeError};
+use records::keys::{Key, Tick, sha256};
+use seams::store::{Path, read, read_if_there};
 
 /// What is wanted of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,21 +6,21 @@
 use std::collections::BTreeSet;
 
 use futures::StreamExt;
+use lake::answers::{Active, Origin};
+use lake::bronze::{self, Entry, Line, Outcome};
+use lake::events::{Again, NewObject, encode};
+use lake::failure::Failure;
+use lake::generations::Generation;
+use lake::{open, quarantine, receipts};
+use records::keys::{Key, Tick};
+use seams::spans;
+use seams::store::{Path, read};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use super::record::{Case, Enriched, From, Turns, Unended, Verdict};
 use super::{Enrich, Judged, MOST_UNDER_WAY, gravest};
-use crate::failure::Failure;
-use crate::lake::answers::{Active, Origin};
-use crate::lake::bronze::{self, Entry, Line, Outcome};
-use crate::lake::generations::Generation;
-use crate::lake::keys::{Key, Tick};
-use crate::lake::{open, quarantine, receipts};
 use crate::progress::Progress;
-use crate::roles::events::{Again, NewObject, encode};
-use crate::seams::store::{Path, read};
-use crate::spans;
 
 /// A line that was looked at again.
 struct Looked {

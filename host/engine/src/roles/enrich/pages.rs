@@ -3,8 +3,8 @@
 //!
 //! Does not read a page: its type says that it is one, and the request whether one was asked for.
 
-use crate::seams::http::HttpAnswer;
-use crate::seams::plugin::EndpointRequest;
+use seams::http::HttpAnswer;
+use seams::plugin::EndpointRequest;
 
 /// What an answer is, as far as its type says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,24 +4,22 @@
 
 use std::num::NonZeroUsize;
 
+use lake::answers::{self, Active, AnswerAt, AnswerId, Asked, Keeper, Origin};
+use lake::bronze::{Entry, Meta};
+use lake::failure::Failure;
+use lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_LINE};
+use records::document;
+use seams::http::HttpAnswer;
+use seams::plugin::{EndpointRequest, Fault, Step};
+use seams::spans;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument as _;
 
-use super::Enrich;
-use crate::failure::Failure;
-use crate::lake::answers::{self, Active, AnswerAt, AnswerId, Asked, Keeper, Origin};
-use crate::lake::bronze::{Entry, Meta};
-use crate::lake::document;
-use crate::lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_LINE};
+use super::pages::{Kind, kind};
+use super::{Enrich, fault_details};
 use crate::progress::Progress;
 use crate::rehearsal::Fate;
 use crate::roles::gateway::GatewayError;
-use crate::seams::http::HttpAnswer;
-use crate::seams::plugin::{EndpointRequest, Fault, Step};
-use crate::spans;
-
-use super::fault_details;
-use super::pages::{Kind, kind};
 
 /// How often a plugin may ask before it must have decided.
 const MOST_ROUNDS: usize = 4;

@@ -2,11 +2,11 @@
 //!
 //! Does not send anything, and does not know which endpoints there are.
 
-use super::{GatewayError, refused};
 use percent_encoding::percent_decode_str;
+use pipeline::plan::Endpoint;
+use seams::foreign::{inert, is_odd};
 
-use crate::foreign::{inert, is_odd};
-use crate::pipeline::plan::Endpoint;
+use super::{GatewayError, refused};
 
 /// Most characters of a path and query that a plugin may ask for.
 const MOST_URL: usize = 8 << 10;
@@ -138,7 +138,7 @@ pub(super) fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::plan::Template;
+    use pipeline::plan::Template;
 
     fn code_of(checked: Result<(), GatewayError>) -> &'static str {
         match checked {

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use seams::backoff;
+use seams::plugin::EndpointRequest;
 
-use crate::backoff;
 use crate::progress::Outage;
-use crate::seams::plugin::EndpointRequest;
 
 /// So many different requests must fail in a row before the service counts as down.
 const DIFFERENT: usize = 3;

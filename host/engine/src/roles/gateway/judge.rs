@@ -5,16 +5,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use lake::failure::Failure;
+use pipeline::urls::shown_url;
+use seams::backoff;
+use seams::foreign::inert;
+use seams::http::{HttpAnswer, HttpError};
+use seams::plugin::EndpointRequest;
 use url::Url;
 
 use super::timing::backoff as after;
 use super::{Gate, Gateway, GatewayError, LONGEST_WAIT, Trouble, UNKNOWN_PAUSE, refused, retry_after};
-use crate::backoff;
-use crate::failure::Failure;
-use crate::foreign::inert;
-use crate::redaction::shown_url;
-use crate::seams::http::{HttpAnswer, HttpError};
-use crate::seams::plugin::EndpointRequest;
 
 /// What to do about an answer.
 pub(super) enum Verdict {

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use lake::failure::Failure;
+use pipeline::plan::{Endpoint, Template, TemplatePart};
+use seams::clock::Clock;
+use seams::secrets::{ExposeSecret, SecretError, SecretRef, SecretString, Secrets};
 use sha2::{Digest as _, Sha256};
 
-use crate::failure::Failure;
-use crate::pipeline::plan::{Endpoint, Template, TemplatePart};
 use crate::redaction::Redactor;
-use crate::seams::clock::Clock;
-use crate::seams::secrets::{ExposeSecret, SecretError, SecretRef, SecretString, Secrets};
 
 /// How long it takes until a secret is looked for again that nothing is sent with and that could not be had.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);

@@ -6,16 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use lake::failure::Failure;
+use pipeline::plan::Endpoint;
+use seams::plugin::EndpointRequest;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::Gateway;
 use super::health::{Health, Stance, Trouble};
 use super::judge::trouble;
 use super::timing::Pace;
-use crate::failure::Failure;
-use crate::pipeline::plan::Endpoint;
 use crate::progress::Outage;
-use crate::seams::plugin::EndpointRequest;
 
 /// One endpoint, shared by all who send through it.
 #[derive(Debug)]

@@ -5,9 +5,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-
-use crate::pipeline::plan::Rate;
-use crate::seams::plugin::EndpointRequest;
+use pipeline::plan::Rate;
+use seams::plugin::EndpointRequest;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(13);
@@ -15,7 +14,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(13);
 /// How long to wait after an attempt that failed.
 pub(super) fn backoff(request: &EndpointRequest, attempt: u32) -> Duration {
     let seed = serde_json::to_vec(request).unwrap_or_default();
-    crate::backoff::delay(FIRST_BACKOFF, attempt, LONGEST_BACKOFF, &[&seed, &attempt.to_be_bytes()])
+    seams::backoff::delay(FIRST_BACKOFF, attempt, LONGEST_BACKOFF, &[&seed, &attempt.to_be_bytes()])
 }
 
 /// The pause that a `Retry-After` header asks for: seconds or a date (RFC 9110, 10.2.3).

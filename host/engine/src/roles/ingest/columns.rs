@@ -5,14 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lake::failure::Failure;
+use lake::{Lake, LakeError};
+use pipeline::plan::Source;
+use records::keys::Tick;
+use seams::store::{Path, read_if_there, update};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::columns::{Missing, Reader, Weight, missing};
-use crate::failure::Failure;
-use crate::lake::keys::Tick;
-use crate::lake::{Lake, LakeError};
-use crate::pipeline::plan::Source;
-use crate::seams::store::{Path, read_if_there, update};
 
 /// Beside Bronze: the columns that ticks of this lake had.
 const KEPT: &str = "_columns.json";

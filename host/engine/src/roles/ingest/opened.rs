@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
+use lake::bronze::Message;
+use lake::failure::Failure;
+use lake::open::{self, Opening};
+use records::keys::Tick;
+
 use super::{Ingest, send};
-use crate::failure::Failure;
-use crate::lake::bronze::Message;
-use crate::lake::keys::Tick;
-use crate::lake::open::{self, Opening};
 
 /// Messages that are sent between two looks at the time.
 const AT_ONCE: usize = 1024;

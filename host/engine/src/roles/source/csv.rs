@@ -13,8 +13,8 @@ use self::guess::{Guess, guess};
 use self::rows::{Row, Rows};
 use super::sink::Sink;
 use super::{Damage, text};
-use crate::lake::record::{Record, text_value};
-use crate::pipeline::plan::Source;
+use pipeline::plan::Source;
+use records::record::{Record, text_value};
 
 pub(super) fn read(source: &Source, bytes: &Bytes, sink: &mut Sink<'_>) -> Result<(), Damage> {
     let delimiter = u8::try_from(source.dialect.delimiter).unwrap_or(b',');

@@ -2,12 +2,13 @@
 //!
 //! A line or element that is no record is refused alone. What a text is that does not fit its format is told by `instead_*`.
 
+use pipeline::plan::Source;
+use records::document::{self, Unfit};
+use records::record::Record;
+
 use super::scan::Scan;
 use super::sink::Sink;
 use super::{Damage, text};
-use crate::lake::document::{self, Unfit};
-use crate::lake::record::Record;
-use crate::pipeline::plan::Source;
 
 /// One object a line; blank lines are none.
 pub(super) fn read_lines(source: &Source, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Damage> {

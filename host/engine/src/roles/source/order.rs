@@ -4,9 +4,8 @@
 
 use std::cmp::Ordering;
 
+use lake::decimal::Decimal;
 use serde_json::value::RawValue;
-
-use crate::lake::decimal::Decimal;
 
 /// What a record's value counts as where records are ordered by it.
 ///

@@ -20,8 +20,8 @@ use self::cell::Writer;
 use self::shape::{Column, Columns};
 use super::sink::Sink;
 use super::{Damage, text};
-use crate::lake::document;
-use crate::pipeline::plan::Source;
+use pipeline::plan::Source;
+use records::document;
 
 /// Rows that are in memory at once.
 const BATCH: usize = 1_024;

@@ -4,10 +4,11 @@
 
 use std::collections::HashSet;
 
+use pipeline::plan::OrderBy;
+use records::record::Record;
+
 use super::order::Rank;
 use super::{Damage, Reading, checked};
-use crate::lake::record::Record;
-use crate::pipeline::plan::OrderBy;
 
 /// Most bytes of a bad line that are kept.
 const MOST_TEXT: usize = 4 << 10;

@@ -1,8 +1,9 @@
 //! What a source brings, format by format.
 use std::num::NonZeroUsize;
 
+use pipeline::plan::{Location, OrderBy};
+
 use super::*;
-use crate::pipeline::plan::{Location, OrderBy};
 
 pub(super) fn source(format: SourceFormat, order_by: Option<(&str, bool)>, top_n: usize) -> Source {
     let extension = format_name(format).split(' ').next().unwrap().to_lowercase();

@@ -2,8 +2,9 @@
 //!
 //! Does not unpack or convert: it says what is there and which command does.
 
+use pipeline::plan::Source;
+
 use super::Damage;
-use crate::pipeline::plan::Source;
 
 /// The text within a source that should be text, without a byte order mark.
 pub(super) fn open<'a>(source: &Source, bytes: &'a [u8]) -> Result<&'a [u8], Damage> {
@@ -136,7 +137,7 @@ pub(super) fn to_utf8(source: &Source) -> String {
 mod tests {
     use super::super::tests::source;
     use super::*;
-    use crate::pipeline::plan::SourceFormat;
+    use pipeline::plan::SourceFormat;
 
     fn opened(bytes: &[u8]) -> Result<String, Damage> {
         let text = open(&source(SourceFormat::Csv, None, 9), bytes)?;

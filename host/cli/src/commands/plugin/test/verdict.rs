@@ -2,7 +2,7 @@
 //!
 //! Does not print it: `report` does.
 
-use engine::seams::plugin::Fault;
+use seams::plugin::Fault;
 use serde::Serialize;
 
 use crate::failure;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use engine::drivers::service::Service;
-use engine::failure::Failure;
-use engine::status::{self, QueueStatus};
+use lake::failure::Failure;
+use proof::status::{self, QueueStatus};
 
 type ByStage = BTreeMap<&'static str, QueueStatus>;
 

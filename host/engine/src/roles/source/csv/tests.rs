@@ -1,8 +1,8 @@
 //! The words about a CSV file, and the records that go on. Does not test how rows are split: `rows` does.
 
 use bytes::Bytes;
+use pipeline::plan::{Dialect, SourceFormat};
 
-use crate::pipeline::plan::{Dialect, SourceFormat};
 use crate::roles::source::tests::source;
 use crate::roles::source::{Reading, SourceError, read};
 

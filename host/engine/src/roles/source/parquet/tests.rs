@@ -18,8 +18,8 @@ use parquet::data_type::{FixedLenByteArray, FixedLenByteArrayType, Int96, Int96T
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
+use pipeline::plan::{Dialect, SourceFormat};
 
-use crate::pipeline::plan::{Dialect, SourceFormat};
 use crate::roles::source::tests::source;
 use crate::roles::source::{Reading, SourceError, read};
 

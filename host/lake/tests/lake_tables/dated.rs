@@ -1,0 +1,97 @@
+//! A store whose objects are as old as the simulated clock says.
+//!
+//! Does not test anything.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result,
+};
+use seams::clock::Clock;
+use seams::store::Store;
+use testkit::SimClock;
+
+/// Over another store. Its listings give as an object's age when it was last put through here.
+#[derive(Debug)]
+pub(crate) struct Dated {
+    inner: Store,
+    clock: Arc<SimClock>,
+    written: Arc<Mutex<HashMap<Path, DateTime<Utc>>>>,
+}
+
+impl Dated {
+    pub(crate) fn over(inner: Store, clock: &Arc<SimClock>) -> Store {
+        Arc::new(Dated { inner, clock: Arc::clone(clock), written: Arc::default() })
+    }
+
+    fn note(&self, location: &Path) {
+        self.written.lock().unwrap().insert(location.clone(), self.clock.now());
+    }
+}
+
+impl std::fmt::Display for Dated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Dated({})", self.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Dated {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let put = self.inner.put_opts(location, payload, options).await?;
+        self.note(location);
+        Ok(put)
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.note(location);
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (written, clock) = (Arc::clone(&self.written), Arc::clone(&self.clock));
+        let dated = move |object: Result<ObjectMeta>| {
+            object.map(|object| {
+                // One that is there and not yet noted is being written just now.
+                let noted = written.lock().unwrap().get(&object.location).copied();
+                ObjectMeta { last_modified: noted.unwrap_or_else(|| clock.now()), ..object }
+            })
+        };
+        self.inner.list(prefix).map(dated).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await?;
+        self.note(to);
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! Notes for people that may tell a record in a plugin's words: suspensions and what became of published plugins.
+//!
+//! Does not read receipts and refusals: those say of which record they are.
+
+use futures::TryStreamExt;
+use lake::receipts::FORGOTTEN;
+use lake::{Lake, LakeError};
+use records::keys::Key;
+use seams::store::{Path, Store, read_if_there, replace};
+use serde_json::Value;
+
+use super::mentions;
+
+/// Takes out of all notes what speaks of the record; how many did.
+pub(super) async fn forget(lake: &Lake, key: &Key) -> Result<usize, LakeError> {
+    let mut changed = 0;
+    for (layer, folder) in [
+        (&lake.bronze, "_suspended"),
+        (&lake.silver, "_suspended"),
+        (&lake.gold, "_suspended"),
+        (&lake.bronze, "_swaps"),
+    ] {
+        changed += in_folder(layer, folder, key).await?;
+    }
+    Ok(changed)
+}
+
+async fn in_folder(layer: &Store, folder: &str, key: &Key) -> Result<usize, LakeError> {
+    let listed: Vec<_> = layer.list(Some(&Path::from(folder))).try_collect().await?;
+    let mut changed = 0;
+    for path in listed.into_iter().map(|object| object.location) {
+        let Some(body) = read_if_there(&**layer, &path).await? else { continue };
+        let mut note: Value = serde_json::from_slice(&body).map_err(|error| LakeError::corrupt(&path, error))?;
+        if silence(&mut note, key) {
+            let body = serde_json::to_vec_pretty(&note).map_err(|error| LakeError::corrupt(&path, error))?;
+            replace(&**layer, &path, body.into()).await?;
+            changed += 1;
+        }
+    }
+    Ok(changed)
+}
+
+/// Puts a word that says nothing in the place of each text that people read and that speaks of the record; whether there was one.
+fn silence(note: &mut Value, key: &Key) -> bool {
+    match note {
+        Value::Object(members) => {
+            let told = ["reason", "summary", "how"];
+            let mut changed = false;
+            for (name, value) in members.iter_mut() {
+                match value {
+                    Value::String(text) if told.contains(&name.as_str()) && mentions::text_of(text, key) => {
+                        FORGOTTEN.clone_into(text);
+                        changed = true;
+                    }
+                    other => changed |= silence(other, key),
+                }
+            }
+            changed
+        }
+        // Each is looked at, also behind one that was changed.
+        Value::Array(items) => items.iter_mut().fold(false, |changed, item| silence(item, key) | changed),
+        _ => false,
+    }
+}

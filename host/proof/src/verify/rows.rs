@@ -1,0 +1,362 @@
+//! V3 of the clean stage and V4 of Silver: each document is cleaned again by the generation that is recorded for it, and what must
+//! stand of all that is held against what stands.
+//!
+//! Does not read receipts for what a plugin says: it only learns from them which generation to ask.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use bytes::Bytes;
+use engine::census;
+use engine::difference::{Row, first_difference};
+use engine::roles::breaker::HOST_FAULT;
+use futures::StreamExt;
+use lake::bronze::{self, Outcome};
+use lake::delta::conform;
+use lake::failure::Failure;
+use lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RANGE, REFUSED_BY_RETRIES, Refused};
+use lake::receipts::Receipt;
+use lake::silver::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE};
+use records::keys::{Key, order, ordered, rank};
+use seams::plugin::{Cleaned, RejectedBy};
+use seams::store::{Path, Store, read};
+
+use super::patience::Patience;
+use super::{Checker, Finding, Invariant};
+use crate::remake::{CannotRemake, RemakeError, Workshop};
+
+/// Objects looked at at once.
+const AT_ONCE: usize = 8;
+/// Codes of faults that depend on the machine's mood, or were not the plugin's: they need not come again.
+const MOODS: [&str; 5] = ["P104", "P105", "P180", HOST_FAULT, REFUSED_BY_RETRIES];
+/// What the engine says of a row.
+const OWN: [&str; 6] = [BUCKET, KEY, ORD, SEQ, SOURCE, PLUGIN];
+
+/// A version that may stand in Silver.
+struct Candidate {
+    key: Key,
+    ord: String,
+    source: String,
+    rows: RecordBatch,
+}
+
+/// What a plugin says of one document now.
+enum Again {
+    Rows(RecordBatch),
+    Skipped(String),
+    Refused { code: String, reason: String },
+}
+
+impl Checker<'_> {
+    /// V3 of the clean stage, V4 of Silver.
+    pub(super) async fn rows(&mut self) -> Result<(), Failure> {
+        let beaten = census::beaten(&self.evidence.places);
+        let objects = &self.evidence.inventory.objects;
+        self.steps.begin("cleaning again", objects.len());
+        let store = &self.service.enrich.lake.bronze;
+        let seen = objects.iter().filter_map(|object| Some((object, self.evidence.receipts.get(object.as_ref())?)));
+        let asking = Asking { workshop: &self.workshop, patience: &self.patience, refused: &self.refused };
+        let looks: Vec<_> = seen.map(|(object, receipt)| look(&asking, store, object, receipt, &beaten)).collect();
+        let mut looks = futures::stream::iter(looks).buffered(AT_ONCE);
+        let mut expected: HashMap<Key, Candidate> = HashMap::new();
+        let (mut documents, mut found, mut unasked) = (0, Vec::new(), HashSet::new());
+        let mut of_the_moment: BTreeMap<String, (usize, String)> = BTreeMap::new();
+        while let Some(looked) = looks.next().await {
+            let mut looked = looked?;
+            self.steps.step(1);
+            documents += looked.documents;
+            found.append(&mut looked.findings);
+            unasked.extend(looked.unasked);
+            for (code, source) in looked.of_the_moment {
+                of_the_moment.entry(code).or_insert((0, source)).0 += 1;
+            }
+            for candidate in looked.candidates {
+                let better = expected.get(&candidate.key).is_none_or(|standing| {
+                    rank(&standing.ord, &standing.source) < rank(&candidate.ord, &candidate.source)
+                });
+                if better {
+                    expected.insert(candidate.key.clone(), candidate);
+                }
+            }
+        }
+        drop(looks);
+        self.report.checked(Invariant::V3, documents);
+        self.report.findings.append(&mut found);
+        self.report.notes.extend(of_the_moment.into_iter().map(|(code, (count, first))| {
+            format!("{count} record versions were refused for a fault of the moment ({code}), such as {first}: the plugin is not asked again")
+        }));
+        self.silver(expected, &unasked).await
+    }
+
+    /// Silver's rows against those expected.
+    async fn silver(&mut self, mut expected: HashMap<Key, Candidate>, unasked: &HashSet<Key>) -> Result<(), Failure> {
+        let snapshot = &self.evidence.snapshot;
+        self.report.checked(Invariant::V4, expected.len());
+        for bucket in snapshot.buckets.keys() {
+            // A bucket that cannot be read was told before.
+            let Ok(batches) = self.service.clean.silver.read(snapshot, *bucket, None).await else { continue };
+            // The rows of a key may lie across two batches, and anywhere in a file that another engine has written.
+            for (key, standing) in by_key(&batches) {
+                let message = match (expected.remove(&key), standing) {
+                    // What it should be is not known.
+                    (None, _) if unasked.contains(&key) => None,
+                    (None, _) => Some("it stands in silver, and bronze comes to no row of it".to_owned()),
+                    (Some(wanted), Ok(standing)) => different(&self.workshop, &standing, &wanted),
+                    (Some(_), Err(error)) => Some(format!("its rows cannot be put together: {error}")),
+                };
+                if let Some(message) = message {
+                    self.report.find(Invariant::V4, &key, message);
+                }
+            }
+        }
+        for (key, wanted) in expected {
+            let message = format!("bronze comes to a row of it (`{}`), and none stands in silver", wanted.source);
+            self.report.find(Invariant::V4, key, message);
+        }
+        Ok(())
+    }
+}
+
+/// The rows of each key of a bucket, by key; those of one key stay in their order. Never all rows as one batch: a bucket may be larger than a
+/// column of one can be.
+fn by_key(batches: &[RecordBatch]) -> Vec<(Key, Result<RecordBatch, ArrowError>)> {
+    let mut places: BTreeMap<Key, Vec<(usize, usize)>> = BTreeMap::new();
+    for (at, batch) in batches.iter().enumerate() {
+        for (row, key) in text(batch, KEY).iter().enumerate() {
+            places.entry(Key::from_text(key.unwrap_or_default())).or_default().push((at, row));
+        }
+    }
+    let all: Vec<&RecordBatch> = batches.iter().collect();
+    let rows = |rows: Vec<(usize, usize)>| interleave_record_batch(&all, &rows);
+    places.into_iter().map(|(key, places)| (key, rows(places))).collect()
+}
+
+fn text<'a>(batch: &'a RecordBatch, column: &str) -> std::borrow::Cow<'a, arrow::array::StringArray> {
+    let values = batch.column_by_name(column).and_then(|values| values.as_string_opt::<i32>());
+    values.map_or_else(
+        || std::borrow::Cow::Owned(arrow::array::StringArray::new_null(batch.num_rows())),
+        std::borrow::Cow::Borrowed,
+    )
+}
+
+/// How the rows of a key differ from those wanted, if they do.
+fn different(workshop: &Workshop, standing: &RecordBatch, wanted: &Candidate) -> Option<String> {
+    let own = |column: &str| Row { batch: standing, index: 0 }.text(column);
+    if own(SOURCE) != wanted.source {
+        return Some(format!("its row comes from `{}`, it should come from `{}`", own(SOURCE), wanted.source));
+    }
+    // A later generation that makes the same rows leaves them as the earlier one made them.
+    let same_version = ordered(&own(ORD))
+        .zip(ordered(&wanted.ord))
+        .is_some_and(|(there, wanted)| (there.0, there.1) == (wanted.0, wanted.1) && there.2 <= wanted.2);
+    if !same_version {
+        return Some(format!("its `{ORD}` is {}, it should be {}", own(ORD), wanted.ord));
+    }
+    let maker = ordered(&own(ORD)).and_then(|(_, _, clean)| workshop.clean_generation(clean).ok());
+    if maker.is_none_or(|maker| maker.plugin.digest != own(PLUGIN)) {
+        return Some(format!("its `{PLUGIN}` is {}, which is not the plugin of its `{ORD}`", own(PLUGIN)));
+    }
+    let tick = ordered(&wanted.ord).map(|(tick, _, _)| tick.instant().timestamp_micros());
+    let seq = standing.column_by_name(SEQ).and_then(|values| {
+        values.as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>().map(|values| values.value(0))
+    });
+    if seq != tick {
+        return Some(format!("its `{SEQ}` is {}, which is not the tick of its `{ORD}`", own(SEQ)));
+    }
+    if standing.num_rows() != wanted.rows.num_rows() {
+        return Some(format!("{} rows stand, cleaned again it makes {}", standing.num_rows(), wanted.rows.num_rows()));
+    }
+    let again = match conform("silver", &wanted.rows, &plugin_columns(standing)) {
+        Ok(again) => again,
+        Err(error) => return Some(error.to_string()),
+    };
+    (0..again.num_rows()).find_map(|index| {
+        let (there, wanted) = (Row { batch: standing, index }, Row { batch: &again, index });
+        let column = first_difference(there, wanted, &OWN)?;
+        Some(format!("`{column}` is {}, cleaned again {}", there.text(&column), wanted.text(&column)))
+    })
+}
+
+/// The columns that are the plugin's.
+pub(crate) fn plugin_columns(rows: &RecordBatch) -> SchemaRef {
+    let schema = rows.schema();
+    let fields: Vec<_> =
+        schema.fields().iter().filter(|field| !OWN.contains(&field.name().as_str())).cloned().collect();
+    std::sync::Arc::new(arrow::datatypes::Schema::new(fields))
+}
+
+#[derive(Default)]
+struct Looked {
+    documents: usize,
+    findings: Vec<Finding>,
+    candidates: Vec<Candidate>,
+    /// Keys of documents of which the plugin has said nothing.
+    unasked: Vec<Key>,
+    /// Documents that were refused for a fault of the moment: its code, and the record with its plugin.
+    of_the_moment: Vec<(String, String)>,
+}
+
+/// What is asked, and what is known before.
+struct Asking<'a> {
+    workshop: &'a Workshop,
+    patience: &'a Patience,
+    refused: &'a BTreeMap<String, Refused>,
+}
+
+/// A document to be cleaned again.
+struct Document {
+    source: String,
+    text: Bytes,
+    /// The code of its refusal, if it is recorded as refused.
+    recorded: Option<String>,
+}
+
+/// Cleans the documents of one object again.
+async fn look(
+    asking: &Asking<'_>,
+    store: &Store,
+    object: &Path,
+    receipt: &Receipt,
+    beaten: &HashSet<String>,
+) -> Result<Looked, Failure> {
+    let bytes = read(&**store, object).await?;
+    let Ok(lines) = bronze::lines(object, &bytes) else { return Ok(Looked::default()) };
+    let refused = asking.refused;
+    let mut looked = Looked::default();
+    let mut by_generation: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (line, number) in lines.iter().zip(1_usize..) {
+        if line.meta.outcome != Outcome::Document || beaten.contains(&format!("{object}:{number}")) {
+            continue;
+        }
+        match held(receipt, number, refused).filter(|held| MOODS.contains(&held.code.as_str())) {
+            // Whatever the plugin says now, the record waits in quarantine; and what has looped once may loop again.
+            Some(held) => {
+                let plugin = held.plugin.as_ref().map_or("?".to_owned(), ToString::to_string);
+                looked
+                    .of_the_moment
+                    .push((held.code.clone(), format!("`{}` ({object}:{number}) by {plugin}", line.meta.key)));
+            }
+            None => by_generation.entry(receipt.generation_of(number)).or_default().push(number),
+        }
+    }
+    for (generation, numbers) in by_generation {
+        let document = |number: &usize| {
+            let recorded = held(receipt, *number, refused).map(|held| held.code.clone());
+            Some(Document { source: format!("{object}:{number}"), text: lines.get(number - 1)?.text.clone(), recorded })
+        };
+        let documents: Vec<Document> = numbers.iter().filter_map(document).collect();
+        looked.documents += documents.len();
+        let again = match again(asking, generation, &documents).await {
+            Ok(again) => again,
+            Err(RemakeError::Failed(failure)) => return Err(failure),
+            Err(RemakeError::Cannot(reason)) => {
+                if let CannotRemake::GivenUp(_) = reason {
+                    let keys = numbers.iter().filter_map(|number| Some(lines.get(number - 1)?.meta.key.clone()));
+                    looked.unasked.extend(keys);
+                }
+                let message = format!("its documents cannot be cleaned again: {reason}");
+                looked.findings.push(Finding { invariant: Invariant::V6, at: object.to_string(), message });
+                continue;
+            }
+        };
+        for (number, again) in numbers.iter().zip(again) {
+            let Some(line) = lines.get(number - 1) else { continue };
+            let source = format!("{object}:{number}");
+            if let Some(message) = contradiction(receipt, *number, &again, refused) {
+                let at = format!("{} ({source})", line.meta.key);
+                looked.findings.push(Finding { invariant: Invariant::V3, at, message });
+            }
+            if let Again::Rows(rows) = again {
+                let ord = order(line.meta.seq, line.meta.generation, generation);
+                looked.candidates.push(Candidate { key: line.meta.key.clone(), ord, source, rows });
+            }
+        }
+    }
+    Ok(looked)
+}
+
+/// What the plugin says of each document now; one that breaks is asked about each alone, until it has broken too often.
+async fn again(asking: &Asking<'_>, generation: u32, documents: &[Document]) -> Result<Vec<Again>, RemakeError> {
+    let Asking { workshop, patience, .. } = asking;
+    let by = workshop.clean_generation(generation)?;
+    let still = || patience.is_spent("clean", by).map_or(Ok(()), |why| Err(CannotRemake::GivenUp(why)));
+    still()?;
+    let texts: Vec<Bytes> = documents.iter().map(|document| document.text.clone()).collect();
+    if let Ok(cleaned) = workshop.rows(generation, &texts).await? {
+        return Ok(sorted(&cleaned, documents.len()));
+    }
+    let _alone = patience.alone.lock().await;
+    let mut all = Vec::new();
+    for document in documents {
+        still()?;
+        match workshop.rows(generation, std::slice::from_ref(&document.text)).await? {
+            Ok(cleaned) => all.append(&mut sorted(&cleaned, 1)),
+            Err(fault) => {
+                if document.recorded.as_deref() != Some(fault.code) {
+                    patience.met("clean", by, &fault, &document.source);
+                }
+                all.push(Again::Refused { code: fault.code.to_owned(), reason: fault.message });
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn sorted(cleaned: &Cleaned, documents: usize) -> Vec<Again> {
+    let one = |index: usize| {
+        if let Some(skip) = cleaned.skips.iter().find(|skip| skip.index == index) {
+            return Again::Skipped(skip.reason.clone());
+        }
+        if let Some(reject) = cleaned.rejects.iter().find(|reject| reject.index == index) {
+            let code = match reject.by {
+                RejectedBy::Plugin => REFUSED_BY_PLUGIN,
+                RejectedBy::Projection => REFUSED_BY_PROJECTION,
+                RejectedBy::Range => REFUSED_BY_RANGE,
+            };
+            return Again::Refused { code: code.to_owned(), reason: reject.reason.clone() };
+        }
+        let start = cleaned.row_of.partition_point(|of| *of < index);
+        let end = cleaned.row_of.partition_point(|of| *of <= index);
+        Again::Rows(cleaned.rows.slice(start, end - start))
+    };
+    (0..documents).map(one).collect()
+}
+
+/// The refusal of a line, if it was refused.
+fn held<'a>(receipt: &Receipt, line: usize, refused: &'a BTreeMap<String, Refused>) -> Option<&'a Refused> {
+    let held = receipt.quarantined.iter().find(|held| held.line == line)?;
+    refused.get(&held.id)
+}
+
+/// How what the plugin says now contradicts what is recorded of a line, if it does.
+fn contradiction(receipt: &Receipt, line: usize, now: &Again, all: &BTreeMap<String, Refused>) -> Option<String> {
+    let skipped = receipt.skipped.iter().find(|skip| skip.line == line);
+    let held = receipt.quarantined.iter().find(|held| held.line == line);
+    let recorded = match (skipped, held) {
+        (Some(skip), _) => format!("skipped ({})", skip.reason),
+        (None, Some(held)) => {
+            // That a refusal is not there is told by V1.
+            let refused = all.get(&held.id)?;
+            let same = |code: &str, reason: &str| {
+                // The words of a fault may name an address or an instant; its code does not.
+                refused.code == code && (!code.starts_with('R') || refused.reason == reason)
+            };
+            match now {
+                Again::Refused { code, reason } if same(code, reason) => return None,
+                _ => format!("refused ({}: {})", refused.code, refused.reason),
+            }
+        }
+        (None, None) => "a row".to_owned(),
+    };
+    let now = match now {
+        Again::Rows(_) if skipped.is_none() && held.is_none() => return None,
+        Again::Skipped(reason) if skipped.is_some_and(|skip| skip.reason == *reason) => return None,
+        Again::Rows(rows) => format!("{} rows", rows.num_rows()),
+        Again::Skipped(reason) => format!("skipped ({reason})"),
+        Again::Refused { code, reason } => format!("refused ({code}: {reason})"),
+    };
+    Some(format!("it is recorded as {recorded}, cleaned again it is {now}"))
+}
