@@ -10,8 +10,8 @@ mod time;
 use serde::Serialize;
 
 use crate::cloud::Cloud;
-use crate::deploy::{Deployment, Mode};
 use crate::failure::CallError;
+use deploy::{Deployment, Mode};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

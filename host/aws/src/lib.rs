@@ -1,11 +1,10 @@
 //! Adapters over the SDKs of AWS: objects in S3, queues in SQS, secrets in Secrets Manager, all with one chain of credentials; and the
-//! Runtime API of Lambda, with the events that it brings. And what a pipeline is there, as a template ([`deploy`]).
+//! Runtime API of Lambda, with the events that it brings. And what a pipeline is there, as a template (the crate `deploy`).
 //!
 //! Does not decide anything, and makes no bucket, queue or secret: who deploys a pipeline does, with the template if he likes; [`doctor`] looks whether they are as they have to be.
 #![allow(clippy::disallowed_methods, reason = "these are adapters through which the environment enters")]
 
 pub mod cloud;
-pub mod deploy;
 pub mod doctor;
 pub mod events;
 mod failure;

@@ -456,7 +456,7 @@ async fn a_refused_secret_is_neither_missing_nor_unreachable() {
 
 #[tokio::test]
 async fn the_doctor_does_not_blame_leave_for_a_page() {
-    use aws::deploy::{Deployment, Mode};
+    use deploy::{Deployment, Mode};
     let text = "[pipeline]\nname = \"orders\"\n[source]\nuri = \"orders.csv\"\nkey = [\"id\"]\n[clean]\nplugin = \"c\"\n\
                 [queue]\nurl = \"https://sqs.us-east-1.amazonaws.com/123456789012/orders\"\n\
                 [lake]\nbronze = \"s3://lake/bronze\"\nsilver = \"s3://lake/silver\"\ngold = \"s3://lake/gold\"\n";

@@ -1,8 +1,8 @@
 //! What is said of a pipeline's place in AWS before it is there: what a month costs, and what of the file does not go well with functions.
 //!
-//! Does not reckon: `aws::deploy` does. Calls nobody.
+//! Does not reckon: `deploy` does. Calls nobody.
 
-use aws::deploy::{Deployment, Layout, Mode, Month, advice, records_of};
+use deploy::{Deployment, Layout, Mode, Month, advice, records_of};
 use pipeline::plan::{Location, Plan};
 use serde::Serialize;
 
@@ -94,7 +94,7 @@ fn grouped(count: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aws::deploy::Share;
+    use deploy::Share;
 
     use super::*;
 

@@ -18,6 +18,7 @@ pub mod s3;
 mod said;
 pub mod schedule;
 mod secret;
+pub mod sqs;
 mod uris;
 pub mod urls;
 mod values;

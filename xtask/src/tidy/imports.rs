@@ -16,7 +16,7 @@ use super::Finding;
 const FOR_TESTS: [&str; 4] = ["host/testkit", "tests/artifacts", "tests/aws-emulator", "tests/omdb-stub"];
 
 /// The host's crates that the program puts together, from the ground up. `testkit` is not one of them.
-const HOST: [&str; 9] = [
+const HOST: [&str; 10] = [
     "host/records",
     "host/pipeline",
     "host/seams",
@@ -25,6 +25,7 @@ const HOST: [&str; 9] = [
     "host/proof",
     "host/runtime",
     "host/local",
+    "host/deploy",
     "host/aws",
 ];
 
@@ -69,7 +70,9 @@ fn may_use(room: &str) -> &'static [&'static str] {
         "host/runtime" | "host/local" | "host/testkit" | "host/lake" => {
             &["host/records", "host/pipeline", "host/seams"]
         }
-        "host/aws" | "host/engine" => &["host/records", "host/pipeline", "host/seams", "host/lake"],
+        "host/engine" => &["host/records", "host/pipeline", "host/seams", "host/lake"],
+        "host/deploy" => &["host/pipeline", "host/seams"],
+        "host/aws" => &["host/records", "host/pipeline", "host/seams", "host/lake", "host/deploy"],
         "host/proof" => &["host/records", "host/pipeline", "host/seams", "host/lake", "host/engine"],
         "host/cli" | "tests/fuzz" => &HOST,
         "plugins/sdk" => &["plugins/sdk-macros"],

@@ -5,10 +5,10 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::BucketVersioningStatus;
+use deploy::Deployment;
 
 use super::{Check, Finding, mend, so};
 use crate::cloud::Cloud;
-use crate::deploy::Deployment;
 use crate::failure::CallError;
 
 /// A name that no layer has.

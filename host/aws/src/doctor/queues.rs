@@ -8,12 +8,11 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, QueueAttributeName,
 };
-
+use deploy::{Deployment, Mode};
 use url::Url;
 
 use super::{Check, Finding, mend, so};
 use crate::cloud::Cloud;
-use crate::deploy::{Deployment, Mode};
 use crate::failure::CallError;
 use crate::queue::{LEAST, buried_after, place};
 
@@ -26,7 +25,7 @@ pub(super) async fn check(cloud: &Cloud, deployment: &Deployment<'_>, mode: Mode
     let Some(base) = &deployment.plan.queue.url else { return Vec::new() };
     let client = cloud.sqs(deployment.site.said_region());
     let mut checks = Vec::new();
-    for stage in crate::deploy::STAGES {
+    for stage in deploy::STAGES {
         let (live, dead) = (stage.name().to_owned(), format!("{}-dead", stage.name()));
         let (live, dead) =
             (Looked::beside(cloud, &client, base, &live).await, Looked::beside(cloud, &client, base, &dead).await);

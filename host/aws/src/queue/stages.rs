@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use aws_sdk_sqs::types::QueueAttributeName;
+use pipeline::sqs::{beside, named};
 use seams::clock::Clock;
 use seams::queue::{QueueError, StageQueue};
 use serde_json::Value;
@@ -64,12 +65,6 @@ pub async fn open_stage(
     Ok(StageQueue { live: Arc::new(live), dead: Arc::new(dead) })
 }
 
-/// The name of queues that are said without account and region: `sqs://NAME`.
-pub(crate) fn named(url: &Url) -> Option<&str> {
-    let is_all = matches!(url.path(), "" | "/");
-    url.host_str().filter(|name| url.scheme() == "sqs" && is_all && !name.is_empty())
-}
-
 /// The queue whose name goes on with `-SUFFIX`, as SQS names it.
 ///
 /// # Errors
@@ -81,13 +76,6 @@ pub(crate) async fn place(cloud: &Cloud, base: &Url, suffix: &str) -> Result<Url
     let told = asked.map_err(|error| failed("GetQueueUrl", &name, &error))?;
     let url = told.queue_url.as_deref().and_then(|url| Url::parse(url).ok());
     url.ok_or_else(|| QueueError::Backend(format!("SQS does not tell where its queue `{name}` is")))
-}
-
-/// The queue whose name goes on with `-SUFFIX`, where the URL says where it is.
-pub(crate) fn beside(base: &Url, suffix: &str) -> Url {
-    let mut url = base.clone();
-    url.set_path(&format!("{}-{suffix}", base.path().trim_end_matches('/')));
-    url
 }
 
 /// After how many receives a policy sends messages to the queue of that name; none if it does not.
@@ -105,23 +93,6 @@ pub(crate) fn buried_after(redrive: &str, name: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn queues_are_named_from_one_url() {
-        for base in
-            ["https://sqs.eu-central-1.amazonaws.com/1/orders", "https://sqs.eu-central-1.amazonaws.com/1/orders/"]
-        {
-            let url = beside(&Url::parse(base).unwrap(), "clean-dead");
-            assert_eq!(url.as_str(), "https://sqs.eu-central-1.amazonaws.com/1/orders-clean-dead");
-        }
-    }
-
-    #[test]
-    fn queues_without_an_account_have_a_name_alone() {
-        let named = |text: &str| named(&Url::parse(text).unwrap()).map(str::to_owned);
-        assert_eq!(named("sqs://Orders_of-2026").as_deref(), Some("Orders_of-2026"));
-        assert_eq!((named("sqs://a/b"), named("https://sqs.eu-central-1.amazonaws.com/1/orders")), (None, None));
-    }
 
     #[test]
     fn a_policy_counts_if_it_names_the_queue() {

@@ -2,7 +2,7 @@
 //!
 //! Does not call anybody, and does not change a lake: of what lies elsewhere `doctor` tells.
 
-use aws::deploy::Mode;
+use deploy::Mode;
 use pipeline::plan::SecretRef;
 use pipeline::urls::SHORTEST;
 use seams::plugin::Plugin;

@@ -12,8 +12,8 @@ mod quicksight;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use aws::deploy::{Arch, Deployment, Layout, Mode};
 use clap::Subcommand;
+use deploy::{Arch, Deployment, Layout, Mode};
 
 use crate::context::Context;
 use crate::exit::ExitCode;

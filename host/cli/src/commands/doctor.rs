@@ -3,8 +3,8 @@
 //!
 //! Does not mend anything. Of AWS `aws::doctor` does the looking.
 
-use aws::deploy::{Deployment, Layout};
 use aws::doctor::{self, Check, Finding};
+use deploy::{Deployment, Layout};
 use lake::bronze;
 use records::keys::Tick;
 use serde_json::json;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aws::lambda::RuntimeApi;
-use engine::drivers::service;
 use engine::drivers::serving::Serving;
 use function::Function;
 use metrics::Begun;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bars::Bars;
 use chrono::{DateTime, Utc};
-use engine::drivers::service::{self, Service};
+use engine::drivers::service::Service;
 use monitor::Monitored;
 use one::One;
 use pipeline::plan::AtMost;

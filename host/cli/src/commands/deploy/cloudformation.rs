@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use aws::deploy::Options;
+use deploy::Options;
 use serde_json::json;
 
 use super::{ArchName, Built, Which, columns, deployment, write};

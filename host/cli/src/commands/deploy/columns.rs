@@ -2,7 +2,7 @@
 //!
 //! Does not fetch a plugin that is in S3 unless it is asked to: what is printed is to depend on the project alone.
 
-use aws::deploy::Columns;
+use deploy::Columns;
 use pipeline::plan::{Location, PluginRef};
 
 use crate::compose::Shared;

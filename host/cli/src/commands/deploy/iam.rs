@@ -2,7 +2,7 @@
 //!
 //! Does not make roles.
 
-use aws::deploy::{RolePolicy, Statement};
+use deploy::{RolePolicy, Statement};
 use serde_json::{Map, Value, json};
 
 use super::{Built, Which, deployment};
@@ -54,7 +54,7 @@ impl Args {
     fn filled(&self, policy: &RolePolicy) -> Value {
         let document = policy.document();
         match (&self.account, &self.region) {
-            (Some(account), Some(region)) => aws::deploy::in_account(document, account, region),
+            (Some(account), Some(region)) => deploy::in_account(document, account, region),
             _ => document,
         }
     }

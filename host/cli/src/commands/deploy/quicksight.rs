@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use aws::deploy::Mode;
+use deploy::Mode;
 use serde_json::{Map, Value, json};
 
 use super::{Which, deployment, write};

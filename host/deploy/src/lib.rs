@@ -35,10 +35,10 @@ use pipeline::{Objection, code};
 use seams::plugin::Field;
 use serde_json::{Value, json};
 
-pub(crate) use self::access::STAGES;
+pub use self::access::STAGES;
 pub use self::advice::advice;
 pub use self::cost::{Month, Share, records_of};
-use self::places::Site;
+pub use self::places::{Layer, Site};
 pub use self::policy::Statement;
 pub use self::pseudo::in_account;
 
@@ -71,7 +71,7 @@ impl From<Mode> for Layout {
 impl Layout {
     /// Whether S3 tells the queues what is new. A server's roles tell each other, and of a bucket that the stack did not make it cannot say
     /// what it tells.
-    pub(crate) fn notifies(self) -> bool {
+    pub fn notifies(self) -> bool {
         self.mode == Mode::Lambda && !self.own_buckets
     }
 
@@ -146,9 +146,12 @@ const MOST_POLICY: usize = 10_240 - 1_200;
 /// A plan that can be deployed.
 #[derive(Clone, Debug)]
 pub struct Deployment<'p> {
-    pub(crate) plan: &'p Plan,
-    pub(crate) site: Site,
-    pub(crate) layout: Layout,
+    /// What is deployed.
+    pub plan: &'p Plan,
+    /// Where it is.
+    pub site: Site,
+    /// How it is laid out there.
+    pub layout: Layout,
 }
 
 impl<'p> Deployment<'p> {
@@ -204,7 +207,7 @@ impl<'p> Deployment<'p> {
     }
 
     /// For how long what a stage's queue hands out must stay invisible, in seconds.
-    pub(crate) fn visibility(&self, mode: Mode, stage: Role) -> u64 {
+    pub fn visibility(&self, mode: Mode, stage: Role) -> u64 {
         timeouts::visibility(self.plan, mode, stage)
     }
 

@@ -327,7 +327,7 @@ fn secrets(plan: &Plan, site: &Site) -> Option<Statement> {
 }
 
 /// The stages that have queues.
-pub(crate) const STAGES: [Role; 3] = [Role::Enrich, Role::Clean, Role::Aggregate];
+pub const STAGES: [Role; 3] = [Role::Enrich, Role::Clean, Role::Aggregate];
 
 fn queues(deployment: &Deployment<'_>, roles: &[Role]) -> Vec<Statement> {
     let Deployment { site, layout, .. } = deployment;

@@ -6,11 +6,10 @@ use std::path::{Component, Path as FilePath};
 
 use object_store::path::Path;
 use pipeline::plan::{Location, Plan, PluginRef, SecretRef};
-use pipeline::{Objection, code};
+use pipeline::{Objection, code, sqs};
 use url::Url;
 
 use super::{Mode, pseudo};
-use crate::queue::stages;
 
 /// What AWS's hosts end with, in whatever partition the stack is.
 const URL_SUFFIX: &str = "${AWS::URLSuffix}";
@@ -19,7 +18,7 @@ const LONGEST_NAME: usize = 54;
 
 /// A pipeline's places.
 #[derive(Clone, Debug)]
-pub(crate) struct Site {
+pub struct Site {
     /// `aws`, `aws-cn` or `aws-us-gov`: what ARNs begin with. This and the next two are CloudFormation's names for them where the pipeline
     /// says no account.
     pub(super) partition: &'static str,
@@ -28,25 +27,29 @@ pub(crate) struct Site {
     /// Whether the pipeline says no account, and fits each.
     pub(super) is_free: bool,
     /// What the queues are named from, and everything else.
-    pub(crate) name: String,
-    pub(crate) bronze: Layer,
-    pub(crate) silver: Layer,
+    pub name: String,
+    /// Where Bronze is.
+    pub bronze: Layer,
+    /// Where Silver is.
+    pub silver: Layer,
     pub(super) gold: Layer,
 }
 
 /// Where a layer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Layer {
+pub struct Layer {
     /// `bronze`, `silver` or `gold`.
-    pub(crate) name: &'static str,
-    pub(crate) bucket: String,
+    pub name: &'static str,
+    /// The bucket's name.
+    pub bucket: String,
     /// Empty for a whole bucket.
     prefix: String,
 }
 
 impl Layer {
     /// The key of what is `below` in the layer.
-    pub(crate) fn key(&self, below: &str) -> String {
+    #[must_use]
+    pub fn key(&self, below: &str) -> String {
         match self.prefix.as_str() {
             "" => below.to_owned(),
             prefix => format!("{prefix}/{below}"),
@@ -76,7 +79,8 @@ impl Site {
     }
 
     /// The region, if the pipeline says it.
-    pub(crate) fn said_region(&self) -> Option<&str> {
+    #[must_use]
+    pub fn said_region(&self) -> Option<&str> {
         (!self.is_free).then_some(self.region.as_str())
     }
 
@@ -109,7 +113,8 @@ impl Site {
     }
 
     /// The layers by the buckets that they share.
-    pub(crate) fn buckets(&self) -> Vec<(&str, Vec<&Layer>)> {
+    #[must_use]
+    pub fn buckets(&self) -> Vec<(&str, Vec<&Layer>)> {
         let mut buckets: Vec<(&str, Vec<&Layer>)> = Vec::new();
         for layer in self.layers() {
             match buckets.iter_mut().find(|(bucket, _)| *bucket == layer.bucket) {
@@ -204,7 +209,7 @@ fn queues(plan: &Plan, objections: &mut Vec<Objection>) -> Option<Queues> {
 
 fn queue_parts(url: &Url) -> Option<Queues> {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
-    if let Some(name) = stages::named(url) {
+    if let Some(name) = sqs::named(url) {
         let (region, account) = (pseudo::REGION.to_owned(), pseudo::ACCOUNT.to_owned());
         let queues = Queues { partition: pseudo::PARTITION, region, account, name: name.to_owned(), is_free: true };
         return name.chars().all(fits).then_some(queues);
