@@ -98,7 +98,7 @@ fn every_message_that_a_metric_counts_is_one_that_the_host_logs() {
 #[test]
 fn every_alarm_has_a_line_in_the_runbook() {
     let films = in_aws("films-alarmed", "");
-    let docs = std::fs::read_to_string(repository().join("docs/aws.md")).unwrap();
+    let docs = std::fs::read_to_string(repository().join("docs/src/aws.md")).unwrap();
     for mode in ["lambda", "ecs"] {
         let template = deploy(&films, &["cloudformation", "--mode", mode, "--json"]).exits(0).json();
         let resources = template["template"]["Resources"].as_object().unwrap();

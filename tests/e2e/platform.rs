@@ -1,4 +1,4 @@
-//! What a platform team does with a deployment: has linters judge it, deploys it with AWS's own command line as `docs/aws.md` prints it, once
+//! What a platform team does with a deployment: has linters judge it, deploys it with AWS's own command line as `docs/src/aws.md` prints it, once
 //! in vain, and onto buckets that are there already, with keys, networks and bounds of its own.
 //!
 //! Does not run what was made: `stack.rs` does.
@@ -56,9 +56,9 @@ fn deploy(films: &Films, args: &[&str]) -> Ran {
     run(&mut command).exits(0)
 }
 
-/// A command line of `docs/aws.md`, by its beginning, with other names.
+/// A command line of `docs/src/aws.md`, by its beginning, with other names.
 fn printed(beginning: &str, names: &[(&str, &str)]) -> Vec<String> {
-    let text = std::fs::read_to_string(repository().join("docs/aws.md")).unwrap().replace("\\\n", " ");
+    let text = std::fs::read_to_string(repository().join("docs/src/aws.md")).unwrap().replace("\\\n", " ");
     let line = text.lines().find(|line| line.starts_with(beginning)).unwrap_or_else(|| panic!("no `{beginning}`"));
     let mut line = line.split(" #").next().unwrap().to_owned();
     for (from, to) in names {

@@ -1,5 +1,5 @@
 //! Alarms: work that grows old, letters that died, ticks that do not come, plugins that fail, functions that fail or hardly end in time. What to
-//! do about each is in `docs/aws.md`, by its name.
+//! do about each is in `docs/src/aws.md`, by its name.
 //!
 //! Does not say whom to tell: that is a parameter.
 
