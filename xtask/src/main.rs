@@ -10,6 +10,7 @@ mod bench;
 mod cases;
 mod data;
 mod demo;
+mod docs;
 mod faults;
 mod fuzz;
 mod hostile;
@@ -39,8 +40,10 @@ enum Verb {
     Demo(demo::Options),
     /// Run everything that has to hold before a change lands
     Test,
-    /// Check the house rules
+    /// Check the house rules, and that every link of a page leads somewhere
     Tidy,
+    /// Build the book in docs/ (seconds; `--write` builds the program and writes the generated pages from what it says)
+    Docs(docs::Options),
     /// Build every plugin into a component
     Plugins,
     /// Make sure that this toolchain has a standard library for WebAssembly
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test => test::run(),
         Verb::Tidy => tidy::run(),
+        Verb::Docs(options) => docs::run(&options),
         Verb::Plugins => plugins::build().map(drop),
         Verb::WasmTarget => wasm_target::ensure(),
         Verb::Data => data::make(),

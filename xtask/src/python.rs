@@ -1,4 +1,5 @@
-//! Answers for the Python of tests and benchmarks: engines of other people's making that read tables, and an emulator of AWS.
+//! Answers for the Python of tests and benchmarks: engines of other people's making that read tables, and an emulator of AWS. And
+//! for what is packed as a Python package: the program that builds the book.
 //!
 //! Does not run any script.
 
@@ -23,6 +24,12 @@ pub(crate) fn with_readers() -> Result<PathBuf> {
 /// Another one with AWS's command line and linters, likewise of `tests/e2e/requirements-platform.txt`.
 pub(crate) fn with_linters() -> Result<PathBuf> {
     with("tests/e2e/requirements-platform.txt", "platform-python")
+}
+
+/// The program that builds the book, from a Python of its own: a ready program of a few MB, where cargo would compile it for minutes.
+pub(crate) fn with_mdbook() -> Result<PathBuf> {
+    let python = with("docs/requirements.txt", "docs-python")?;
+    Ok(python.with_file_name(format!("mdbook{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// A Python with what `listed` lists, in the folder `name` of what is built.

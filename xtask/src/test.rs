@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use crate::programs::Programs;
 use crate::shell::{self, step};
-use crate::{bench, plugins, python, tidy, wasm_target};
+use crate::{bench, docs, plugins, python, tidy, wasm_target};
 
-/// Format, house rules, lints, doc tests, tests.
+/// Format, house rules, the book, lints, doc tests, tests.
 pub(crate) fn run() -> Result<()> {
     step("format");
     shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
@@ -17,7 +17,9 @@ pub(crate) fn run() -> Result<()> {
     step("everything that tests need");
     wasm_target::ensure()?;
     shell::run(shell::cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
-    plugins::build_with(&Programs::locate()?)?;
+    let programs = Programs::locate()?;
+    plugins::build_with(&programs)?;
+    docs::check(&programs)?;
     let (python, platform) = (python::with_readers()?, python::with_linters()?);
     step("lints");
     // With what only benchmarks ask for.

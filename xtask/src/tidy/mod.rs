@@ -4,6 +4,7 @@
 
 mod codes;
 mod imports;
+mod links;
 mod lockfile;
 mod sources;
 mod words;
@@ -50,6 +51,7 @@ pub(crate) fn run() -> Result<()> {
     let sources = tree(&root)?;
     let mut findings: Vec<Finding> = sources.iter().flat_map(of_source).collect();
     findings.extend(codes::check(&sources));
+    findings.extend(links::check(&root, &sources));
     findings.extend(imports::check(&shell::metadata()?)?);
     let lock = fs::read_to_string(root.join("Cargo.lock")).context("cannot read `Cargo.lock`")?;
     findings.extend(lockfile::check(&lock));
@@ -57,14 +59,24 @@ pub(crate) fn run() -> Result<()> {
         let hint = "run: cargo xtask data";
         findings.push(Finding::at("data/movies.csv", 1, "does not fit data/films.csv", hint));
     }
-    for finding in &findings {
+    none(&findings)?;
+    shell::step(format!("tidy: {} files keep the house rules", sources.len()));
+    Ok(())
+}
+
+/// Fails for links alone: what a writer of pages wants to know at once.
+pub(crate) fn links_only() -> Result<()> {
+    let root = shell::workspace_root();
+    none(&links::check(&root, &tree(&root)?))
+}
+
+/// Prints findings and fails if there is one.
+fn none(findings: &[Finding]) -> Result<()> {
+    for finding in findings {
         eprintln!("{finding}");
     }
     match findings.len() {
-        0 => {
-            shell::step(format!("tidy: {} files keep the house rules", sources.len()));
-            Ok(())
-        }
+        0 => Ok(()),
         count => bail!("{count} findings"),
     }
 }

@@ -1,0 +1,127 @@
+//! Answers for the verb `docs`: the book in `docs/`, and those of its pages that come from the program's own words.
+//!
+//! Does not write any other page. Links are checked by `tidy`, which needs no program.
+
+mod codes;
+mod commands;
+mod keys;
+mod probe;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::programs::Programs;
+use crate::shell::{self, step};
+use crate::{python, tidy};
+
+/// Stands at the top of each generated page.
+const MARK: &str =
+    "<!-- Made from what the program says by `cargo xtask docs --write`. Changes by hand are lost. -->\n";
+
+/// What is done beside building the book.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Build the program, and write the generated pages from what it says
+    #[arg(long)]
+    write: bool,
+
+    /// With `--write`: take this program, which is built already
+    #[arg(long, requires = "write", value_name = "FILE")]
+    program: Option<PathBuf>,
+}
+
+/// Builds the book, after its generated pages if that is asked for.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.write {
+        match &options.program {
+            Some(program) => write(&fs::canonicalize(program)?)?,
+            None => write(&Programs::build()?.sluicebox)?,
+        }
+    }
+    tidy::links_only()?;
+    build()
+}
+
+/// Fails unless the committed pages say what the program says, and builds the book.
+pub(crate) fn check(programs: &Programs) -> Result<()> {
+    for page in pages(&programs.sluicebox)? {
+        let path = page.path();
+        if fs::read_to_string(&path).ok().as_deref() != Some(page.text.as_str()) {
+            bail!("`{}` does not say what the program says\n  hint: run `cargo xtask docs --write`", page.name);
+        }
+    }
+    build()
+}
+
+fn write(program: &Path) -> Result<()> {
+    for page in pages(program)? {
+        fs::write(page.path(), page.text).with_context(|| format!("cannot write `{}`", page.name))?;
+        step(format!("wrote {}", page.name));
+    }
+    Ok(())
+}
+
+/// A generated page.
+struct Page {
+    /// Its path from the workspace root.
+    name: &'static str,
+    text: String,
+}
+
+impl Page {
+    fn path(&self) -> PathBuf {
+        shell::workspace_root().join(self.name)
+    }
+}
+
+fn pages(program: &Path) -> Result<Vec<Page>> {
+    let page = |name, text: String| Page { name, text: format!("{MARK}\n{text}") };
+    Ok(vec![
+        page("docs/src/codes.md", codes::page(&json(program, &["explain-error", "--json"])?)?),
+        page("docs/src/keys.md", keys::page(program)?),
+        page("docs/src/commands.md", commands::page(program)?),
+    ])
+}
+
+fn build() -> Result<()> {
+    let mdbook = python::with_mdbook()?;
+    step("the book");
+    let book = shell::target_dir()?.join("book");
+    let docs = shell::workspace_root().join("docs");
+    // Only warnings: a good build has nothing to say.
+    shell::run(Command::new(mdbook).env("MDBOOK_LOG", "warn").arg("build").arg(docs).arg("--dest-dir").arg(&book))?;
+    step(format!("the book is {}", book.join("index.html").display()));
+    Ok(())
+}
+
+/// A program whose output depends on nothing of this terminal.
+fn plain(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("SLUICEBOX_") || name.starts_with("OTEL_")) {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(shell::workspace_root()).env("NO_COLOR", "1").env_remove("COLUMNS").env_remove("LINES");
+    command
+}
+
+/// What the program prints as JSON.
+fn json(program: &Path, args: &[&str]) -> Result<Value> {
+    let text = shell::read(plain(program).args(args))?;
+    serde_json::from_str(&text).with_context(|| format!("`sluicebox {}` printed no JSON", args.join(" ")))
+}
+
+/// A member of a JSON object that is text.
+fn text<'v>(of: &'v Value, name: &str) -> Result<&'v str> {
+    of.get(name).and_then(Value::as_str).with_context(|| format!("no `{name}` in {of}"))
+}
+
+/// Text in a cell of a table in Markdown.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
