@@ -1,5 +1,5 @@
 //! What a platform team does with a deployment: has linters judge it, deploys it with AWS's own command line as `docs/src/aws.md` prints it, once
-//! in vain, and onto buckets that are there already, with keys, networks and bounds of its own.
+//! in vain, and onto buckets that are there already, with keys, networks and bounds of its own. And has a linter judge our own workflows.
 //!
 //! Does not run what was made: `stack.rs` does.
 
@@ -306,4 +306,12 @@ fn parliament_finds_nothing_in_the_policies() {
     let found: Vec<[String; 3]> = serde_json::from_slice(&told.stdout).unwrap();
     let texts: Vec<String> = found.into_iter().map(|parts| parts.join(" ")).collect();
     assert_eq!(texts, [""; 0]);
+}
+
+#[test]
+fn actionlint_finds_nothing_in_the_workflows() {
+    let python = platform_python();
+    let beside = |name: &str| std::path::Path::new(python.get_program()).with_file_name(name);
+    run(Command::new(beside("actionlint")).arg("-shellcheck").arg(beside("shellcheck")).current_dir(repository()))
+        .exits(0);
 }
