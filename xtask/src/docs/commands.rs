@@ -1,7 +1,8 @@
-//! Answers for the page of all commands: the program's own help, command by command.
+//! Answers for the page of all commands, which is the program's own help, and for commands in other pages: each exists with its options.
 //!
-//! Does not know any command: each help names those below it.
+//! Does not know any command: each help names those below it. Does not run what a page says.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -10,21 +11,96 @@ use anyhow::Result;
 use super::plain;
 use crate::shell;
 
-pub(super) fn page(program: &Path) -> Result<String> {
-    let mut page = "# Commands\n\nThe help of every command, as the program prints it.\n".to_owned();
-    add(program, &[], &mut page)?;
-    Ok(page)
+/// The program's name in pages.
+const PROGRAM: &str = "sluicebox";
+
+/// The help of each command, by its words: `plugin new`. That of the program itself has no words.
+pub(super) struct Helps(BTreeMap<String, String>, Vec<String>);
+
+impl Helps {
+    /// Asks the program.
+    pub(super) fn of(program: &Path) -> Result<Self> {
+        let mut helps = Helps(BTreeMap::new(), Vec::new());
+        helps.add(program, &[])?;
+        Ok(helps)
+    }
+
+    fn add(&mut self, program: &Path, words: &[String]) -> Result<()> {
+        let help = shell::read(plain(program).args(words).arg("--help"))?;
+        let help: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
+        let name = words.join(" ");
+        self.1.push(name.clone());
+        self.0.insert(name, help.join("\n"));
+        for command in commands(&help) {
+            self.add(program, &[words, &[command]].concat())?;
+        }
+        Ok(())
+    }
+
+    /// The page, in the order in which the program lists its commands.
+    pub(super) fn page(&self) -> Result<String> {
+        let mut page = "# Commands\n\nThe help of every command, as the program prints it.\n".to_owned();
+        for name in &self.1 {
+            let title = format!("{PROGRAM} {name}");
+            let level = "#".repeat(2 + name.split_whitespace().count());
+            let help = self.0.get(name).map_or("", String::as_str);
+            write!(page, "\n{level} `{}`\n\n```text\n{help}\n```\n", title.trim_end())?;
+        }
+        Ok(page)
+    }
+
+    /// What is wrong with the commands that a page shows, each with its line.
+    pub(super) fn refuse(&self, page: &str) -> Vec<(usize, String)> {
+        let mut wrong = Vec::new();
+        for (index, line) in page.lines().enumerate() {
+            for command in shown(line) {
+                wrong.extend(self.wrong(&command).map(|what| (index + 1, what)));
+            }
+        }
+        wrong
+    }
+
+    fn wrong(&self, words: &[&str]) -> Option<String> {
+        let mut name = String::new();
+        for word in words {
+            let longer = format!("{name} {word}").trim_start().to_owned();
+            let above = name.is_empty() || self.0.keys().any(|known| known.starts_with(&format!("{name} ")));
+            let is_name = word.starts_with(|c: char| c.is_ascii_lowercase()) && !word.contains(['/', '.', '·', '…']);
+            match self.0.contains_key(&longer) {
+                true => name = longer,
+                false if above && is_name => return Some(format!("there is no command `{PROGRAM} {longer}`")),
+                false => break,
+            }
+        }
+        let (own, all) = (self.0.get(&name)?, self.0.get("")?);
+        let unknown = words.iter().filter_map(|word| word.strip_prefix("--")).find(|flag| {
+            let flag: String =
+                flag.chars().take_while(|c| c.is_ascii_lowercase() || matches!(c, '-' | '0'..='9')).collect();
+            !has(own, &flag) && !has(all, &flag)
+        });
+        unknown.map(|flag| format!("`{PROGRAM} {name}` has no option `--{flag}`"))
+    }
 }
 
-fn add(program: &Path, words: &[String], page: &mut String) -> Result<()> {
-    let help = shell::read(plain(program).args(words).arg("--help"))?;
-    let title = [&["sluicebox".to_owned()], words].concat().join(" ");
-    let help: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
-    write!(page, "\n{} `{title}`\n\n```text\n{}\n```\n", "#".repeat(2 + words.len()), help.join("\n"))?;
-    for command in commands(&help) {
-        add(program, &[words, &[command]].concat(), page)?;
-    }
-    Ok(())
+/// Whether a help names an option.
+fn has(help: &str, flag: &str) -> bool {
+    let name = format!("--{flag}");
+    help.match_indices(&name).any(|(at, _)| {
+        !help
+            .get(at + name.len()..)
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-'))
+    })
+}
+
+/// The commands of the program on a line, without its name: the line itself, what stands in backticks, what follows `&&`.
+fn shown(line: &str) -> Vec<Vec<&str>> {
+    let pieces =
+        line.split('`').flat_map(|piece| piece.split("&&")).map(|piece| piece.split(" #").next().unwrap_or(""));
+    let words = pieces.map(|piece| piece.split_whitespace().collect::<Vec<&str>>());
+    words
+        .filter_map(|words| words.strip_prefix(&[PROGRAM]).map(<[&str]>::to_vec))
+        .filter(|words| !words.is_empty())
+        .collect()
 }
 
 /// The commands that a help lists, but for `help` itself.
@@ -45,5 +121,17 @@ mod tests {
             ["Does.", "", "Commands:", "  run   Serve", "        for ever", "  help  Print", "", "Options:", "  -h"];
         assert_eq!(commands(&help), ["run"]);
         assert!(commands(&["Options:", "  -h"]).is_empty());
+    }
+
+    #[test]
+    fn pages_show_commands_that_exist() {
+        let help = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        let helps =
+            [help("", "--json"), help("run", "--once --listen"), help("plugin", ""), help("plugin new", "--kind")];
+        let helps = Helps(helps.into_iter().collect(), Vec::new());
+        let good = "sluicebox run --once --json   # one\nor `sluicebox plugin new NAME --kind x` && sluicebox run a.toml\nsluicebox deploys\n";
+        assert_eq!(helps.refuse("```\nsluicebox run --on\n```\n`sluicebox runs`\n`sluicebox plugin old`").len(), 3);
+        assert_eq!(helps.refuse(good), [(3, "there is no command `sluicebox deploys`".to_owned())]);
+        assert_eq!(helps.refuse("Sluicebox runs. The sluicebox is new.\nrun sluicebox"), []);
     }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use commands::Helps;
 use serde_json::Value;
 
 use crate::programs::Programs;
@@ -46,23 +47,46 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     build()
 }
 
-/// Fails unless the committed pages say what the program says, and builds the book.
+/// Fails unless the committed pages say what the program says and other pages show only commands that it has; builds the book.
 pub(crate) fn check(programs: &Programs) -> Result<()> {
-    for page in pages(&programs.sluicebox)? {
+    let helps = Helps::of(&programs.sluicebox)?;
+    for page in pages(&programs.sluicebox, &helps)? {
         let path = page.path();
         if fs::read_to_string(&path).ok().as_deref() != Some(page.text.as_str()) {
             bail!("`{}` does not say what the program says\n  hint: run `cargo xtask docs --write`", page.name);
         }
     }
+    refuse_commands(&helps)?;
     build()
 }
 
+/// Fails if a page shows a command or an option that does not exist.
+fn refuse_commands(helps: &Helps) -> Result<()> {
+    let root = shell::workspace_root();
+    let mut pages: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md"].iter().map(|name| root.join(name)).collect();
+    pages.extend(fs::read_dir(root.join("docs/src"))?.flatten().map(|entry| entry.path()));
+    let mut count = 0;
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|it| it == "md")) {
+        let text = fs::read_to_string(page)?;
+        for (line, what) in if text.starts_with(MARK) { Vec::new() } else { helps.refuse(&text) } {
+            eprintln!("{}:{line}: {what}", page.strip_prefix(&root).unwrap_or(page).display());
+            count += 1;
+        }
+    }
+    if count > 0 {
+        bail!("{count} commands in pages that the program does not have");
+    }
+    Ok(())
+}
+
 fn write(program: &Path) -> Result<()> {
-    for page in pages(program)? {
+    let helps = Helps::of(program)?;
+    for page in pages(program, &helps)? {
         fs::write(page.path(), page.text).with_context(|| format!("cannot write `{}`", page.name))?;
         step(format!("wrote {}", page.name));
     }
-    Ok(())
+    refuse_commands(&helps)
 }
 
 /// A generated page.
@@ -78,12 +102,12 @@ impl Page {
     }
 }
 
-fn pages(program: &Path) -> Result<Vec<Page>> {
+fn pages(program: &Path, helps: &Helps) -> Result<Vec<Page>> {
     let page = |name, text: String| Page { name, text: format!("{MARK}\n{text}") };
     Ok(vec![
         page("docs/src/codes.md", codes::page(&json(program, &["explain-error", "--json"])?)?),
         page("docs/src/keys.md", keys::page(program)?),
-        page("docs/src/commands.md", commands::page(program)?),
+        page("docs/src/commands.md", helps.page()?),
     ])
 }
 
