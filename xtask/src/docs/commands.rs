@@ -15,12 +15,17 @@ use crate::shell;
 const PROGRAM: &str = "sluicebox";
 
 /// The help of each command, by its words: `plugin new`. That of the program itself has no words.
-pub(super) struct Helps(BTreeMap<String, String>, Vec<String>);
+#[derive(Default)]
+pub(super) struct Helps {
+    texts: BTreeMap<String, String>,
+    /// The commands in the order in which the program lists them.
+    order: Vec<String>,
+}
 
 impl Helps {
     /// Asks the program.
     pub(super) fn of(program: &Path) -> Result<Self> {
-        let mut helps = Helps(BTreeMap::new(), Vec::new());
+        let mut helps = Helps::default();
         helps.add(program, &[])?;
         Ok(helps)
     }
@@ -29,8 +34,8 @@ impl Helps {
         let help = shell::read(plain(program).args(words).arg("--help"))?;
         let help: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
         let name = words.join(" ");
-        self.1.push(name.clone());
-        self.0.insert(name, help.join("\n"));
+        self.order.push(name.clone());
+        self.texts.insert(name, help.join("\n"));
         for command in commands(&help) {
             self.add(program, &[words, &[command]].concat())?;
         }
@@ -40,10 +45,10 @@ impl Helps {
     /// The page, in the order in which the program lists its commands.
     pub(super) fn page(&self) -> Result<String> {
         let mut page = "# Commands\n\nThe help of every command, as the program prints it.\n".to_owned();
-        for name in &self.1 {
+        for name in &self.order {
             let title = format!("{PROGRAM} {name}");
             let level = "#".repeat(2 + name.split_whitespace().count());
-            let help = self.0.get(name).map_or("", String::as_str);
+            let help = self.texts.get(name).map_or("", String::as_str);
             write!(page, "\n{level} `{}`\n\n```text\n{help}\n```\n", title.trim_end())?;
         }
         Ok(page)
@@ -64,15 +69,15 @@ impl Helps {
         let mut name = String::new();
         for word in words {
             let longer = format!("{name} {word}").trim_start().to_owned();
-            let above = name.is_empty() || self.0.keys().any(|known| known.starts_with(&format!("{name} ")));
+            let above = name.is_empty() || self.texts.keys().any(|known| known.starts_with(&format!("{name} ")));
             let is_name = word.starts_with(|c: char| c.is_ascii_lowercase()) && !word.contains(['/', '.', '·', '…']);
-            match self.0.contains_key(&longer) {
+            match self.texts.contains_key(&longer) {
                 true => name = longer,
                 false if above && is_name => return Some(format!("there is no command `{PROGRAM} {longer}`")),
                 false => break,
             }
         }
-        let (own, all) = (self.0.get(&name)?, self.0.get("")?);
+        let (own, all) = (self.texts.get(&name)?, self.texts.get("")?);
         let unknown = words.iter().filter_map(|word| word.strip_prefix("--")).find(|flag| {
             let flag: String =
                 flag.chars().take_while(|c| c.is_ascii_lowercase() || matches!(c, '-' | '0'..='9')).collect();
@@ -128,7 +133,7 @@ mod tests {
         let help = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         let helps =
             [help("", "--json"), help("run", "--once --listen"), help("plugin", ""), help("plugin new", "--kind")];
-        let helps = Helps(helps.into_iter().collect(), Vec::new());
+        let helps = Helps { texts: helps.into_iter().collect(), order: Vec::new() };
         let good = "sluicebox run --once --json   # one\nor `sluicebox plugin new NAME --kind x` && sluicebox run a.toml\nsluicebox deploys\n";
         assert_eq!(helps.refuse("```\nsluicebox run --on\n```\n`sluicebox runs`\n`sluicebox plugin old`").len(), 3);
         assert_eq!(helps.refuse(good), [(3, "there is no command `sluicebox deploys`".to_owned())]);
