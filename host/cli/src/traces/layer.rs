@@ -49,7 +49,8 @@ impl SpanLayer {
 
     /// Whether a span is one of ours: those of libraries are in no trace.
     pub(crate) fn takes(metadata: &Metadata<'_>) -> bool {
-        metadata.is_span() && matches!(metadata.target().split("::").next(), Some("engine" | "runtime" | "sluicebox"))
+        metadata.is_span()
+            && matches!(metadata.target().split("::").next(), Some("seams" | "engine" | "runtime" | "sluicebox"))
     }
 }
 
