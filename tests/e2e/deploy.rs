@@ -75,7 +75,7 @@ fn templates_are_what_aws_takes_and_the_same_each_time() {
 fn every_message_that_a_metric_counts_is_one_that_the_host_logs() {
     let films = in_aws("films-counted", "");
     let mut sources = String::new();
-    for part in ["engine", "cli"] {
+    for part in ["lake", "engine", "cli"] {
         for (path, bytes) in films::files(&repository().join("host").join(part).join("src")) {
             sources.extend((path.extension() == Some("rs".as_ref())).then(|| String::from_utf8(bytes).unwrap()));
         }
