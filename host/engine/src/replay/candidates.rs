@@ -28,6 +28,8 @@ pub(super) struct Now {
     /// Of the enrich plugin; 0 without one.
     pub(super) enrich: u32,
     clean: u32,
+    /// Whether Silver was emptied and is not whole again.
+    rebuilding: bool,
 }
 
 impl Now {
@@ -37,9 +39,10 @@ impl Now {
             None => 0,
             Some(plugin) => Generations::of_enrich(lake).number_of(plugin, &service.enrich.config).await?,
         };
-        let clean = &service.clean;
-        let clean = Generations::of_clean(lake).number_of(&*clean.plugin, &clean.config).await?;
-        Ok(Now { enrich, clean })
+        let role = &service.clean;
+        let clean = Generations::of_clean(lake).number_of(&*role.plugin, &role.config).await?;
+        let rebuilding = role.silver.snapshot().await?.rebuilding;
+        Ok(Now { enrich, clean, rebuilding })
     }
 }
 
@@ -89,7 +92,12 @@ impl Candidates {
             return;
         }
         let Some(receipt) = self.receipts.get(object) else {
-            planned.underway += 1;
+            // Another host may have cleaned it, and not said so yet, before Silver was emptied: its rows are gone.
+            if self.now.rebuilding && place.meta.outcome == Outcome::Document {
+                planned.clean.entry(object.to_owned()).or_default().push(place.line);
+            } else {
+                planned.underway += 1;
+            }
             return;
         };
         if self.enriches(place, selection) {

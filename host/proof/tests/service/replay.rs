@@ -377,6 +377,34 @@ async fn an_emptied_silver_is_whole_when_everything_was_made_again_and_not_befor
     verified(&world, &service).await;
 }
 
+/// A host that cleans a new object beside a rebuild: its rows are committed before Silver is emptied, its receipt is written after that.
+#[tokio::test(start_paused = true)]
+async fn what_another_host_cleans_while_silver_is_emptied_is_not_lost() {
+    let options = Options::default();
+    let world = World::new(&options);
+    let http = says(&[], "");
+    world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap();
+    let all = lake::receipts::all(&world.lake).await.unwrap();
+    let late = all.first().unwrap();
+    let listed: Vec<_> = world.lake.silver.list(None).try_collect().await.unwrap();
+    let path = listed.into_iter().map(|object| object.location).find(|path| path.as_ref().contains(&late.object));
+    let path = path.unwrap();
+    let body = seams::store::read(&*world.lake.silver, &path).await.unwrap();
+    world.lake.silver.delete(&path).await.unwrap();
+
+    let service = emptied(&world, &options, http).await;
+    let everything = Selection::default();
+    let planned = replay::plan(&service, &everything, &Steps::default()).await.unwrap();
+    assert_eq!((planned.underway, planned.records()), (0, 10));
+    world.lake.silver.put(&path, body.into()).await.unwrap();
+    replay::queue(&service, &planned).await.unwrap();
+    let left = service.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    assert!(replay::finish(&service, &everything, &left).await.unwrap());
+    service.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
+    assert_eq!(world.sums(&service).await, expected(10));
+    verified(&world, &service).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_given_up_while_silver_is_made_anew_is_refused_and_not_lost() {
     let options = Options::default();
