@@ -27,6 +27,7 @@ use super::delta::{
 use super::silver::SilverVersion;
 use super::{csv, instants};
 
+mod packs;
 mod partials;
 
 pub use partials::{PartialId, Partials};

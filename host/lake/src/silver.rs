@@ -13,7 +13,7 @@ use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::compute::kernels::cmp::eq;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use deltalake_core::kernel::{Action, Transaction};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
@@ -24,8 +24,8 @@ use seams::store::Store;
 use super::LakeError;
 use super::chain::{self, Chain, Head, Why};
 use super::delta::{
-    self, CHAIN, DataFile, Draft, FileReader, GENERATION, Genesis, LastCommit, Outcome, Table, TableError, TableState,
-    conform, evolve, metadata_with_schema,
+    self, CHAIN, DataFile, Draft, GENERATION, Genesis, LastCommit, Outcome, Table, TableError, TableState, evolve,
+    metadata_with_schema,
 };
 
 mod bucket;
@@ -35,57 +35,29 @@ mod history;
 mod merge;
 mod parts;
 mod rebuild;
+mod rows;
 mod take_back;
 mod version;
 
 use bucket::Replacement;
 pub use columns::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE, bucket_of};
 use columns::{bucket_in, plugin_fields, row_schema, with_metadata_columns};
-pub use erase::FORGOTTEN;
 use merge::Incoming;
+pub use rows::{RowMeta, Versions};
 pub use version::SilverVersion;
 
 /// Where the table's configuration keeps its number of buckets.
 const BUCKETS_SETTING: &str = "sluicebox.buckets";
 /// Where a commit says how many versions it took back: only then may an older version of a key stand again.
 pub const RETRACTED: &str = "retracted";
+/// Where a commit says how many rows it erased.
+pub const FORGOTTEN: &str = "forgotten";
 /// Where a commit names the chain's entry that was the last one, with its digest.
 pub const CHAIN_HEAD: &str = "chain";
 /// How many buckets one call reads and writes at once.
 const AT_ONCE: usize = 4;
 /// How often work that others have overtaken is redone before the writer gives up.
 const REDO_AT_MOST: u32 = 50;
-
-/// Where one row comes from and which version of its key it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowMeta {
-    /// The record's key.
-    pub key: String,
-    /// Orders the versions of a key, as text: `SEQ.GENERATION`.
-    pub ord: String,
-    /// The tick.
-    pub seq: DateTime<Utc>,
-    /// Bronze object and line: `run=…/batch=….jsonl:LINE`. Decides between versions of equal `ord`.
-    pub source: String,
-    /// Digest of the plugin that made the row.
-    pub plugin: String,
-}
-
-/// Rows of some record versions.
-///
-/// Neighbouring rows of equal key, `ord` and source are one version: a document may make several rows. A version given twice, apart from
-/// each other, counts once.
-#[derive(Clone, Debug)]
-pub struct Versions {
-    /// The plugin's columns.
-    pub rows: RecordBatch,
-    /// One a row.
-    pub meta: Vec<RowMeta>,
-    /// Versions that make no row: what an earlier generation made of the same record version goes.
-    pub gone: Vec<RowMeta>,
-    /// The latest generation of the plugin among them.
-    pub generation: u32,
-}
 
 /// What an upsert did. `written`, `superseded` and `unchanged` add up to the number of different versions given.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,9 @@ use seams::plugin::EndpointRequest;
 use seams::store::create;
 use tokio::sync::Notify;
 
-use super::{AnswerAt, AnswerId, Kept, pack};
+use super::kept::{AnswerId, Kept};
+use super::pack;
+use super::place::AnswerAt;
 use crate::failure::Failure;
 use crate::{Lake, LakeError};
 

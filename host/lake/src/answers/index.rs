@@ -12,7 +12,8 @@ use futures::{StreamExt, TryStreamExt};
 use records::keys::Tick;
 use seams::store::{ObjectStoreExt, Path, StoreError, create, read, read_if_there};
 
-use super::{AnswerId, pack};
+use super::kept::AnswerId;
+use super::pack;
 use crate::{Lake, LakeError};
 
 /// What the first line of the object calls its form.

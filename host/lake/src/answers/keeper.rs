@@ -18,8 +18,10 @@ use tokio::sync::OnceCell;
 
 use super::group::{Active, Group, Origin};
 use super::index::{self, Index};
+use super::kept::{AnswerId, FOLDER};
+use super::objects::retain;
+use super::place::{AnswerAt, own};
 use super::shelf::Shelf;
-use super::{AnswerAt, AnswerId, FOLDER, own};
 use crate::failure::Failure;
 use crate::{Lake, LakeError, bronze};
 
@@ -178,7 +180,7 @@ impl Keeper {
         if let Some(pack) = &at.pack {
             self.shelf.drop_pack(pack);
         }
-        super::retain(&self.lake, &at.path(), |other| other != at).await.map(drop)
+        retain(&self.lake, &at.path(), |other| other != at).await.map(drop)
     }
 
     /// Forgets what is known of the lake: somebody has erased answers.

@@ -11,7 +11,7 @@ use records::keys::{Tick, fingerprint};
 use seams::store::Path;
 use serde::{Deserialize, Serialize};
 
-use super::{AnswerId, FOLDER, Kept, Said};
+use super::kept::{AnswerId, FOLDER, Kept, Said};
 use crate::LakeError;
 
 /// What the first line calls the form.

@@ -11,8 +11,9 @@ use records::keys::Tick;
 use tokio::sync::Mutex;
 
 use super::index::{self, Index};
+use super::kept::Said;
+use super::place::AnswerAt;
 use super::shelf::Shelf;
-use super::{AnswerAt, Said};
 use crate::{Lake, LakeError};
 
 /// Answers of the past, as far as they were read.

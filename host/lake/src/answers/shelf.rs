@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use seams::store::read_if_there;
 use tokio::sync::OnceCell;
 
-use super::{AnswerAt, AnswerId, Said, kept_with_request, pack};
+use super::kept::{AnswerId, Said};
+use super::objects::kept_with_request;
+use super::pack;
+use super::place::AnswerAt;
 use crate::{Lake, LakeError};
 
 /// Packs that are held at most, each of some MiB.

@@ -9,11 +9,14 @@ use chrono::{DateTime, Utc};
 use deltalake_core::kernel::Action;
 use deltalake_core::logstore::get_actions;
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
 use serde_json::Value;
 
 use super::error::TableError;
+use super::load;
+use super::log::{LOG, Listing};
 use super::state::{TableState, store_path};
-use super::{Table, load};
+use super::table::Table;
 
 /// How many commits are read at once.
 const AT_ONCE: usize = 16;
@@ -43,6 +46,16 @@ impl Table {
         let versions: Vec<u64> = self.list_log().await?.commits.into_keys().collect();
         let reads = versions.into_iter().map(|version| self.read_commit(version));
         stream::iter(reads).buffered(AT_ONCE).try_filter_map(|commit| async { Ok(commit) }).try_collect().await
+    }
+
+    /// What the log's folder holds.
+    pub(super) async fn list_log(&self) -> Result<Listing, TableError> {
+        let mut listing = Listing::default();
+        let mut objects = self.store().list(Some(&Path::from(LOG)));
+        while let Some(object) = objects.try_next().await.map_err(|error| TableError::store(self.name(), error))? {
+            listing.add(object);
+        }
+        Ok(listing)
     }
 
     /// The commit of a version, if it is in the log.

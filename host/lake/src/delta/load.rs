@@ -23,11 +23,12 @@ use parquet::arrow::arrow_reader::{ArrowPredicateFn, RowFilter};
 use parquet::schema::types::SchemaDescriptor;
 use seams::store::{self, Store, StoreError};
 
+use super::entry::pause;
 use super::error::TableError;
-use super::files::parquet;
+use super::keys::MADE_FROM;
 use super::log::{self, LOG};
-use super::state::TableState;
-use super::{DataFile, MADE_FROM, commit, supported};
+use super::ranges::parquet;
+use super::state::{DataFile, TableState, supported};
 
 /// How many commits are asked for at once, so also how far beyond the last one is looked for a gap.
 const AHEAD: u64 = 8;
@@ -112,7 +113,7 @@ pub(super) async fn newest(
                 return Err(TableError::corrupt(name, what));
             }
         }
-        commit::pause(tries).await;
+        pause(tries).await;
     }
 }
 
@@ -237,7 +238,7 @@ pub(super) async fn listed(
             Err(TableError::Log { .. }) if tries < LOAD_AGAIN_AT_MOST => tries += 1,
             outcome => return outcome,
         }
-        commit::pause(tries).await;
+        pause(tries).await;
     }
 }
 

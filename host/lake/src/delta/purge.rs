@@ -10,9 +10,10 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use seams::store::StoreError;
 
+use super::checkpoint::is_readable;
 use super::error::TableError;
+use super::table::Table;
 use super::tidy::Tidied;
-use super::{Table, log};
 
 impl Table {
     /// Deletes every file that only versions before the newest name, and the log's entries before it. Whoever still reads such a version
@@ -30,7 +31,7 @@ impl Table {
             .await
             .map_err(|error| TableError::corrupt(self.name(), format!("no checkpoint could be written: {error}")))?;
         self.summed_up.fetch_max(newest.version, Ordering::Relaxed);
-        if !log::is_readable(self, newest.version).await {
+        if !is_readable(self, newest.version).await {
             return Err(TableError::corrupt(self.name(), "its checkpoint cannot be read, the log is kept"));
         }
         let mut old = self.list_log().await?.objects;

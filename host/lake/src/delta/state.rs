@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use deltalake_core::kernel::{Action, Add, Metadata, Remove};
+use deltalake_core::kernel::{Action, Add, Metadata, Protocol, Remove};
 use deltalake_core::logstore::get_actions;
 use object_store::path::Path;
 use seams::spans::Place;
 
 use super::error::TableError;
-use super::{CHAIN, GENERATION, MADE_FROM, MADE_FROM_TABLE, REBUILDING, TRACE, schema, supported};
+use super::keys::{CHAIN, GENERATION, MADE_FROM, MADE_FROM_TABLE, REBUILDING, TRACE};
+use super::schema;
 
 /// A Parquet file of the table. What is asked of every file for each commit is worked out once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,4 +224,13 @@ struct Stats {
 /// A decoded path of the log as a path of the store.
 pub(super) fn store_path(path: &str) -> Path {
     Path::parse(path).unwrap_or_else(|_| Path::from(path))
+}
+
+/// Refuses a table that another engine has moved to a protocol which this one does not write.
+pub(super) fn supported(name: &str, protocol: &Protocol) -> Result<(), TableError> {
+    let (reader, writer) = (protocol.min_reader_version(), protocol.min_writer_version());
+    if reader == 1 && writer <= 2 {
+        return Ok(());
+    }
+    Err(TableError::unsupported(name, format!("protocol reader {reader}, writer {writer} (expected 1 and 2)")))
 }

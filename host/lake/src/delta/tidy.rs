@@ -7,7 +7,7 @@
 //! written [`FENCE`] after it: a writer looks at its file's age before each attempt to commit it, so its last attempt was aimed at a version
 //! before the fence, and that version is taken.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,10 +16,12 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use seams::store::StoreError;
 
+use super::checkpoint::is_readable;
+use super::commit::COMMIT_WITHIN;
 use super::error::TableError;
 use super::log::{self, LOG, Listing};
 use super::state::TableState;
-use super::{COMMIT_WITHIN, Table};
+use super::table::{Removals, Table};
 
 /// How much younger than an unnamed file the log's last commit must be.
 const FENCE: Duration = COMMIT_WITHIN.saturating_mul(2);
@@ -51,14 +53,6 @@ impl std::ops::AddAssign for Tidied {
         self.bytes += other.bytes;
         self.log_entries += other.log_entries;
     }
-}
-
-/// What each of the latest commits took out of the table: read once, kept from one tidy-up to the next.
-#[derive(Debug, Default)]
-pub(super) struct Removals {
-    /// The table's id: one that was deleted and made anew counts its versions from the start again.
-    table: String,
-    by_version: BTreeMap<u64, Vec<Path>>,
 }
 
 impl Table {
@@ -159,7 +153,7 @@ impl Table {
         let Some(covering) = listing.checkpoints.range(..=bound).next_back().copied() else { return Ok(0) };
         let is_old = |(version, object): &&(u64, ObjectMeta)| *version < covering && object.last_modified <= cutoff;
         let mut old: Vec<_> = listing.objects.iter().filter(is_old).collect();
-        if old.is_empty() || !log::is_readable(self, covering).await {
+        if old.is_empty() || !is_readable(self, covering).await {
             return Ok(0);
         }
         old.sort_by_key(|(version, _)| *version);

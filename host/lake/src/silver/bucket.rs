@@ -14,9 +14,10 @@ use object_store::path::Path;
 use seams::store::StoreError;
 use serde_json::json;
 
+use super::columns::{BUCKET, KEY, SEQ, bucket_in, row_schema};
 use super::merge::{Counts, Incoming, Merged, merge};
 use super::parts::parts;
-use super::{BUCKET, DataFile, FileReader, KEY, SEQ, Table, TableError, TableState, bucket_in, delta, row_schema};
+use crate::delta::{self, DataFile, FileReader, Table, TableError, TableState};
 
 /// Longest key that goes into a file's statistics, in bytes.
 const STATS_KEY_AT_MOST: usize = 512;

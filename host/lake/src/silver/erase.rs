@@ -9,11 +9,8 @@ use deltalake_core::kernel::Action;
 use records::keys::{Key, Tick, ordered};
 use seams::store::Path;
 
-use super::{KEY, ORD, REDO_AT_MOST, Silver, TableError, bucket, bucket_of};
+use super::{FORGOTTEN, KEY, ORD, REDO_AT_MOST, Silver, TableError, bucket, bucket_of};
 use crate::delta::{Draft, Outcome, Tidied};
-
-/// Where a commit says how many rows it erased.
-pub const FORGOTTEN: &str = "forgotten";
 
 impl Silver {
     /// Takes the rows of a key out of the table; how many there were.

@@ -15,9 +15,11 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrose
 use arrow::datatypes::{Schema, SchemaRef};
 use records::keys::rank;
 
+use super::columns::{KEY, ORD, PLUGIN, SEQ, SOURCE, bucket_of, with_metadata_columns};
 use super::parts::parts;
-use super::{KEY, ORD, PLUGIN, RowMeta, SEQ, SOURCE, TableError, Versions, bucket_of, conform, with_metadata_columns};
+use super::rows::{RowMeta, Versions};
 use crate::bronze;
+use crate::delta::{TableError, conform};
 
 /// The versions of one call, by bucket.
 pub(super) struct Incoming {

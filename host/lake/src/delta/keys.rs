@@ -1,0 +1,21 @@
+//! The names under which a table's log says what Delta has no word for.
+//!
+//! Does not read or write a log.
+
+/// The application id under which a table's `txn` action records the Silver version that it was made from.
+pub const MADE_FROM: &str = "sluicebox.silver";
+
+/// The application id under which a commit of Silver records which entry of the chain was the last one.
+pub(crate) const CHAIN: &str = "sluicebox.chain";
+
+/// Where a derived table's configuration says which Silver table that version is one of: a table that was removed and made again counts anew.
+pub(crate) const MADE_FROM_TABLE: &str = "sluicebox.silver.table";
+
+/// Where a table's configuration says which generation of its plugin has written last, and `operationParameters` whose commit it is.
+pub const GENERATION: &str = "sluicebox.generation";
+
+/// Where a table's configuration says that it was emptied and is not whole yet.
+pub(crate) const REBUILDING: &str = "sluicebox.rebuilding";
+
+/// The key of `commitInfo` that says where in which trace a commit was made, as W3C's `traceparent`.
+pub(crate) const TRACE: &str = "sluicebox.trace";
