@@ -19,9 +19,11 @@ use seams::queue::StageQueue;
 use serde::Serialize;
 
 mod ticks;
+mod unreadable;
 mod watermark;
 
 use ticks::{Part, Ticks};
+use unreadable::Unreadable;
 pub use watermark::Watermark;
 
 /// A pipeline's status.
@@ -165,20 +167,6 @@ pub struct GoldStatus {
     pub watermark: Watermark,
     /// The table's last commit.
     pub last_commit: LastCommit,
-}
-
-/// What could not be read, as far as a look has come.
-#[derive(Default)]
-struct Unreadable(BTreeMap<String, String>);
-
-impl Unreadable {
-    /// What was read; if it could not be, nothing, and the reason is kept.
-    fn or_default<T: Default, E: std::fmt::Display>(&mut self, part: &str, read: Result<T, E>) -> T {
-        read.unwrap_or_else(|error| {
-            self.0.insert(part.to_owned(), error.to_string());
-            T::default()
-        })
-    }
 }
 
 /// Reads the status of `service`. What cannot be read is said to be so, and the rest is read all the same.

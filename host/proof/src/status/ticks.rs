@@ -13,7 +13,7 @@ use lake::failure::Failure;
 use lake::{Lake, LakeError, bronze, open, sweeping};
 use records::keys::Tick;
 
-use super::Unreadable;
+use super::unreadable::Unreadable;
 
 /// Days that are read at once.
 const AT_ONCE: usize = 16;

@@ -5,26 +5,21 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::interleave_record_batch;
-use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use engine::census;
-use engine::difference::{Row, first_difference};
 use engine::roles::breaker::HOST_FAULT;
 use futures::StreamExt;
 use lake::bronze::{self, Outcome};
-use lake::delta::conform;
 use lake::failure::Failure;
 use lake::quarantine::{REFUSED_BY_PLUGIN, REFUSED_BY_PROJECTION, REFUSED_BY_RANGE, REFUSED_BY_RETRIES, Refused};
 use lake::receipts::Receipt;
-use lake::silver::{BUCKET, KEY, ORD, PLUGIN, SEQ, SOURCE};
-use records::keys::{Key, order, ordered, rank};
+use records::keys::{Key, order, rank};
 use seams::plugin::{Cleaned, RejectedBy};
 use seams::store::{Path, Store, read};
 
 use super::patience::Patience;
+use super::standing::{Candidate, by_key, different};
 use super::{Checker, Finding, Invariant};
 use crate::remake::{CannotRemake, RemakeError, Workshop};
 
@@ -32,16 +27,6 @@ use crate::remake::{CannotRemake, RemakeError, Workshop};
 const AT_ONCE: usize = 8;
 /// Codes of faults that depend on the machine's mood, or were not the plugin's: they need not come again.
 const MOODS: [&str; 5] = ["P104", "P105", "P180", HOST_FAULT, REFUSED_BY_RETRIES];
-/// What the engine says of a row.
-const OWN: [&str; 6] = [BUCKET, KEY, ORD, SEQ, SOURCE, PLUGIN];
-
-/// A version that may stand in Silver.
-struct Candidate {
-    key: Key,
-    ord: String,
-    source: String,
-    rows: RecordBatch,
-}
 
 /// What a plugin says of one document now.
 enum Again {
@@ -118,74 +103,6 @@ impl Checker<'_> {
         }
         Ok(())
     }
-}
-
-/// The rows of each key of a bucket, by key; those of one key stay in their order. Never all rows as one batch: a bucket may be larger than a
-/// column of one can be.
-fn by_key(batches: &[RecordBatch]) -> Vec<(Key, Result<RecordBatch, ArrowError>)> {
-    let mut places: BTreeMap<Key, Vec<(usize, usize)>> = BTreeMap::new();
-    for (at, batch) in batches.iter().enumerate() {
-        for (row, key) in text(batch, KEY).iter().enumerate() {
-            places.entry(Key::from_text(key.unwrap_or_default())).or_default().push((at, row));
-        }
-    }
-    let all: Vec<&RecordBatch> = batches.iter().collect();
-    let rows = |rows: Vec<(usize, usize)>| interleave_record_batch(&all, &rows);
-    places.into_iter().map(|(key, places)| (key, rows(places))).collect()
-}
-
-fn text<'a>(batch: &'a RecordBatch, column: &str) -> std::borrow::Cow<'a, arrow::array::StringArray> {
-    let values = batch.column_by_name(column).and_then(|values| values.as_string_opt::<i32>());
-    values.map_or_else(
-        || std::borrow::Cow::Owned(arrow::array::StringArray::new_null(batch.num_rows())),
-        std::borrow::Cow::Borrowed,
-    )
-}
-
-/// How the rows of a key differ from those wanted, if they do.
-fn different(workshop: &Workshop, standing: &RecordBatch, wanted: &Candidate) -> Option<String> {
-    let own = |column: &str| Row { batch: standing, index: 0 }.text(column);
-    if own(SOURCE) != wanted.source {
-        return Some(format!("its row comes from `{}`, it should come from `{}`", own(SOURCE), wanted.source));
-    }
-    // A later generation that makes the same rows leaves them as the earlier one made them.
-    let same_version = ordered(&own(ORD))
-        .zip(ordered(&wanted.ord))
-        .is_some_and(|(there, wanted)| (there.0, there.1) == (wanted.0, wanted.1) && there.2 <= wanted.2);
-    if !same_version {
-        return Some(format!("its `{ORD}` is {}, it should be {}", own(ORD), wanted.ord));
-    }
-    let maker = ordered(&own(ORD)).and_then(|(_, _, clean)| workshop.clean_generation(clean).ok());
-    if maker.is_none_or(|maker| maker.plugin.digest != own(PLUGIN)) {
-        return Some(format!("its `{PLUGIN}` is {}, which is not the plugin of its `{ORD}`", own(PLUGIN)));
-    }
-    let tick = ordered(&wanted.ord).map(|(tick, _, _)| tick.instant().timestamp_micros());
-    let seq = standing.column_by_name(SEQ).and_then(|values| {
-        values.as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>().map(|values| values.value(0))
-    });
-    if seq != tick {
-        return Some(format!("its `{SEQ}` is {}, which is not the tick of its `{ORD}`", own(SEQ)));
-    }
-    if standing.num_rows() != wanted.rows.num_rows() {
-        return Some(format!("{} rows stand, cleaned again it makes {}", standing.num_rows(), wanted.rows.num_rows()));
-    }
-    let again = match conform("silver", &wanted.rows, &plugin_columns(standing)) {
-        Ok(again) => again,
-        Err(error) => return Some(error.to_string()),
-    };
-    (0..again.num_rows()).find_map(|index| {
-        let (there, wanted) = (Row { batch: standing, index }, Row { batch: &again, index });
-        let column = first_difference(there, wanted, &OWN)?;
-        Some(format!("`{column}` is {}, cleaned again {}", there.text(&column), wanted.text(&column)))
-    })
-}
-
-/// The columns that are the plugin's.
-pub(crate) fn plugin_columns(rows: &RecordBatch) -> SchemaRef {
-    let schema = rows.schema();
-    let fields: Vec<_> =
-        schema.fields().iter().filter(|field| !OWN.contains(&field.name().as_str())).cloned().collect();
-    std::sync::Arc::new(arrow::datatypes::Schema::new(fields))
 }
 
 #[derive(Default)]
