@@ -7,7 +7,7 @@ mod authored;
 pub mod check;
 pub mod code;
 mod cron;
-mod describe;
+mod json;
 mod limits;
 mod overlay;
 pub mod plan;

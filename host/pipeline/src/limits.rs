@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::describe::as_millis;
+use super::json::as_millis;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

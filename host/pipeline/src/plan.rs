@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::describe::{as_json, as_millis, as_millis_with_fraction, as_optional_text, as_text, as_texts, as_top_n};
+use super::json::{as_json, as_millis, as_millis_with_fraction, as_optional_text, as_text, as_texts};
 pub use super::limits::{Isolation, Limits};
 use super::s3;
 use super::schedule::Schedule;
@@ -52,6 +52,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The whole plan as indented JSON with a fixed order of keys: equal plans have equal text.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
     /// The stages that have a plugin, in the order in which records pass them, with their names: `enrich`, `clean`, `aggregate NAME`.
     pub fn stages(&self) -> impl Iterator<Item = (String, &Stage)> {
         let enrich = self.enrich.iter().map(|stage| ("enrich".to_owned(), stage));
@@ -117,6 +123,11 @@ impl Serialize for TrustedKey {
 
 /// `top_n = "all"`: more than any source holds.
 pub const TOP_N_ALL: NonZeroUsize = NonZeroUsize::MAX;
+
+/// A number, or `all`.
+fn as_top_n<S: serde::Serializer>(top_n: &NonZeroUsize, serializer: S) -> Result<S::Ok, S::Error> {
+    if *top_n == TOP_N_ALL { serializer.serialize_str("all") } else { top_n.serialize(serializer) }
+}
 
 /// A source of records.
 #[derive(Clone, Debug, Serialize)]
@@ -217,6 +228,12 @@ pub struct OrderBy {
     pub column: String,
     /// Largest first. Values that are no numbers come behind those that are, and records without a value last, either way.
     pub descending: bool,
+}
+
+impl std::fmt::Display for OrderBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.column, if self.descending { "desc" } else { "asc" })
+    }
 }
 
 /// How messages are handed out.
@@ -452,3 +469,16 @@ pub struct LakePlaces {
     #[serde(serialize_with = "as_millis")]
     pub retention: Duration,
 }
+
+// In JSON these types are the text that they are written as.
+macro_rules! serialize_as_text {
+    ($($ty:ty),+) => {
+        $(impl Serialize for $ty {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        })+
+    };
+}
+
+serialize_as_text!(Location, OrderBy, Percent, PluginRef, Template);

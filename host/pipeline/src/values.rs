@@ -1,5 +1,5 @@
 //! The small languages inside the strings of `pipeline.toml`: durations, sizes, rates, names, orders, digests, secrets,
-//! templates.
+//! templates, time zones.
 //!
 //! URLs and places are `uris`. Does not know where a string stands: a problem gets its place from the reader.
 
@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use chrono_tz::Tz;
 
 use super::code;
 use super::plan::{OrderBy, Percent, SecretRef, Template, TemplatePart};
@@ -54,6 +55,18 @@ pub(super) fn pointer(text: &str) -> Result<String, Wrong> {
     let wrong = Wrong::new(code::BAD_NAME, format!("`{text}` is no JSON pointer"));
     let path = text.trim_start_matches("$.").replace('.', "/");
     Err(wrong.expected("`/` before each key on the way to the list of records").hint(format!("for example `/{path}`")))
+}
+
+/// `Europe/Berlin`: a name of the IANA time zone database.
+pub(super) fn timezone(text: &str) -> Result<Tz, Wrong> {
+    text.parse().map_err(|_| {
+        let wrong = Wrong::new(code::BAD_TIMEZONE, format!("there is no time zone `{text}`"));
+        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let city =
+            chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).find(|name| name.rsplit('/').next() == Some(text));
+        let hint = city.map(|zone| format!("did you mean `{zone}`?")).or_else(|| did_you_mean(text, names));
+        wrong.expected("a name of the IANA time zone database, such as `Europe/Berlin` or `UTC`").maybe_hint(hint)
+    })
 }
 
 /// `20%`: a whole number of percent up to 100.

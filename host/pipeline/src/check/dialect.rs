@@ -2,11 +2,11 @@
 //!
 //! Does not look at the source.
 
-use super::places::timezone;
 use crate::code;
 use crate::plan::{Dialect, Location, SourceFormat};
 use crate::problem::{Findings, Wrong};
 use crate::reader::Section;
+use crate::values;
 
 /// More lines than that before a header are no preamble.
 const MOST_SKIPPED: u32 = 10_000;
@@ -20,7 +20,7 @@ pub(super) fn dialect(
     let given = section.parsed("delimiter", delimiter, out);
     let usual = if location.is_some_and(is_tsv) { '\t' } else { ',' };
     let skip_lines = section.number("skip_lines", 0..=MOST_SKIPPED, 0, out);
-    let timezone = section.parsed("timezone", timezone, out);
+    let timezone = section.parsed("timezone", values::timezone, out);
     for key in ["delimiter", "skip_lines"] {
         let why = "only CSV has rows of delimited text";
         only_for(section, key, matches!(format, None | Some(SourceFormat::Csv)), why, out);

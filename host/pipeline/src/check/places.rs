@@ -44,7 +44,7 @@ pub(super) fn schedule(top: &Section<'_>, out: &mut Findings) -> Option<Schedule
     top.table.get("schedule")?;
     let section = top.section("schedule", "schedule", out);
     section.require("cron", "cron = \"0 3 * * *\"", out);
-    let zone = section.parsed("timezone", timezone, out).unwrap_or(Tz::UTC);
+    let zone = section.parsed("timezone", values::timezone, out).unwrap_or(Tz::UTC);
     let missed = section.parsed("missed", |text| word(text, "missed", MISSED), out).unwrap_or_default();
     section.parsed("cron", |text| Schedule::parse(text, zone, missed).map_err(|error| explain_cron(text, error)), out)
 }
@@ -274,17 +274,6 @@ fn format_of(location: &Location) -> Result<SourceFormat, Wrong> {
         wrong
             .expected("a name ending in `.csv`, `.tsv`, `.json`, `.jsonl` or `.parquet`")
             .hint(format!("add `format`: {}", one_of(words)))
-    })
-}
-
-pub(super) fn timezone(text: &str) -> Result<Tz, Wrong> {
-    text.parse().map_err(|_| {
-        let wrong = Wrong::new(code::BAD_TIMEZONE, format!("there is no time zone `{text}`"));
-        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        let city =
-            chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).find(|name| name.rsplit('/').next() == Some(text));
-        let hint = city.map(|zone| format!("did you mean `{zone}`?")).or_else(|| did_you_mean(text, names));
-        wrong.expected("a name of the IANA time zone database, such as `Europe/Berlin` or `UTC`").maybe_hint(hint)
     })
 }
 

@@ -1,41 +1,12 @@
-//! A plan as text and as JSON: what `check` prints and what golden tests compare.
+//! How values of a plan look in JSON: as text where they have one, spans of time in milliseconds.
 //!
-//! Cannot be read back: the file is the only source of a plan.
+//! Does not read them back: the file is the only source of a plan.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-
-use super::plan::{Location, OrderBy, Percent, Plan, PluginRef, TOP_N_ALL, Template};
-
-impl Plan {
-    /// The whole plan as indented JSON with a fixed order of keys: equal plans have equal text.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default()
-    }
-}
-
-impl Display for OrderBy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.column, if self.descending { "desc" } else { "asc" })
-    }
-}
-
-macro_rules! serialize_as_text {
-    ($($ty:ty),+) => {
-        $(impl Serialize for $ty {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        })+
-    };
-}
-
-serialize_as_text!(Location, OrderBy, Percent, PluginRef, Template);
 
 pub(super) fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
@@ -53,11 +24,6 @@ pub(super) fn as_texts<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(values.iter().map(|(name, value)| (name, value.to_string())))
-}
-
-/// A number, or `all`.
-pub(super) fn as_top_n<S: Serializer>(top_n: &NonZeroUsize, serializer: S) -> Result<S::Ok, S::Error> {
-    if *top_n == TOP_N_ALL { serializer.serialize_str("all") } else { top_n.serialize(serializer) }
 }
 
 /// The text is JSON already.
