@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 use url::Url;
 
-use super::Redactor;
+use super::redactor::Redactor;
 
 /// [`Http`] without secrets in what comes back.
 #[derive(Clone, Debug)]

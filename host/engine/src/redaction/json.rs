@@ -3,9 +3,10 @@
 //! Does not read what the document means: strings and numbers are looked at one by one, all else stays byte for byte.
 
 use bytes::Bytes;
+use pipeline::urls::REDACTED;
 use serde::de::IgnoredAny;
 
-use super::{REDACTED, Redactor};
+use super::redactor::Redactor;
 
 fn is_json(text: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(text).is_ok()
