@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use pipeline::plan::Endpoint;
 use seams::foreign::{inert, is_odd};
 
-use super::{GatewayError, refused};
+use super::error::{GatewayError, refused};
 
 /// Most characters of a path and query that a plugin may ask for.
 const MOST_URL: usize = 8 << 10;

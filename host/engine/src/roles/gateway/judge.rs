@@ -13,8 +13,16 @@ use seams::http::{HttpAnswer, HttpError};
 use seams::plugin::EndpointRequest;
 use url::Url;
 
-use super::timing::backoff as after;
-use super::{Gate, Gateway, GatewayError, LONGEST_WAIT, Trouble, UNKNOWN_PAUSE, refused, retry_after};
+use super::error::{GatewayError, refused};
+use super::gate::Gate;
+use super::health::Trouble;
+use super::timing::{backoff as after, retry_after};
+use crate::redaction::Redactor;
+
+/// A pause that the service asks for is waited out in place up to this; a longer one stops the consumer.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// How long the consumer rests when a service says "too many requests" and not for how long.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(60);
 
 /// What to do about an answer.
 pub(super) enum Verdict {
@@ -60,42 +68,41 @@ fn of_answer(answer: &HttpAnswer, last: bool, now: DateTime<Utc>) -> Option<Trou
     Some(Trouble { what, certain: long.is_some(), pause: asked.map(backoff::bounded) })
 }
 
-impl Gateway {
-    pub(super) fn judge(
-        &self,
-        gate: &Gate,
-        request: &EndpointRequest,
-        url: &Url,
-        answer: &HttpAnswer,
-        attempt: u32,
-    ) -> Verdict {
-        let name = &request.endpoint;
-        let status = answer.status;
-        let asked = answer.header("retry-after").and_then(|text| retry_after(text, self.clock.now()));
-        let last = attempt >= gate.endpoint.attempts.get();
-        match status {
-            429 | 408 | 425 | 500..=599 if last => {
-                let reason = format!("endpoint `{name}` answered {status}, {attempt} times out of {attempt}");
-                Verdict::Refuse(Failure::Transient(reason).into())
-            }
-            429 | 408 | 425 | 500..=599 => {
-                // Longer than that nobody rests with work in hand: what may be one request's fault is tried again later, from the queue.
-                Verdict::Wait(asked.map_or_else(|| after(request, attempt), |asked| asked.min(LONGEST_WAIT)))
-            }
-            300..=303 | 305..=399 => {
-                let to = answer.header("location").map(|to| self.target(url, to));
-                Verdict::Refuse(refused("P161", redirected(name, status, to.as_deref())))
-            }
-            _ => Verdict::Answer,
+/// What to do about the answer to `request`, which went to `url` as its `attempt`th try.
+pub(super) fn of_try(
+    gate: &Gate,
+    (request, url): (&EndpointRequest, &Url),
+    answer: &HttpAnswer,
+    attempt: u32,
+    now: DateTime<Utc>,
+    redactor: &Redactor,
+) -> Verdict {
+    let name = &request.endpoint;
+    let status = answer.status;
+    let asked = answer.header("retry-after").and_then(|text| retry_after(text, now));
+    let last = attempt >= gate.endpoint.attempts.get();
+    match status {
+        429 | 408 | 425 | 500..=599 if last => {
+            let reason = format!("endpoint `{name}` answered {status}, {attempt} times out of {attempt}");
+            Verdict::Refuse(Failure::Transient(reason).into())
         }
+        429 | 408 | 425 | 500..=599 => {
+            // Longer than that nobody rests with work in hand: what may be one request's fault is tried again later, from the queue.
+            Verdict::Wait(asked.map_or_else(|| after(request, attempt), |asked| asked.min(LONGEST_WAIT)))
+        }
+        300..=303 | 305..=399 => {
+            let to = answer.header("location").map(|to| target(url, to, redactor));
+            Verdict::Refuse(refused("P161", redirected(name, status, to.as_deref())))
+        }
+        _ => Verdict::Answer,
     }
+}
 
-    /// Where a redirect leads, without what must not be shown: the URL that it is relative to holds secrets.
-    fn target(&self, url: &Url, location: &str) -> String {
-        let to = url.join(location).map_or_else(|_| location.to_owned(), |to| shown_url(&to));
-        let shown: String = self.keys.redactor().redact(&to).chars().take(MOST_SHOWN).collect();
-        inert(&shown).into_owned()
-    }
+/// Where a redirect leads, without what must not be shown: the URL that it is relative to holds secrets.
+fn target(url: &Url, location: &str, redactor: &Redactor) -> String {
+    let to = url.join(location).map_or_else(|_| location.to_owned(), |to| shown_url(&to));
+    let shown: String = redactor.redact(&to).chars().take(MOST_SHOWN).collect();
+    inert(&shown).into_owned()
 }
 
 /// Characters of a redirect's target that are shown.

@@ -2,54 +2,18 @@
 //!
 //! Does not judge whether it is down: `health` does. Does not decide what becomes of the work: the class of the failure does.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lake::failure::Failure;
-use pipeline::plan::Endpoint;
 use seams::plugin::EndpointRequest;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 
-use super::Gateway;
-use super::health::{Health, Stance, Trouble};
+use super::endpoints::Gateway;
+use super::gate::Gate;
+use super::health::{Stance, Trouble};
 use super::judge::trouble;
-use super::timing::Pace;
 use crate::progress::Outage;
-
-/// One endpoint, shared by all who send through it.
-#[derive(Debug)]
-pub(super) struct Gate {
-    pub(super) endpoint: Endpoint,
-    pub(super) pace: Mutex<Pace>,
-    pub(super) health: Mutex<Health>,
-    /// Held by whoever asks whether the service is up again.
-    pub(super) probing: tokio::sync::Mutex<()>,
-    /// Wakes those who wait for another try when the service is found to be down.
-    pub(super) went_down: Notify,
-    /// How many may ask at once while nothing is known to succeed.
-    pub(super) unproven: Semaphore,
-}
-
-/// Requests under way at once to a service that has not answered yet, or failed the last time: if it is down, more would only cost more.
-const UNPROVEN: usize = 4;
-
-impl Gate {
-    pub(super) fn of(name: &str, endpoint: &Endpoint) -> Self {
-        Gate {
-            endpoint: endpoint.clone(),
-            pace: Mutex::new(Pace::new(endpoint.rate)),
-            health: Mutex::new(Health::of(name)),
-            probing: tokio::sync::Mutex::default(),
-            went_down: Notify::new(),
-            unproven: Semaphore::new(UNPROVEN),
-        }
-    }
-
-    pub(super) fn health(&self) -> MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Gateway {
     /// Waits until a request may be sent. [`Failure::Pause`] if the service is down: whoever comes when a probe is due sees to it.
