@@ -11,19 +11,20 @@ use futures::TryStreamExt;
 use lake::LakeError;
 use lake::failure::Failure;
 use lake::quarantine::{REFUSED_BY_RETRIES, Refused};
-use lake::silver::SilverVersion;
 use pipeline::plan::Percent;
 use records::keys::{Key, fingerprint};
 use seams::clock::Clock;
 use seams::plugin::PluginStamp;
 use seams::store::{ObjectStoreExt as _, Path, Store, read_if_there, replace};
-use serde::{Deserialize, Serialize};
 
 use super::gateway::Gateway;
 
 mod lift;
+mod suspension;
 
 pub use lift::{Lifted, lift, suspensions};
+use suspension::FOLDER;
+pub use suspension::{BehindSince, Sample, Surroundings, Suspension};
 
 /// How many records it takes to judge a plugin: of fewer, a few odd ones are a large share.
 const LEAST: usize = 50;
@@ -35,100 +36,12 @@ const WINDOW: usize = 200;
 const TRIAL: usize = 1000;
 /// By how many of a hundred records it may fail on more than that one.
 const WORSE_BY: usize = 5;
-/// Where suspensions are, below their layer.
-const FOLDER: &str = "_suspended";
 /// Refusals told in full.
 const SAMPLES: usize = 5;
 /// Characters of a sample's reason.
 const SAMPLE_LENGTH: usize = 300;
 /// A failure of the host in a call of a plugin, which is not the plugin's.
 pub const HOST_FAULT: &str = "P900";
-
-/// Why a stage is suspended: kept beside its layer, so that a restart does not find it out again at the cost of more records.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Suspension {
-    /// The stage.
-    pub stage: String,
-    /// Its plugin.
-    pub plugin: PluginStamp,
-    /// The share of failures above which it is suspended.
-    pub suspend_above: Percent,
-    /// The latest records that it was given.
-    pub records: usize,
-    /// How many of them it failed on.
-    pub failed: usize,
-    /// When that was found.
-    pub at: DateTime<Utc>,
-    /// A few of the refusals, none of which is in quarantine.
-    pub samples: Vec<Sample>,
-    /// What the plugin had around it, by which is seen that it has changed. None where the stage calls nobody.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub surroundings: Option<Surroundings>,
-    /// Of an aggregate: how far its table has come.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub behind: Option<BehindSince>,
-}
-
-/// Since when a Gold table stays as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BehindSince {
-    /// The version of Silver on which its plugin failed first.
-    pub since: SilverVersion,
-    /// The one on which it was tried last.
-    pub tried: SilverVersion,
-    /// Whether it ran past its deadline, which a slow machine may have been to blame for: then it is tried again from time to time.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub too_slow: bool,
-}
-
-/// What is kept of the endpoints and secrets that a plugin failed with: enough to see that one has changed, too little to guess a secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Surroundings {
-    salt: String,
-    digest: String,
-}
-
-/// One refusal that led to a suspension.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sample {
-    /// Stable code of the reason.
-    pub code: String,
-    /// Why the record was refused.
-    pub reason: String,
-    /// Where its input is, or would have been.
-    pub input: String,
-    /// The record's key.
-    pub key: Option<String>,
-}
-
-impl Suspension {
-    /// Why, for people, in one line.
-    #[must_use]
-    pub fn reason(&self) -> String {
-        let sample = self.samples.first().map(|sample| format!(", for instance {}: {}", sample.code, sample.reason));
-        if self.records == 0 {
-            let why = self.samples.first().map_or("it failed", |sample| sample.reason.as_str());
-            return format!(
-                "stage `{}` is suspended: `{}` {}: {why}",
-                self.stage, self.plugin.name, self.plugin.version
-            );
-        }
-        format!(
-            "stage `{}` is suspended: `{}` {} failed on {} of the last {} records, allowed are {}{}",
-            self.stage,
-            self.plugin.name,
-            self.plugin.version,
-            self.failed,
-            self.records,
-            self.suspend_above,
-            sample.unwrap_or_default()
-        )
-    }
-}
 
 /// Records of one batch, and on how many of them the plugin failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 use lake::{Lake, LakeError};
 use seams::store::{Path, Store, delete_if_there, read_if_there};
 
-use super::{FOLDER, Suspension};
+use super::suspension::{FOLDER, Suspension};
 
 /// A suspension that was lifted.
 pub type Lifted = Suspension;
