@@ -23,45 +23,12 @@ use crate::difference::{Row, first_different_row};
 use crate::roles::aggregate::try_on;
 use crate::roles::enrich::Enrich;
 
+mod fate;
+
+pub use fate::Fate;
+
 /// Buckets that an aggregator is tried on: a lake may have thousands, and their number says nothing of the plugin.
 const MOST_BUCKETS: usize = 8;
-
-/// What comes out of an input.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Fate {
-    /// A document.
-    Document(String),
-    /// Rows.
-    Rows(RecordBatch),
-    /// Nothing, rightly.
-    Skipped(String),
-    /// A refusal in the plugin's words, or the host's for a field that does not fit.
-    Refused(String),
-    /// A fault, with its code.
-    Broke(&'static str, String),
-    /// It cannot be told: an answer that the plugin asks for is not kept.
-    Unknown,
-}
-
-impl Fate {
-    fn is_failure(&self) -> bool {
-        matches!(self, Fate::Refused(_) | Fate::Broke(..))
-    }
-}
-
-impl fmt::Display for Fate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fate::Document(_) => f.write_str("a document"),
-            Fate::Rows(rows) if rows.num_rows() == 1 => f.write_str("a row"),
-            Fate::Rows(rows) => write!(f, "{} rows", rows.num_rows()),
-            Fate::Skipped(reason) => write!(f, "skipped ({reason})"),
-            Fate::Refused(reason) => write!(f, "refused ({reason})"),
-            Fate::Broke(code, reason) => write!(f, "broken [{code}] ({reason})"),
-            Fate::Unknown => f.write_str("unknown, for an answer is not kept"),
-        }
-    }
-}
 
 /// How two plugins differ on the same inputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

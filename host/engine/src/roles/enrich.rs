@@ -3,33 +3,30 @@
 //! Does not build requests (`roles::gateway`) and knows no service: what to ask and what an answer means is the plugin's.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use lake::answers::{Keeper, Origin};
+use lake::LakeError;
+use lake::answers::Origin;
 use lake::bronze::{self, Entry, Message, Meta, Outcome};
 use lake::events::{NewObject, encode};
 use lake::failure::Failure;
-use lake::generations::{Generation, Generations};
+use lake::generations::Generation;
 use lake::quarantine::{self, REFUSED_BY_RETRIES, Refused, RefusedAt};
-use lake::{Lake, LakeError};
 use records::keys::{Key, Tick};
-use seams::plugin::{Enricher, Fault};
-use seams::queue::Queue;
 use seams::store::{Created, Path, create, read_if_there};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::breaker::Breaker;
-use super::gateway::Gateway;
 use crate::progress::Progress;
 
 mod again;
 mod pages;
 mod record;
+mod role;
 
+pub(crate) use record::fault_details;
 use record::{Answers, Case, Enriched, From, Turns, Verdict};
+pub use role::Enrich;
 
 /// Records of one message that are under way at once, most of which wait: for a turn, or until what they were answered is written.
 const MOST_UNDER_WAY: usize = 256;
@@ -47,33 +44,6 @@ impl Judged {
     fn by(records: usize) -> Self {
         Judged { records, ..Judged::default() }
     }
-}
-
-/// The enrich role of one pipeline.
-#[derive(Debug)]
-pub struct Enrich {
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// Where documents go.
-    pub lake: Lake,
-    /// What is known of kept answers, and where more go.
-    pub answers: Arc<Keeper>,
-    /// The plugin; without one the source's record is the document.
-    pub plugin: Option<Arc<dyn Enricher>>,
-    /// The plugin's configuration: the text of one JSON object with its keys sorted.
-    pub config: String,
-    /// The plugin's place in the stage's history, entered with the first work.
-    pub generation: OnceCell<Option<Generation>>,
-    /// The way out.
-    pub gateway: Arc<Gateway>,
-    /// Where the news of a new object goes.
-    pub queue: Arc<dyn Queue>,
-    /// Records of one message under way at once.
-    pub concurrency: NonZeroUsize,
-    /// Suspends the stage when its plugin fails on too many records.
-    pub breaker: Breaker,
-    /// Counters.
-    pub progress: Arc<Progress>,
 }
 
 impl Enrich {
@@ -103,30 +73,6 @@ impl Enrich {
         self.tell(message).await
     }
 
-    /// The same plugin at the beginning of a new generation.
-    #[must_use]
-    pub fn anew(&self) -> Self {
-        self.with(self.plugin.clone(), self.config.clone(), self.breaker.anew())
-    }
-
-    /// The same role with another plugin.
-    #[must_use]
-    pub fn with(&self, plugin: Option<Arc<dyn Enricher>>, config: String, breaker: Breaker) -> Self {
-        Enrich {
-            pipeline: self.pipeline.clone(),
-            lake: self.lake.clone(),
-            answers: Arc::clone(&self.answers),
-            plugin,
-            config,
-            generation: OnceCell::new(),
-            gateway: Arc::clone(&self.gateway),
-            queue: Arc::clone(&self.queue),
-            concurrency: self.concurrency,
-            breaker: breaker.calling(Arc::clone(&self.gateway)),
-            progress: Arc::clone(&self.progress),
-        }
-    }
-
     /// Quarantines every record of a message that was tried often enough.
     pub async fn give_up(&self, message: &Message, reason: &str) -> Result<(), Failure> {
         if read_if_there(&*self.lake.bronze, &message.object()).await?.is_none() {
@@ -139,19 +85,6 @@ impl Enrich {
             self.store(&message.object(), message.tick, results, Judged::by(message.entries.len())).await?;
         }
         self.tell(message).await
-    }
-
-    /// The plugin's generation, entered if this is the first work; none without a plugin.
-    pub async fn generation(&self) -> Result<Option<&Generation>, Failure> {
-        let enter = || async {
-            match self.plugin.as_deref() {
-                None => Ok(None),
-                Some(plugin) => {
-                    Generations::of_enrich(&self.lake).enter(&self.lake, plugin, &self.config).await.map(Some)
-                }
-            }
-        };
-        Ok(self.generation.get_or_try_init(enter).await?.as_ref())
     }
 
     async fn tell(&self, message: &Message) -> Result<(), Failure> {
@@ -236,11 +169,6 @@ fn readable(verdict: Verdict, meta: &Meta) -> (Verdict, Vec<u8>) {
         Ok(_) => (verdict, line),
         Err(error) => (record::unfit(error), Vec::new()),
     }
-}
-
-/// What a person who mends the plugin wants to see.
-pub(crate) fn fault_details(fault: &Fault) -> Vec<String> {
-    fault.backtrace.iter().flat_map(|trace| trace.lines()).map(str::to_owned).chain(fault.log.iter().cloned()).collect()
 }
 
 fn refusal(

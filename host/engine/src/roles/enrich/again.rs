@@ -19,7 +19,8 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use super::record::{Case, Enriched, From, Turns, Unended, Verdict};
-use super::{Enrich, Judged, MOST_UNDER_WAY, gravest};
+use super::role::Enrich;
+use super::{Judged, MOST_UNDER_WAY, gravest};
 use crate::progress::Progress;
 
 /// A line that was looked at again.

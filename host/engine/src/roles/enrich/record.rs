@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument as _;
 
 use super::pages::{Kind, kind};
-use super::{Enrich, fault_details};
+use super::role::Enrich;
 use crate::progress::Progress;
 use crate::rehearsal::Fate;
 use crate::roles::gateway::GatewayError;
@@ -381,6 +381,11 @@ pub(super) fn unfit(reason: impl std::fmt::Display) -> Verdict {
 fn broken(fault: Fault) -> Verdict {
     let details = fault_details(&fault);
     Verdict::Refused { code: fault.code.to_owned(), reason: fault.message, details }
+}
+
+/// What a person who mends the plugin wants to see.
+pub(crate) fn fault_details(fault: &Fault) -> Vec<String> {
+    fault.backtrace.iter().flat_map(|trace| trace.lines()).map(str::to_owned).chain(fault.log.iter().cloned()).collect()
 }
 
 #[cfg(test)]
