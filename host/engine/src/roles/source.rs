@@ -4,117 +4,24 @@
 //! below; each pushes what it finds into a [`Sink`].
 
 use bytes::Bytes;
-use pipeline::plan::{Percent, Source, SourceFormat};
-use records::document;
-use thiserror::Error;
+use pipeline::plan::{Source, SourceFormat};
 
 use crate::contract;
 
 mod csv;
+mod error;
 mod json;
 mod order;
 mod parquet;
+mod reading;
 mod scan;
 mod sink;
 mod text;
 
+use error::Damage;
+pub use error::SourceError;
+pub use reading::{BadLine, Reading, Taken};
 use sink::Sink;
-pub use sink::{BadLine, Taken};
-
-/// Why a source cannot be read.
-#[derive(Debug, Error)]
-pub enum SourceError {
-    /// It is not written in the expected format.
-    #[error("source `{location}` is not valid {format}: {reason}{}", hint_line(hint.as_deref()))]
-    Malformed {
-        /// The source.
-        location: String,
-        /// The expected format.
-        format: &'static str,
-        /// What was found, and where.
-        reason: String,
-        /// What helps.
-        hint: Option<String>,
-    },
-    /// It has not the column that the pipeline needs.
-    #[error("source `{location}` has no column `{column}`, which {asked} names\n  hint: {hint}")]
-    NoColumn {
-        /// The source.
-        location: String,
-        /// The missing column.
-        column: String,
-        /// Where it is asked for.
-        asked: &'static str,
-        /// What helps: the one that may be meant, and the columns that there are.
-        hint: String,
-    },
-    /// So many lines are no records that something is wrong with the whole.
-    #[error(
-        "source `{location}`: {bad} of {lines} {unit}s are no records, allowed are {allowed}; the first is {unit} {first}: {reason}\n  hint: {hint}"
-    )]
-    TooManyBad {
-        /// The source.
-        location: String,
-        /// What is counted: lines of text, rows of a table.
-        unit: &'static str,
-        /// Lines that are no records.
-        bad: usize,
-        /// All lines but blank ones.
-        lines: usize,
-        /// The allowed share.
-        allowed: Percent,
-        /// The number of the first bad line.
-        first: u64,
-        /// What is wrong with it.
-        reason: String,
-        /// What helps.
-        hint: String,
-    },
-}
-
-fn hint_line(hint: Option<&str>) -> String {
-    hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default()
-}
-
-/// What is wrong with a source as a whole: its records cannot be told apart, or it is something else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Damage {
-    /// What was found, what was expected, and the line.
-    reason: String,
-    /// What helps.
-    hint: Option<String>,
-}
-
-impl Damage {
-    fn whole(reason: impl Into<String>) -> Self {
-        Damage { reason: reason.into(), hint: None }
-    }
-
-    fn at_line(line: u64, reason: impl std::fmt::Display) -> Self {
-        Damage::whole(format!("line {line}: {reason}"))
-    }
-
-    fn hint(self, hint: impl Into<String>) -> Self {
-        Damage { hint: Some(hint.into()), ..self }
-    }
-}
-
-/// What a source holds.
-#[derive(Debug, Default)]
-pub struct Reading {
-    /// The first n records in the asked order.
-    pub records: Vec<Taken>,
-    /// How many records there are, without bad lines.
-    pub total: usize,
-    /// Lines that are no records, in their order.
-    pub bad: Vec<BadLine>,
-    /// Values of the order's column that are there and are no numbers, if others are numbers.
-    pub not_numbers: usize,
-    /// The columns that the format names, else those that any record has.
-    pub columns: Vec<String>,
-    /// What whoever looks after the pipeline should know once a tick.
-    pub notices: Vec<String>,
-}
 
 /// Of fewer lines a few odd ones are a large share.
 const LEAST_LINES: usize = 50;
@@ -240,21 +147,6 @@ pub fn unit(format: SourceFormat) -> &'static str {
 /// A share in whole percent, rounded up.
 fn share(part: usize, whole: usize) -> usize {
     (part * 100).div_ceil(whole.max(1))
-}
-
-/// Refuses columns that a format names and that cannot be: reserved ones, and two of one name.
-fn checked(columns: &[String]) -> Result<(), Damage> {
-    for (index, column) in columns.iter().enumerate() {
-        if columns.iter().take(index).any(|earlier| earlier == column) {
-            let damage = Damage::whole(format!("column `{column}` stands twice in the header"));
-            return Err(damage.hint("give one of them another name in the source"));
-        }
-        if document::is_reserved(column) {
-            let damage = Damage::whole(document::reserved(column));
-            return Err(damage.hint("give it another name in the source"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use serde_json::value::RawValue;
 
 use self::guess::{Guess, guess};
 use self::rows::{Row, Rows};
+use super::error::Damage;
 use super::sink::Sink;
-use super::{Damage, text};
+use super::text;
 use pipeline::plan::Source;
 use records::record::{Record, text_value};
 

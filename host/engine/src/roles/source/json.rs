@@ -6,9 +6,10 @@ use pipeline::plan::Source;
 use records::document::{self, Unfit};
 use records::record::Record;
 
+use super::error::Damage;
 use super::scan::Scan;
 use super::sink::Sink;
-use super::{Damage, text};
+use super::text;
 
 /// One object a line; blank lines are none.
 pub(super) fn read_lines(source: &Source, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Damage> {

@@ -18,8 +18,9 @@ use parquet::basic::Compression;
 
 use self::cell::Writer;
 use self::shape::{Column, Columns};
+use super::error::Damage;
 use super::sink::Sink;
-use super::{Damage, text};
+use super::text;
 use pipeline::plan::Source;
 use records::document;
 

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::Damage;
+use super::error::Damage;
 
 /// A place in a JSON text.
 #[derive(Clone, Debug)]

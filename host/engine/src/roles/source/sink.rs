@@ -5,33 +5,15 @@
 use std::collections::HashSet;
 
 use pipeline::plan::OrderBy;
+use records::document;
 use records::record::Record;
 
+use super::error::Damage;
 use super::order::Rank;
-use super::{Damage, Reading, checked};
+use super::reading::{BadLine, Reading, Taken};
 
 /// Most bytes of a bad line that are kept.
 const MOST_TEXT: usize = 4 << 10;
-
-/// A record and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// The line in which it begins, or its row in Parquet, from 1.
-    pub number: u64,
-    /// The record.
-    pub record: Record,
-}
-
-/// A line of the source that is no record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadLine {
-    /// The line in which it begins, or its row in Parquet, from 1.
-    pub number: u64,
-    /// What stands there, shortened if it is long; bytes that are no UTF-8 are replaced.
-    pub text: String,
-    /// Why it is no record.
-    pub reason: String,
-}
 
 /// Takes what a reader finds. Keeps the first n of any number of records in memory for 2n.
 pub(super) struct Sink<'a> {
@@ -137,4 +119,19 @@ impl<'a> Sink<'a> {
         self.reading.not_numbers = if self.numbers > 0 { self.texts } else { 0 };
         self.reading
     }
+}
+
+/// Refuses columns that a format names and that cannot be: reserved ones, and two of one name.
+fn checked(columns: &[String]) -> Result<(), Damage> {
+    for (index, column) in columns.iter().enumerate() {
+        if columns.iter().take(index).any(|earlier| earlier == column) {
+            let damage = Damage::whole(format!("column `{column}` stands twice in the header"));
+            return Err(damage.hint("give one of them another name in the source"));
+        }
+        if document::is_reserved(column) {
+            let damage = Damage::whole(document::reserved(column));
+            return Err(damage.hint("give it another name in the source"));
+        }
+    }
+    Ok(())
 }

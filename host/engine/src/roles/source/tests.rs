@@ -1,7 +1,7 @@
 //! What a source brings, format by format.
 use std::num::NonZeroUsize;
 
-use pipeline::plan::{Location, OrderBy};
+use pipeline::plan::{Location, OrderBy, Percent};
 
 use super::*;
 

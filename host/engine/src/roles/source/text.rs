@@ -4,7 +4,7 @@
 
 use pipeline::plan::Source;
 
-use super::Damage;
+use super::error::Damage;
 
 /// The text within a source that should be text, without a byte order mark.
 pub(super) fn open<'a>(source: &Source, bytes: &'a [u8]) -> Result<&'a [u8], Damage> {
