@@ -8,9 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::{StreamExt, TryStreamExt};
 use lake::bronze::{self, Entry, Message};
-use lake::events::{enrich_body, send_missing};
 use lake::failure::Failure;
 use lake::kept_out::KeptOut;
 use lake::quarantine::{self, REFUSED_BY_INGEST, REFUSED_LINE, Refused, RefusedAt, SourceLine};
@@ -33,6 +31,8 @@ mod columns;
 mod opened;
 
 pub use columns::{ReadBy, earlier};
+pub use opened::send;
+use opened::{Way, send_messages};
 
 /// Finds a source each time that it is read: it may come late, or be another one by then.
 #[async_trait]
@@ -294,7 +294,8 @@ impl Ingest {
             messages.into_iter().partition(|message| there.contains(&message.object()));
         Progress::add(&self.progress.enriched, done.iter().map(|message| message.entries.len()).sum());
         let snapshot = bronze::snapshot_name(&config);
-        let queued = opened::send_messages(self, tick, &snapshot, missing, opened).await?;
+        let way = Way { lake: &self.lake, queue: &*self.queue, clock: &*self.clock };
+        let queued = send_messages(way, tick, &snapshot, missing, opened).await?;
         tracing::info!(records, total, messages = count, queued, refused, not_numbers, forgotten, "tick fired");
         Ok(Fired {
             tick,
@@ -455,11 +456,4 @@ struct Take {
     notices: Vec<String>,
     forgotten: usize,
     source: taken::Taken,
-}
-
-/// Queues those messages that are not queued yet, in few calls, and returns how many they were.
-pub async fn send(lake: &Lake, queue: &dyn Queue, messages: Vec<Message>) -> Result<usize, Failure> {
-    let bodies: Vec<_> = messages.into_iter().map(|message| enrich_body(lake, message)).collect();
-    let bodies: Vec<Bytes> = futures::stream::iter(bodies).buffered(16).try_collect().await?;
-    Ok(send_missing(queue, &bodies).await?)
 }
