@@ -3,120 +3,38 @@
 //! Does not decide which of two versions counts: `lake::gold` refuses the older.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::future::join_all;
+use lake::TableError;
 use lake::events::NewVersion;
 use lake::failure::Failure;
-use lake::generations::{Generation, Generations};
-use lake::gold::{Gold, PartialId, Partials, Published};
-use lake::silver::{BucketFile, Silver, SilverVersion, Snapshot};
-use lake::{Lake, TableError};
-use seams::plugin::{Aggregator, Fault, FaultKind, PluginStamp};
+use lake::gold::{PartialId, Partials, Published};
+use lake::silver::{BucketFile, Snapshot};
+use seams::plugin::FaultKind;
 use seams::spans;
-use tokio::sync::OnceCell;
 
 use super::breaker::Suspension;
 use crate::progress::Progress;
 
 mod associative;
 mod fold;
+mod role;
+mod stop;
 mod suspended;
+mod table;
 mod tree;
 
 pub use associative::Tried;
 pub(crate) use associative::try_on;
 use fold::{Folded, Share};
+pub use role::Aggregate;
+use stop::Stop;
 pub use suspended::told;
+pub use table::GoldTable;
 pub use tree::FAN_OUT;
 use tree::{Node, Tree};
-
-/// The aggregate role of one pipeline.
-#[derive(Debug)]
-pub struct Aggregate {
-    /// Where plugins are kept.
-    pub lake: Lake,
-    /// The keyed table.
-    pub silver: Silver,
-    /// The Gold tables, each with its plugin.
-    pub tables: Vec<GoldTable>,
-    /// Buckets folded at once.
-    pub concurrency: NonZeroUsize,
-    /// Counters.
-    pub progress: Arc<Progress>,
-}
-
-/// One Gold table and what makes it.
-#[derive(Debug)]
-pub struct GoldTable {
-    /// The aggregate's name.
-    pub name: String,
-    /// Its plugin.
-    pub plugin: Arc<dyn Aggregator>,
-    /// The plugin's configuration: the text of one JSON object with its keys sorted.
-    pub config: String,
-    /// The table.
-    pub gold: Gold,
-    /// The plugin's history.
-    pub generations: Generations,
-    /// The plugin's place in it, entered with the first work: whoever only looks starts no generation.
-    pub generation: OnceCell<Generation>,
-    /// How far the plugin's `merge` has been tried.
-    pub tried: Tried,
-}
-
-impl GoldTable {
-    /// The same table with another plugin, whose columns `gold` has.
-    #[must_use]
-    pub fn with(&self, plugin: Arc<dyn Aggregator>, config: String, gold: Gold) -> Self {
-        let (name, generations) = (self.name.clone(), self.generations.clone());
-        GoldTable { name, plugin, config, gold, generations, generation: OnceCell::new(), tried: Tried::default() }
-    }
-
-    /// The plugin's generation, entered if this is the first work.
-    pub async fn generation(&self, lake: &Lake) -> Result<&Generation, Failure> {
-        let enter = || self.generations.enter(lake, &*self.plugin, &self.config);
-        Ok(self.generation.get_or_try_init(enter).await?)
-    }
-
-    /// What a stop means for the work in hand. A deadline may have been the machine's fault, but not each time.
-    fn failure_of(&self, stop: Stop) -> Failure {
-        let failure = match stop {
-            Stop::Fault(fault) if fault.kind == FaultKind::Deadline && self.tried.deadlines() >= MOST_DEADLINES => {
-                Failure::Plugin(format!("plugin failed [{}]: {fault}, {MOST_DEADLINES} times in a row", fault.code))
-            }
-            Stop::Fault(fault) => fault.into(),
-            Stop::Failure(failure) => failure,
-        };
-        // Of a plugin's fault the suspension of its table tells, in the same words.
-        if !matches!(failure, Failure::Plugin(_)) {
-            tracing::warn!(table = self.name, error = %failure, "table not made");
-        }
-        failure
-    }
-
-    /// Whether what the table holds was made from that version of Silver, or a later one of the same Silver. `newest` is the newest one.
-    pub async fn holds(&self, wanted: &SilverVersion, newest: &SilverVersion) -> Result<bool, TableError> {
-        Ok(self.gold.made_from().await?.is_some_and(|made_from| made_from.holds_for(wanted, newest)))
-    }
-
-    /// Whether the table was made from that version of Silver, the newest one, by this plugin with this configuration.
-    async fn is_made_from(&self, silver: &SilverVersion) -> Result<bool, Failure> {
-        if !self.holds(silver, silver).await? {
-            return Ok(false);
-        }
-        let made_by = self.gold.generation().await?;
-        let latest = self.generations.latest().await?;
-        Ok(latest.is_some_and(|latest| {
-            Some(latest.number) == made_by
-                && latest.config == self.config
-                && latest.plugin == PluginStamp::of(&*self.plugin)
-        }))
-    }
-}
 
 /// How far Gold is behind Silver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,54 +61,10 @@ pub enum Came {
     Behind(Box<Suspension>),
 }
 
-/// Why a table is not made.
-#[derive(Clone, Debug)]
-enum Stop {
-    /// Its plugin broke.
-    Fault(Fault),
-    /// Something else.
-    Failure(Failure),
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Stop::Fault(fault)
-    }
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
-        Stop::Failure(failure)
-    }
-}
-
-impl From<TableError> for Stop {
-    fn from(error: TableError) -> Self {
-        Stop::Failure(error.into())
-    }
-}
-
 /// Less than any version of Silver.
 const NOTHING: i64 = -1;
 
-/// After how many deadlines in a row a plugin is taken to be at fault, and not the machine.
-const MOST_DEADLINES: usize = 3;
-
 impl Aggregate {
-    /// The same plugins at the beginning of new generations.
-    #[must_use]
-    pub fn anew(&self) -> Self {
-        let again = |table: &GoldTable| table.with(Arc::clone(&table.plugin), table.config.clone(), table.gold.clone());
-        self.with(self.silver.clone(), self.tables.iter().map(again).collect())
-    }
-
-    /// The same role with other tables, made from `silver`.
-    #[must_use]
-    pub fn with(&self, silver: Silver, tables: Vec<GoldTable>) -> Self {
-        let (lake, progress) = (self.lake.clone(), Arc::clone(&self.progress));
-        Aggregate { lake, silver, tables, concurrency: self.concurrency, progress }
-    }
-
     /// Brings every Gold table to the latest Silver version, which is that of the events or a later one. A table that fails keeps no
     /// other from being made; the gravest failure decides. One whose plugin has failed before stays as it is.
     pub async fn versions(&self, events: &[NewVersion]) -> Result<(), Failure> {

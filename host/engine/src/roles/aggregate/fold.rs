@@ -15,7 +15,9 @@ use lake::failure::Failure;
 use lake::silver::Snapshot;
 use seams::spans;
 
-use super::{Aggregate, GoldTable, Stop};
+use super::role::Aggregate;
+use super::stop::Stop;
+use super::table::GoldTable;
 
 /// Partial results with their places among the buckets.
 pub(super) type Folded = Vec<(usize, Bytes)>;

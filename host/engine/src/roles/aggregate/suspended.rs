@@ -10,7 +10,8 @@ use records::keys::fingerprint;
 use seams::plugin::PluginStamp;
 use seams::store::{Path, delete_if_there, read_if_there, replace};
 
-use super::{Aggregate, GoldTable};
+use super::role::Aggregate;
+use super::table::GoldTable;
 use crate::roles::breaker::{BehindSince, Sample, Suspension};
 
 /// Characters of a reason that are kept.
