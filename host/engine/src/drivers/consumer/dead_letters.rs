@@ -9,7 +9,9 @@ use lake::failure::Failure;
 use seams::queue::Delivery;
 use tokio_util::sync::CancellationToken;
 
-use super::{Consumer, GivenUp, LONGEST_DELAY};
+use super::in_hand::Consumer;
+use super::settling::LONGEST_DELAY;
+use super::work::GivenUp;
 use crate::drivers::gate::Gate;
 use crate::stopping;
 

@@ -14,9 +14,12 @@ use seams::queue::Delivery;
 use seams::spans::InHand;
 use tokio_util::sync::CancellationToken;
 
-use super::{Consumer, FIRST_DELAY, LOOK_FOR_LIFT};
+use super::in_hand::Consumer;
+use super::settling::FIRST_DELAY;
 use crate::drivers::gate::Gate;
 
+/// How often a suspended stage looks whether it may go on.
+pub(super) const LOOK_FOR_LIFT: Duration = Duration::from_secs(3);
 /// A wait that is over sooner is not noted in the lake.
 const NOTED_AFTER: Duration = Duration::from_secs(3);
 /// Longest time between two looks at a lake that is not as expected.

@@ -10,7 +10,7 @@ use seams::queue::{Delivery, SHORT_POLL};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::Consumer;
+use super::in_hand::Consumer;
 use crate::drivers::gate::Gate;
 
 /// What one worker is handed at once.
