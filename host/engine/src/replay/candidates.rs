@@ -14,7 +14,7 @@ use lake::{Lake, LakeError};
 use records::keys::Tick;
 use seams::store::Path;
 
-use super::{Planned, Selection, Which};
+use super::planned::{Planned, Selection, Which};
 use crate::census::{self, Place};
 use crate::drivers::service::Service;
 use crate::progress::Steps;

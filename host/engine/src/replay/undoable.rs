@@ -10,36 +10,15 @@ use lake::failure::Failure;
 use lake::quarantine::{Refused, RefusedAt};
 use pipeline::problem::Nearest;
 use records::keys::Key;
-use serde::Serialize;
 
 use super::candidates::Candidates;
-use super::{Planned, Selection, Which};
+use super::planned::{Planned, Selection, UnknownKey, Which};
 use crate::census::Place;
 use crate::drivers::service::Service;
 use crate::rehearsal::Fate;
 
 /// Refused records that are rehearsed at once.
 const AT_ONCE: usize = 8;
-
-/// A refusal that stays, whatever is replayed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stuck {
-    /// Its id in quarantine.
-    pub id: String,
-    /// Where it was refused.
-    pub stage: RefusedAt,
-    /// Why nothing can be made of it.
-    pub why: &'static str,
-}
-
-/// A key that no record has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct UnknownKey {
-    /// As it was asked for.
-    pub key: String,
-    /// One that a record has and that was most likely meant.
-    pub near: Option<String>,
-}
 
 /// The keys of a selection that nothing in the lake has, as far as was looked.
 pub(super) struct Unknown(BTreeMap<Key, Nearest>);
