@@ -11,15 +11,16 @@ use lake::failure::Failure;
 use lake::sweeping::{self, Held, Sweeping};
 use lake::{bronze, open, retracted};
 use records::keys::Tick;
-use seams::queue::StageQueue;
 use seams::spans;
 use seams::store::Path;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::look::{Look, look};
+pub use super::left::Missing;
+use super::look::look;
 use super::mending::{mend, taken_back_lately};
 use super::service::Service;
+pub use super::service::is_empty;
 use crate::roles::aggregate::Behind;
 use crate::stopping;
 
@@ -30,45 +31,6 @@ mod unmarked;
 
 pub(super) use closing::close_if_done;
 use sending::{Sender, send_again};
-
-/// What a sweep found not done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Missing {
-    /// Messages without a Bronze object.
-    pub messages: usize,
-    /// Records in them.
-    pub records: usize,
-    /// Bronze objects without a receipt.
-    pub objects: usize,
-    /// Gold tables older than Silver, or made by another plugin.
-    pub tables: usize,
-    /// Notes of rows that were taken back, whose keys' older versions were not offered again yet.
-    pub retracted: usize,
-}
-
-impl Missing {
-    /// Whether all is done.
-    #[must_use]
-    pub fn is_nothing(self) -> bool {
-        self == Missing::default()
-    }
-
-    fn add(&mut self, look: &Look) {
-        self.messages += look.missing();
-        self.records += look.snapshots.iter().map(|snapshot| snapshot.missing_records).sum::<usize>();
-        self.objects += look.unseen().count();
-    }
-}
-
-impl std::fmt::Display for Missing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Missing { messages, records, objects, tables, retracted } = self;
-        write!(
-            f,
-            "{records} records in {messages} messages have no object in bronze, {objects} objects are not cleaned, {tables} gold tables are not made from what silver is, {retracted} notes of rows taken back are open"
-        )
-    }
-}
 
 /// What came of a turn of the sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,11 +76,6 @@ pub async fn sweep_within(service: &Service, budget: Duration) -> Result<Swept, 
     }
     over.cancel();
     work.await
-}
-
-/// Whether nothing waits and nothing is under way.
-pub async fn is_empty(queue: &StageQueue) -> Result<bool, Failure> {
-    Ok(queue.live.depth().await?.total() + queue.dead.depth().await?.total() == 0)
 }
 
 async fn count(service: &Service, only_open: bool) -> Result<Missing, Failure> {

@@ -8,9 +8,9 @@ use lake::open::{self, Mark};
 use records::keys::Tick;
 use seams::store::Path;
 
-use super::Behind;
 use crate::drivers::look::{Look, look};
 use crate::drivers::service::Service;
+use crate::roles::aggregate::Behind;
 
 /// Closes a tick if it is done, and says what became of it. `paths` are those of its marks, all listed before the look.
 pub(super) async fn close(

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::drivers::look::{Look, Snapshot};
-use crate::drivers::service::Service;
+use crate::drivers::service::{Service, is_empty};
 use crate::roles::ingest::send;
 
 /// Messages that are read before they are sent.
@@ -47,12 +47,12 @@ impl<'a> Sender<'a> {
     /// Whether nothing waits and nothing is under way: where counts are estimates, in two looks, once a turn.
     pub(super) async fn is_empty(&self) -> Result<bool, Failure> {
         let looks = async || {
-            if !super::is_empty(self.queue).await? {
+            if !is_empty(self.queue).await? {
                 return Ok(false);
             }
             let Some(blind) = self.queue.live.blind() else { return Ok(true) };
             tokio::select! {
-                () = self.clock.sleep(blind.settles) => super::is_empty(self.queue).await,
+                () = self.clock.sleep(blind.settles) => is_empty(self.queue).await,
                 () = self.over.cancelled() => Ok(false),
             }
         };
