@@ -39,7 +39,7 @@ pub(crate) mod clean {
             world clean-only { export sluicebox:plugin/clean@0.1.0; }
         ",
         world: "sluicebox:host/clean-only",
-        with: { "sluicebox:plugin/columns@0.1.0": super::lifecycle::sluicebox::plugin::columns },
+        with: { "sluicebox:plugin/columns@0.1.0": crate::bindings::lifecycle::sluicebox::plugin::columns },
     });
 }
 
@@ -51,7 +51,7 @@ pub(crate) mod aggregate {
             world aggregate-only { export sluicebox:plugin/aggregate@0.1.0; }
         ",
         world: "sluicebox:host/aggregate-only",
-        with: { "sluicebox:plugin/columns@0.1.0": super::lifecycle::sluicebox::plugin::columns },
+        with: { "sluicebox:plugin/columns@0.1.0": crate::bindings::lifecycle::sluicebox::plugin::columns },
     });
 }
 

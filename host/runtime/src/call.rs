@@ -14,7 +14,8 @@ use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 
 use crate::bindings::{Level, lifecycle};
 use crate::engines::Guards;
-use crate::fault::{Phase, classify, fault};
+use crate::errors::classify;
+use crate::fault::{Phase, fault};
 use crate::limits::{Exceeded, MAX_HANDLES, Meter};
 use crate::log::{self, Line, Log};
 use crate::threads::{self, Behind};

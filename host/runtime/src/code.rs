@@ -12,8 +12,7 @@ use wasmtime::component::InstancePre;
 use crate::bindings::lifecycle;
 use crate::call::{Callable, Host, linker};
 use crate::engines::SharedEngines;
-use crate::fault::fault;
-use crate::inspect::refused;
+use crate::fault::{fault, refused};
 use crate::load::{kind_of, wrong_signature};
 use crate::worker::Caps;
 

@@ -2,13 +2,10 @@
 //!
 //! Does not read JSON (`project` does) and does not know what a column means.
 
+mod bitmap;
 mod from_arrow;
 mod to_arrow;
 
+pub(crate) use bitmap::bitmap;
 pub(crate) use from_arrow::batch_of;
 pub(crate) use to_arrow::record_batch;
-
-/// Bytes of a bitmap of `rows` bits.
-pub(crate) fn bitmap_bytes(rows: usize) -> usize {
-    rows.div_ceil(8)
-}

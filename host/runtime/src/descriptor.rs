@@ -10,7 +10,8 @@ use seams::foreign::{inert, words};
 use seams::plugin::{ColumnType, Descriptor, Field, InputField, LoadError, ScalarType};
 
 use crate::bindings::{described, wit};
-use crate::inspect::{World, refused};
+use crate::fault::{bytes, refused};
+use crate::world::World;
 
 /// Bytes of a column's name: what Delta, Parquet and Athena all take.
 const MAX_NAME: usize = 255;
@@ -60,8 +61,7 @@ pub(crate) fn judge(descriptor: Descriptor, world: World) -> Result<Descriptor, 
 
 /// The error of a description that is more than is taken at all.
 pub(crate) fn too_long() -> LoadError {
-    let message =
-        format!("plugin describes itself wrongly: in more than {}", crate::fault::bytes(MAX_DESCRIPTION as u64));
+    let message = format!("plugin describes itself wrongly: in more than {}", bytes(MAX_DESCRIPTION as u64));
     refused("P023", message, "a plugin has at most 1,024 columns a side: describe fewer, with shorter names")
 }
 

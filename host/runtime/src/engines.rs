@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
 
-use crate::inspect::refused;
+use crate::fault::refused;
 use crate::kept::Kept;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::worker::{self, Caps, WorkerProgram};

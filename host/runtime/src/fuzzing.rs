@@ -17,8 +17,8 @@ use seams::plugin::{ColumnType, Field, ScalarType};
 use crate::bindings::{described, wit};
 use crate::columns;
 use crate::descriptor::{MAX_DESCRIPTION, check};
-use crate::inspect::World;
 use crate::project::Projection;
+use crate::world::World;
 
 pub use crate::worker::fuzzing::frames;
 

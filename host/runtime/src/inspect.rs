@@ -8,12 +8,13 @@ use pipeline::plan::Limits;
 use seams::foreign::{cut, inert};
 use seams::plugin::LoadError;
 use semver::Version;
-use serde::{Deserialize, Serialize};
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
 use wasmparser::{Parser, Validator};
 
+use crate::fault::refused;
 use crate::wasi;
+use crate::world::World;
 use outline::{Outline, Unreadable};
 
 /// Bytes of a name that an error shows.
@@ -22,46 +23,6 @@ const MOST_NAME: usize = 200;
 const PACKAGE: &str = "sluicebox:plugin/";
 /// The version of the contract that this host speaks; any patch of it will do.
 pub(crate) const CONTRACT: Version = Version::new(0, 1, 0);
-
-/// The kinds of plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum World {
-    /// Source records to documents, through requests that the host makes.
-    Enricher,
-    /// Documents to rows.
-    Cleaner,
-    /// Rows to a table.
-    Aggregator,
-}
-
-impl World {
-    const ALL: [World; 3] = [World::Enricher, World::Cleaner, World::Aggregator];
-
-    /// Its name in `wit/`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            World::Enricher => "enricher",
-            World::Cleaner => "cleaner",
-            World::Aggregator => "aggregator",
-        }
-    }
-
-    /// The interface that only this world exports.
-    fn interface(self) -> &'static str {
-        match self {
-            World::Enricher => "enrich",
-            World::Cleaner => "clean",
-            World::Aggregator => "aggregate",
-        }
-    }
-}
-
-impl std::fmt::Display for World {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What a component turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,11 +65,6 @@ pub(crate) fn inspect_within(component: &[u8], cap: u64) -> Result<Inspection, L
     let Outline { imports, exports, functions, memory, table_elements, .. } = outline;
     let inert_wasi = imports.iter().any(|name| wasi::is_inert(name));
     Ok(Inspection { world, contract, imports, inert_wasi, exports, functions, memory, table_elements })
-}
-
-/// A refusal.
-pub(crate) fn refused(code: &'static str, message: impl Into<String>, hint: &str) -> LoadError {
-    LoadError { code, message: message.into(), hint: (!hint.is_empty()).then(|| hint.to_owned()) }
 }
 
 fn check_header(bytes: &[u8], cap: u64) -> Result<(), LoadError> {

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use seams::plugin::{Descriptor, Digest, Grants};
 use wasmtime::Engine;
 
-use crate::inspect::World;
 use crate::key::{self, SealingKey};
-use crate::plugins::{Cache, Shipped, Trust};
+use crate::options::{Cache, Shipped, Trust};
+use crate::world::World;
 
 /// Stands for everything that a plugin has to fulfil to be accepted: to be raised when that becomes more within a version of this program.
 const RULES: u32 = 2;

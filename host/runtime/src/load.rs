@@ -15,9 +15,10 @@ use crate::call::Callable;
 use crate::code::{Code, Find, Lazy, Source};
 use crate::descriptor;
 use crate::engines::{Kind, MAX_STACK, SharedEngines};
-use crate::fault::{Phase, bytes};
-use crate::inspect::{Inspection, World, inspect_within, refused};
+use crate::fault::{Phase, bytes, refused};
+use crate::inspect::{Inspection, inspect_within};
 use crate::limits::MAX_TABLE_ELEMENTS;
+use crate::world::World;
 
 /// A plugin that was accepted. `E`: the exports of its world that are its own.
 pub(crate) struct Loaded<E> {

@@ -7,7 +7,7 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use seams::plugin::{ColumnType, Fault, InputField, ScalarType};
 
-use super::bitmap_bytes;
+use super::bitmap::bitmap;
 use crate::bindings::wit;
 use crate::fault::host_fault;
 
@@ -104,8 +104,7 @@ fn validity(nulls: &NullBuffer) -> Vec<u8> {
 
 /// The bits from bit 0 of byte 0 on, whatever part of a larger buffer they are.
 fn packed(bits: &BooleanBuffer) -> Vec<u8> {
-    let aligned = bits.sliced();
-    aligned.as_slice().get(..bitmap_bytes(bits.len())).unwrap_or_default().to_vec()
+    bitmap(bits.sliced().as_slice(), bits.len())
 }
 
 #[cfg(test)]

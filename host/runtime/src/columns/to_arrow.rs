@@ -13,7 +13,7 @@ use arrow::datatypes::{Field as ArrowField, SchemaRef};
 use records::document::{MOST_LEVELS, too_deep};
 use seams::plugin::{ColumnType, Fault, Field, ScalarType};
 
-use super::bitmap_bytes;
+use super::bitmap::bitmap_bytes;
 use crate::bindings::wit;
 use crate::fault::{bad_output, host_fault};
 

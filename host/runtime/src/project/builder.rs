@@ -8,7 +8,7 @@ use sonic_rs::{JsonValueTrait, to_array_iter};
 
 use super::value;
 use crate::bindings::wit;
-use crate::columns::bitmap_bytes;
+use crate::columns::bitmap;
 
 /// Why a value was not taken; the column is as it was.
 #[derive(Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ pub(super) fn batch(rows: u32, columns: Vec<ColumnBuilder>) -> wit::Batch {
 }
 
 fn into_bytes(bits: BooleanBufferBuilder) -> Vec<u8> {
-    bits.as_slice().get(..bitmap_bytes(bits.len())).unwrap_or_default().to_vec()
+    bitmap(bits.as_slice(), bits.len())
 }
 
 /// Values of one type, nulls among them as anything.

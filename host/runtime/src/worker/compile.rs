@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{WorkerProgram, ending, frames, lockdown};
 use crate::engines::{Engines, Kind};
-use crate::fault::bytes;
-use crate::inspect::refused;
+use crate::fault::{bytes, refused};
 use crate::kept::Kept;
 
 /// How much longer by the clock than by the processor's time: on a busy machine a worker waits its turn.

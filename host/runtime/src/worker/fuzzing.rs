@@ -11,7 +11,7 @@ use seams::plugin::{ColumnType, Field, ScalarType};
 use super::frames::read;
 use super::wire::{Load, Output, Ready, Reply, Request, cleaned};
 use crate::columns::record_batch;
-use crate::inspect::World;
+use crate::world::World;
 
 /// Bytes of a frame that are read here. The host's own bound is larger, and is checked the same way.
 const MOST: u64 = 1 << 20;

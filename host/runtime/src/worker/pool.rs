@@ -15,8 +15,7 @@ use tokio::sync::Semaphore;
 use super::wire::{Load, Output, Ready, Reply, Request, unlike};
 use super::{WorkerProgram, ending, frames};
 use crate::descriptor::MAX_DESCRIPTION;
-use crate::fault::{bytes, fault, host_fault};
-use crate::inspect::refused;
+use crate::fault::{bytes, fault, host_fault, refused};
 use crate::log::{self, Told};
 
 /// Workers of one plugin at once.

@@ -20,10 +20,10 @@ use super::wire::{self, Load, Output, Request, unlike};
 use crate::columns::record_batch;
 use crate::enricher::judged;
 use crate::fault::host_fault;
-use crate::inspect::World;
 use crate::limits::check_rows;
 use crate::memory::Need;
 use crate::threads::Lane;
+use crate::world::World;
 
 /// A plugin of any world.
 pub(crate) struct Remote {

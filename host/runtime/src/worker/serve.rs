@@ -12,10 +12,10 @@ use seams::plugin::{Aggregator, Cleaner, Descriptor, Enricher, Fault, Grants, Lo
 
 use super::wire::{Load, Output, Ready, Reply, Request, columns, read_batch};
 use super::{frames, lockdown};
-use crate::fault::host_fault;
-use crate::inspect::{World, refused};
+use crate::fault::{host_fault, refused};
 use crate::log;
 use crate::plugins::WasmPlugins;
+use crate::world::World;
 
 /// Bytes of one request. The host makes them; it bounds its own.
 const MAX_REQUEST: u64 = u32::MAX as u64;

@@ -18,9 +18,9 @@ use crate::bindings::wit;
 use crate::columns::{batch_of, record_batch};
 use crate::descriptor;
 use crate::fault::bad_output;
-use crate::inspect::World;
 use crate::limits::{check_rows, check_rows_of};
 use crate::log::Told;
+use crate::world::World;
 
 /// The first frame: the plugin that this worker is for.
 #[derive(Serialize, Deserialize)]
