@@ -18,33 +18,13 @@ use crate::errors::classify;
 use crate::fault::{Phase, fault};
 use crate::limits::{Exceeded, MAX_HANDLES, Meter};
 use crate::log::{self, Line, Log};
+use crate::store::Host;
 use crate::threads::{self, Behind};
 use crate::wasi;
 
 /// In how many ticks of the clock a call has been seen at work before it is a long one that makes way for others: some 100 ms of work,
 /// however little of the processor it gets.
 const LONG_TICKS: u32 = 10;
-
-/// What a guest's store holds for the host.
-#[derive(Debug)]
-pub(crate) struct Host {
-    meter: Meter,
-    log: Log,
-    plugin: String,
-    digest: String,
-    pub(crate) wasi: wasi::State,
-}
-
-impl Host {
-    /// A line of the plugin's log, as far as there is room.
-    pub(crate) fn write_log(&mut self, level: Level, message: &str) {
-        if self.log.is_full() {
-            self.log.drop_line();
-        } else {
-            self.log.write(&self.plugin, &self.digest, level, &Line::of(message));
-        }
-    }
-}
 
 /// A component that can be called, and under which conditions.
 #[derive(Clone)]

@@ -6,14 +6,15 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use seams::foreign::words;
 use seams::plugin::{Digest, Fault, FaultKind, Grants, LoadError};
 use wasmtime::component::InstancePre;
 
 use crate::bindings::lifecycle;
-use crate::call::{Callable, Host, linker};
-use crate::engines::SharedEngines;
+use crate::call::{Callable, linker};
+use crate::engines::{SharedEngines, kind_of};
 use crate::fault::{fault, refused};
-use crate::load::{kind_of, wrong_signature};
+use crate::store::Host;
 use crate::worker::Caps;
 
 /// Finds the exports of a world that are its own.
@@ -98,4 +99,13 @@ impl<E> Lazy<E> {
         let code = make().map_err(|error| fault(FaultKind::Host, error.code, error.message))?;
         Ok(self.made.get_or_init(|| code))
     }
+}
+
+/// The error of an export whose type is not the contract's.
+fn wrong_signature(error: wasmtime::Error) -> LoadError {
+    refused(
+        "P022",
+        words(&format!("component does not export what the contract says: {error:#}")),
+        "rebuild it with the SDK of this host's version",
+    )
 }

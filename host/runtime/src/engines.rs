@@ -3,21 +3,23 @@
 //! Does not hold plugins. There is one engine per stack limit and per answer to whether fuel is counted, because wasmtime fixes both
 //! per engine; nearly always it is one in all.
 
+mod kind;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pipeline::plan::Limits;
 use seams::plugin::{Digest, LoadError};
-use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
 
 use crate::fault::refused;
 use crate::kept::Kept;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
-use crate::worker::{self, Caps, WorkerProgram};
+use crate::worker::{Caps, WorkerProgram, compile, lock, not_compiled};
 use crate::{native, processor};
+
+pub(crate) use kind::{Guards, Kind, MAX_STACK, kind_of};
 
 /// Bytes of a memory and of a table that are zeroed where they lie when a call ends, rather than given back to the system: a call that
 /// needs no more meets no page fault, and no lock of the process's address space that a neighbour who leaks may hold.
@@ -25,42 +27,6 @@ const KEPT_MEMORY: usize = 2 << 20;
 const KEPT_TABLE: usize = 64 << 10;
 /// How often a running guest is asked whether it is past its deadline.
 const TICK: Duration = Duration::from_millis(10);
-/// The largest stack that a guest may be given; the guest threads have room for it.
-pub(crate) const MAX_STACK: usize = Limits::MAX_STACK as usize;
-
-/// What an engine has for all its guests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct Kind {
-    /// Bytes of stack.
-    stack: usize,
-    /// Whether fuel is counted: compiled into every block of code, so that only those pay for it who want it.
-    fuel: bool,
-}
-
-impl Kind {
-    /// The kind that plugins under these limits need; `None` where the stack is larger than any guest's may be, or nothing.
-    pub(crate) fn of(limits: &Limits) -> Option<Self> {
-        let stack = usize::try_from(limits.stack).ok().filter(|stack| (1..=MAX_STACK).contains(stack))?;
-        Some(Kind { stack, fuel: limits.fuel.is_some() })
-    }
-}
-
-/// Whether guests are held to anything at all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Guards {
-    /// Always, in the program.
-    #[default]
-    On,
-    /// For the benchmark that measures what they cost: no deadline, no caps, NaNs as the processor makes them.
-    #[cfg(feature = "unguarded")]
-    Off,
-}
-
-impl Guards {
-    pub(crate) fn are_on(self) -> bool {
-        self == Guards::On
-    }
-}
 
 /// Makes engines and keeps them.
 #[derive(Debug)]
@@ -112,7 +78,7 @@ impl Engines {
         if self.given.is_none() {
             return Ok(());
         }
-        worker::lock().map_err(|error| refused("P900", format!("worker process cannot lock itself down: {error}"), ""))
+        lock().map_err(|error| refused("P900", format!("worker process cannot lock itself down: {error}"), ""))
     }
 
     /// The compiled component.
@@ -139,7 +105,7 @@ impl Engines {
             Some(code) => native::component(&engine, &code),
             None => Component::from_binary(&engine, component),
         };
-        made.map_err(|error| worker::not_compiled(&format!("{error:#}")))
+        made.map_err(|error| not_compiled(&format!("{error:#}")))
     }
 
     /// The code of a component, for a worker to run.
@@ -150,7 +116,7 @@ impl Engines {
         }
         match self.compiled(&engine, (kind, caps), component, digest)? {
             Some(code) => Ok(code),
-            None => engine.precompile_component(component).map_err(|error| worker::not_compiled(&format!("{error:#}"))),
+            None => engine.precompile_component(component).map_err(|error| not_compiled(&format!("{error:#}"))),
         }
     }
 
@@ -168,9 +134,9 @@ impl Engines {
         digest: &Digest,
     ) -> Result<Option<Vec<u8>>, LoadError> {
         let code = match &self.worker {
-            Some(program) => worker::compile(program, kind, caps, component)?,
+            Some(program) => compile(program, kind, caps, component)?,
             None if self.kept.is_somewhere() => {
-                engine.precompile_component(component).map_err(|error| worker::not_compiled(&format!("{error:#}")))?
+                engine.precompile_component(component).map_err(|error| not_compiled(&format!("{error:#}")))?
             }
             None => return Ok(None),
         };

@@ -1,6 +1,6 @@
 //! What a file is, judged before any of it is compiled: a component at all, of a sane size, of which world, asking for what.
 //!
-//! Does not compare function signatures: those are checked against the compiled component, in `load`.
+//! Does not compare function signatures: those are checked against the compiled component, in `code`.
 
 mod outline;
 

@@ -35,6 +35,7 @@ mod options;
 mod plugins;
 mod processor;
 mod project;
+mod store;
 mod threads;
 mod turns;
 mod wasi;

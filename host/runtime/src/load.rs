@@ -4,7 +4,6 @@
 
 use bytes::Bytes;
 use pipeline::plan::Limits;
-use seams::foreign::words;
 use seams::plugin::{Descriptor, Digest, Fault, FaultKind, Grants, LoadError};
 
 use crate::bindings::aggregate::AggregateOnlyIndices;
@@ -14,7 +13,7 @@ use crate::bindings::enrich::EnrichOnlyIndices;
 use crate::call::Callable;
 use crate::code::{Code, Find, Lazy, Source};
 use crate::descriptor;
-use crate::engines::{Kind, MAX_STACK, SharedEngines};
+use crate::engines::SharedEngines;
 use crate::fault::{Phase, bytes, refused};
 use crate::inspect::{Inspection, inspect_within};
 use crate::limits::MAX_TABLE_ELEMENTS;
@@ -121,15 +120,6 @@ fn configure(callable: &Callable) -> Result<(), LoadError> {
     }
 }
 
-/// The error of an export whose type is not the contract's.
-pub(crate) fn wrong_signature(error: wasmtime::Error) -> LoadError {
-    refused(
-        "P022",
-        words(&format!("component does not export what the contract says: {error:#}")),
-        "rebuild it with the SDK of this host's version",
-    )
-}
-
 /// Checks that the component is of the world that it is wanted for.
 pub(crate) fn check_world(found: &Inspection, world: World) -> Result<(), LoadError> {
     if found.world == world {
@@ -137,14 +127,6 @@ pub(crate) fn check_world(found: &Inspection, world: World) -> Result<(), LoadEr
     }
     let message = format!("component is of world `{}`, expected `{world}`", found.world);
     Err(refused("P022", message, "is the plugin named in the wrong section of `pipeline.toml`?"))
-}
-
-/// The kind of engine that these limits need.
-pub(crate) fn kind_of(limits: &Limits) -> Result<Kind, LoadError> {
-    Kind::of(limits).ok_or_else(|| {
-        let message = format!("stack limit is {}, expected 1 byte to {}", bytes(limits.stack), bytes(MAX_STACK as u64));
-        refused("P012", message, "set `stack` under `[limits]` in `pipeline.toml`")
-    })
 }
 
 /// What the component declares to need before it runs at all.

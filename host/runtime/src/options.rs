@@ -1,4 +1,4 @@
-//! How plugins are run, as whoever starts this host says it: threads, memory, worker processes, and where compiled code is kept and believed.
+//! How plugins are run, as whoever starts this host says: threads, memory, worker processes, and where compiled code is kept and believed.
 //!
 //! Does not open or check any of it: `kept` and `plugins` do.
 

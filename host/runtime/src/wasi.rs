@@ -7,16 +7,17 @@
 
 mod clocks;
 mod host;
+mod resources;
+mod state;
 mod streams;
 
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType, types::ComponentItem};
+use wasmtime::component::{Component, Linker, LinkerInstance, types::ComponentItem};
 
-use crate::call::Host;
-use crate::fault::fault;
-use seams::plugin::FaultKind;
+use crate::store::Host;
+use resources::{ended, resource};
 
-pub(crate) use streams::Output;
+pub(crate) use state::State;
 
 /// The interfaces, without their version.
 const INERT: [&str; 20] = [
@@ -42,44 +43,11 @@ const INERT: [&str; 20] = [
     "wasi:random/random",
 ];
 
-/// A stream's or file's error; there are none.
-struct IoError;
-/// What can be waited for; it is ready.
-struct Pollable;
-/// Stdin.
-struct InputStream;
-/// Stdout or stderr.
-struct OutputStream;
-/// What no call gives: files, directories, terminals.
-struct Nothing;
-
 /// Whether `import` is an interface of the inert WASI, of any version 0.2.
 pub(crate) fn is_inert(import: &str) -> bool {
     import.split_once('@').is_some_and(|(name, version)| {
         INERT.contains(&name) && semver::Version::parse(version).is_ok_and(|found| (found.major, found.minor) == (0, 2))
     })
-}
-
-/// What of WASI a store holds.
-#[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) output: Output,
-    random: u64,
-}
-
-impl State {
-    /// The same for every call.
-    pub(crate) fn new() -> Self {
-        State { output: Output::default(), random: 0 }
-    }
-
-    /// The next of a fixed sequence (SplitMix64: a counter and a hash).
-    fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }
 
 /// Defines what `component` imports of WASI, under the very names that it uses.
@@ -102,17 +70,6 @@ pub(crate) fn define(linker: &mut Linker<Host>, component: &Component, engine: &
     Ok(())
 }
 
-/// One type for each kind of resource, whichever interface names it.
-fn resource(name: &str) -> ResourceType {
-    match name {
-        "error" => ResourceType::host::<IoError>(),
-        "pollable" => ResourceType::host::<Pollable>(),
-        "input-stream" => ResourceType::host::<InputStream>(),
-        "output-stream" => ResourceType::host::<OutputStream>(),
-        _ => ResourceType::host::<Nothing>(),
-    }
-}
-
 /// Defines one function: one that answers, or one that ends the call. The latter take what nobody has (a file, say).
 fn function(instance: &mut LinkerInstance<'_, Host>, interface: &str, name: &str) -> wasmtime::Result<()> {
     let known = streams::define(instance, interface, name)?
@@ -124,11 +81,6 @@ fn function(instance: &mut LinkerInstance<'_, Host>, interface: &str, name: &str
     let called = format!("{interface}#{name}");
     instance
         .func_new(name, move |_, _, _, _| Err(ended(format!("plugin called `{called}`, which the inert WASI has not"))))
-}
-
-/// The end of a call for a reason of WASI.
-fn ended(message: String) -> wasmtime::Error {
-    wasmtime::Error::new(fault(FaultKind::Trap, "P101", message))
 }
 
 #[cfg(test)]

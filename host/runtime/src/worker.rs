@@ -7,39 +7,24 @@
 //! Does not decide who runs in a worker: `[limits] isolation` does. Is no defence against a plugin that merely computes nonsense.
 
 mod compile;
+mod compiler;
 mod frames;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod lockdown;
 mod pool;
+mod probe;
+mod program;
 mod remote;
 mod serve;
 mod wire;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
 
 pub(crate) use compile::{Caps, compile, not_compiled};
 pub(crate) use lockdown::lock;
+pub use program::WorkerProgram;
 pub(crate) use remote::Remote;
-
-/// How a worker is started: a program that calls [`run`] with what follows `args`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkerProgram {
-    /// The program's file.
-    pub program: PathBuf,
-    /// Arguments that lead it to [`run`].
-    pub args: Vec<OsString>,
-}
-
-impl WorkerProgram {
-    fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.args).arg(verb).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
-        command
-    }
-}
 
 /// Is a worker until there is nothing to do any more. Gives the code to exit with.
 ///
@@ -51,23 +36,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["compile", seconds, bytes] => match (seconds.parse(), bytes.parse()) {
-            (Ok(seconds), Ok(bytes)) => compile::serve(seconds, bytes),
+            (Ok(seconds), Ok(bytes)) => compiler::serve(seconds, bytes),
             _ => 2,
         },
         ["serve"] => serve::serve(),
-        ["probe"] => lockdown::probe(),
+        ["probe"] => probe::probe(),
         _ => 2,
-    }
-}
-
-/// How a process ended, as people say it.
-fn ending(status: ExitStatus) -> String {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        return format!("ended by signal {signal}");
-    }
-    match status.code() {
-        Some(code) => format!("ended with code {code}"),
-        None => "ended".to_owned(),
     }
 }

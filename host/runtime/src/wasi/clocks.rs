@@ -5,8 +5,8 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource};
 
-use super::{Pollable, ended};
-use crate::call::Host;
+use super::resources::{Pollable, ended};
+use crate::store::Host;
 
 /// Random bytes that may be asked for at once.
 const MAX_RANDOM: u64 = 1 << 20;

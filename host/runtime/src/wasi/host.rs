@@ -5,8 +5,8 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource};
 
-use super::{Nothing, ended};
-use crate::call::Host;
+use super::resources::{Nothing, ended};
+use crate::store::Host;
 
 type Cx<'a> = StoreContextMut<'a, Host>;
 

@@ -1,18 +1,15 @@
 //! The inert WASI's streams: stdin is at its end, stdout and stderr become lines of the plugin's log, and waiting is over at once.
 //!
-//! Does not bound the lines: the log does. Does not keep more of an unfinished line than the log would show.
+//! Does not bound the lines: the log does. What is not a whole line yet is in `state`.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource};
 
-use super::{InputStream, IoError, OutputStream, Pollable, ended};
+use super::resources::{InputStream, IoError, OutputStream, Pollable, ended};
+use super::state::{STDERR, STDOUT};
 use crate::bindings::Level;
-use crate::call::Host;
-use crate::log::MAX_LINE;
+use crate::store::Host;
 
-/// Handle numbers of the two output streams.
-const STDOUT: u32 = 1;
-const STDERR: u32 = 2;
 /// Bytes that may be written at once.
 const ROOM: u64 = 64 << 10;
 
@@ -28,43 +25,6 @@ enum StreamError {
 }
 
 type Written<T> = (Result<T, StreamError>,);
-
-/// Lines that are not finished.
-#[derive(Debug, Default)]
-pub(crate) struct Output {
-    out: Vec<u8>,
-    err: Vec<u8>,
-}
-
-impl Output {
-    fn of(&mut self, stream: u32) -> &mut Vec<u8> {
-        if stream == STDERR { &mut self.err } else { &mut self.out }
-    }
-
-    /// Takes bytes and gives the lines that they finish.
-    fn take(&mut self, stream: u32, bytes: &[u8]) -> Vec<String> {
-        let pending = self.of(stream);
-        let mut lines = Vec::new();
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let text = part.strip_suffix(b"\n").unwrap_or(part);
-            // A little more than a line shows, so that the log sees that it is cut.
-            let room = (MAX_LINE + 4).saturating_sub(pending.len());
-            pending.extend_from_slice(text.get(..text.len().min(room)).unwrap_or_default());
-            if text.len() < part.len() {
-                lines.push(String::from_utf8_lossy(pending).into_owned());
-                pending.clear();
-            }
-        }
-        lines
-    }
-
-    /// What was written without an end of line.
-    pub(crate) fn rest(&mut self) -> Vec<(Level, String)> {
-        let rest = [(Level::Info, std::mem::take(&mut self.out)), (Level::Warn, std::mem::take(&mut self.err))];
-        let some = rest.into_iter().filter(|(_, bytes)| !bytes.is_empty());
-        some.map(|(level, bytes)| (level, String::from_utf8_lossy(&bytes).into_owned())).collect()
-    }
-}
 
 fn write(mut cx: Cx<'_>, stream: &Resource<OutputStream>, bytes: &[u8]) {
     let level = if stream.rep() == STDERR { Level::Warn } else { Level::Info };
@@ -169,23 +129,4 @@ fn output(to: &mut LinkerInstance<'_, Host>, name: &str) -> wasmtime::Result<boo
         _ => return Ok(false),
     }
     .map(|()| true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_put_together_and_an_endless_one_is_not_kept() {
-        let mut output = Output::default();
-        assert_eq!(output.take(STDOUT, b"a\nb"), ["a"]);
-        assert_eq!(output.take(STDERR, b"x"), [""; 0]);
-        assert_eq!(output.take(STDOUT, b"c\n\n"), ["bc", ""]);
-        for _ in 0..1_000 {
-            assert!(output.take(STDOUT, &[b'y'; 1_000]).is_empty());
-        }
-        let rest = output.rest();
-        assert_eq!((rest.len(), rest[0].1.len(), rest[1].1.as_str()), (2, MAX_LINE + 4, "x"));
-        assert!(output.rest().is_empty());
-    }
 }

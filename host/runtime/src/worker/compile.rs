@@ -1,8 +1,8 @@
 //! Compiling in a process of its own, with caps on time and memory: what takes the compiler down takes the worker down.
 //!
-//! The worker hands the code over on its stdout, and writes nothing anywhere. Does not know what is kept: the caller does.
+//! The host's side. Does not compile (`compiler` does, in the worker), and does not know what is kept: the caller does.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use seams::foreign::words;
 use seams::plugin::LoadError;
 use serde::{Deserialize, Serialize};
 
-use super::{WorkerProgram, ending, frames, lockdown};
-use crate::engines::{Engines, Kind};
+use super::frames;
+use super::program::{WorkerProgram, ending};
+use crate::engines::Kind;
 use crate::fault::{bytes, refused};
-use crate::kept::Kept;
 
 /// How much longer by the clock than by the processor's time: on a busy machine a worker waits its turn.
 const PATIENCE: u32 = 10;
@@ -36,10 +36,11 @@ impl Caps {
     }
 }
 
+/// What the worker is told to compile, and for which kind of engine.
 #[derive(Serialize, Deserialize)]
-struct Job {
-    kind: Kind,
-    component: Vec<u8>,
+pub(super) struct Job {
+    pub(super) kind: Kind,
+    pub(super) component: Vec<u8>,
 }
 
 /// The code that `component` compiles to, made in a process of its own.
@@ -124,50 +125,4 @@ fn read(from: Option<impl Read>, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = from.map(|from| from.take(most).read_to_end(&mut bytes));
     bytes
-}
-
-/// The worker's side: caps first, then the component, then no rights any more, then the compiler.
-pub(super) fn serve(seconds: u64, memory: u64) -> u8 {
-    if let Err(error) = lockdown::cap(Some(seconds), memory) {
-        return failed(&format!("cannot cap itself: {error}"));
-    }
-    make_way();
-    let most = Limits::MAX_COMPONENT + (64 << 10);
-    let job = match frames::read::<Job>(&mut std::io::stdin().lock(), most) {
-        Ok(Some(job)) => job,
-        Ok(None) => return failed("there is nothing to compile"),
-        Err(error) => return failed(&error.to_string()),
-    };
-    let engine = match Engines::new(Kept::default(), 1, None).get(job.kind) {
-        Ok(engine) => engine,
-        Err(error) => return failed(&format!("{error:#}")),
-    };
-    if let Err(error) = lockdown::lock() {
-        return failed(&format!("cannot lock itself down: {error}"));
-    }
-    let code = match engine.precompile_component(&job.component) {
-        Ok(code) => code,
-        Err(error) => return failed(&format!("{error:#}")),
-    };
-    let mut out = std::io::stdout().lock();
-    // There is nobody left to tell.
-    if out.write_all(&code).and_then(|()| out.flush()).is_ok() { 0 } else { 2 }
-}
-
-/// What serves goes before what may serve next: somebody who publishes again and again must not hold up work. Still far from the lowest
-/// priority, so that the compiler comes to its end on a busy machine.
-fn make_way() {
-    #[cfg(unix)]
-    {
-        const NICENESS: i32 = 10;
-        // Where the system does not let it, it is as fast as the rest.
-        let _ = rustix::process::setpriority_process(None, NICENESS);
-    }
-}
-
-/// Says why on stdout, in few words.
-fn failed(why: &str) -> u8 {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(words(why).as_bytes()).and_then(|()| out.flush());
-    1
 }

@@ -4,9 +4,10 @@
 //! one is refused, also those that there will be. Memory cannot be made executable any more. On other systems there are only the caps.
 //! Does not hide what the worker has open already: stdin, stdout and stderr.
 
+#[cfg(target_os = "linux")]
+mod filter;
+
 use std::io;
-#[cfg(not(target_os = "linux"))]
-use std::io::Write as _;
 
 /// Caps on memory that can be written to and on processor time; no core dumps, which would hold what the plugin was given; no handle of
 /// the host's.
@@ -55,17 +56,4 @@ pub(crate) fn lock() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     filter::install()?;
     Ok(())
-}
-
-#[cfg(target_os = "linux")]
-mod filter;
-
-#[cfg(target_os = "linux")]
-pub(super) use filter::probe;
-
-/// There is nothing to try: other systems have only the caps.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn probe() -> u8 {
-    let _ = writeln!(io::stdout().lock(), "this system has no filter on system calls");
-    1
 }

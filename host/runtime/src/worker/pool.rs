@@ -12,8 +12,9 @@ use pipeline::plan::Limits;
 use seams::plugin::{Descriptor, Digest, Fault, FaultKind, LoadError};
 use tokio::sync::Semaphore;
 
+use super::frames;
+use super::program::{WorkerProgram, ending};
 use super::wire::{Load, Output, Ready, Reply, Request, unlike};
-use super::{WorkerProgram, ending, frames};
 use crate::descriptor::MAX_DESCRIPTION;
 use crate::fault::{bytes, fault, host_fault, refused};
 use crate::log::{self, Told};

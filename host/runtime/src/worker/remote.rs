@@ -14,8 +14,8 @@ use seams::plugin::{
     Aggregator, Cleaned, Cleaner, Descriptor, Digest, Enricher, Fault, Grants, LoadError, Plugin, Step,
 };
 
-use super::WorkerProgram;
 use super::pool::Pool;
+use super::program::WorkerProgram;
 use super::wire::{self, Load, Output, Request, unlike};
 use crate::columns::record_batch;
 use crate::enricher::judged;
