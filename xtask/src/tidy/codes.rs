@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Finding, Source};
+use super::finding::Finding;
+use super::tree::Source;
 
 /// Where codes are explained.
 const EXPLAINED: &str = "host/engine/src/codes.rs";

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::Finding;
+use super::finding::Finding;
 
 /// Crates made for tests: anyone's tests may use them.
 const FOR_TESTS: [&str; 4] = ["host/testkit", "tests/artifacts", "tests/aws-emulator", "tests/omdb-stub"];

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Finding, Source};
+use super::finding::Finding;
+use super::tree::Source;
 
 /// The pages of the book.
 const BOOK: &str = "docs/src/";

@@ -2,7 +2,7 @@
 //!
 //! Does not care about the many small ones.
 
-use super::Finding;
+use super::finding::Finding;
 
 const ONE_OF: [&str; 10] = [
     "arrow-array",

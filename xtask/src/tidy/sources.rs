@@ -2,7 +2,8 @@
 //!
 //! Does not judge what the header says.
 
-use super::{Finding, Source};
+use super::finding::Finding;
+use super::tree::Source;
 
 /// Past this a file wants splitting along a real seam.
 const MOST_LINES: usize = 600;

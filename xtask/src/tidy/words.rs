@@ -2,7 +2,8 @@
 //!
 //! Does not parse Rust: it reads lines. The words are put together from halves here, so that this file does not find itself.
 
-use super::{Finding, Source};
+use super::finding::Finding;
+use super::tree::Source;
 
 /// The host serves any pipeline; only examples in its documentation may speak of this one.
 const DOMAIN: [&str; 3] = [concat!("mo", "vie"), concat!("fi", "lm"), concat!("om", "db")];
