@@ -13,6 +13,7 @@ mod demo;
 mod docs;
 mod faults;
 mod fuzz;
+mod graph;
 mod hostile;
 mod plugins;
 mod programs;
@@ -42,6 +43,8 @@ enum Verb {
     Test,
     /// Check the house rules, and that every link of a page leads somewhere
     Tidy,
+    /// Print the crates of the workspace in layers, each with those that it needs
+    Graph,
     /// Build the book in docs/ (seconds; `--write` builds the program and writes the generated pages from what it says)
     Docs(docs::Options),
     /// Build every plugin into a component
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test => test::run(),
         Verb::Tidy => tidy::run(),
+        Verb::Graph => graph::run(),
         Verb::Docs(options) => docs::run(&options),
         Verb::Plugins => plugins::build().map(drop),
         Verb::WasmTarget => wasm_target::ensure(),

@@ -37,7 +37,16 @@ pub(crate) fn cargo() -> Command {
 
 /// What cargo knows about the workspace, its members only.
 pub(crate) fn metadata() -> Result<Value> {
-    let text = read(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    told_by_cargo(&["--no-deps"])
+}
+
+/// What cargo knows about the workspace and everything that it stands on, as the lock says.
+pub(crate) fn resolved() -> Result<Value> {
+    told_by_cargo(&["--locked"])
+}
+
+fn told_by_cargo(more: &[&str]) -> Result<Value> {
+    let text = read(cargo().args(["metadata", "--format-version", "1"]).args(more))?;
     serde_json::from_str(&text).context("`cargo metadata` printed no JSON")
 }
 

@@ -1,7 +1,7 @@
 //! A record of the source: its columns in the source's order, each value as it was written.
 //!
 //! Does not interpret a value: a number keeps its digits, text its escapes. Only blanks between the tokens of a list or an object
-//! are dropped, so that a record never holds a line break. Does not look for reserved names or depth: `lake::document` does.
+//! are dropped, so that a record never holds a line break. Does not look for reserved names or depth: `records::document` does.
 
 use std::fmt;
 

@@ -7,11 +7,14 @@ mod circles;
 mod codes;
 mod finding;
 mod imports;
+mod invariants;
 mod links;
 mod lockfile;
 mod modules;
+mod names;
 mod paths;
 mod sources;
+mod strangers;
 mod tree;
 mod words;
 
@@ -30,8 +33,12 @@ pub(crate) fn run() -> Result<()> {
     let mut findings: Vec<Finding> = sources.iter().flat_map(of_source).collect();
     findings.extend(codes::check(&sources));
     findings.extend(links::check(&root, &sources));
-    findings.extend(modules::crates(&sources).iter().flat_map(circles::check));
+    findings.extend(invariants::check(&sources));
+    let crates = modules::crates(&sources);
+    findings.extend(crates.iter().flat_map(circles::check));
+    findings.extend(names::check(&crates, &sources));
     findings.extend(imports::check(&shell::metadata()?)?);
+    findings.extend(strangers::check(&shell::resolved()?));
     let lock = fs::read_to_string(root.join("Cargo.lock")).context("cannot read `Cargo.lock`")?;
     findings.extend(lockfile::check(&lock));
     if !data::is_current()? {

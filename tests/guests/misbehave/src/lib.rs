@@ -6,20 +6,7 @@
 
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 
-#[allow(
-    warnings,
-    unsafe_code,
-    missing_docs,
-    clippy::all,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing
-)]
-mod bindings {
-    wit_bindgen::generate!({ path: "../../../wit", world: "cleaner" });
-}
-
+mod bindings;
 mod modes;
 
 use bindings::exports::sluicebox::plugin::{clean, lifecycle};

@@ -56,7 +56,7 @@ impl<'a> Sink<'a> {
         Ok(!self.only_columns)
     }
 
-    /// A record that has passed `lake::document`, or of which the reader knows that it would.
+    /// A record that has passed `records::document`, or of which the reader knows that it would.
     pub(super) fn record(&mut self, number: u64, record: Record) {
         self.reading.total += 1;
         if !self.named {
