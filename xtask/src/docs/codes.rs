@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{cell, text};
+use super::said::{cell, text};
 
 /// The groups of codes, by their letter. A letter that is not here has no place in the page, and fails it.
 const GROUPS: [(char, &str, &str); 4] = [

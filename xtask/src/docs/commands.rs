@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::plain;
+use super::said::plain;
 use crate::shell;
 
 /// The program's name in pages.

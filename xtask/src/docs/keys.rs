@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::probe::{self, Key};
-use super::{cell, text};
+use super::said::{cell, text};
 use crate::shell;
 
 /// What each section is for, what each key means, and the defaults that no plan shows.

@@ -6,6 +6,7 @@ mod codes;
 mod commands;
 mod keys;
 mod probe;
+mod said;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use commands::Helps;
-use serde_json::Value;
 
 use crate::programs::Programs;
 use crate::shell::{self, step};
@@ -105,7 +105,7 @@ impl Page {
 fn pages(program: &Path, helps: &Helps) -> Result<Vec<Page>> {
     let page = |name, text: String| Page { name, text: format!("{MARK}\n{text}") };
     Ok(vec![
-        page("docs/src/codes.md", codes::page(&json(program, &["explain-error", "--json"])?)?),
+        page("docs/src/codes.md", codes::page(&said::json(program, &["explain-error", "--json"])?)?),
         page("docs/src/keys.md", keys::page(program)?),
         page("docs/src/commands.md", helps.page()?),
     ])
@@ -120,32 +120,4 @@ fn build() -> Result<()> {
     shell::run(Command::new(mdbook).env("MDBOOK_LOG", "warn").arg("build").arg(docs).arg("--dest-dir").arg(&book))?;
     step(format!("the book is {}", book.join("index.html").display()));
     Ok(())
-}
-
-/// A program whose output depends on nothing of this terminal.
-fn plain(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("SLUICEBOX_") || name.starts_with("OTEL_")) {
-            command.env_remove(name);
-        }
-    }
-    command.current_dir(shell::workspace_root()).env("NO_COLOR", "1").env_remove("COLUMNS").env_remove("LINES");
-    command
-}
-
-/// What the program prints as JSON.
-fn json(program: &Path, args: &[&str]) -> Result<Value> {
-    let text = shell::read(plain(program).args(args))?;
-    serde_json::from_str(&text).with_context(|| format!("`sluicebox {}` printed no JSON", args.join(" ")))
-}
-
-/// A member of a JSON object that is text.
-fn text<'v>(of: &'v Value, name: &str) -> Result<&'v str> {
-    of.get(name).and_then(Value::as_str).with_context(|| format!("no `{name}` in {of}"))
-}
-
-/// Text in a cell of a table in Markdown.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
 }

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{plain, text};
+use super::said::{plain, text};
 
 /// A key that no section has.
 const NO_KEY: &str = "no_such_key";

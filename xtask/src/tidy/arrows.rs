@@ -33,7 +33,7 @@ pub(super) fn arrows<'a>(of: &Crate<'a>) -> Arrows<'a> {
             // A module inside a file is found by its own path, and is that file.
             names.files.entry(one.module.clone()).or_insert(file);
             if let Some(name) = &one.imported_as {
-                names.imports.insert((one.module.clone(), name.clone()), one.path.clone());
+                names.imports.entry((one.module.clone(), name.clone())).or_insert_with(|| one.path.clone());
             }
         }
     }

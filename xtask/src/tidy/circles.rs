@@ -5,7 +5,7 @@
 //! may name its children's types for others. Neither `mod child;` nor a comment nor a test is an arrow.
 //!
 //! Does not see what a macro makes of a string (`with = "…"`), nor what comes through `use …::*`: such a name belongs to the module
-//! with the star.
+//! with the star. A macro belongs to the file in which it is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,6 +112,12 @@ mod tests {
         let child = "// super::X\n/// [`super::X`]\nfn f() { \"super::X\"; 'a'; r#\"crate::X\"#; }\npub(in crate::x) fn g() {}\n\
                      #[cfg(test)]\nuse super::X as Y;\n#[cfg(test)]\n#[allow(x)]\nmod tests { use crate::X; }\n";
         assert_eq!(found(&[parent, ("a.rs", child), ("tests.rs", "#![cfg(test)]\nuse crate::a;")]), []);
+    }
+
+    #[test]
+    fn an_exported_macro_is_where_it_is_written() {
+        let child = "#[macro_export]\nmacro_rules! make { () => { $crate::make!(1) } }";
+        assert_eq!(found(&[("lib.rs", "mod a; pub use a::X;"), ("a.rs", child)]), []);
     }
 
     #[test]

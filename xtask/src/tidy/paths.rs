@@ -69,6 +69,12 @@ fn word_at<'t>(module: &[String], word: &str, after: &'t [TokenTree], found: &mu
             walk(&inside, body.stream(), found);
             after
         }
+        // What is exported stands in the crate's root, wherever it is written.
+        ("macro_rules", [bang, TokenTree::Ident(name), after @ ..]) if is(Some(bang), '!') => {
+            let path = std::iter::once("crate".to_owned()).chain(module.iter().cloned()).collect();
+            found.push(Named { module: Path::new(), path, imported_as: Some(name.to_string()) });
+            after
+        }
         ("use", after) if !is(after.first(), '<') => {
             let end = after.iter().position(|token| is(Some(token), ';')).unwrap_or(after.len());
             let (tree, after) = after.split_at(end);
@@ -97,7 +103,10 @@ fn imports(module: &[String], before: &[String], tree: &[TokenTree], found: &mut
     match after {
         [TokenTree::Group(braces)] => {
             let leaves: Vec<TokenTree> = braces.stream().into_iter().collect();
-            leaves.split(|token| is(Some(token), ',')).for_each(|leaf| imports(module, &path, leaf, found));
+            leaves
+                .split(|token| is(Some(token), ','))
+                .filter(|leaf| !leaf.is_empty())
+                .for_each(|leaf| imports(module, &path, leaf, found));
         }
         [TokenTree::Punct(colon), _, rest @ ..] if colon.as_char() == ':' => imports(module, &path, rest, found),
         _ => {
@@ -169,7 +178,7 @@ mod tests {
 
     #[test]
     fn uses_are_taken_apart() {
-        let text = "pub(crate) use a::{self, b::{c, d as e}, f::*}; use ::g::h; use super::i::{j};";
+        let text = "pub(crate) use a::{self, b::{c, d as e}, f::*}; use ::g::h; use super::i::{j,};";
         assert_eq!(all(text), ["a as a", "a::b::c as c", "a::b::d as e", "a::f", "g::h as h", "super::i::j as j"]);
     }
 

@@ -9,8 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::TARGET;
-use super::toolchain::Toolchain;
+use super::toolchain::{TARGET, Toolchain};
 use crate::shell::{self, step};
 
 const CRATE: &str = "sluicebox_empty";

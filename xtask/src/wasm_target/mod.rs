@@ -8,17 +8,13 @@ mod build_std;
 mod rust_src;
 mod toolchain;
 
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::shell::{self, step};
-use toolchain::Toolchain;
-
-/// The one target that plugins are compiled for.
-pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+use toolchain::{TARGET, Toolchain, open_to_all};
 
 /// How long rustup may try before the next way is taken.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(90);
@@ -79,15 +75,5 @@ fn from_sources(toolchain: &Toolchain) -> Result<()> {
     toolchain.put_target(&rlibs)?;
     toolchain.remove_sources()?;
     step(format!("{TARGET} is ready: {} libraries in {}", rlibs.len(), toolchain.target_lib().display()));
-    Ok(())
-}
-
-/// apt drops to a user of its own while it downloads, and that user has to reach the folder.
-fn open_to_all(folder: &std::path::Path) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
-    }
     Ok(())
 }

@@ -8,8 +8,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::TARGET;
 use crate::shell;
+
+/// The one target that plugins are compiled for.
+pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Beside a folder that this verb added: which compiler it was made for.
 const STAMP: &str = "made-by-xtask.txt";
@@ -117,7 +119,7 @@ impl Toolchain {
         let partial = tempfile::Builder::new().prefix(".xtask-partial-").tempdir_in(parent).with_context(hint)?;
         fill(partial.path()).with_context(hint)?;
         fs::write(partial.path().join(STAMP), self.stamp()).with_context(hint)?;
-        super::open_to_all(partial.path())?;
+        open_to_all(partial.path())?;
         if folder.exists() {
             fs::remove_dir_all(folder).with_context(hint)?;
         }
@@ -152,4 +154,14 @@ impl Toolchain {
     fn sources_folder(&self) -> PathBuf {
         self.sysroot.join("lib/rustlib/src/rust")
     }
+}
+
+/// apt drops to a user of its own while it downloads, and that user has to reach the folder.
+pub(super) fn open_to_all(folder: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
 }
