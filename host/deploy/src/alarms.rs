@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::access::{STAGES, capital};
 use super::logs::{self, FIRED, REFUSED, ROLLED_BACK, SUSPENDED};
+use super::resources::Resources;
 use super::services::{self, service_name};
-use super::template::Resources;
 use super::{Deployment, Mode, functions, keys, timeouts};
 
 /// Work that is older than this waits for something: a quota, a secret, a plugin that was suspended.

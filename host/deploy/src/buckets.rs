@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::access::capital;
 use super::places::{Layer, Site};
 use super::policy::only_tls;
+use super::resources::Resources;
 use super::tables::RESULTS;
-use super::template::Resources;
 use super::{Deployment, keys};
 
 /// The resource of the bucket that a layer is in: called after the first layer there.

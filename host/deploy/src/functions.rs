@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use super::access::{STAGES, capital};
 use super::condition::{members, when};
 use super::policy::{self, Holder};
-use super::template::Resources;
-use super::{Arch, Deployment, Options, keys, logs};
+use super::resources::Resources;
+use super::{Arch, Deployment, Options, keys, logs, roles};
 
 /// The longest that a function runs: all that Lambda allows for ingest, which reads a whole source and looks for what was lost. For the
 /// others enough for a batch; more of them only makes what fails come again later.
@@ -79,7 +79,7 @@ pub(super) fn name(deployment: &Deployment<'_>, role: Role) -> String {
 
 pub(super) fn resources(deployment: &Deployment<'_>, options: &Options) -> Resources {
     let mut resources = Resources::new();
-    for policy in deployment.policies() {
+    for policy in roles::policies(deployment) {
         let id = capital(policy.name);
         resources.extend(logs::resources(deployment, policy.name, policy.roles));
         let more = vec![keys::ours(), keys::of_sources(), network()];

@@ -11,15 +11,20 @@ mod condition;
 mod cost;
 pub mod cron;
 mod dashboard;
+mod deployment;
 mod functions;
 mod keys;
+mod layout;
 mod logs;
+mod options;
 mod parameters;
 mod places;
 mod policy;
 mod pseudo;
 mod queues;
 mod quicksight;
+mod resources;
+mod roles;
 mod scaling;
 mod schedules;
 mod services;
@@ -27,132 +32,21 @@ mod tables;
 mod template;
 mod timeouts;
 
-use std::collections::BTreeMap;
-
+use pipeline::Objection;
 use pipeline::plan::Plan;
 use pipeline::role::Role;
-use pipeline::{Objection, code};
-use seams::plugin::Field;
 use serde_json::{Value, json};
 
 pub use self::access::STAGES;
 pub use self::advice::advice;
 pub use self::cost::{Month, Share, records_of};
+pub use self::deployment::Deployment;
+pub use self::layout::{Layout, Mode};
+pub use self::options::{Arch, Columns, Options};
 pub use self::places::{Layer, Site};
 pub use self::policy::Statement;
 pub use self::pseudo::in_account;
-
-/// What the roles run as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// A function a role, invoked by a schedule and by the queues.
-    Lambda,
-    /// One service on Fargate, or one a role, which takes from the queues by itself.
-    Ecs,
-}
-
-/// What a stack has of its own, and how the roles are shared out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
-    /// What the roles run as.
-    pub mode: Mode,
-    /// Whether the lake's buckets are somebody else's and there already. Then the stack makes none, and the roles tell each other what is new.
-    pub own_buckets: bool,
-    /// Whether each role is a service of ECS by itself; otherwise one service has them all.
-    pub service_per_role: bool,
-}
-
-impl From<Mode> for Layout {
-    fn from(mode: Mode) -> Self {
-        Layout { mode, own_buckets: false, service_per_role: false }
-    }
-}
-
-impl Layout {
-    /// Whether S3 tells the queues what is new. A server's roles tell each other, and of a bucket that the stack did not make it cannot say
-    /// what it tells.
-    pub fn notifies(self) -> bool {
-        self.mode == Mode::Lambda && !self.own_buckets
-    }
-
-    /// What runs by itself: its name, and the roles that it has.
-    fn units(self) -> Vec<(&'static str, &'static [Role])> {
-        const ALL: &[Role] = &Role::ALL;
-        if self.mode == Mode::Ecs && !self.service_per_role {
-            return vec![("all", ALL)];
-        }
-        ALL.iter().map(|role| (role.name(), std::slice::from_ref(role))).collect()
-    }
-}
-
-/// The processor that the program is built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arch {
-    /// Intel's and AMD's.
-    X86_64,
-    /// Graviton.
-    Arm64,
-}
-
-/// Everything beside the plan that a template depends on.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// For which processor.
-    pub arch: Arch,
-    /// The target whose section was laid over the file: the program is told to do the same.
-    pub target: Option<String>,
-    /// What was set on the command line, likewise.
-    pub set: Vec<String>,
-    /// The columns of the tables, as far as they are known.
-    pub columns: Columns,
-}
-
-/// What the plugins make. Without them tables are declared without columns, and QuickSight gets no data set.
-#[derive(Clone, Debug, Default)]
-pub struct Columns {
-    /// The clean plugin's.
-    pub silver: Vec<Field>,
-    /// The aggregate plugins', by the table's name.
-    pub gold: BTreeMap<String, Vec<Field>>,
-}
-
-/// A role of AWS for one or all of ours.
-#[derive(Clone, Debug)]
-pub struct RolePolicy {
-    /// What has it: a role of ours, or `all` for a process with all roles.
-    pub name: &'static str,
-    /// Our roles.
-    pub roles: &'static [Role],
-    /// What it may do.
-    pub statements: Vec<Statement>,
-}
-
-impl RolePolicy {
-    /// The policy document.
-    #[must_use]
-    pub fn document(&self) -> Value {
-        policy::document(&self.statements)
-    }
-
-    /// Its characters as IAM counts them.
-    fn length(&self) -> usize {
-        self.document().to_string().chars().filter(|letter| !letter.is_whitespace()).count()
-    }
-}
-
-/// The most characters of a role's inline policies, white space not counted: IAM's own limit, less what parameters may add (a key, a network).
-const MOST_POLICY: usize = 10_240 - 1_200;
-
-/// A plan that can be deployed.
-#[derive(Clone, Debug)]
-pub struct Deployment<'p> {
-    /// What is deployed.
-    pub plan: &'p Plan,
-    /// Where it is.
-    pub site: Site,
-    /// How it is laid out there.
-    pub layout: Layout,
-}
+pub use self::roles::RolePolicy;
 
 impl<'p> Deployment<'p> {
     /// The deployment of `plan`.
@@ -182,7 +76,7 @@ impl<'p> Deployment<'p> {
         }
         let Some(site) = site else { return (None, objections) };
         let deployment = Deployment { plan, site, layout };
-        objections.extend(deployment.policies().iter().filter_map(too_long));
+        objections.extend(deployment.policies().iter().filter_map(roles::too_long));
         (Some(deployment), objections)
     }
 
@@ -198,24 +92,12 @@ impl<'p> Deployment<'p> {
     /// hold their names: then by what the files in them are called.
     #[must_use]
     pub fn policies(&self) -> Vec<RolePolicy> {
-        let policy = |(name, roles): (&'static str, &'static [Role])| {
-            let of = |tables| RolePolicy { name, roles, statements: access::statements(self, roles, tables) };
-            let named = of(access::Tables::Named);
-            if named.length() > MOST_POLICY { of(access::Tables::Any) } else { named }
-        };
-        self.layout.units().into_iter().map(policy).collect()
+        roles::policies(self)
     }
 
     /// For how long what a stage's queue hands out must stay invisible, in seconds.
     pub fn visibility(&self, mode: Mode, stage: Role) -> u64 {
         timeouts::visibility(self.plan, mode, stage)
-    }
-
-    /// What the program is told to set: what was set for the template, and where the queues are if the file says no account, so that no role
-    /// has to ask for that.
-    pub(crate) fn set(&self, options: &Options) -> Vec<String> {
-        let place = self.site.is_free.then(|| format!("queue.url=\"{}\"", self.site.queues()));
-        options.set.iter().cloned().chain(place).collect()
     }
 
     /// The template.
@@ -236,22 +118,10 @@ impl<'p> Deployment<'p> {
     }
 }
 
-fn too_long(policy: &RolePolicy) -> Option<Objection> {
-    let length = policy.length();
-    (length > MOST_POLICY).then(|| Objection {
-        about: "lake".to_owned(),
-        code: code::NOT_DEPLOYABLE,
-        message: format!("the policy of role `{}` has {length} characters", policy.name),
-        expected: Some(format!("at most {MOST_POLICY}")),
-        hint: Some(
-            "each place adds its name: shorten prefixes in `[lake]`, or put plugins into the project's folder"
-                .to_owned(),
-        ),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use pipeline::{Overrides, check};
 
     use super::*;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::access::capital;
 use super::places::Site;
-use super::template::Resources;
+use super::resources::Resources;
 use super::{Deployment, Mode, keys};
 
 /// A metric, the messages that it counts, and the roles that log them.

@@ -9,7 +9,7 @@ use super::access::{STAGES, capital};
 use super::condition::either;
 use super::places::Site;
 use super::policy::only_tls;
-use super::template::Resources;
+use super::resources::Resources;
 use super::{Deployment, Mode, keys, timeouts};
 
 /// How long a message is kept that nobody takes. What is lost by then the next sweep finds again.

@@ -6,8 +6,8 @@ use seams::plugin::{ColumnType, Field, ScalarType};
 use serde_json::{Value, json};
 
 use super::places::identifier;
+use super::resources::Resources;
 use super::tables::{gold_id, resource_part};
-use super::template::Resources;
 use super::{Columns, Deployment};
 
 const SOURCE: &[&str] = &[

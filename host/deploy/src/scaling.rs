@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::Deployment;
 use super::access::capital;
+use super::resources::Resources;
 use super::services::{self, Unit, service_name};
-use super::template::Resources;
 
 /// The age of the oldest message that is aimed at, in seconds.
 const YOUNG: u32 = 300;

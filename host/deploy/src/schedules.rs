@@ -6,7 +6,7 @@ use pipeline::schedule::Missed;
 use serde_json::json;
 
 use super::policy::{self, Holder, Statement};
-use super::template::Resources;
+use super::resources::Resources;
 use super::{Deployment, cron, keys};
 
 /// As long as the scheduler tries to invoke, and as often.

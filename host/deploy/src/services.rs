@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::access::capital;
 use super::condition::when;
 use super::policy::{self, Holder, Statement};
-use super::template::Resources;
-use super::{Arch, Deployment, Mode, Options, functions, keys, logs};
+use super::resources::Resources;
+use super::{Arch, Deployment, Mode, Options, functions, keys, logs, roles};
 
 /// The user of the image, and of nobody.
 const USER: &str = "65532";
@@ -58,7 +58,7 @@ pub(super) fn resources(deployment: &Deployment<'_>, options: &Options) -> Resou
         ("Cluster".to_owned(), json!({ "Type": "AWS::ECS::Cluster", "Properties": cluster })),
         ("ExecutionRole".to_owned(), execution_role(deployment)),
     ];
-    for policy in deployment.policies() {
+    for policy in roles::policies(deployment) {
         let id = capital(policy.name);
         resources.extend(logs::resources(deployment, policy.name, policy.roles));
         let more = vec![keys::ours(), keys::of_sources()];

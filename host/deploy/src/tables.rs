@@ -7,7 +7,7 @@ use seams::plugin::{ColumnType, Field, ScalarType};
 use serde_json::{Value, json};
 
 use super::places::identifier;
-use super::template::Resources;
+use super::resources::Resources;
 use super::{Columns, Deployment, keys};
 
 /// Where Athena puts its answers, in Gold's bucket.

@@ -11,9 +11,6 @@ use super::{
     schedules, services, tables, timeouts,
 };
 
-/// Resources with their names, in order.
-pub(super) type Resources = Vec<(String, Value)>;
-
 pub(super) fn template(deployment: &Deployment<'_>, options: &Options) -> Value {
     let (plan, site, mode) = (deployment.plan, &deployment.site, deployment.layout.mode);
     let mut resources = queues::resources(deployment);

@@ -1,0 +1,8 @@
+//! The resources of a template, as all its parts hand them over.
+//!
+//! Does not make any.
+
+use serde_json::Value;
+
+/// Resources with their names, in order.
+pub(super) type Resources = Vec<(String, Value)>;
