@@ -23,7 +23,7 @@ use seams::clock::Clock;
 use seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 use tokio::sync::Notify;
 
-use self::ledger::Lease;
+use self::ledger::{Lease, micros};
 pub use self::view::{ClosedQueue, QueueView};
 use self::writer::Writer;
 
@@ -151,17 +151,6 @@ pub struct SqliteQueue {
     options: QueueOptions,
     bell: Arc<Notify>,
     dead_bell: Option<Arc<Notify>>,
-}
-
-/// Whether another connection has locked the file.
-fn is_busy(error: &rusqlite::Error) -> bool {
-    let code = error.sqlite_error_code();
-    matches!(code, Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
-}
-
-/// Microseconds since 1970.
-fn micros(instant: DateTime<Utc>) -> i64 {
-    instant.timestamp_micros()
 }
 
 impl SqliteQueue {

@@ -5,6 +5,7 @@
 //!
 //! Reads are `object_store`'s own [`LocalFileSystem`]. Its writes do not sync and its paths follow links, so those are done here.
 
+mod blocking;
 mod files;
 mod listing;
 mod upload;
@@ -28,6 +29,7 @@ use object_store::{
 #[cfg(doc)]
 use seams::store::Gone;
 
+use self::blocking::blocking;
 pub use self::files::Durability;
 use self::files::Folder;
 use self::upload::FileUpload;
@@ -143,11 +145,6 @@ impl std::fmt::Display for DirStore {
 /// Makes a folder, if it is not there, so that it survives a loss of power.
 pub(crate) fn make_folder(path: &std::path::Path) -> Result<()> {
     Folder::open(path, Durability::Synced, None).map(drop)
-}
-
-/// Runs file-system work off the reactor.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|source| Error::JoinError { source })?
 }
 
 /// The file of an object, unless unfinished files have such names.

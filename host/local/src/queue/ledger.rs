@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use records::keys::fingerprint;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use seams::queue::{Delivery, Depth, Receipt};
@@ -80,6 +80,17 @@ pub(super) fn from_version_2(db: &Connection) -> Result<()> {
         write.execute(params![id, digest(&body)])?;
     }
     Ok(())
+}
+
+/// Whether another connection has locked the file.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
+}
+
+/// Microseconds since 1970, as the tables have instants.
+pub(super) fn micros(instant: DateTime<Utc>) -> i64 {
+    instant.timestamp_micros()
 }
 
 /// What `digest` holds.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, Result};
 use seams::clock::Clock;
 use seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 
-use super::{is_busy, ledger, micros};
+use super::ledger::{self, is_busy, micros};
 
 /// How long a look waits for somebody who keeps the file locked.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Result, TransactionBehavior};
 use seams::queue::QueueError;
 use tokio::sync::oneshot;
 
-use super::{is_busy, ledger};
+use super::ledger::{self, is_busy};
 use crate::store::make_folder;
 
 /// How long a transaction waits for those of other processes.

@@ -16,7 +16,7 @@ use object_store::path::Path;
 use object_store::{ListResult, ObjectMeta, Result};
 use walkdir::{DirEntry, WalkDir};
 
-use super::blocking;
+use super::blocking::blocking;
 use super::files::{Folder, e_tag, failed, is_unfinished, remove_if_abandoned};
 
 /// Objects read from the file system at once, off the reactor.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use object_store::{Error, MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 use tokio::sync::Mutex;
 
-use super::blocking;
+use super::blocking::blocking;
 use super::files::{Folder, Staged};
 
 /// The upload of one object.
