@@ -6,17 +6,18 @@
 //! mean (`wit/`), and how a struct is mapped to its columns (`sluicebox-sdk-macros`).
 
 mod build;
+mod input;
 mod list;
+mod output;
 mod read;
 mod write;
 
 pub use crate::bindings::columns::{
     Batch, Column, ColumnType, Field, InputField as WitInputField, ListValues, ScalarType, Text, Values,
 };
-pub use build::{BatchParts, ColumnBuilder};
+pub use input::{InputScalar, InputValue};
 pub use list::List;
-pub use read::{InputScalar, InputValue};
-pub use write::{OutputScalar, OutputValue};
+pub use output::{BatchParts, ColumnBuilder, OutputScalar, OutputValue};
 
 /// A column that the plugin reads.
 #[derive(Debug, Clone, Copy)]

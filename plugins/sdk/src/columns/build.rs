@@ -4,50 +4,8 @@
 //! A validity bitmap is made at the first null only: most columns never have one. Not here: which
 //! builder a type has (`write`), and order and names of columns, which the derive knows.
 
-use super::{Batch, Column, ListValues, OutputValue, Text, Values};
-
-/// A column under construction.
-pub trait ColumnBuilder: Sized {
-    /// An empty column with room for so many values.
-    fn with_capacity(rows: usize) -> Self;
-    /// Adds a placeholder under a null.
-    fn push_absent(&mut self);
-    /// The finished column; a list adds its items to `parts`.
-    fn finish(self, parts: &mut BatchParts) -> Column;
-}
-
-/// Finished columns on their way into a batch: first those of the fields, then those of the items.
-#[derive(Debug)]
-pub struct BatchParts {
-    width: usize,
-    columns: Vec<Column>,
-    items: Vec<Column>,
-}
-
-impl BatchParts {
-    /// For a table of so many fields.
-    pub fn new(width: usize) -> Self {
-        Self { width, columns: Vec::with_capacity(width), items: Vec::new() }
-    }
-
-    /// Adds the column of the next field.
-    pub fn add(&mut self, column: Column) {
-        self.columns.push(column);
-    }
-
-    /// The batch.
-    pub fn into_batch(mut self, rows: u32) -> Batch {
-        self.columns.append(&mut self.items);
-        Batch { rows, columns: self.columns }
-    }
-
-    /// Adds a column of items and tells its index.
-    fn add_items(&mut self, column: Column) -> u32 {
-        let index = self.width + self.items.len();
-        self.items.push(column);
-        index as u32
-    }
-}
+use super::output::{BatchParts, ColumnBuilder, OutputValue};
+use super::{Column, ListValues, Text, Values};
 
 /// Bits, least significant of each byte first.
 #[derive(Debug, Default)]

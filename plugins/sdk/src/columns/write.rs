@@ -2,31 +2,10 @@
 //!
 //! Not here: the columns under construction (`build`).
 
-use super::build::{BoolBuilder, ColumnBuilder, Fixed, FixedBuilder, ListBuilder, NullableBuilder, TextBuilder};
+use super::build::{BoolBuilder, Fixed, FixedBuilder, ListBuilder, NullableBuilder, TextBuilder};
+use super::output::{ColumnBuilder, OutputScalar, OutputValue};
 use super::{ColumnType, InputScalar, List, ScalarType, Values};
 use crate::{Date, Json, JsonRef, Timestamp};
-
-/// A value of one column.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a column type",
-    note = "possible are bool, i64, f64, String, &str, Date, Timestamp, Json, JsonRef; Vec or List of one of these; Option around any of them"
-)]
-pub trait OutputValue: Sized {
-    /// What the column holds.
-    const TYPE: ColumnType;
-    /// Whether its values may be null.
-    const NULLABLE: bool;
-    /// The column under construction.
-    type Builder: ColumnBuilder;
-    /// Adds the value.
-    fn put(self, builder: &mut Self::Builder);
-}
-
-/// A value that is no list.
-pub trait OutputScalar: OutputValue {
-    /// What the column holds.
-    const SCALAR: ScalarType;
-}
 
 macro_rules! scalar {
     ($type:ty, $scalar:ident, $builder:ty, |$value:ident, $column:ident| $push:expr) => {
