@@ -15,8 +15,8 @@ use serde_json::Value;
 use crate::answer;
 use crate::faults::Fault;
 use crate::misbehave;
-use crate::server::{Shared, World};
 use crate::wire::Line;
+use crate::world::{Shared, World};
 
 type Parameters = HashMap<String, String>;
 

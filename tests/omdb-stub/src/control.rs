@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::faults::Rule;
-use crate::server::Shared;
 use crate::stats::Snapshot;
+use crate::world::Shared;
 
 type Told = Result<StatusCode, (StatusCode, Json<Value>)>;
 

@@ -40,7 +40,9 @@ mod misbehave;
 mod server;
 mod stats;
 mod wire;
+mod world;
 
 pub use faults::{Encoding, Fault, Place, Rule};
-pub use server::{Options, Stub};
+pub use server::Stub;
 pub use stats::{FilmCalls, Snapshot};
+pub use world::Options;
