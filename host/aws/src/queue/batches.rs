@@ -11,7 +11,7 @@ use seams::backoff;
 use seams::queue::{QueueError, Receipt};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{BATCH, failed};
+use super::call::{BATCH, failed};
 
 /// How often a delivery is tried that SQS could not settle in passing.
 const TRIES: u32 = 4;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use seams::queue::{QueueError, Receipt};
 
-use super::LONGEST;
+use super::call::LONGEST;
 
 /// One delivery in hand.
 #[derive(Clone, Copy, Debug)]

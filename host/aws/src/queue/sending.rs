@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use seams::backoff;
 use seams::queue::QueueError;
 
-use super::{BATCH, failed};
+use super::call::{BATCH, failed};
 
 /// Bytes of one call. SQS takes a single message of more if the queue does; calls of several stay at what it has always taken.
 const BYTES: usize = 256 << 10;

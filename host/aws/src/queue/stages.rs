@@ -12,7 +12,8 @@ use seams::queue::{QueueError, StageQueue};
 use serde_json::Value;
 use url::Url;
 
-use super::{SqsOptions, SqsQueue, failed};
+use super::call::failed;
+use super::sqs::{SqsOptions, SqsQueue};
 use crate::cloud::Cloud;
 
 /// What a stage's queue must take. The engine puts up to 200 KiB into a message, and a third more goes where the text needs encoding; what
@@ -55,7 +56,8 @@ pub async fn open_stage(
             "the queue gives up before `queue.max_receives` is reached"
         );
     }
-    let dead = SqsQueue { options: SqsOptions { received_before }, ..dead? };
+    let mut dead = dead?;
+    dead.options = SqsOptions { received_before };
     if let Some(small) = [&live, &dead].into_iter().find(|queue| queue.max_message < LEAST) {
         return Err(QueueError::Backend(format!(
             "`{}` takes messages of at most {} bytes, expected at least {LEAST}\nhint: set its `MaximumMessageSize` to 1048576",

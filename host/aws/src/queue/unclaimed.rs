@@ -3,21 +3,29 @@
 //!
 //! Does not receive.
 
+use seams::clock::Clock;
 use seams::queue::Delivery;
 
-use super::SqsQueue;
-use super::batches::Settle;
+use super::batches::{Batches, Settle};
+use super::leases::Leases;
 
 /// Deliveries that nobody has been handed yet.
 pub(super) struct Unclaimed<'q> {
-    queue: &'q SqsQueue,
+    clock: &'q dyn Clock,
+    leases: &'q Leases,
+    changes: &'q Batches,
     deliveries: Vec<Delivery>,
 }
 
 impl<'q> Unclaimed<'q> {
-    /// These.
-    pub(super) fn of(queue: &'q SqsQueue, deliveries: Vec<Delivery>) -> Self {
-        Unclaimed { queue, deliveries }
+    /// These, of the queue with these leases, where `changes` makes them visible again.
+    pub(super) fn of(
+        clock: &'q dyn Clock,
+        leases: &'q Leases,
+        changes: &'q Batches,
+        deliveries: Vec<Delivery>,
+    ) -> Self {
+        Unclaimed { clock, leases, changes, deliveries }
     }
 
     /// Adds more.
@@ -38,11 +46,11 @@ impl<'q> Unclaimed<'q> {
 
 impl Drop for Unclaimed<'_> {
     fn drop(&mut self) {
-        let now = self.queue.clock.now();
+        let now = self.clock.now();
         for delivery in self.deliveries.drain(..) {
             // One whose time is over is SQS's again already.
-            if self.queue.leases.take(&delivery.receipt, now).is_ok() {
-                self.queue.changes.settle_unheard(&delivery.receipt, Settle::Invisible(0));
+            if self.leases.take(&delivery.receipt, now).is_ok() {
+                self.changes.settle_unheard(&delivery.receipt, Settle::Invisible(0));
             }
         }
     }

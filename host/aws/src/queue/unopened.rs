@@ -13,7 +13,8 @@ use seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt, StageQueu
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::{LONGEST_POLL, LOOK_EVERY, open_stage};
+use super::call::{LONGEST_POLL, LOOK_EVERY};
+use super::stages::open_stage;
 use crate::cloud::Cloud;
 
 /// What SQS gives a queue that was made without a visibility timeout.
