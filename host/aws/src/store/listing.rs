@@ -11,7 +11,9 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ListResult, ObjectMeta, Result};
 
-use super::{Place, failed, read};
+use super::failure::failed;
+use super::place::Place;
+use super::read;
 use crate::failure::CallError;
 
 pub(super) fn all(

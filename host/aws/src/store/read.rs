@@ -12,11 +12,9 @@ use futures::stream::{self, BoxStream};
 use object_store::path::Path;
 use object_store::{Attributes, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, Result};
 
-use super::{Place, failed, generic};
+use super::failure::{failed, generic};
+use super::place::Place;
 use crate::failure::CallError;
-
-/// What an object's metadata calls the put that made it.
-pub(super) const PUT: &str = "sluicebox-put";
 
 pub(super) async fn get(place: &Place, location: &Path, options: GetOptions) -> Result<GetResult> {
     if options.head {

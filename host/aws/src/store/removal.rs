@@ -13,7 +13,8 @@ use object_store::path::Path;
 use object_store::{Error, Result};
 use seams::backoff;
 
-use super::{Place, failed, generic};
+use super::failure::{failed, generic};
+use super::place::Place;
 use crate::failure::CallError;
 
 /// As many as S3 takes with one call.

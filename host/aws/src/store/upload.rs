@@ -12,8 +12,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 
-use super::write::{Condition, decide, new_mark};
-use super::{Place, failed, generic, read};
+use super::condition::{Condition, PUT, decide, new_mark};
+use super::failure::{failed, generic};
+use super::place::Place;
 use crate::failure::CallError;
 
 /// As many parts as S3 takes.
@@ -38,7 +39,7 @@ impl Parts {
             .create_multipart_upload()
             .bucket(&place.bucket)
             .key(key)
-            .metadata(read::PUT, mark)
+            .metadata(PUT, mark)
             .checksum_algorithm(ChecksumAlgorithm::Crc32);
         match call.send().await {
             Ok(begun) => Ok(Parts { key: key.to_owned(), upload: begun.upload_id.unwrap_or_default() }),

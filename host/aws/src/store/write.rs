@@ -1,4 +1,4 @@
-//! Writes: whole or in parts, plain or on a condition, and who has won when that is in question.
+//! Writes: whole or in parts, plain or on a condition.
 //!
 //! Does not try again what the SDK has tried again.
 
@@ -7,58 +7,18 @@ use std::time::Duration;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{Error, PutMode, PutResult, Result};
+use object_store::{PutMode, PutResult, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use seams::backoff;
 
+use super::condition::{Condition, PUT, decide, new_mark};
+use super::failure::failed;
+use super::place::Place;
 use super::upload::Parts;
-use super::{Place, failed, read};
 use crate::failure::CallError;
 
 /// How often a write is tried that S3 refuses because of another one at the same time.
 const TRIES: u32 = 6;
-
-/// What must hold for a write to happen.
-#[derive(Clone, Debug)]
-pub(super) enum Condition {
-    /// Anything.
-    Any,
-    /// There is no object.
-    Absent,
-    /// The object is the one with this tag.
-    Unchanged(String),
-}
-
-impl Condition {
-    fn of(mode: PutMode, location: &Path) -> Result<Self> {
-        match mode {
-            PutMode::Overwrite => Ok(Condition::Any),
-            PutMode::Create => Ok(Condition::Absent),
-            PutMode::Update(version) => version.e_tag.map(Condition::Unchanged).ok_or_else(|| Error::Precondition {
-                path: location.to_string(),
-                source: "an update needs the tag of what is there".into(),
-            }),
-        }
-    }
-
-    /// The header `If-None-Match`.
-    pub(super) fn if_none_match(&self) -> Option<String> {
-        matches!(self, Condition::Absent).then(|| "*".to_owned())
-    }
-
-    /// The header `If-Match`.
-    pub(super) fn if_match(&self) -> Option<String> {
-        match self {
-            Condition::Unchanged(tag) => Some(tag.clone()),
-            Condition::Any | Condition::Absent => None,
-        }
-    }
-}
-
-/// A name that no other put has.
-pub(super) fn new_mark() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
-}
 
 pub(super) async fn put(place: &Place, location: &Path, bytes: Bytes, mode: PutMode) -> Result<PutResult> {
     let condition = Condition::of(mode, location)?;
@@ -84,42 +44,6 @@ pub(super) async fn put(place: &Place, location: &Path, bytes: Bytes, mode: PutM
     }
 }
 
-/// What a write that failed has come to. The object there says whether it is its own.
-pub(super) async fn decide(
-    place: &Place,
-    location: &Path,
-    mark: &str,
-    condition: &Condition,
-    error: CallError,
-) -> Result<PutResult> {
-    let refused = error.status() == Some(412);
-    // An upload that is known no more has been completed, perhaps by the call before whose reply was lost.
-    let open = refused || error.may_have_happened() || error.code() == Some("NoSuchUpload");
-    if open && let Some(own) = own(place, location, mark).await? {
-        tracing::debug!(%location, %error, "the write had succeeded, only its reply was lost");
-        return Ok(own);
-    }
-    match condition {
-        Condition::Absent if refused => Err(Error::AlreadyExists { path: location.to_string(), source: error.into() }),
-        _ => Err(failed(error, location)),
-    }
-}
-
-/// The object there, if the put of that mark has made it.
-async fn own(place: &Place, location: &Path, mark: &str) -> Result<Option<PutResult>> {
-    let key = place.key(location);
-    match place.client.head_object().bucket(&place.bucket).key(&key).send().await {
-        Ok(there) => {
-            let marked = there.metadata().and_then(|metadata| metadata.get(read::PUT)).is_some_and(|it| it == mark);
-            Ok(marked.then_some(PutResult { e_tag: there.e_tag, version: there.version_id }))
-        }
-        Err(error) => {
-            let error = failed(CallError::of("HeadObject", &place.name(&key), &error), location);
-            if matches!(error, Error::NotFound { .. }) { Ok(None) } else { Err(error) }
-        }
-    }
-}
-
 async fn whole(
     place: &Place,
     key: &str,
@@ -132,7 +56,7 @@ async fn whole(
         .put_object()
         .bucket(&place.bucket)
         .key(key)
-        .metadata(read::PUT, mark)
+        .metadata(PUT, mark)
         .set_if_none_match(condition.if_none_match())
         .set_if_match(condition.if_match())
         .body(ByteStream::from(bytes));
