@@ -4,67 +4,14 @@
 //! Does not mend anything, and does not look at functions, alarms or tables.
 
 mod buckets;
+mod check;
 mod queues;
 mod time;
 
-use serde::Serialize;
-
-use crate::cloud::Cloud;
-use crate::failure::CallError;
 use deploy::{Deployment, Mode};
 
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was looked at: a queue, a bucket, a layer.
-    pub about: String,
-    /// What has to be so.
-    pub promise: &'static str,
-    /// What is not so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub finding: Option<Finding>,
-}
-
-/// Something that is not as it has to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What is so instead.
-    pub found: String,
-    /// What to do about it.
-    pub fix: String,
-}
-
-impl Check {
-    /// A check with its outcome.
-    pub fn new(about: impl Into<String>, promise: &'static str, outcome: Result<(), Finding>) -> Self {
-        Check { about: about.into(), promise, finding: outcome.err() }
-    }
-}
-
-impl Finding {
-    /// What is so, and what to do.
-    pub fn new(found: impl Into<String>, fix: impl Into<String>) -> Self {
-        Finding { found: found.into(), fix: fix.into() }
-    }
-}
-
-/// What to do about a call that failed: to allow it, if that is why it did.
-fn mend(error: &CallError, allow: &str) -> String {
-    let fix = match error {
-        error if error.is_denied() => allow,
-        error if error.is_foreign() => {
-            "let the call reach AWS: `AWS_ENDPOINT_URL`, proxies and portals decide who answers"
-        }
-        error if error.status().is_none() => "see that this machine reaches AWS, and what `AWS_ENDPOINT_URL` is",
-        _ => "do what AWS says there, and look again",
-    };
-    fix.to_owned()
-}
-
-/// `Ok` if it is so.
-fn so(is_so: bool, finding: impl FnOnce() -> Finding) -> Result<(), Finding> {
-    if is_so { Ok(()) } else { Err(finding()) }
-}
+pub use self::check::{Check, Finding};
+use crate::cloud::Cloud;
 
 /// Everything that can be looked at of a deployed pipeline, in a fixed order. `now` is this machine's time.
 pub async fn examine(cloud: &Cloud, deployment: &Deployment<'_>, mode: Mode, now: impl Fn() -> i64) -> Vec<Check> {

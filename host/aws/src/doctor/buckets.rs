@@ -7,7 +7,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::BucketVersioningStatus;
 use deploy::Deployment;
 
-use super::{Check, Finding, mend, so};
+use super::check::{Check, Finding, mend, so};
 use crate::cloud::Cloud;
 use crate::failure::CallError;
 

@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::{
 use deploy::{Deployment, Mode};
 use url::Url;
 
-use super::{Check, Finding, mend, so};
+use super::check::{Check, Finding, mend, so};
 use crate::cloud::Cloud;
 use crate::failure::CallError;
 use crate::queue::{LEAST, buried_after, place};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
-use super::{Check, Finding, so};
+use super::check::{Check, Finding, so};
 use crate::cloud::Cloud;
 
 /// AWS takes five minutes, some services fifteen.
