@@ -4,13 +4,11 @@
 //! or away costs spans, and never work.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use local::otlp::{CollectorError, OtlpCollector};
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -20,14 +18,12 @@ use crate::failure::Failure;
 use crate::redact::Redactor;
 
 pub(crate) use layer::SpanLayer;
+use waiting::Waiting;
 
 mod document;
 mod layer;
+mod waiting;
 
-/// Spans in one document.
-const AT_ONCE: usize = 512;
-/// Spans that wait to be sent, at most: what comes beyond is dropped and counted.
-const MOST_WAITING: usize = 16 * AT_ONCE;
 /// How long spans wait for company.
 const EVERY: Duration = Duration::from_secs(5);
 /// How long the end of the program waits for the last of them.
@@ -50,39 +46,6 @@ struct Sending {
     redactor: Redactor,
     /// Held by whoever sends; whether that went wrong the last time.
     turn: tokio::sync::Mutex<bool>,
-}
-
-/// Spans that have ended and were not sent yet.
-#[derive(Default)]
-struct Waiting {
-    spans: Mutex<(Vec<Value>, u64)>,
-    enough: Notify,
-}
-
-impl Waiting {
-    fn push(&self, span: Value) {
-        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        if spans.0.len() < MOST_WAITING {
-            spans.0.push(span);
-        } else {
-            spans.1 += 1;
-        }
-        if spans.0.len() == AT_ONCE {
-            self.enough.notify_one();
-        }
-    }
-
-    /// Some of them, and how many were dropped since it was last asked.
-    fn take(&self) -> (Vec<Value>, u64) {
-        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        let some = spans.0.len().min(AT_ONCE);
-        (spans.0.drain(..some).collect(), std::mem::take(&mut spans.1))
-    }
-
-    fn put_back(&self, spans: Vec<Value>) {
-        let mut waiting = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.0.splice(0..0, spans);
-    }
 }
 
 impl Traces {
@@ -141,7 +104,7 @@ impl Sending {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}
-                () = self.waiting.enough.notified() => {}
+                () = self.waiting.enough() => {}
             }
             self.flush().await;
         }
@@ -216,15 +179,5 @@ mod tests {
         let expected = [("authorization", "Basic a=b"), ("x-team", "data")];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(headers("Authorization=Basic%20a=b, x-team=data,,none"), HashMap::from(expected));
-    }
-
-    #[test]
-    fn spans_beyond_the_most_are_dropped_and_counted_and_those_put_back_come_first() {
-        let waiting = Waiting::default();
-        (0..MOST_WAITING + 3).for_each(|number| waiting.push(number.into()));
-        let (some, dropped) = waiting.take();
-        assert_eq!((some.len(), dropped), (AT_ONCE, 3));
-        waiting.put_back(some);
-        assert_eq!(waiting.take().0[0], 0);
     }
 }

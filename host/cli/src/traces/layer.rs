@@ -15,8 +15,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-use super::Waiting;
 use super::document::{self, Ended};
+use super::waiting::Waiting;
 
 /// Collects the spans of this program that are in a trace.
 pub(crate) struct SpanLayer {
