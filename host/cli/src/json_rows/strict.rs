@@ -4,9 +4,8 @@
 
 use chrono::{DateTime, NaiveDate};
 use seams::plugin::{ColumnType, InputField, ScalarType};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::Row;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 
@@ -14,7 +13,7 @@ use crate::failure::Failure;
 pub(super) const NOT_FINITE: [&str; 3] = ["NaN", "inf", "-inf"];
 
 /// Refuses the first value that is not of its column's type.
-pub(super) fn check(rows: &[Row], fields: &[InputField]) -> Result<(), Failure> {
+pub(super) fn check(rows: &[Map<String, Value>], fields: &[InputField]) -> Result<(), Failure> {
     for (number, row) in (1..).zip(rows) {
         for field in fields {
             let value = row.get(&field.name);
@@ -112,13 +111,13 @@ mod tests {
 
     fn refused(ty: ColumnType, value: &Value) -> Option<String> {
         let field = InputField { name: "x".into(), pointer: "/x".into(), ty, nullable: false };
-        let row = Row::from_iter([("x".to_owned(), value.clone())]);
+        let row = Map::from_iter([("x".to_owned(), value.clone())]);
         check(&[row], &[field]).err().map(|error| error.to_string())
     }
 
     fn advised(ty: ScalarType, value: &Value) -> Option<String> {
         let field = InputField { name: "x".into(), pointer: "/x".into(), ty: ColumnType::Scalar(ty), nullable: false };
-        let error = anyhow::Error::from(check(&[Row::from_iter([("x".to_owned(), value.clone())])], &[field]).err()?);
+        let error = anyhow::Error::from(check(&[Map::from_iter([("x".to_owned(), value.clone())])], &[field]).err()?);
         crate::failure::hint_of(&error).map(str::to_owned)
     }
 
