@@ -33,6 +33,7 @@ mod traces;
 mod watch;
 
 use args::Command;
+use clap::CommandFactory as _;
 use commands::{
     check, completions, deploy, doctor, explain, explain_error, forget, health, init, lambda, plugin, quarantine,
     records, repair, replay, reset, resume, run, source, status, verify,
@@ -80,6 +81,6 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::Deploy(args) => deploy::execute(args, context).await,
         Command::Doctor(args) => doctor::execute(args, context).await,
         Command::Lambda(args) => lambda::execute(args, context).await,
-        Command::Completions(args) => completions::execute(args, context).await,
+        Command::Completions(args) => completions::execute(args, args::Args::command(), context).await,
     }
 }

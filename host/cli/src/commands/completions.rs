@@ -2,8 +2,6 @@
 //!
 //! Does not install it.
 
-use clap::CommandFactory;
-
 use crate::context::Context;
 use crate::exit::ExitCode;
 
@@ -14,9 +12,8 @@ pub(crate) struct Args {
     shell: clap_complete::Shell,
 }
 
-/// Prints the script. It is the same with --json: a shell reads it.
-pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let mut command = crate::args::Args::command();
+/// Prints the script of the whole command line. It is the same with --json: a shell reads it.
+pub(crate) async fn execute(args: Args, mut command: clap::Command, context: &Context) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "sluicebox", &mut script);
     context.output.print(&String::from_utf8(script)?)?;
