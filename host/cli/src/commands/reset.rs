@@ -2,9 +2,6 @@
 //!
 //! Says what goes, asks, and deletes nothing that Sluicebox has not written. Does not touch sources, plugins or `pipeline.toml`.
 
-use std::io::IsTerminal as _;
-
-use lake::{Lake, identity};
 use records::keys::Tick;
 use serde_json::json;
 
@@ -12,12 +9,15 @@ use super::replay::parse_tick;
 use crate::compose::{Shared, in_use};
 use crate::context::Context;
 use crate::exit::ExitCode;
-use crate::failure::Failure;
 use crate::pipelines::{self, PipelineArgs};
 
 mod aside;
+mod consent;
+mod owner;
 mod tick;
 mod whole;
+
+use consent::Consent;
 
 /// Empty a pipeline's lake and queue, or take back one tick with --run
 #[derive(Debug, clap::Args)]
@@ -46,13 +46,8 @@ pub(crate) struct Args {
     #[arg(long)]
     cache: bool,
 
-    /// Say what would be deleted, and delete nothing
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
-
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// Resets.
@@ -64,9 +59,9 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     for file in &files {
         let _alone = in_use(file)?;
         let (one, ended) = match args.run {
-            Some(tick) => tick::take_back(&args, tick, file, &shared, context).await?,
-            None if args.set_aside => (aside::delete(&args, file, &shared, context).await?, ExitCode::Success),
-            None => (whole::delete(&args, file, &shared, context).await?, ExitCode::Success),
+            Some(tick) => tick::take_back(&args.consent, tick, file, &shared, context).await?,
+            None if args.set_aside => (aside::delete(&args.consent, file, &shared, context).await?, ExitCode::Success),
+            None => (whole::delete(&args.consent, args.cache, file, &shared, context).await?, ExitCode::Success),
         };
         if ended != ExitCode::Success {
             code = ended;
@@ -75,38 +70,4 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     }
     context.output.report(&json!({ "pipelines": done }), |_| String::new())?;
     Ok(code)
-}
-
-/// Asks whether to go on; `false` after a dry run.
-fn may(args: &Args, what: &str, context: &Context) -> anyhow::Result<bool> {
-    context.output.notice(what)?;
-    if args.dry_run {
-        context.output.notice("nothing was deleted: leave out --dry-run to do it")?;
-        return Ok(false);
-    }
-    if args.yes {
-        return Ok(true);
-    }
-    let refused = || Failure::new(ExitCode::Usage, "nothing was deleted");
-    if !std::io::stdin().is_terminal() {
-        return Err(refused().hint("it cannot be undone: say `--yes` to delete without being asked").into());
-    }
-    context.output.notice("delete all of this? It cannot be undone [y/N]")?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
-        return Ok(true);
-    }
-    Err(refused().hint("answer `y` to delete it").into())
-}
-
-/// Whose lake it is, also if only Silver or Gold is left of it.
-async fn owner(lake: &Lake) -> anyhow::Result<Option<identity::Identity>> {
-    for layer in [&lake.bronze, &lake.silver, &lake.gold] {
-        let alone = Lake { bronze: layer.clone(), ..lake.clone() };
-        if let Some(found) = identity::read(&alone).await? {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
 }

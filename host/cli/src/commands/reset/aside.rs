@@ -4,7 +4,8 @@
 
 use serde_json::json;
 
-use super::{Args, may, owner};
+use super::consent::Consent;
+use super::owner::owner;
 use crate::compose::{Shared, lake, queue_file};
 use crate::context::Context;
 use crate::exit::ExitCode;
@@ -14,7 +15,7 @@ use crate::pipelines::PipelineFile;
 
 /// Deletes them.
 pub(super) async fn delete(
-    args: &Args,
+    consent: &Consent,
     file: &PipelineFile,
     shared: &Shared,
     context: &Context,
@@ -29,7 +30,7 @@ pub(super) async fn delete(
     let queue = queue_file(&file.plan, &file.folder, shared).await?;
     let (messages, bytes) = queue.kept(&id, false).await?;
     let count = usize::try_from(messages).unwrap_or(usize::MAX);
-    let document = json!({ "pipeline": name, "dry_run": args.dry_run, "set_aside": messages });
+    let document = json!({ "pipeline": name, "dry_run": consent.dry_run, "set_aside": messages });
     let what = format!(
         "reset of `{name}` deletes {} of a lake that was here before, {}",
         counted(count, "message", "messages"),
@@ -37,7 +38,7 @@ pub(super) async fn delete(
     );
     if count == 0 {
         context.output.notice(&format!("`{name}`: no message is set aside, nothing to delete"))?;
-    } else if may(args, &what, context)? {
+    } else if consent.given(&what, context)? {
         queue.discard(&id, false).await?;
         context.output.notice("done")?;
     }

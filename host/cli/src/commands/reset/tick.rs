@@ -10,7 +10,7 @@ use proof::reset::{self, Brought};
 use records::keys::Tick;
 use serde_json::json;
 
-use super::{Args, may};
+use super::consent::Consent;
 use crate::commands::run::signals;
 use crate::compose::{Shared, compose};
 use crate::context::Context;
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Takes it back, and works off what follows from that.
 pub(super) async fn take_back(
-    args: &Args,
+    consent: &Consent,
     tick: Tick,
     file: &PipelineFile,
     shared: &Shared,
@@ -34,8 +34,8 @@ pub(super) async fn take_back(
     let Some(brought) = reset::brought(&service, tick).await? else {
         return Err(no_such_tick(&service.enrich.lake, tick).await?.into());
     };
-    let document = |left: &Left| json!({ "pipeline": file.plan.name, "tick": tick, "dry_run": args.dry_run, "brought": brought, "left": left });
-    if !may(args, &told(&file.plan.name, tick, &brought), context)? {
+    let document = |left: &Left| json!({ "pipeline": file.plan.name, "tick": tick, "dry_run": consent.dry_run, "brought": brought, "left": left });
+    if !consent.given(&told(&file.plan.name, tick, &brought), context)? {
         return Ok((document(&Left::default()), ExitCode::Success));
     }
     reset::take_back(&service, tick).await?;

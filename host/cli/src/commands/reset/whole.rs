@@ -12,7 +12,8 @@ use pipeline::plan::Location;
 use proof::reset::{self, Layer};
 use serde_json::json;
 
-use super::{Args, may, owner};
+use super::consent::Consent;
+use super::owner::owner;
 use crate::compose::{Shared, lake, queue_file, queue_path};
 use crate::context::Context;
 use crate::exit::ExitCode;
@@ -23,9 +24,10 @@ use crate::pipelines::PipelineFile;
 /// What is left in a layer that is named one by one.
 const MOST_NAMED: usize = 10;
 
-/// Empties the lake and the queue.
+/// Empties the lake and the queue, and the cache of compiled plugins if that is wanted.
 pub(super) async fn delete(
-    args: &Args,
+    consent: &Consent,
+    with_cache: bool,
     file: &PipelineFile,
     shared: &Shared,
     context: &Context,
@@ -41,14 +43,14 @@ pub(super) async fn delete(
     let tables: Vec<String> = plan.aggregates.iter().map(|one| one.name.clone()).collect();
     let layers = reset::survey(&lake, &tables).await?;
     let queued = queued(file, owner.as_ref().map(|owner| owner.id.as_str()), shared).await?;
-    let cache = args.cache.then(|| context.cache_dir()).flatten();
+    let cache = with_cache.then(|| context.cache_dir()).flatten();
     let cached = cache.as_deref().map(bytes_below).unwrap_or_default();
     let mut what = said(file, &layers, &queued);
     if let Some(folder) = &cache {
         what.push_str(&format!("\n  cache   {} in {}", size(cached), folder.display()));
     }
-    let document = json!({ "pipeline": plan.name, "dry_run": args.dry_run, "layers": layers, "queue": queued.messages(), "cache_bytes": cached });
-    if !may(args, &what, context)? {
+    let document = json!({ "pipeline": plan.name, "dry_run": consent.dry_run, "layers": layers, "queue": queued.messages(), "cache_bytes": cached });
+    if !consent.given(&what, context)? {
         return Ok(document);
     }
     do_it(file, (&lake, owner.as_ref()), &layers, &queued, shared).await?;
