@@ -14,7 +14,9 @@ use seams::plugin::Digest;
 use serde_json::json;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use super::{ArchName, Which, program};
+use super::built::ArchName;
+use super::program;
+use super::which::Which;
 use crate::compose::Shared;
 use crate::context::{Compiled, Context};
 use crate::exit::ExitCode;

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use deploy::Options;
 use serde_json::json;
 
-use super::{ArchName, Built, Which, columns, deployment, write};
+use super::built::{ArchName, Built};
+use super::columns;
+use super::made::write;
+use super::which::{Which, deployment};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::in_aws::{self, Cost};

@@ -5,7 +5,8 @@
 use deploy::{RolePolicy, Statement};
 use serde_json::{Map, Value, json};
 
-use super::{Built, Which, deployment};
+use super::built::Built;
+use super::which::{Which, deployment};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::pipelines::PipelineFile;

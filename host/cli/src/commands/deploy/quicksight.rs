@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use deploy::Mode;
 use serde_json::{Map, Value, json};
 
-use super::{Which, deployment, write};
+use super::made::write;
+use super::which::{Which, deployment};
 use crate::context::Context;
 use crate::exit::ExitCode;
 
