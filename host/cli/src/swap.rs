@@ -15,11 +15,10 @@ use engine::progress::Progress;
 use lake::events::{NewVersion, encode};
 use lake::swaps::{self, Happened, Version};
 use local::FileWatch;
-use local::outside::{self, OutsideError};
+use local::outside::OutsideError;
 use pipeline::plan::Plan;
 use pipeline::role::Role;
 use seams::backoff;
-use seams::plugin::{Digest, PluginStamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::compose::Shared;
@@ -29,19 +28,18 @@ use crate::published::Published;
 
 mod candidate;
 mod compare;
+mod refused;
 mod sight;
 
 use candidate::Candidate;
 use compare::Comparing;
+use refused::{Refused, WHOLE, of_file};
 use sight::Sight;
 
 /// How often a comparison looks for inputs that have come in.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// When a look that has failed is repeated: at first, doubled each time, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-/// The stage that events of the file as a whole are told under.
-pub(crate) const WHOLE: &str = "pipeline";
-
 /// A pipeline that is served and watched.
 pub(crate) struct Watch<'a> {
     args: PipelineArgs,
@@ -61,18 +59,6 @@ pub(crate) struct Watch<'a> {
     again: Option<Again>,
     /// What was said of the look that is repeated: once is enough.
     said: BTreeSet<(String, String)>,
-}
-
-/// Something that is not let in.
-pub(crate) struct Refused {
-    pub(crate) stage: String,
-    pub(crate) version: Version,
-    pub(crate) code: Option<String>,
-    pub(crate) reason: String,
-    /// Whether that says nothing of it: the store failed, and may not the next time.
-    pub(crate) passing: bool,
-    /// Whether it could not be read: it is looked at again although nothing else is published.
-    pub(crate) again: bool,
 }
 
 /// A look that has failed and is repeated.
@@ -333,12 +319,4 @@ impl<'a> Watch<'a> {
         let (stage, version) = (WHOLE.to_owned(), of_file(&self.file).await);
         Refused { stage, version, code: None, reason, passing: false, again }
     }
-}
-
-/// The version of a pipeline file as it stands on disk.
-pub(crate) async fn of_file(file: &PipelineFile) -> Version {
-    let bytes = outside::read_soon(&file.path, outside::MOST_TEXT).await.unwrap_or_default();
-    let digest = Digest::of(&bytes).to_string();
-    let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Version { plugin: PluginStamp { name, version: "-".to_owned(), digest }, config: "{}".to_owned() }
 }

@@ -16,10 +16,10 @@ use lake::swaps::Version;
 use pipeline::plan::{Percent, Plan};
 use seams::plugin::{Plugin, PluginStamp};
 
-use super::{Refused, WHOLE, of_file};
+use super::refused::{Refused, WHOLE, cannot, not_good, of_file, refused};
 use crate::compose::{Shared, clean_breaker, compose_with, enrich_breaker};
 use crate::context::Context;
-use crate::load::{CannotLoad, Loaded, Loading, known, load, passes};
+use crate::load::{Loaded, Loading, known, load};
 use crate::pipelines::PipelineFile;
 
 /// A service that could take over.
@@ -181,19 +181,6 @@ pub(super) async fn compared(
     }
 }
 
-pub(super) fn not_good(one: &Replaced, error: &NotGood) -> Refused {
-    let (code, passing) = match error {
-        NotGood::Plugin { code, .. } => (Some(*code), false),
-        NotGood::Failed(failure) => (None, failure.passes()),
-    };
-    Refused { passing, ..refused(one, code, error.to_string()) }
-}
-
-fn refused(one: &Replaced, code: Option<&str>, reason: String) -> Refused {
-    let (stage, version, code) = (one.stage.clone(), one.new.clone(), code.map(str::to_owned));
-    Refused { stage, version, code, reason, passing: false, again: false }
-}
-
 /// What serves, with the plugins that are new in their places.
 fn restaged(serves: &Service, old: &Plan, new: &Plan, loaded: Loaded, shared: &Shared) -> Service {
     let lake = &serves.enrich.lake;
@@ -276,20 +263,4 @@ fn frame(plan: &Plan) -> serde_json::Value {
         frame.remove("swap");
     }
     frame
-}
-
-/// Why nothing could be built of a file: of each plugin that is at fault, or of the file.
-fn cannot(error: &anyhow::Error, as_file: &Version) -> Vec<Refused> {
-    let of_plugins = error.chain().find_map(|cause| cause.downcast_ref::<CannotLoad>());
-    let Some(CannotLoad(troubles)) = of_plugins else {
-        let (stage, version, reason) = (WHOLE.to_owned(), as_file.clone(), format!("{error:#}"));
-        return vec![Refused { stage, version, code: None, reason, passing: passes(error), again: false }];
-    };
-    let refused = troubles.iter().map(|trouble| {
-        let (stage, version) = trouble.about.as_deref().cloned().unwrap_or_else(|| (WHOLE.to_owned(), as_file.clone()));
-        let reason = format!("{}: {}", trouble.place, trouble.message);
-        let (passing, again) = (trouble.passing, trouble.again);
-        Refused { stage, version, code: trouble.code.map(str::to_owned), reason, passing, again }
-    });
-    refused.collect()
 }

@@ -12,8 +12,8 @@ use pipeline::plan::Compare;
 use records::keys::fingerprint;
 use seams::store::Path;
 
-use super::Refused;
-use super::candidate::{Candidate, compared, not_good};
+use super::candidate::{Candidate, compared};
+use super::refused::{Refused, not_good};
 
 /// Inputs looked at in one step.
 const MOST_AT_ONCE: usize = 2000;
