@@ -15,9 +15,9 @@ use pipeline::plan::Location;
 use pipeline::role::Role;
 use tokio_util::sync::CancellationToken;
 
-use crate::compose::{Shared, compose_with, queue_path};
+use crate::compose::{Shared, compose_with};
 use crate::context::Context;
-use crate::pipelines::{self, PipelineArgs, PipelineFile};
+use crate::pipelines::{self, PipelineArgs, PipelineFile, queue_path};
 
 /// How often it looks, at folders and at buckets, where each look is a request.
 const LOOK_EVERY: Duration = Duration::from_secs(3);

@@ -16,12 +16,11 @@ use engine::roles::source;
 use futures::future::join_all;
 use lake::generations::Generations;
 use lake::swaps::{self, Version};
-use lake::{Lake, LakeError, TableError};
+use lake::{Lake, LakeError};
 use local::outside::{self, OutsideError};
 use pipeline::plan::{Location, Plan, PluginRef, Source, SourceFormat, Stage};
 use pipeline::role::Role;
-use seams::plugin::{Aggregator, Cleaner, Digest, Enricher, Grants, LoadError, Plugin, PluginStamp, Plugins};
-use seams::store::StoreError;
+use seams::plugin::{Aggregator, Cleaner, Digest, Enricher, Grants, LoadError, Plugin, Plugins};
 use tokio::sync::OnceCell;
 
 use crate::compose::{Remote, Shared};
@@ -35,7 +34,10 @@ use crate::signature::{self, Unsigned};
 mod absent;
 mod aside;
 mod covered;
+mod found;
 pub(crate) mod known;
+mod passing;
+mod stage_place;
 mod trouble;
 
 use absent::Absent;
@@ -43,6 +45,9 @@ pub(crate) use aside::Aside;
 use aside::Signed;
 pub(crate) use covered::Ignored;
 use covered::{Kept, ignored, kept};
+use found::{Found, version_of};
+pub(crate) use passing::passes;
+use stage_place::StagePlace;
 pub(crate) use trouble::{CannotLoad, Trouble};
 
 /// The plugins of one pipeline.
@@ -147,21 +152,6 @@ impl<'a> Decided<'a> {
             Ok::<_, LakeError>(events)
         };
         Ok(self.events.get_or_try_init(read).await?)
-    }
-}
-
-/// A stage and what it is called.
-struct StagePlace<'a> {
-    /// For events: `clean`, `aggregate NAME`.
-    name: String,
-    /// For people: ``aggregate `NAME` ``.
-    shown: String,
-    stage: &'a Stage,
-}
-
-impl<'a> StagePlace<'a> {
-    fn plain(name: &str, stage: &'a Stage) -> Self {
-        StagePlace { name: name.to_owned(), shown: name.to_owned(), stage }
     }
 }
 
@@ -388,41 +378,8 @@ async fn try_one<P: Plugin + ?Sized>(
     }
 }
 
-/// Whether an error is a store's, of the kind that may be over soon.
-pub(crate) fn passes(error: &anyhow::Error) -> bool {
-    let of_store = |error: &StoreError| matches!(error, StoreError::Generic { .. });
-    let of_lake = |error: &LakeError| match error {
-        LakeError::Store(error) => of_store(error),
-        LakeError::Table(error) => error.is_transient(),
-        LakeError::Corrupt { .. } | LakeError::TakenBack { .. } => false,
-    };
-    error.chain().any(|cause| {
-        cause.downcast_ref().is_some_and(of_store)
-            || cause.downcast_ref().is_some_and(of_lake)
-            || cause.downcast_ref().is_some_and(TableError::is_transient)
-    })
-}
-
 fn keep<T>(result: Result<T, Trouble>, troubles: &mut Vec<Trouble>) -> Option<T> {
     result.map_err(|trouble| troubles.push(trouble)).ok()
-}
-
-/// A component to load.
-pub(crate) struct Found {
-    component: Bytes,
-    grants: Grants,
-    /// Which it is, if it is of the lake and not of a file.
-    kept: Option<Version>,
-    /// Its signature, if it had to have one.
-    signature: Option<Bytes>,
-}
-
-impl Found {
-    /// What is known of it before it is loaded: digest and configuration, and of one that the lake keeps also its name. Works the digest of a
-    /// file's component out.
-    pub(crate) fn version(&self) -> Version {
-        self.kept.clone().unwrap_or_else(|| version_of(&self.component, &self.grants.config))
-    }
 }
 
 /// What serves a stage: `enrich`, `clean` or `aggregate NAME`. Without a lake, what the files say.
@@ -476,12 +433,6 @@ async fn found(loading: Loading<'_>, decided: Option<&Decided<'_>>, place: &Stag
         }
     }
     Ok(found)
-}
-
-fn version_of(component: &Bytes, config: &str) -> Version {
-    let digest = Digest::of(component).to_string();
-    let plugin = PluginStamp { name: "?".to_owned(), version: "?".to_owned(), digest };
-    Version { plugin, config: config.to_owned() }
 }
 
 async fn read(stage: &Stage, published: &Published, place: &StagePlace<'_>, remote: &Remote) -> Result<Bytes, Trouble> {

@@ -2,6 +2,8 @@
 //!
 //! Does not load a plugin or open a lake.
 
+mod own_folder;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use local::outside;
 use pipeline::plan::Location;
 use pipeline::{Checked, Overrides, Plan, Problems, Said};
 
+pub(crate) use self::own_folder::{configurations_path, lock_path, queue_path};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
@@ -156,7 +159,7 @@ pub(crate) fn refuse_shared(files: &[PipelineFile]) -> Result<(), Failure> {
         }
         own.push(match &file.plan.queue.url {
             Some(url) => ("queue", slashed(url.as_str())),
-            None => ("queue", slashed(&real(&crate::compose::queue_path(&file.plan, &file.folder)).to_string_lossy())),
+            None => ("queue", slashed(&real(&queue_path(&file.plan, &file.folder)).to_string_lossy())),
         });
         for (what, place) in &own {
             let shared = places

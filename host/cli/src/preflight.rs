@@ -15,12 +15,12 @@ use lake::{Lake, identity};
 use local::{ClosedQueue, QueueView, ViewStore};
 use pipeline::plan::{Location, SecretRef};
 
-use crate::compose::{Shared, look_at_lake, queue_path, secrets, source};
+use crate::compose::{Shared, look_at_lake, secrets, source};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::{hint_of, in_a_line};
 use crate::load::{CannotLoad, Loaded, Loading, load};
-use crate::pipelines::PipelineFile;
+use crate::pipelines::{PipelineFile, queue_path};
 
 /// One thing that was looked at.
 #[derive(Debug)]

@@ -49,7 +49,7 @@ impl Published {
     /// The signature beside it.
     pub(crate) fn signature(&self) -> Self {
         match self {
-            Published::File(path) => Published::File(crate::signature::path_of(path)),
+            Published::File(path) => Published::File(signature_path(path)),
             Published::Object(url) => {
                 let mut beside = url.clone();
                 beside.set_path(&format!("{}.sig", url.path()));
@@ -117,6 +117,13 @@ impl Published {
         };
         format!("{self} {seen}")
     }
+}
+
+/// Where the signature of a component of this machine is.
+pub(crate) fn signature_path(component: &Path) -> PathBuf {
+    let mut path = component.as_os_str().to_owned();
+    path.push(".sig");
+    path.into()
 }
 
 fn is_not_there(error: &anyhow::Error) -> bool {

@@ -3,7 +3,7 @@
 //!
 //! Does not keep keys: a private key is a PKCS#8 file of the publisher, the public ones stand in `pipeline.toml`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -19,14 +19,7 @@ use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::load::passes;
 use crate::plugins::component::cannot_read;
-use crate::published::Published;
-
-/// Where the signature of a component is.
-pub(crate) fn path_of(component: &Path) -> PathBuf {
-    let mut path = component.as_os_str().to_owned();
-    path.push(".sig");
-    path.into()
-}
+use crate::published::{Published, signature_path};
 
 /// Why a component does not count as signed.
 pub(crate) struct Unsigned {
@@ -117,7 +110,7 @@ pub(crate) fn sign(component: &Path, key: &Path) -> anyhow::Result<TrustedKey> {
         Failure::new(ExitCode::Usage, what).caused_by(error).hint("make one with `sluicebox plugin keygen FILE`")
     })?;
     let bytes = outside::read(component, outside::MOST_COMPONENT).map_err(|error| cannot_read(component, error))?;
-    let path = path_of(component);
+    let path = signature_path(component);
     std::fs::write(&path, signing.sign(&bytes).to_bytes())
         .with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(TrustedKey(signing.verifying_key().to_bytes()))

@@ -16,7 +16,10 @@ use local::ClosedQueue;
 use seams::queue::StageQueue;
 use tokio::sync::OnceCell;
 
-use super::{Shared, assembled, gateway, look_at_lake, look_at_queues, ours};
+use super::assembly::{assembled, gateway};
+use super::ours;
+use super::places::{look_at_lake, look_at_queues};
+use super::shared::Shared;
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::{Failure, in_a_line};

@@ -1,10 +1,6 @@
-//! Whether a lake and a queue are this pipeline's, and who else works on them: asked before anything is written.
+//! Whether a lake and a queue are this pipeline's: asked before anything is written.
 //!
 //! Does not delete anything: `sluicebox reset` does.
-
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use futures::future::join_all;
 use lake::Lake;
@@ -13,66 +9,13 @@ use lake::identity::{self, Claimed, NotOurs};
 use pipeline::plan::Location;
 use pipeline::role::Role;
 
-use super::Shared;
 use super::places::queue_file;
+use super::shared::Shared;
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::output::counted;
 use crate::pipelines::PipelineFile;
-
-/// The pipelines that this process works on, for as long as it lives: a shared lock of a file beside each queue.
-#[derive(Debug, Default)]
-pub(crate) struct Uses(Mutex<Vec<(PathBuf, File)>>);
-
-impl Uses {
-    /// Says that the pipeline of that file is worked on. Where no lock can be had, nobody is told.
-    fn note(&self, file: &PipelineFile) {
-        let path = lock_path(file);
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.iter().any(|(other, _)| *other == path) {
-            return;
-        }
-        if let Ok(lock) = open(&path)
-            && lock.try_lock_shared().is_ok()
-        {
-            held.push((path, lock));
-        }
-    }
-}
-
-/// The only one that works on a pipeline on this machine, for as long as this lives.
-#[derive(Debug)]
-pub(crate) struct Alone {
-    _lock: Option<File>,
-}
-
-/// Makes sure that no other process of this machine works on the pipeline.
-///
-/// # Errors
-/// One does.
-pub(crate) fn in_use(file: &PipelineFile) -> Result<Alone, Failure> {
-    let Ok(lock) = open(&lock_path(file)) else { return Ok(Alone { _lock: None }) };
-    match lock.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            Err(Failure::new(ExitCode::Unavailable, format!("another process works on `{}`", file.plan.name))
-                .hint("stop it first: `sluicebox run` ends with Ctrl-C or SIGTERM, and finishes what is under way"))
-        }
-        Err(TryLockError::Error(_)) => Ok(Alone { _lock: None }),
-        Ok(()) => Ok(Alone { _lock: Some(lock) }),
-    }
-}
-
-fn lock_path(file: &PipelineFile) -> PathBuf {
-    file.folder.join(".sluicebox").join(&file.plan.name).join("in-use.lock")
-}
-
-fn open(path: &Path) -> std::io::Result<File> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    File::options().read(true).write(true).create(true).truncate(false).open(path)
-}
 
 /// The identity of a lake that is only looked at.
 pub(super) async fn look(file: &PipelineFile, lake: &Lake, shared: &Shared) -> Option<String> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use aws::{Cloud, ManagerSecrets, NewsQueue, S3Store};
+use aws::{ManagerSecrets, NewsQueue, S3Store};
 use engine::drivers::service::Queues;
 use engine::redaction::RedactingHttp;
 use engine::roles::ingest::{FindSource, MOST_SOURCE, SourcePlace};
@@ -23,33 +23,11 @@ use seams::store::{self, Store};
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::Shared;
+use super::remote::Remote;
+use super::shared::Shared;
 use crate::exit::ExitCode;
 use crate::failure::{Failure, hint_of, in_a_line};
-use crate::pipelines::PipelineFile;
-
-/// AWS, found out about when it is first wanted. Clones share what was found.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Remote(Arc<OnceCell<Cloud>>);
-
-impl Remote {
-    pub(crate) async fn cloud(&self) -> Result<&Cloud, Failure> {
-        self.0.get_or_try_init(Cloud::load).await.map_err(|error| {
-            let hint = error.hint();
-            Failure::new(ExitCode::Unavailable, "cannot reach AWS").hint(hint).caused_by(error)
-        })
-    }
-}
-
-impl Remote {
-    /// The bucket that an object of S3 is in, and where in it.
-    pub(crate) async fn object(&self, url: &Url) -> anyhow::Result<(Store, store::Path)> {
-        let mut bucket = url.clone();
-        bucket.set_path("");
-        let store = S3Store::open(self.cloud().await?, &bucket)?;
-        Ok((store, store::Path::from_url_path(url.path())?))
-    }
-}
+use crate::pipelines::{PipelineFile, queue_path};
 
 /// The lake of one pipeline. Makes its folders if they are not there.
 pub(crate) async fn lake(file: &PipelineFile, remote: &Remote) -> anyhow::Result<Lake> {
@@ -258,11 +236,6 @@ pub(crate) async fn remove_unfinished(file: &PipelineFile) -> anyhow::Result<usi
         }
     }
     Ok(removed)
-}
-
-/// Where the embedded queues of a pipeline are: one file a pipeline.
-pub(crate) fn queue_path(plan: &Plan, folder: &Path) -> PathBuf {
-    folder.join(".sluicebox").join(&plan.name).join("queue.sqlite")
 }
 
 /// The queues of a pipeline to look at.

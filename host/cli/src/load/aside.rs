@@ -8,7 +8,7 @@ use futures::future::join_all;
 use lake::{Lake, components};
 use pipeline::role::Role;
 
-use super::Ignored;
+use super::covered::Ignored;
 
 /// What is seen while plugins are loaded.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,8 @@ use pipeline::plan::{Plan, Stage};
 use seams::plugin::{Grants, LoadError};
 use serde::Serialize;
 
-use super::{Found, known};
+use super::found::Found;
+use super::known;
 use crate::output::short_digest;
 use crate::signature;
 

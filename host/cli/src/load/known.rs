@@ -5,22 +5,17 @@
 //! write the pipeline's file as well. A function has no such place, and knows only what its file says now.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use local::outside;
 use pipeline::plan::Plan;
 use seams::plugin::Digest;
 
-use crate::compose::queue_path;
-use crate::pipelines::PipelineFile;
+use crate::pipelines::{PipelineFile, configurations_path};
 use crate::project::write_whole;
 
 /// Digests that are kept, the latest: a file of so many configurations is read in no time.
 const MOST_KEPT: usize = 1_000;
-
-fn place(folder: &Path, plan: &Plan) -> PathBuf {
-    queue_path(plan, folder).with_file_name("configurations")
-}
 
 fn digest(stage: &str, config: &str) -> String {
     Digest::of(format!("{stage}\n{config}").as_bytes()).to_string()
@@ -29,7 +24,7 @@ fn digest(stage: &str, config: &str) -> String {
 /// Whether the file has had that configuration of a stage.
 pub(super) async fn has_had(folder: &Path, plan: &Plan, stage: &str, config: &str) -> bool {
     let digest = digest(stage, config);
-    lines(&place(folder, plan)).await.contains(&digest)
+    lines(&configurations_path(plan, folder)).await.contains(&digest)
 }
 
 async fn lines(path: &Path) -> Vec<String> {
@@ -44,7 +39,7 @@ pub(crate) async fn note(file: &PipelineFile) {
     if plan.trusted_keys.is_empty() && plan.stages().all(|(_, stage)| stage.sha256.is_none()) {
         return;
     }
-    let path = place(&file.folder, plan);
+    let path = configurations_path(plan, &file.folder);
     let mut kept = lines(&path).await;
     let before: BTreeSet<String> = kept.iter().cloned().collect();
     let now = plan.stages().map(|(name, stage)| digest(&name, &stage.config));

@@ -7,7 +7,7 @@ use engine::contract::columns::Missing;
 use lake::swaps::Version;
 use seams::plugin::LoadError;
 
-use super::StagePlace;
+use super::stage_place::StagePlace;
 
 /// Everything that stops a valid pipeline file from running.
 #[derive(Debug, thiserror::Error)]

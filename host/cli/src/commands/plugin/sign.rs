@@ -12,6 +12,7 @@ use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::pipelines::{self, PipelineOption};
 use crate::plugins::component;
+use crate::published::signature_path;
 use crate::signature;
 
 /// Make a key to sign components with
@@ -63,7 +64,7 @@ pub(crate) fn keygen(args: &KeygenArgs, context: &Context) -> anyhow::Result<Exi
 /// Signs a component.
 pub(crate) fn sign(args: &SignArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let public = signature::sign(&args.component, &args.key)?;
-    let path = signature::path_of(&args.component);
+    let path = signature_path(&args.component);
     let document = json!({ "signature": path, "public_key": public });
     context.output.report(&document, |_| format!("signed by {public}: {}", path.display()))?;
     Ok(ExitCode::Success)
@@ -73,7 +74,7 @@ pub(crate) fn sign(args: &SignArgs, context: &Context) -> anyhow::Result<ExitCod
 pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let keys = if args.keys.is_empty() { of_pipeline(args)? } else { args.keys.clone() };
     let bytes = component::read(&args.component)?;
-    let path = signature::path_of(&args.component);
+    let path = signature_path(&args.component);
     let hint = "sign it with `sluicebox plugin sign FILE --key KEY.pem`";
     let wrong = |message: String| Failure::new(ExitCode::Wrong, message).hint(hint);
     match signature::signer(&bytes, &path, &keys).map_err(wrong)? {

@@ -14,12 +14,12 @@ use serde_json::json;
 
 use super::consent::Consent;
 use super::owner::owner;
-use crate::compose::{Shared, lake, queue_file, queue_path};
+use crate::compose::{Shared, lake, queue_file};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::output::{counted, size};
-use crate::pipelines::PipelineFile;
+use crate::pipelines::{PipelineFile, queue_path};
 
 /// What is left in a layer that is named one by one.
 const MOST_NAMED: usize = 10;
