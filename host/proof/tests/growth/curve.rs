@@ -1,5 +1,6 @@
 //! Many ticks, one after the other: each costs what the first ones cost.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -8,7 +9,7 @@ use lake::{bronze, closed, open};
 use proof::status::status;
 use records::keys::Tick;
 use seams::clock::Clock;
-use testkit::{Asked, Counting, Requests, ScriptedHttp};
+use testkit::{Asked, Counting, Requests, ScriptedHttp, Verb};
 
 use crate::world::{Options, World, good, orders};
 
@@ -44,6 +45,12 @@ struct Cost {
     kib: u64,
 }
 
+/// How often each was asked for since `before`.
+fn since(before: &BTreeMap<(Verb, String), u64>, now: BTreeMap<(Verb, String), u64>) -> BTreeMap<(Verb, String), u64> {
+    let more = |(what, count): ((Verb, String), u64)| (count - before.get(&what).copied().unwrap_or(0), what);
+    now.into_iter().map(more).filter(|(count, _)| *count > 0).map(|(count, what)| (what, count)).collect()
+}
+
 /// What was spent on `work`.
 async fn cost<T>(counts: &Requests, work: impl Future<Output = T>) -> (T, Cost) {
     let (before, (_, had)) = (counts.asked(), {
@@ -59,6 +66,8 @@ async fn a_tick_and_a_sweep_cost_the_same_however_many_ticks_there_were() {
     let (ticks, records) = (number("GROWTH_TICKS", 60), number("GROWTH_RECORDS", 20));
     // Firing, sweeping while a tick is open, and sweeping when none is: by tick.
     let mut curve: Vec<[Cost; 3]> = Vec::new();
+    // What each sweep of an open tick has asked for, by kind and place.
+    let mut places: Vec<BTreeMap<(Verb, String), u64>> = Vec::new();
     let options = Options { source: orders(records), batch_size: 10, workers: 4, ..Options::default() };
     let mut world = World::new(&options);
     let counts = counted(&mut world);
@@ -68,7 +77,9 @@ async fn a_tick_and_a_sweep_cost_the_same_however_many_ticks_there_were() {
         let tick = Tick::at(world.clock.now());
         let (fired, fire) = cost(&counts, service.ingest.fire(tick)).await;
         assert_eq!(fired.unwrap().records, records);
+        let before = counts.all();
         let (missing, while_open) = cost(&counts, sweep(&service, true)).await;
+        places.push(since(&before, counts.all()));
         assert_eq!(missing.unwrap().records, records);
         assert!(world.once(&service, &tick.to_string()).await.unwrap().left.is_nothing());
         let (missing, idle) = cost(&counts, sweep(&service, true)).await;
@@ -80,6 +91,8 @@ async fn a_tick_and_a_sweep_cost_the_same_however_many_ticks_there_were() {
             costs.map(|one| format!("{:4} requests {:8} B {:6} KiB", one.asked.requests, one.asked.read, one.kib));
         println!("tick {at:5}: fire {} | sweep, open {} | sweep, idle {}", told[0], told[1], told[2]);
     }
+    println!("sweep, open, first: {:?}", places[ticks / 4]);
+    println!("sweep, open, last:  {:?}", places[ticks - 1]);
     let (early, late) = (&curve[ticks / 4], &curve[ticks - 1]);
     for (what, (early, late)) in ["fire", "sweep of an open tick", "sweep"].iter().zip(early.iter().zip(late)) {
         // Tidying up tables comes once an hour, and a log of up to a hundred entries is read with a checkpoint.
