@@ -121,6 +121,12 @@ mod tests {
     }
 
     #[test]
+    fn a_crate_is_no_module_of_its_name() {
+        let parent = ("lib.rs", "mod a; use ::a::X; fn f(_: ::a::Y) {}");
+        assert_eq!(found(&[parent, ("a.rs", "use super::X;")]), []);
+    }
+
+    #[test]
     fn a_module_inside_a_file_counts_as_the_file() {
         let parent = ("lib.rs", "mod a; pub mod names { pub use super::a::f; pub struct Own; }\n");
         assert_eq!(found(&[parent, ("a.rs", "mod x { use super::g; }")]), []);

@@ -2,7 +2,7 @@
 //!
 //! Does not know which modules there are. Comments and strings hold no paths, and code for tests alone is left out.
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 
 use super::modules::Path;
 
@@ -39,7 +39,7 @@ fn walk(module: &[String], tokens: TokenStream, found: &mut Vec<Named>) {
                 }
                 _ => {}
             },
-            TokenTree::Punct(punct) if punct.as_char() == ':' && is(after.first(), ':') => {
+            TokenTree::Punct(punct) if punct.as_char() == ':' && punct.spacing() == Spacing::Joint => {
                 // `<T>::name` and `::name`: no module of ours begins there.
                 rest = behind_path(after.get(1..).unwrap_or_default()).1;
             }
@@ -94,7 +94,10 @@ fn word_at<'t>(module: &[String], word: &str, after: &'t [TokenTree], found: &mu
 
 /// The leaves of a `use`, with what stands before its braces.
 fn imports(module: &[String], before: &[String], tree: &[TokenTree], found: &mut Vec<Named>) {
-    let tree = if is(tree.first(), ':') { tree.get(2..).unwrap_or_default() } else { tree };
+    if is(tree.first(), ':') && before.is_empty() {
+        // `::name` is a crate, also beside a module of that name: an empty segment is nobody's child.
+        return imports(module, &[String::new()], tree.get(2..).unwrap_or_default(), found);
+    }
     let (segments, after) = match tree.split_first() {
         Some((TokenTree::Ident(first), after)) => behind_path_of(&first.to_string(), after),
         _ => (Path::new(), tree),
@@ -179,13 +182,12 @@ mod tests {
     #[test]
     fn uses_are_taken_apart() {
         let text = "pub(crate) use a::{self, b::{c, d as e}, f::*}; use ::g::h; use super::i::{j,};";
-        assert_eq!(all(text), ["a as a", "a::b::c as c", "a::b::d as e", "a::f", "g::h as h", "super::i::j as j"]);
+        assert_eq!(all(text), ["a as a", "a::b::c as c", "a::b::d as e", "a::f", "::g::h as h", "super::i::j as j"]);
     }
 
     #[test]
     fn paths_are_found_in_code_and_in_macros() {
-        let text =
-            "fn f(x: &super::A<crate::B>) -> Vec<c::D> { say!(\"\", self::e(1)); <T as x::Y>::Z; g::<u8>::new() }";
+        let text = "fn f(x: &super::A<crate::B>) -> Vec<c::D> { say!(\"\", self::e(1)); <T as x::Y>::Z; let y: ::c::D; g::<u8>::new() }";
         assert_eq!(all(text), ["super::A", "crate::B", "c::D", "self::e", "x::Y"]);
     }
 
