@@ -90,14 +90,22 @@ impl Table {
 
     /// The log, and the data files that were written before `cutoff`.
     pub(super) async fn look(&self, cutoff: DateTime<Utc>) -> Result<(Listing, Vec<ObjectMeta>), TableError> {
-        let (mut listing, mut old_files) = (Listing::default(), Vec::new());
-        let mut objects = self.store().list(None);
-        while let Some(object) = objects.try_next().await.map_err(|error| TableError::store(self.name(), error))? {
-            if object.location.as_ref().starts_with(LOG) {
-                listing.add(object);
-            } else if is_data(&object.location) && object.last_modified <= cutoff {
-                old_files.push(object);
-            }
+        let failed = |error| TableError::store(self.name(), error);
+        let store = self.store();
+        // Folder by folder: beside the data there may be far more, such as the receipts of all ticks.
+        let top = store.list_with_delimiter(None).await.map_err(failed)?;
+        let mut listing = Listing::default();
+        let mut log = store.list(Some(&Path::from(LOG)));
+        while let Some(object) = log.try_next().await.map_err(failed)? {
+            listing.add(object);
+        }
+        let folders = top.common_prefixes.into_iter().filter(|folder| !is_hidden(folder));
+        let lists: Vec<_> = folders.map(|folder| store.list(Some(&folder)).try_collect::<Vec<_>>()).collect();
+        let mut lists = stream::iter(lists).buffered(AT_ONCE);
+        let is_old = |file: &ObjectMeta| is_data(&file.location) && file.last_modified <= cutoff;
+        let mut old_files: Vec<ObjectMeta> = top.objects.into_iter().filter(is_old).collect();
+        while let Some(objects) = lists.try_next().await.map_err(failed)? {
+            old_files.extend(objects.into_iter().filter(is_old));
         }
         Ok((listing, old_files))
     }
@@ -171,11 +179,14 @@ impl Table {
     }
 }
 
-/// Whether an object can be a data file: as Delta has it, what is below a name that begins with `_` or `.` is not, unless that is a
-/// partition's folder.
+/// Whether an object can be a data file.
 fn is_data(path: &Path) -> bool {
-    let hidden = |part: &str| part.starts_with(['_', '.']) && !part.contains('=');
-    path.as_ref().ends_with(".parquet") && !path.as_ref().split('/').any(hidden)
+    path.as_ref().ends_with(".parquet") && !is_hidden(path)
+}
+
+/// As Delta has it, what is below a name that begins with `_` or `.` is no data, unless that is a partition's folder.
+fn is_hidden(path: &Path) -> bool {
+    path.as_ref().split('/').any(|part| part.starts_with(['_', '.']) && !part.contains('='))
 }
 
 impl Listing {
