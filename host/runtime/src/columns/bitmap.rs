@@ -3,7 +3,7 @@
 //! Does not know what a bit says: of a value that is there, or of one that is true.
 
 /// Bytes of a bitmap of `rows` bits.
-pub(crate) fn bitmap_bytes(rows: usize) -> usize {
+pub(super) fn bitmap_bytes(rows: usize) -> usize {
     rows.div_ceil(8)
 }
 
