@@ -15,7 +15,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use seams::clock::Clock;
 use seams::store::{Store, read_if_there, replace};
-use testkit::{Fate, Faults, Faulty, SimClock};
+use testkit::{Counting, Fate, Faults, Faulty, Requests, SimClock, Verb};
 
 use super::dated::Dated;
 use super::model::Model;
@@ -71,6 +71,27 @@ async fn is_whole(silver: &Silver, version: i64) -> bool {
         }
     }
     true
+}
+
+/// Silver holds a receipt for each message of each tick: after a year that is far more than the table has files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tidy_up_lists_the_table_and_not_what_lies_beside_it() {
+    let world = World::new();
+    let requests = Requests::default();
+    let counted: Store = Counting::over(Arc::clone(&world.store), "silver", &requests);
+    let silver = world.silver(&counted, 2).await.unwrap();
+    world.commits(&silver, 0..3).await;
+    let cost = async || {
+        let before = requests.of(Verb::List);
+        silver.tidy(WEEK).await.unwrap();
+        requests.of(Verb::List) - before
+    };
+    let alone = cost().await;
+    for receipt in 0..2_500 {
+        let path = Path::from(format!("_receipts/run=20260301T030000Z/batch={receipt:05}.json"));
+        world.store.put(&path, "{}".into()).await.unwrap();
+    }
+    assert_eq!(cost().await, alone);
 }
 
 /// 350 commits, one an hour: what a week's versions need stays to the last file, and the rest goes.
