@@ -1,7 +1,7 @@
-//! Kept answers: what a service said to a request, so that a replay, a diff or a retry asks nobody.
+//! Kept answers: what a service said to a request, so that a replay, a diff or a retry calls no service.
 //!
-//! Answers that come at about the same time are one object, a pack. Earlier versions of the program have kept each in an object of its own,
-//! which is read as before. Does not decide which answers are worth keeping: `roles::enrich` does.
+//! Answers that come at about the same time share one object, a pack. Earlier versions of the program kept each answer in its own object,
+//! which can still be read. Does not decide which answers are worth keeping: `roles::enrich` does.
 
 mod group;
 mod index;

@@ -106,8 +106,8 @@ pub struct Meta {
     pub record: Record,
     /// Ids of the kept answers that the document was made from, in the order asked for.
     pub answers: Vec<String>,
-    /// Statuses of the answers that it was made from as well and that are not kept, because they say nothing of what was asked for: the
-    /// document cannot be made again.
+    /// Statuses of further answers that the document was made from. They are not kept, because they say nothing of what was asked for, so
+    /// the document cannot be made again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unkept: Vec<u16>,
     /// The enrich plugin; none in a pipeline without an enrich stage.
@@ -178,10 +178,10 @@ fn memchr_lines(bytes: &Bytes) -> impl Iterator<Item = usize> + '_ {
     bytes.iter().enumerate().filter_map(|(at, byte)| (*byte == b'\n').then_some(at))
 }
 
-/// What a tick took from the source: its messages, in order. Written before anything is queued, so that whoever fires the same tick
-/// of the same configuration again queues the same messages.
+/// What a tick took from the source: its messages, in order. Written before anything is queued, so that a host that fires the same tick of
+/// the same configuration again queues the same messages.
 ///
-/// Gives the messages that count, and whether these are the given ones: another host may have been first.
+/// Returns the messages that count, and whether they are the given ones: another host may have been first.
 pub async fn keep_snapshot(
     lake: &Lake,
     tick: Tick,
@@ -290,9 +290,9 @@ pub async fn inventory(lake: &Lake, tick: Option<Tick>) -> Result<Inventory, Lak
     Ok(inventory)
 }
 
-/// Where the records of `object` go that enrich plugin `generation` has made anew: `run=TICK/redo=GENERATION.ROUND-ID.jsonl`.
+/// Where the records of `object` go that enrich plugin `generation` made again: `run=TICK/redo=GENERATION.ROUND-ID.jsonl`.
 ///
-/// The round is one more than that of `object` itself, so that by name, too, what was made later comes later.
+/// The round is one more than that of `object`, so that later objects also sort later by name.
 #[must_use]
 pub fn redo(tick: Tick, generation: u32, object: &Path, lines: &[usize]) -> Path {
     let round = object.filename().and_then(|name| name.strip_prefix(REDO)?.split(['.', '-']).nth(1)?.parse().ok());
@@ -301,7 +301,7 @@ pub fn redo(tick: Tick, generation: u32, object: &Path, lines: &[usize]) -> Path
     Path::from(format!("run={tick}/{REDO}{generation:06}.{round:04}-{id}.jsonl"))
 }
 
-/// What the names of objects begin with that hold records enriched again; it sorts after `batch=`.
+/// The prefix of the names of objects that hold records enriched again; it sorts after `batch=`.
 const REDO: &str = "redo=";
 
 /// Whether that is the path of an object that holds records: `run=TICK/batch=…` or `run=TICK/redo=…`.
@@ -338,13 +338,13 @@ pub async fn snapshots(lake: &Lake, inventory: &Inventory) -> Result<Vec<Message
     Ok(all.into_iter().flatten().collect())
 }
 
-/// Whether that is the path of an object that a message has become, and not of records enriched again.
+/// Whether `path` is that of an object made from a message, and not of records enriched again.
 #[must_use]
 pub fn is_first(path: &Path) -> bool {
     is_object(path) && path.filename().is_some_and(|name| name.starts_with("batch="))
 }
 
-/// The place among its tick's messages of the one that has become the object; 0 for records enriched again.
+/// The number, among its tick's messages, of the message that became the object; 0 for records enriched again.
 #[must_use]
 pub fn batch_of(path: &Path) -> u32 {
     let number = path.filename().and_then(|name| name.strip_prefix("batch=")?.split('-').next()?.parse().ok());

@@ -1,8 +1,9 @@
-//! The chain: what is in each object of Bronze, said once by whoever cleaned it first, in entries each of which names the digest of the one
-//! before. So an object that is edited is found, together with whatever mark was set to hide it, and so is an entry that is edited or gone.
+//! The chain: what is in each object of Bronze, noted once by the host that cleaned it first. Each entry names the digest of the one
+//! before. So an edited object is found, together with any mark that was set to hide the edit, and so is an entry that is edited or gone.
 //!
-//! Beside Silver, where whoever writes to Bronze need not write. Bronze is not read for it: a digest is taken of what is read anyway. Cannot
-//! tell a chain that was forged whole by somebody who may write to all of the lake: `verify` shows its head, to be kept elsewhere.
+//! The chain is beside Silver, where a process that writes to Bronze needs no write access. Bronze is not read for it: a digest is taken of
+//! what is read anyway. Does not detect a chain that a person with write access to the whole lake has forged as a whole: `verify` shows its
+//! head, to be kept elsewhere.
 //!
 //! An entry is `_chain/NUMBER.json`, from 1. Commits of Silver name the entry that was the last one when they were made.
 
@@ -44,7 +45,7 @@ pub struct Entry {
     pub at: DateTime<Utc>,
     /// Why.
     pub why: Why,
-    /// Objects of Bronze with the digest of what is in them; none for one that is no more.
+    /// Objects of Bronze with the digest of what is in them; none for an object that is gone.
     pub objects: BTreeMap<String, Option<String>>,
 }
 
@@ -95,9 +96,9 @@ pub struct Chain {
 /// From where the last entry is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Start<'a> {
-    /// The id of the Silver table: beside another one, which was made in its place, is another chain.
+    /// The id of the Silver table: a table that was made in its place has another chain.
     pub table: &'a str,
-    /// The number of an entry that was the last one once.
+    /// The number of an entry that was once the last one.
     pub hint: Option<u64>,
 }
 
@@ -120,7 +121,7 @@ impl Chain {
         }
     }
 
-    /// Adds an entry. Of several who do so at once each has its own.
+    /// Adds an entry. Hosts that add one at the same time each get their own.
     ///
     /// # Errors
     /// The store fails.
@@ -132,7 +133,7 @@ impl Chain {
         objects: &BTreeMap<String, Option<String>>,
     ) -> Result<(), LakeError> {
         let mut known = self.known.lock().await;
-        // Nearly always nobody else has added one: whether that is so, the write itself tells.
+        // Nearly always no other host has added one: the write itself shows whether that is so.
         let mut head = match own(&known, from) {
             Some(head) => Some(head),
             None => self.follow(&mut known, from).await?,
@@ -172,7 +173,7 @@ impl Chain {
         Ok(all)
     }
 
-    /// From what is known on to the last one.
+    /// Reads on from the known entry to the last one.
     async fn follow(
         &self,
         known: &mut Option<(String, Head)>,
@@ -186,7 +187,7 @@ impl Chain {
             (None, None) => None,
         };
         if head.is_none() {
-            // Nobody has said how far it is, or what was said is not there: `verify` tells that.
+            // No commit names the last entry, or the named entry is not there: `verify` reports that.
             head = match self.numbers().await?.last() {
                 Some(number) => self.read(*number).await?,
                 None => None,
@@ -216,7 +217,7 @@ impl Chain {
     }
 }
 
-/// What is known, if it is of that table and nobody has named a later one.
+/// The known head, if it is of that table and no later one was named.
 fn own(known: &Option<(String, Head)>, Start { table, hint }: Start<'_>) -> Option<Head> {
     let (_, head) = known.as_ref().filter(|(beside, _)| beside == table)?;
     hint.is_none_or(|hint| hint <= head.number).then(|| head.clone())
@@ -259,7 +260,7 @@ mod tests {
             assert_eq!((found.number, &entry.before), (number, &before));
             before.clone_from(&found.digest);
         }
-        // Whoever comes later finds the last one, from wherever it is told to look.
+        // A process that comes later finds the last one, wherever it starts to look.
         for hint in [None, Some(1), Some(40), Some(99)] {
             let head = Chain::of(store.clone()).head(Start { table: "t", hint }).await.unwrap().unwrap();
             assert_eq!((head.number, &head.digest), (40, &before), "{hint:?}");

@@ -1,4 +1,4 @@
-//! Closed ticks: what became of each, in sums, so that nobody has to count it again.
+//! Closed ticks: what became of each, in sums, so that no process has to count it again.
 //!
 //! One object a day, with the sums of its ticks, and one a year, with the sums of its days: to read all of a lake costs a request a year. Does not
 //! count anything: `drivers::sweep` does.
@@ -37,7 +37,7 @@ pub struct Sums {
     pub skipped: usize,
     /// Lines that were refused at enrich or clean.
     pub quarantined: usize,
-    /// Lines in whose place another line of the same record version stands.
+    /// Lines that another line of the same record version has replaced.
     pub superseded: usize,
     /// The Silver version in which all of that holds.
     pub silver_version: i64,
@@ -108,10 +108,10 @@ struct OfDay {
     sums: Sums,
 }
 
-/// Says what became of a tick. Doing so again puts what is said now in the place of what was said before.
+/// Writes what became of a tick. Replaces what was written before.
 ///
 /// # Errors
-/// The store fails. Then it is to be said again.
+/// The store fails. Then call this again.
 pub async fn put(lake: &Lake, tick: Tick, sums: Sums) -> Result<(), LakeError> {
     let put = |ticks: &mut BTreeMap<Tick, Sums>| {
         ticks.insert(tick, sums);
@@ -119,7 +119,7 @@ pub async fn put(lake: &Lake, tick: Tick, sums: Sums) -> Result<(), LakeError> {
     change(lake, tick, put).await
 }
 
-/// Takes away what is said of a tick.
+/// Removes what is written of a tick.
 ///
 /// # Errors
 /// The store fails.

@@ -1,4 +1,4 @@
-//! Components: every plugin that has made something of this lake, by digest, so that it can be made again when another one serves.
+//! Components: every plugin that has made something of this lake, by digest, so that it can be made again when another plugin serves.
 //!
 //! Does not load a component, and does not know which stage it served: `lake::generations` does.
 
@@ -53,8 +53,8 @@ fn path_of_signature(digest: &str) -> Path {
     Path::from(format!("_plugins/{}.wasm.sig", digest.trim_start_matches("sha256:")))
 }
 
-/// Keeps the signature that the component of that digest was accepted by, so that it is believed again when it is loaded from here. One that
-/// somebody else has put there goes.
+/// Keeps the signature that the component of that digest was accepted by, so that the component is accepted again when it is loaded from
+/// here. Replaces any other signature that is there.
 ///
 /// # Errors
 /// The lake cannot be read or written.
@@ -65,7 +65,7 @@ pub async fn keep_signature(lake: &Lake, digest: &str, signature: &Bytes) -> Res
     Ok(())
 }
 
-/// The signature that is kept of the component of that digest, if there is one. Nothing is believed of it.
+/// The signature kept for the component of that digest, if there is one. It is not verified here.
 ///
 /// # Errors
 /// The lake cannot be read.

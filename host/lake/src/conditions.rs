@@ -1,6 +1,6 @@
-//! Whether a store heeds the conditions of writes. A lake stands on them: of several hosts that write one object at once, one must win and the
-//! others must hear of it. Where they are ignored rows are lost in silence, so a store is asked before anything is written there, and what it
-//! has proved is noted in it.
+//! Whether a store heeds the conditions of writes. A lake depends on them: of several hosts that write one object at once, one must win and
+//! the others must hear of it. Where a store ignores them rows are lost in silence, so a store is asked before anything is written there,
+//! and what it has proved is noted in it.
 //!
 //! Does not ask a folder of this machine: its adapter keeps the conditions itself.
 
@@ -51,11 +51,11 @@ struct Note {
     heeds: bool,
 }
 
-/// Makes sure that the store of `layer` heeds conditions. `place` names store and layer, and nothing else does so. One small read where that is
-/// noted; else four small writes.
+/// Makes sure that the store of `layer` heeds conditions. `place` must identify store and layer. Costs one small read if the store is
+/// noted, else four small writes.
 ///
 /// # Errors
-/// [`Unfit`]. What was written to find out is gone then, if the store deletes.
+/// [`Unfit`]. What was written as a test is deleted then, if the store can delete.
 pub async fn require(store: &Store, layer: &'static str, place: &str, now: DateTime<Utc>) -> Result<(), Unfit> {
     let path = Path::from_iter([FOLDER, &format!("{}.json", fingerprint(&[place.as_bytes()]))]);
     let noted = read_small(&**store, &path, MOST).await.map_err(LakeError::from)?;
@@ -85,7 +85,7 @@ pub async fn require(store: &Store, layer: &'static str, place: &str, now: DateT
         did = Some("wrote over an object that was only to be replaced if it was another one (`If-Match`)");
     }
     if let Some(did) = did {
-        // Best effort: it tells nobody anything.
+        // Best effort: no process reads the object.
         let _ = delete_if_there(&**store, &path).await;
         return Err(Unfit::Ignores { layer, place: place.to_owned(), did });
     }

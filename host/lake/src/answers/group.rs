@@ -1,7 +1,7 @@
-//! Answers that are written together: one object for many, and each is written before anybody goes on with it.
+//! Answers that are written together: one object for many. A record goes on only when its answer is written.
 //!
-//! A record whose answer has come rests until the answer is in the store. It is written as soon as every record of the process rests or has
-//! ended, so that nobody could add to it; or when there is much of it; or when the first one has rested for a while.
+//! A record whose answer has come rests until the answer is in the store. The answers are written when every record of the process rests or
+//! has ended, so that no record could add one; or when there are many; or when the first one has rested for a while.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -21,15 +21,15 @@ use super::place::AnswerAt;
 use crate::failure::Failure;
 use crate::{Lake, LakeError};
 
-/// Answers that are written together at most, and bytes of their bodies.
+/// The most answers that are written together, and the most bytes of their bodies.
 const MOST: usize = 256;
 const MOST_BYTES: usize = 4 << 20;
-/// Messages that one pack names at most: a name has room for so many.
+/// The most messages that one pack names: a name has room for no more.
 const MOST_MESSAGES: usize = 16;
-/// How long an answer rests at most before it is written.
+/// The longest that an answer rests before it is written.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
-/// For which message something is asked.
+/// The message that an answer is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Its tick.
@@ -57,10 +57,10 @@ struct State {
     round: Arc<Round>,
 }
 
-/// Those who rest together.
+/// The records that rest together.
 #[derive(Default)]
 struct Round {
-    /// Set when nobody else joins. Whoever waits for it drives it, so that it ends as long as one is left.
+    /// Set when the round is closed to other records. Every record that waits drives the write, so that it ends as long as one is left.
     writing: OnceLock<Shared<BoxFuture<'static, Written>>>,
     closed: Notify,
 }
@@ -108,7 +108,8 @@ impl Group {
         Active(self)
     }
 
-    /// Writes an answer together with others, and gives its place. Of two to the same request the one that came first counts, and both get it.
+    /// Writes an answer together with others, and returns its place. Of two answers to the same request the first one counts, and both
+    /// callers get it.
     ///
     /// # Errors
     /// The store fails.
@@ -141,7 +142,7 @@ impl Group {
         (round, state.entries.len() - 1)
     }
 
-    /// Waits until a round is written, and closes it when it has lasted for long.
+    /// Waits until a round is written. Closes the round when it has lasted too long.
     async fn written(&self, round: &Arc<Round>) -> Written {
         loop {
             let closed = round.closed.notified();
@@ -170,11 +171,11 @@ impl Group {
         }
     }
 
-    /// Lets nobody else join the round, and the next one begin.
+    /// Closes the round to other records, and begins the next one.
     fn close(&self, state: &mut State) {
         let State { entries, round, .. } = std::mem::replace(state, State { active: state.active, ..State::default() });
         let writing = write_all(self.lake.clone(), entries).boxed().shared();
-        // Nobody else sets it: who closes has taken the round out of the state.
+        // No other call sets it: this one has taken the round out of the state.
         let _ = round.writing.set(writing);
         round.closed.notify_waiters();
     }

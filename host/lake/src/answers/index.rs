@@ -1,8 +1,8 @@
 //! Which answers of a day are kept, and in which packs, without reading the answers.
 //!
-//! A tick asks much that another tick of its day has asked. Whoever meets such a tick first writes down where those answers are, as
-//! `_answers/DAY/TICK/earlier.txt`, so that others need not read the beginning of every pack. Holds no answers, and loses nothing when it is
-//! gone: what it does not know is asked for again.
+//! A tick asks much that another tick of its day has asked. The first process that works for a tick writes down where those answers are, as
+//! `_answers/DAY/TICK/earlier.txt`, so that other processes need not read the beginning of every pack. Holds no answers, and nothing is
+//! lost when the index is gone: an answer that it does not know is asked for again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const FORM: &str = "sluicebox answers of earlier ticks 1";
 const NAME: &str = "earlier.txt";
 /// How much of a pack is read for its first line: nearly always enough.
 const FIRST_LINE: u64 = 16 << 10;
-/// Packs that are looked at at once.
+/// How many packs are read at once.
 const AT_ONCE: usize = 16;
 
 /// The ids in some packs, by the packs' names.
@@ -37,14 +37,14 @@ impl Index {
         self.0.get(&id.number()?).cloned()
     }
 
-    /// An answer was kept. Of two the earlier one counts.
+    /// Adds an answer that was kept. Of two answers the earlier one counts.
     pub(super) fn add(&mut self, id: &AnswerId, pack: &Arc<str>) {
         if let Some(number) = id.number() {
             self.0.entry(number).or_insert_with(|| Arc::clone(pack));
         }
     }
 
-    /// An answer turned out to be gone.
+    /// Removes an answer that is gone.
     pub(super) fn remove(&mut self, id: &AnswerId) {
         if let Some(number) = id.number() {
             self.0.remove(&number);
@@ -63,7 +63,7 @@ pub(super) fn is_index(path: &Path) -> bool {
     path.filename() == Some(NAME)
 }
 
-/// What other ticks of its day had asked when somebody worked for the tick first.
+/// What other ticks of its day had asked when a process first worked for the tick.
 pub(super) async fn before(lake: &Lake, tick: Tick) -> Result<Packs, LakeError> {
     if let Some(known) = written(lake, tick).await? {
         return Ok(known);
@@ -119,7 +119,7 @@ async fn add(lake: &Lake, listed: &[Path], wanted: impl Fn(&str) -> bool, known:
     Ok(())
 }
 
-/// The ids in a pack. Of one that is damaged, nothing is known: `verify` tells of it.
+/// The ids in a pack. None if the pack is damaged: `verify` reports that.
 async fn ids_in(lake: &Lake, path: &Path) -> Result<Vec<AnswerId>, LakeError> {
     let start = match lake.bronze.get_range(path, 0..FIRST_LINE).await {
         Ok(start) => start,
@@ -145,7 +145,7 @@ async fn written(lake: &Lake, tick: Tick) -> Result<Option<Packs>, LakeError> {
     Ok(bytes.and_then(|bytes| parse(&bytes)))
 }
 
-/// A line a pack: its name, then the ids.
+/// One line for each pack: its name, then the ids.
 fn text(packs: &Packs) -> Bytes {
     let mut text = format!("{FORM}\n");
     for (name, ids) in packs {
@@ -159,7 +159,7 @@ fn text(packs: &Packs) -> Bytes {
     text.into()
 }
 
-/// None if it is not of this form: then it is made again.
+/// Returns none if the bytes do not have this form: then the index is made again.
 fn parse(bytes: &[u8]) -> Option<Packs> {
     let mut lines = std::str::from_utf8(bytes).ok()?.lines();
     let packs = |line: &str| {

@@ -1,7 +1,7 @@
 //! What a process knows of kept answers, and how it keeps more.
 //!
-//! Does not know a service or a plugin. What it does not know of is asked for again, so it looks where something may be: at what its day's
-//! other ticks have asked, at what a message that comes again was answered before, and, for who asks for records of the past, at all of a day.
+//! Does not know a service or a plugin. An answer that it does not know is asked for again, so it looks where an answer may be: at what the
+//! other ticks of the day asked, at earlier answers for a message that comes again, and, for records of the past, at the whole day.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,9 +25,9 @@ use super::shelf::Shelf;
 use crate::failure::Failure;
 use crate::{Lake, LakeError, bronze};
 
-/// Days that a process knows at most.
+/// The most days that a process knows.
 const MOST_DAYS: usize = 3;
-/// For how long it holds packs that it has read: somebody may erase a record meanwhile.
+/// How long the keeper holds packs that it has read: another process may erase a record meanwhile.
 const HELD_FOR: TimeDelta = TimeDelta::seconds(60);
 
 /// What is asked for, and where it may be.
@@ -37,7 +37,7 @@ pub struct Asked<'a> {
     pub origin: Origin,
     /// Places of answers that the record was given before.
     pub before: &'a [String],
-    /// Whether the record is one of the past: then all of its day counts, however long it takes to look.
+    /// Whether the record is one of the past: then its whole day is searched, however long that takes.
     pub past: bool,
 }
 
@@ -45,9 +45,9 @@ pub struct Asked<'a> {
 #[derive(Debug, Default)]
 struct Day {
     index: Index,
-    /// The ticks for which it was looked what the others have asked.
+    /// The ticks for which the answers of the other ticks were looked up.
     ticks: BTreeSet<Tick>,
-    /// Whether all packs were looked at once.
+    /// Whether all packs of the day have been looked at.
     whole: bool,
 }
 
@@ -57,7 +57,7 @@ pub struct Keeper {
     lake: Lake,
     clock: Arc<dyn Clock>,
     days: Mutex<BTreeMap<NaiveDate, Day>>,
-    /// Held by who looks into the lake: others wait for what it finds.
+    /// Held by the task that looks into the lake: other tasks wait for what it finds.
     looking: tokio::sync::Mutex<()>,
     shelf: Shelf,
     /// Since when nothing was taken off the shelf.
@@ -66,7 +66,7 @@ pub struct Keeper {
     group: Group,
 }
 
-/// Until when earlier versions of the program have kept each answer by itself.
+/// Until when earlier versions of the program kept each answer in its own object.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Packed {
@@ -90,12 +90,13 @@ impl Keeper {
         })
     }
 
-    /// A record is under way until this is dropped: answers that others wait for are not written before it has come to rest, or for two seconds.
+    /// A record is under way until the returned value is dropped. Answers that others wait for are written when this record rests, or after
+    /// two seconds.
     pub fn active(&self) -> Active<'_> {
         self.group.active()
     }
 
-    /// Finds out what may be kept for a message that is about to be worked. `again` says that it was in somebody's hands before.
+    /// Finds out which answers may be kept for a message, before work on it begins. `again` says that the message was delivered before.
     ///
     /// # Errors
     /// The store fails.
@@ -147,8 +148,8 @@ impl Keeper {
         self.known(id, asked.origin.tick).await
     }
 
-    /// Keeps an answer, together with those of others. It is in the store when this returns. Of two that race the first counts, and both callers
-    /// get it.
+    /// Keeps an answer, together with those of other records. The answer is in the store when this returns. Of two answers that race the
+    /// first one counts, and both callers get it.
     ///
     /// # Errors
     /// The store fails.
@@ -183,7 +184,7 @@ impl Keeper {
         retain(&self.lake, &at.path(), |other| other != at).await.map(drop)
     }
 
-    /// Forgets what is known of the lake: somebody has erased answers.
+    /// Forgets what is known of the lake: answers were erased.
     pub fn clear(&self) {
         self.days().clear();
         self.shelf.clear();
@@ -225,7 +226,7 @@ impl Keeper {
         Ok(self.shelf.read(&self.lake, &at).await?.map(|(_, answer)| (at, answer)))
     }
 
-    /// The last day that may have answers which are objects of their own. Found out once a lake, and written down.
+    /// The last day that may have answers in their own objects. It is found out once for each lake, and written down.
     async fn singles_until(&self) -> Result<Option<NaiveDate>, LakeError> {
         self.singles.get_or_try_init(|| find_singles(&self.lake)).await.copied()
     }
@@ -255,7 +256,7 @@ async fn find_singles(lake: &Lake) -> Result<Option<NaiveDate>, LakeError> {
     if let Some(bytes) = read_if_there(&*lake.bronze, &path).await? {
         return parse(&bytes);
     }
-    // Nobody of this version has worked here yet, so what is listed first is one of those, or there is none.
+    // No host of this version has worked here yet, so the first object listed is one of those, or there is none.
     let listing = lake.bronze.list(Some(&Path::from(FOLDER)));
     let mut singles = listing.try_filter(|object| std::future::ready(own(&object.location).is_some())).boxed();
     let singles_until = match singles.try_next().await? {

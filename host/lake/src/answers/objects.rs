@@ -39,12 +39,12 @@ pub async fn objects(lake: &Lake) -> Result<Vec<Path>, LakeError> {
     Ok(objects)
 }
 
-/// Whether an object holds answers, and not what is known of others.
+/// Whether an object holds answers; an index does not.
 fn holds_answers(path: &Path) -> bool {
     pack::name_of(path).is_some() || own(path).is_some()
 }
 
-/// What an object holds, each answer with its place; one that cannot be read is an error of its own. Nothing, if the object is gone.
+/// What an object holds, each answer with its place. An answer that cannot be read is an error of its own. Empty if the object is gone.
 ///
 /// # Errors
 /// The store fails, or the object is no pack.
@@ -58,8 +58,8 @@ pub async fn in_object(lake: &Lake, path: &Path) -> Result<Vec<(AnswerAt, Result
     Ok(pack::read(path, &bytes)?.into_iter().map(|(id, said)| (at(id), said)).collect())
 }
 
-/// A few kept answers with their requests, whichever are listed first. One that cannot be read is left out: who reads it for what it says
-/// tells of it.
+/// A few kept answers with their requests, the first that are listed. An answer that cannot be read is left out: the code that needs its
+/// content reports it.
 ///
 /// # Errors
 /// The store fails.
@@ -78,7 +78,7 @@ pub async fn some(lake: &Lake, most: usize) -> Result<Vec<Said>, LakeError> {
     Ok(some)
 }
 
-/// Takes those answers out of an object that are not to stay; how many those are. An object that holds none any more goes.
+/// Removes from an object the answers that `stays` refuses, and returns how many. Deletes the object if no answer is left.
 ///
 /// # Errors
 /// The store fails, or the object is no pack.
@@ -111,7 +111,7 @@ pub async fn retain(
     Ok(gone)
 }
 
-/// Deletes what says which answers are where: it is made again when it is missed.
+/// Deletes the indexes: they are made again when they are needed.
 ///
 /// # Errors
 /// The store fails.

@@ -1,7 +1,7 @@
 //! A pack: some answers in one object. `_answers/DAY/TICK/GROUP/BATCHES-DIGEST.jsonl`; what follows the day is the pack's name.
 //!
-//! BATCHES are the numbers of the messages for which they were asked, joined by dots, and GROUP is what 256 neighbours among those have in
-//! common: so a message that comes again finds what was kept for it with one listing. The first line has the answers' ids, each other line
+//! BATCHES are the numbers of the messages that asked for the answers, joined by dots. GROUP is the number that 256 neighbouring messages
+//! share: so a message that comes again finds what was kept for it with one listing. The first line has the answers' ids, each other line
 //! an answer.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::kept::{AnswerId, FOLDER, Kept, Said};
 use crate::LakeError;
 
-/// What the first line calls the form.
+/// The name of the format in the first line.
 const FORM: &str = "sluicebox answers 1";
 /// Messages of one group.
 const OF_A_GROUP: u32 = 256;
@@ -41,7 +41,7 @@ pub(super) fn group_of(tick: Tick, batch: u32) -> Path {
     folder_of(tick).join((batch / OF_A_GROUP).to_string())
 }
 
-/// Whether two messages of a tick are of one group.
+/// Whether two messages of a tick are in one group.
 pub(super) fn are_neighbours(a: u32, b: u32) -> bool {
     a / OF_A_GROUP == b / OF_A_GROUP
 }
@@ -82,7 +82,7 @@ fn line(value: &impl Serialize) -> Vec<u8> {
     line
 }
 
-/// The ids in a pack of which that is the beginning; none if the first line is not all in it.
+/// The ids in a pack, from its first bytes; none if the first line is not complete in them.
 pub(super) fn ids(path: &Path, start: &[u8]) -> Result<Option<Vec<AnswerId>>, LakeError> {
     let Some(end) = memchr::memchr(b'\n', start) else { return Ok(None) };
     let head = start.get(..end).unwrap_or_default();

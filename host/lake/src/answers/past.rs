@@ -1,7 +1,7 @@
-//! Kept answers of lines that are in Bronze. Where somebody has deleted the pack that a line names, and the service was asked again, the answer
-//! is in another pack of its day.
+//! Kept answers of lines that are in Bronze. If the pack that a line names was deleted, and the service was asked again, the answer is in
+//! another pack of its day.
 //!
-//! Does not notice when a pack changes: whoever holds it decides for how long that does not matter.
+//! Does not notice when a pack changes: its owner decides how long that does not matter.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -1,6 +1,6 @@
 //! Packs that were read lately: neighbours find their answers in the same ones.
 //!
-//! Does not notice when a pack changes: whoever holds it decides for how long that does not matter.
+//! Does not notice when a pack changes: its owner decides how long that does not matter.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use super::pack;
 use super::place::AnswerAt;
 use crate::{Lake, LakeError};
 
-/// Packs that are held at most, each of some MiB.
+/// The most packs that are held, each of some MiB.
 const MOST: usize = 8;
 
 /// What a pack holds: the answers, or why one cannot be read.
@@ -43,17 +43,17 @@ impl Shelf {
         }
     }
 
-    /// Lets go of a pack that changes.
+    /// Drops a pack that changes.
     pub(super) fn drop_pack(&self, name: &str) {
         self.held().retain(|(one, _)| **one != *name);
     }
 
-    /// Lets go of all.
+    /// Drops all packs.
     pub(super) fn clear(&self) {
         self.held().clear();
     }
 
-    /// The place of a pack: it is read once, whoever asks for it meanwhile.
+    /// The cell of a pack: the pack is read once, however many tasks ask for it meanwhile.
     fn cell(&self, name: &Arc<str>) -> Arc<OnceCell<Answers>> {
         let mut held = self.held();
         if let Some((_, cell)) = held.iter().find(|(one, _)| one == name) {

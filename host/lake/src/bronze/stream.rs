@@ -1,4 +1,4 @@
-//! Snapshots one message after the other: of a large tick all of them need not fit into memory.
+//! Snapshots, one message after the other: the messages of a large tick need not fit into memory.
 //!
 //! Does not hold what it has given.
 
@@ -13,7 +13,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use super::{Message, object_named};
 use crate::{Lake, LakeError};
 
-/// A message less its records.
+/// A message without its records.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Outline {
     /// The tick.
@@ -48,7 +48,7 @@ pub async fn messages(
     parsed(lake, path).await
 }
 
-/// What the messages of a snapshot are, one after the other, without what is in them.
+/// The outlines of a snapshot's messages, one after the other, without their records.
 ///
 /// # Errors
 /// The store fails, or a line is no message.
@@ -80,7 +80,7 @@ async fn parsed<T: DeserializeOwned + Send + 'static>(
     Ok(parsed.boxed())
 }
 
-/// The lines of an object on its way.
+/// The lines of an object while it is read.
 struct Lines {
     path: Path,
     /// Bytes that are still to come.
