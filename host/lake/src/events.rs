@@ -68,7 +68,7 @@ pub struct NewObject {
     /// Only these lines, counted from 1; all if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<usize>,
-    /// Also what the plugin that serves has seen already.
+    /// Whether to clean also what the plugin that serves has seen already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
 }
@@ -103,7 +103,7 @@ pub async fn enrich_body(lake: &Lake, message: Message) -> Result<Bytes, LakeErr
 /// The work that a body stands for.
 ///
 /// # Errors
-/// [`Unreadable::Ever`] if it is none and never will be.
+/// [`Unreadable::Ever`] if the body is no work and never will be.
 pub async fn enrich_work(lake: &Lake, body: &Bytes) -> Result<ToEnrich, Unreadable> {
     match decode::<EnrichWork>(body)? {
         EnrichWork::Inline(message) => Ok(ToEnrich::Message(message)),
@@ -158,7 +158,7 @@ pub async fn send_all(queue: &dyn Queue, bodies: &[Bytes]) -> Result<(), QueueEr
     Ok(())
 }
 
-/// As [`send_all`], but only what no equal message is there for; returns how many were sent.
+/// As [`send_all`], but skips a body if an equal message is there. Returns how many were sent.
 pub async fn send_missing(queue: &dyn Queue, bodies: &[Bytes]) -> Result<usize, QueueError> {
     let mut sent = 0;
     for some in bodies.chunks(SEND_AT_ONCE) {

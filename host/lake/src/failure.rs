@@ -30,7 +30,7 @@ pub enum Failure {
     /// It may succeed later: a service in trouble, a time-out, a lost reply.
     #[error("{0}")]
     Transient(String),
-    /// The way is blocked for everybody: quota, throttling, a missing secret.
+    /// All work is blocked, not one message: quota, throttling, a missing secret.
     #[error("{reason}")]
     Pause {
         /// How long to rest.
@@ -58,7 +58,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// How much it says of a whole of which several parts failed: the graver one decides.
+    /// How grave the failure is: of several failed parts the gravest decides for the whole.
     #[must_use]
     pub fn gravity(&self) -> u8 {
         match self {
@@ -71,7 +71,7 @@ impl Failure {
         }
     }
 
-    /// Whether the same may succeed later with nobody doing anything.
+    /// Whether the same work may succeed later without any action.
     #[must_use]
     pub fn passes(&self) -> bool {
         matches!(self, Failure::Transient(_) | Failure::Pause { .. })
@@ -146,7 +146,7 @@ impl From<TableError> for Failure {
             return Failure::Transient(error.to_string());
         }
         match error {
-            // Ours to mend: the work is given up in the end, and the pipeline goes on with all other.
+            // A bug of ours: the work is given up in the end, and the pipeline goes on with all other work.
             TableError::Input { .. } => Failure::Bug(error.to_string()),
             _ => Failure::Lake { reason: error.to_string(), whole: true },
         }
@@ -157,7 +157,7 @@ impl From<QueueError> for Failure {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Expired | QueueError::Backend(_) => Failure::Transient(error.to_string()),
-            // Whoever sends it should have put it into the store; what it is about is no reason to stop all other work.
+            // The sender should have put it into the store; one message is no reason to stop all other work.
             QueueError::TooLarge { .. } => Failure::Bug(error.to_string()),
         }
     }

@@ -32,19 +32,19 @@ pub struct Generations {
 }
 
 impl Generations {
-    /// Of the enrich stage.
+    /// The history of the enrich stage.
     #[must_use]
     pub fn of_enrich(lake: &Lake) -> Self {
         Generations { store: lake.bronze.clone(), folder: Path::from("_generations"), stage: "enrich".to_owned() }
     }
 
-    /// Of the clean stage.
+    /// The history of the clean stage.
     #[must_use]
     pub fn of_clean(lake: &Lake) -> Self {
         Generations { store: lake.silver.clone(), folder: Path::from("_generations"), stage: "clean".to_owned() }
     }
 
-    /// Of the aggregate of that name.
+    /// The history of the aggregate of that name.
     #[must_use]
     pub fn of_aggregate(lake: &Lake, name: &str) -> Self {
         Generations {
@@ -54,7 +54,7 @@ impl Generations {
         }
     }
 
-    /// Of the stage of that name: `enrich`, `clean`, or `aggregate NAME`.
+    /// The history of the stage of that name: `enrich`, `clean`, or `aggregate NAME`.
     #[must_use]
     pub fn of(lake: &Lake, stage: &str) -> Self {
         match stage {
@@ -97,7 +97,7 @@ impl Generations {
         }
     }
 
-    /// Writes a generation that was entered before again, if somebody has deleted it with the layer: what was made by it names it.
+    /// Writes an earlier generation again if it was deleted with the layer: what it made still names it.
     pub async fn restore(&self, generation: &Generation) -> Result<(), LakeError> {
         let path = self.path(generation.number);
         if self.since(generation.number).await?.is_none() {

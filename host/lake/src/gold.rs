@@ -1,6 +1,6 @@
 //! Gold: per aggregate one Delta table that is replaced whole, its exports, and the partial results that it is made from.
 //!
-//! Does not compute anything: tables and partial results come in ready. Does not know an aggregate but by its name.
+//! Does not compute anything: tables and partial results come in ready. Does not know an aggregate beyond its name.
 //!
 //! Below the layer's root: `NAME/` the table, `NAME.parquet` and `NAME.csv` its current content for tools that want one file,
 //! `_partials/NAME/` the partial results.
@@ -49,7 +49,7 @@ pub enum Published {
     Stale,
 }
 
-/// Where a commit says of which Silver table its content was made.
+/// The key under which a commit names the Silver table that its content was made from.
 pub const SILVER_TABLE: &str = "silverTable";
 
 /// One aggregate's table. Cheap to clone; clones share what they know of the log.
@@ -90,7 +90,7 @@ impl Gold {
         Ok(self.table.refresh().await?.made_from)
     }
 
-    /// The same with the Silver table whose version it is.
+    /// The same, with the Silver table of that version.
     pub async fn made_from(&self) -> Result<Option<SilverVersion>, TableError> {
         let state = self.table.refresh().await?;
         Ok(state.made_from.map(|number| SilverVersion { table: state.made_from_table.clone(), number }))
@@ -103,12 +103,12 @@ impl Gold {
 
     /// Makes `content`, computed from `silver` by the plugin's `generation`, the table's content.
     ///
-    /// A result of an older version of a Silver table never replaces one of a newer; a result of another Silver table is always replaced. Where
-    /// the table has a number alone, `silver`'s table is taken for the one that it is of.
+    /// A result of an older version of a Silver table never replaces one of a newer; a result of another Silver table is always replaced.
+    /// If the table records only a number, it counts as a version of `silver`'s table.
     ///
     /// # Errors
-    /// [`TableError::Outdated`] if a later generation of the plugin has made the table. [`TableError::Input`] if a value is none that every
-    /// engine can read; nothing was changed then.
+    /// [`TableError::Outdated`] if a later generation of the plugin has made the table. [`TableError::Input`] if not every engine can read
+    /// a value; then nothing was changed.
     pub async fn publish(
         &self,
         content: &RecordBatch,
@@ -118,7 +118,7 @@ impl Gold {
         self.put_in_place(content, silver.into(), generation, false).await
     }
 
-    /// As [`Gold::publish`], of a table whose number alone is known to be that of a Silver table which is gone.
+    /// As [`Gold::publish`], for a table that records only a number, if the Silver table of that number is known to be gone.
     pub async fn publish_over(
         &self,
         content: &RecordBatch,
@@ -200,8 +200,8 @@ impl Gold {
     /// Call it after each publish that was not stale: it is what a crash between the two leaves undone.
     pub async fn export(&self) -> Result<(), TableError> {
         let mut state = self.table.refresh().await?;
-        // Two exporters race: the one with the older content may write last. So whoever has written looks at the table again, and writes
-        // again if it moved on. The last writer of all looks after its write, hence sees the newest commit before that write.
+        // Two exporters race: the one with the older content may write last. So an exporter looks at the table again after its write, and
+        // writes again if the table moved on. The last writer of all looks after its write, hence sees the newest commit before that write.
         for _ in 0..REDO_AT_MOST {
             let content = self.content(&state).await?;
             let parquet = delta::encode(&self.name, &content)?;
@@ -238,7 +238,7 @@ impl Gold {
         self.table.drop_past().await
     }
 
-    /// Deletes every file that no version names; how many there were. Nobody may be about to commit one.
+    /// Deletes every file that no version names, and returns how many. No writer may be about to commit one.
     pub async fn drop_strays(&self) -> Result<usize, TableError> {
         let strays = self.table.unnamed().await?;
         self.table.delete_unnamed(&strays).await
@@ -376,7 +376,7 @@ impl Gold {
     }
 }
 
-/// Content that wants to be published.
+/// Content to publish.
 struct Next {
     bytes: Bytes,
     rows: usize,

@@ -1,7 +1,7 @@
 //! Whose lake it is: an identity that is made once in Bronze, and noted in the other layers, so that layers, queues and pipelines that do
 //! not belong together are told apart.
 //!
-//! Does not delete anything, and does not know queues: whoever opens them names them after the identity.
+//! Does not delete anything, and does not know queues: the code that opens queues names them after the identity.
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
@@ -14,10 +14,10 @@ use super::{Lake, LakeError, bronze};
 /// The object that holds it, in each layer.
 const NAME: &str = "_lake.json";
 
-/// What a lake is told by.
+/// What identifies a lake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Another one for each lake that was ever begun.
+    /// Differs for each lake that was ever begun.
     pub id: String,
     /// The pipeline that fills it.
     pub pipeline: String,
@@ -42,9 +42,9 @@ pub enum NotOurs {
         "the lake belongs to pipeline `{has}`, this is pipeline `{ours}`\nhint: a lake keeps its pipeline's name, which the ids of its messages are made from: write `name = \"{has}\"` in `[pipeline]`, or name other folders in `[lake]`; `sluicebox reset` empties a lake, with the name that it belongs to"
     )]
     OtherPipeline {
-        /// Whose it is.
+        /// The pipeline that owns it.
         has: String,
-        /// Who asked.
+        /// The pipeline that asked.
         ours: String,
     },
     /// A layer was filled from another Bronze.
@@ -66,7 +66,7 @@ pub enum NotOurs {
         layer: &'static str,
         /// Which layer is there.
         is: String,
-        /// Whose.
+        /// The pipeline that owns it.
         has: String,
     },
     /// The lake could not be read or written.
@@ -74,12 +74,12 @@ pub enum NotOurs {
     Lake(#[from] LakeError),
 }
 
-/// The identity as it stands in a layer.
+/// The identity as a layer holds it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
     #[serde(flatten)]
     identity: Identity,
-    /// Which layer it stands in; an earlier version of the program has not said it.
+    /// The layer that the note belongs in; earlier versions of the program did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     layer: Option<String>,
 }
@@ -113,7 +113,7 @@ pub async fn claim(lake: &Lake, pipeline: &str, now: DateTime<Utc>) -> Result<Cl
     for (layer, store) in [("silver", &lake.silver), ("gold", &lake.gold)] {
         let there = match read_in(store).await? {
             Some(note) => Some(note),
-            // Of two that begin at once one is told of the other.
+            // Of two processes that begin at once one gets the other's note.
             None => write_in(store, &identity, layer).await?,
         };
         if let Some(note) = there {
@@ -142,7 +142,7 @@ pub async fn claim_bronze(lake: &Lake, pipeline: &str, now: DateTime<Utc>) -> Re
     of_pipeline(&identity, pipeline)
 }
 
-/// Whether the lake is none of another pipeline, as far as Bronze says so: for a process that may write nowhere.
+/// Checks that the lake does not belong to another pipeline, as far as Bronze says: for a process that may write nowhere.
 ///
 /// # Errors
 /// [`NotOurs`].
@@ -167,7 +167,7 @@ fn of_lake(note: Note, layer: &'static str, lake: &Identity) -> Result<(), NotOu
     Err(NotOurs::OtherLayer { layer, why })
 }
 
-/// Whether the lake is that of `pipeline`, or can become it: what [`claim`] would refuse, without changing anything.
+/// Checks that the lake belongs to `pipeline` or can be claimed for it. Fails where [`claim`] would, and changes nothing.
 ///
 /// # Errors
 /// [`NotOurs`].
@@ -242,7 +242,7 @@ async fn read_in(store: &Store) -> Result<Option<Note>, LakeError> {
     bytes.map(|bytes| parse(&path, &bytes)).transpose()
 }
 
-/// Writes it, unless another one is there, which is returned.
+/// Writes the identity. If a layer has one already, returns that one instead.
 async fn write_in(store: &Store, identity: &Identity, layer: &str) -> Result<Option<Note>, LakeError> {
     let path = Path::from(NAME);
     let note = Note { identity: identity.clone(), layer: Some(layer.to_owned()) };
@@ -305,7 +305,7 @@ mod tests {
     async fn layers_that_cross_are_refused_also_under_one_name() {
         let first = lake();
         claim(&first, "a", DateTime::UNIX_EPOCH).await.unwrap();
-        // Gold of one is Bronze of another, whatever that one is called.
+        // The Gold of one lake is the Bronze of another, whatever the other is called.
         for name in ["a", "b"] {
             let crossed = Lake { bronze: first.gold.clone(), ..lake() };
             let error = claim(&crossed, name, DateTime::UNIX_EPOCH).await.unwrap_err();

@@ -1,7 +1,8 @@
 //! Dates and timestamps that every reader of a table can show: those of the years 1 to 9999.
 //!
 //! Arrow's types hold far more than calendars do. A plugin that returns such a value would make a row that no CSV, no SQL engine and no
-//! `verify` can read. Does not decide what becomes of it: of a record's row the record is refused, of an aggregate's the table stays as it was.
+//! `verify` can read. Does not decide what follows: for a record's row the record is refused, for an aggregate's row the table stays as it
+//! was.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +43,7 @@ pub fn within_calendar(mut cleaned: Cleaned) -> Cleaned {
         return cleaned;
     }
     let stays: Vec<bool> = cleaned.row_of.iter().map(|document| !refused.contains_key(document)).collect();
-    // Of as many flags as rows, which the plugin's seam has made sure of; else all rows go with their documents.
+    // There are as many flags as rows: the plugin's seam makes sure of that. Else all rows go with their documents.
     cleaned.rows =
         filter_record_batch(&cleaned.rows, &BooleanArray::from(stays)).unwrap_or_else(|_| cleaned.rows.slice(0, 0));
     cleaned.row_of.retain(|document| !refused.contains_key(document));

@@ -58,7 +58,7 @@ impl KeptOut {
     }
 }
 
-/// Puts a key on the list; whether it was not there before.
+/// Puts a key on the list. Returns whether it is new there.
 pub async fn add(lake: &Lake, key: &Key, since: DateTime<Utc>) -> Result<bool, LakeError> {
     let digest = digest(&salt(lake).await?, key);
     let path = path(&digest);
@@ -66,7 +66,7 @@ pub async fn add(lake: &Lake, key: &Key, since: DateTime<Utc>) -> Result<bool, L
     Ok(matches!(create(&*lake.bronze, &path, body.into()).await?, Created::New))
 }
 
-/// Takes a key off the list; whether it was there.
+/// Takes a key off the list. Returns whether it was there.
 pub async fn remove(lake: &Lake, key: &Key) -> Result<bool, LakeError> {
     let path = path(&digest(&salt(lake).await?, key));
     if read_if_there(&*lake.bronze, &path).await?.is_none() {

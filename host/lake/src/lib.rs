@@ -36,7 +36,7 @@ pub mod waiting;
 
 pub use delta::TableError;
 
-/// One store a layer.
+/// One store for each layer.
 #[derive(Clone, Debug)]
 pub struct Lake {
     /// Raw documents, kept answers, quarantine.

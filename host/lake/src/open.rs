@@ -1,7 +1,7 @@
 //! Open ticks: marks that say of a tick that something of it may be missing. A tick without a mark is closed, and no sweep looks at it.
 //!
-//! Whoever makes work for a tick writes a mark first, under a name of its own, and then says in it that the work can be seen in the lake. Whoever
-//! closes a tick removes the marks that it listed before it looked, and no other. Does not find out whether a tick is done:
+//! A process that makes work for a tick first writes a mark under a name of its own, and later notes in it that the work can be seen in the
+//! lake. A process that closes a tick removes only the marks that it listed before it looked. Does not find out whether a tick is done:
 //! `drivers::sweep` does.
 
 use std::collections::BTreeMap;
@@ -17,10 +17,10 @@ use super::{Lake, LakeError};
 const FOLDER: &str = "_open";
 /// Marks that are written or removed at once.
 const AT_ONCE: usize = 16;
-/// The name of the mark of a tick of which nothing was known.
+/// The name of the mark of a tick that was found in the lake without one.
 const FOUND: &str = "found";
 
-/// A mark of a writer that did not come back for so long says nothing any more: its writer has died.
+/// A mark that was not renewed for this long says nothing: its writer has died.
 const GRACE: TimeDelta = TimeDelta::hours(1);
 /// A writer that sends messages renews its mark more often than this.
 pub const ALIVE: TimeDelta = TimeDelta::seconds(60);
@@ -33,20 +33,20 @@ pub struct Mark {
     pub at: DateTime<Utc>,
     /// When it was written first.
     pub begun: DateTime<Utc>,
-    /// By whom: of two at one instant one is the later.
+    /// The writer's id: it orders two marks of the same instant.
     pub by: String,
     /// Whether what it was written for can be seen in the lake.
     pub settled: bool,
     /// Whether the tick was found in the lake, and nothing is known of what was sent.
     pub found: bool,
-    /// Names of the tick's snapshots of which all messages that had no object were sent, and when.
+    /// The tick's snapshots, by name, with the time when all of their messages without an object were sent.
     pub sent: BTreeMap<String, DateTime<Utc>>,
     /// When a sweep sent the events of all objects that had no receipt.
     pub told: Option<DateTime<Utc>>,
 }
 
 impl Mark {
-    /// Whether its writer does not hold the tick open any more.
+    /// Whether its writer no longer holds the tick open.
     #[must_use]
     pub fn lets_close(&self, now: DateTime<Utc>) -> bool {
         self.settled || (now - self.at).abs() >= GRACE
@@ -58,8 +58,8 @@ impl Mark {
         !self.settled && (now - self.at).abs() < ALIVE
     }
 
-    /// Whether the writer of another mark of the tick, whose work is the same, is to wait for this one's. Of two that have waited in vain for a
-    /// third one the earlier begins.
+    /// Whether the writer of another mark of the tick, with the same work, must wait for this mark's writer. If two have waited in vain for
+    /// a third, the earlier one begins.
     #[must_use]
     pub fn goes_before(&self, other: &Mark, now: DateTime<Utc>) -> bool {
         let is_earlier = (self.begun, &self.by) < (other.begun, &other.by);
@@ -73,7 +73,7 @@ pub struct Opening {
     marks: Vec<(Path, Mark)>,
 }
 
-/// Opens ticks. To be called before anything is written that may need more work.
+/// Opens ticks. Call this before writing anything that may need more work.
 ///
 /// # Errors
 /// The store fails; then nothing may be written.
@@ -90,7 +90,7 @@ pub async fn begin(
 }
 
 impl Opening {
-    /// Says that what they were written for can be seen in the lake.
+    /// Notes that the work of these marks can be seen in the lake.
     ///
     /// # Errors
     /// The store fails. The ticks stay open for longer, and nothing else follows.
@@ -101,7 +101,7 @@ impl Opening {
         self.write(lake).await
     }
 
-    /// Says that all messages of a snapshot of that name were sent.
+    /// Notes that all messages of the snapshot of that name were sent.
     ///
     /// # Errors
     /// The store fails. The messages may be sent again.
@@ -112,7 +112,7 @@ impl Opening {
         self.settle(lake, now).await
     }
 
-    /// Says that this process is still at work, if it did not say so lately.
+    /// Notes that this process is still at work, if it did not do so lately.
     ///
     /// # Errors
     /// The store fails.
@@ -126,7 +126,7 @@ impl Opening {
         self.write(lake).await
     }
 
-    /// Whether these are to wait for another mark of their tick.
+    /// Whether these marks must wait for another mark of their tick.
     #[must_use]
     pub fn waits_for(&self, other: &Mark, now: DateTime<Utc>) -> bool {
         self.marks.iter().any(|(_, own)| other.goes_before(own, now))
@@ -198,7 +198,7 @@ pub async fn read(lake: &Lake, paths: &[Path]) -> Result<Vec<Mark>, LakeError> {
     Ok(marks)
 }
 
-/// Takes marks away.
+/// Removes marks.
 ///
 /// # Errors
 /// The store fails. Those that are left are found by the next sweep.

@@ -1,6 +1,6 @@
 //! Quarantine: one object for each refused record version, with the reason, who refused it, and where its input is.
 //!
-//! Never deletes by itself: a refused record waits until somebody replays it.
+//! Never deletes by itself: a refused record waits until a user replays it.
 
 use futures::{StreamExt, TryStreamExt};
 use records::keys::{Key, Tick, fingerprint};
@@ -65,7 +65,7 @@ pub struct Refused {
     pub input: String,
     /// The plugin that refused it or broke on it.
     pub plugin: Option<PluginStamp>,
-    /// The plugin's generation: another configuration of it is another one. 0 without a plugin.
+    /// The plugin's generation, which changes with its configuration. 0 without a plugin.
     pub generation: u32,
     /// The source's record; without columns if its line is none.
     pub record: Record,
@@ -87,7 +87,7 @@ pub const REFUSED_BY_INGEST: &str = "R003";
 /// Tried as often as `[queue] max_receives` allows.
 pub const REFUSED_BY_RETRIES: &str = "R004";
 
-/// A message that is none of this pipeline's.
+/// A message that does not belong to this pipeline.
 pub const REFUSED_MESSAGE: &str = "R005";
 /// A line of the source that is no record.
 pub const REFUSED_LINE: &str = "R006";
@@ -101,7 +101,7 @@ impl Refused {
 }
 
 impl Refused {
-    /// Tells the log, which is the first to be looked at. What broke the plugin is worth more attention than what it has refused.
+    /// Writes to the log, where a user looks first. A record that broke the plugin is worth more attention than one that it refused.
     fn tell(&self) {
         // The place of a source may be a URL.
         let split = self.input.rsplit_once(':').filter(|_| self.stage != RefusedAt::Ingest);
@@ -137,7 +137,7 @@ pub async fn put_all(lake: &Lake, refused: &[Refused]) -> Result<(), LakeError> 
     futures::stream::iter(puts).buffer_unordered(16).try_collect().await
 }
 
-/// Takes refusals away that hold no more: the record has gone on.
+/// Removes refusals that no longer hold: the record has gone on.
 pub async fn resolve(lake: &Lake, ids: &[String]) -> Result<(), LakeError> {
     let delete = |id: &String| {
         let path = path(id);

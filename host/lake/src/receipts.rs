@@ -32,7 +32,8 @@ pub struct Held {
     pub id: String,
 }
 
-/// What became of the lines of one Bronze object in the clean stage. The two counts and two lists but the first add up to `lines`.
+/// What became of the lines of one Bronze object in the clean stage. `cleaned`, `skipped`, `quarantined` and `superseded` add up to
+/// `lines`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
@@ -53,11 +54,11 @@ pub struct Receipt {
     pub skipped: Vec<Skip>,
     /// Quarantined lines, at enrich or clean.
     pub quarantined: Vec<Held>,
-    /// Lines in whose place another line of the same record version stands: it was enriched again.
+    /// Lines that another line of the same record version has replaced: the record was enriched again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub superseded: BTreeSet<usize>,
-    /// SHA-256 of the object as it was when it was cleaned first, or when it was rewritten since by the program itself. None where an
-    /// earlier version of the program has cleaned it.
+    /// SHA-256 of the object when it was first cleaned, or when the program itself last rewrote it. None if an earlier version of the
+    /// program cleaned it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -80,7 +81,7 @@ impl Receipt {
         (1..=self.lines).filter(move |line| self.generation_of(*line) < generation)
     }
 
-    /// This receipt with what `fresh` says of `lines`, but of those that a later generation has seen.
+    /// This receipt with what `fresh` says of `lines`, except lines that a later generation has seen.
     #[must_use]
     pub fn with(&self, fresh: &Receipt, lines: &BTreeSet<usize>) -> Receipt {
         let lines: BTreeSet<usize> =
@@ -150,7 +151,7 @@ fn path(object: &str) -> Path {
     Path::from(format!("{FOLDER}/{object}.json"))
 }
 
-/// Puts what `change` makes of a receipt in its place; nothing if that is nothing.
+/// Replaces a receipt with what `change` returns; does nothing if that is `None`.
 async fn change_in<T: Serialize + DeserializeOwned>(
     store: &Store,
     object: &str,
@@ -204,7 +205,7 @@ pub async fn put(
     known: Option<&Receipt>,
 ) -> Result<Put, LakeError> {
     if known.is_none() {
-        // Nearly always there is none still: then nothing is read.
+        // Nearly always there is still none: then nothing is read.
         let path = path(&fresh.object);
         let body = serde_json::to_vec(fresh).map_err(|error| LakeError::corrupt(&path, error))?;
         if let Created::New = create(&*lake.silver, &path, body.into()).await? {
@@ -252,7 +253,7 @@ pub async fn all(lake: &Lake) -> Result<Vec<Receipt>, LakeError> {
     all_in(&lake.silver).await
 }
 
-/// Notes of lines of a Bronze object that this generation of the enrich plugin has seen, and whether the answers to them are kept.
+/// Notes that this generation of the enrich plugin has seen these lines of a Bronze object, and whether the answers for each line are kept.
 pub async fn note_enriched(
     lake: &Lake,
     object: &Path,

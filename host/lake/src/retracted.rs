@@ -1,8 +1,8 @@
-//! Keys of which Silver has lost its row because a later plugin makes none of that record version: an older version of the record may
-//! have to stand again.
+//! Keys that lost their row in Silver because a later plugin makes no row of that record version: an older version of the record may have
+//! to stand again.
 //!
-//! Written before the row goes, so that a crash in between is found; taken away when the older versions were offered again. Does not
-//! look for them: `drivers::sweep` does.
+//! Written before the row goes, so that a crash in between is found; removed when the older versions were offered again. Does not look for
+//! them: `drivers::sweep` does.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ pub async fn keys(lake: &Lake, notes: &[Path]) -> Result<BTreeSet<Key>, LakeErro
     Ok(keys)
 }
 
-/// Takes these notes away.
+/// Removes these notes.
 pub async fn settle(lake: &Lake, notes: &[Path]) -> Result<(), LakeError> {
     for path in notes {
         delete_if_there(&*lake.silver, path).await?;

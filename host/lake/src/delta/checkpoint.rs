@@ -12,11 +12,11 @@ use super::{load, log};
 
 /// Every so many commits the log is summed up in a checkpoint, so that readers need not walk it from the start.
 const CHECKPOINT_EVERY: u64 = 100;
-/// How many commits after that a checkpoint is overdue: whoever was to write it is dead, or its store failed.
+/// How many commits after that a checkpoint is overdue: the process that had to write it died, or its store failed.
 const OVERDUE_AFTER: u64 = 10;
 
 impl Table {
-    /// Writes a checkpoint if one is due. Without it readers are slower, no more: a failure is told and passed over.
+    /// Writes a checkpoint if one is due. Without it readers are only slower, so a failure is logged and ignored.
     pub(super) async fn sum_up(&self, version: u64) {
         match self.checkpoint_is_due(version).await {
             Ok(false) => {}
@@ -28,7 +28,7 @@ impl Table {
         }
     }
 
-    /// Whose commit has a round number writes the checkpoint. Should it have died over that, whoever comes later does.
+    /// The writer of a commit with a round number writes the checkpoint. If that writer died first, a later one does it.
     async fn checkpoint_is_due(&self, version: u64) -> Result<bool, TableError> {
         if version.is_multiple_of(CHECKPOINT_EVERY) {
             return Ok(version > 0);
@@ -37,7 +37,7 @@ impl Table {
         if !version.is_multiple_of(OVERDUE_AFTER) || !overdue(self.summed_up.load(Ordering::Relaxed)) {
             return Ok(false);
         }
-        // As far as this process knows; most of the time another one has written it.
+        // As far as this process knows; mostly another process has written it.
         let hint = log::hint(self.name(), self.store()).await?.unwrap_or_default();
         Ok(overdue(self.summed_up.fetch_max(hint, Ordering::Relaxed).max(hint)))
     }

@@ -18,15 +18,15 @@ use super::error::TableError;
 use super::state::TableState;
 use super::table::Table;
 
-/// How long a written file may wait for an attempt to commit it. What no commit names for longer is deleted as left behind by a dead writer:
-/// see `tidy`.
+/// How long a written file may wait for an attempt to commit it. A file that no commit names for longer is deleted as left behind by a dead
+/// writer: see `tidy`.
 pub(super) const COMMIT_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// How often a draft is carried over other writers' commits before the writer gives up.
 const REBASE_AT_MOST: u32 = 100;
 
 /// What became of a draft.
 pub(crate) enum Outcome {
-    /// It is part of the table, whose state it made this.
+    /// It is part of the table. This is the new state.
     Committed(Arc<TableState>),
     /// Others have changed what it rests on; nothing was committed. This is the newest state.
     Overtaken(Arc<TableState>),
@@ -62,7 +62,7 @@ impl Table {
             if !holds(&base) {
                 return Ok(Outcome::Overtaken(base));
             }
-            // A crowd that tries at the same moment writes as often as it is large for each commit. Short, since each round somebody wins.
+            // If n writers try at the same moment, each commit costs n writes. The pause is short, since one writer wins each round.
             pause(round.min(2)).await;
         }
         Err(TableError::Conflict { table: self.name().to_owned(), attempts: REBASE_AT_MOST })
@@ -72,8 +72,8 @@ impl Table {
         u128::try_from(self.now() - millis).is_ok_and(|span| span > COMMIT_WITHIN.as_millis())
     }
 
-    /// Takes our commit after `base` back if it stands on nothing: a process that slept for longer than the log is kept may find the next
-    /// version's place free because that version was cleaned up, and not because it is the newest.
+    /// Takes back our commit after `base` if `base` is gone from the log: a process that slept for longer than the log is kept may find the
+    /// next version's place free because that version was cleaned up, and not because it is the newest.
     async fn stands_on(&self, base: &TableState) -> Result<(), TableError> {
         if !self.is_long_ago(self.followed.load(Ordering::Relaxed)) || self.has_entry(base.version).await? {
             return Ok(());

@@ -1,4 +1,4 @@
-//! One entry of a log, a commit's object: made out of a draft, and created once, which decides whose it is.
+//! One entry of a log, a commit's object: made from a draft, and created once: the writer that creates it owns the version.
 //!
 //! Does not know a table's state beyond the version on which a draft rests, and does not decide whether a draft still holds: `commit` does.
 
@@ -21,12 +21,12 @@ use super::state::TableState;
 
 /// How often a write without a clear answer is tried.
 const WRITE_AT_MOST: u32 = 6;
-/// The key of `commitInfo` by which a writer knows its own commit again.
+/// The key of `commitInfo` by which a writer recognises its own commit.
 const COMMIT_ID: &str = "sluicebox.commit";
 /// The key of `commitInfo` that says which table a commit was made for.
 const TABLE_ID: &str = "sluicebox.table";
 
-/// A change that wants to be committed.
+/// A change to commit.
 pub(crate) struct Draft {
     /// What history calls it.
     pub(crate) operation: &'static str,
@@ -66,7 +66,7 @@ pub(super) async fn create(name: &str, store: &Store, clock: &dyn Clock, genesis
     settle(name, store, 0, &id, &entry).await.map(drop)
 }
 
-/// Sees to it that `version` has a commit, ours if nobody was faster.
+/// Makes sure that `version` has a commit: ours if no other writer was faster.
 ///
 /// The default log store's primitive is a create-only put of the commit's object; `seams::store::create` is that put, believed only
 /// after a read back. A reply that says neither is followed by the same put again: the object's content tells whose it is, so a reply
@@ -121,8 +121,8 @@ pub(super) async fn pause(step: u32) {
     tokio::time::sleep(Duration::from_millis(rand::random_range(0..=most))).await;
 }
 
-/// The id of the table that a commit was made for, if it says so: versions of a table that was deleted and made anew look like later ones
-/// of the table that it was.
+/// The id of the table that a commit was made for, if it says so: versions of a table that was deleted and made again look like later
+/// versions of the old table.
 pub(super) fn table_of(entry: &[u8]) -> Option<String> {
     let first = entry.split(|byte| *byte == b'\n').next()?;
     let info = serde_json::from_slice::<Value>(first).ok()?;

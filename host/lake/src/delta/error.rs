@@ -172,7 +172,7 @@ impl TableError {
         TableError::Store { table: table.to_owned(), source }
     }
 
-    /// What `deltalake-core` reports, a store's failure among it told apart.
+    /// An error of `deltalake-core`; a store's failure in it becomes [`TableError::Store`].
     pub(crate) fn log(table: &str, error: DeltaTableError) -> Self {
         match store_failure(error) {
             Ok(source) => TableError::store(table, source),
@@ -180,7 +180,7 @@ impl TableError {
         }
     }
 
-    /// What the Parquet reader reports on `path`, a store's failure among it told apart.
+    /// An error of the Parquet reader on `path`; a store's failure in it is handled by [`TableError::file`].
     pub(crate) fn parquet(table: &str, version: u64, path: &str, error: ParquetError) -> Self {
         let what = match error {
             ParquetError::External(inner) => match inner.downcast::<StoreError>() {
@@ -206,7 +206,7 @@ impl TableError {
         TableError::Corrupt { table: table.to_owned(), what: what.to_string() }
     }
 
-    /// That what is to be written to `table` does not fit it, and why.
+    /// The error for rows that do not fit `table`, with the reason.
     pub fn input(table: &str, what: impl std::fmt::Display) -> Self {
         TableError::Input { table: table.to_owned(), what: what.to_string() }
     }

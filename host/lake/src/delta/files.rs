@@ -1,4 +1,4 @@
-//! Data files: Parquet out of record batches and back.
+//! Data files: Parquet from record batches, and back.
 //!
 //! Does not decide which files a table has: that is a commit.
 
@@ -73,7 +73,7 @@ impl Table {
     }
 }
 
-/// What is wrong with these data files: each is read whole and held against its size and the digest in its name.
+/// What is wrong with these data files: each is read whole and compared with its size and the digest in its name.
 pub(crate) async fn damaged(
     table: &str,
     store: &Store,

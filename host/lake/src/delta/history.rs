@@ -1,6 +1,6 @@
 //! A table's past: the commits that are still in its log, and its state at an earlier version.
 //!
-//! Does not keep anything: what is deleted when is `tidy`.
+//! Does not keep anything: `tidy` decides what is deleted when.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -8,13 +8,15 @@ pub const MADE_FROM: &str = "sluicebox.silver";
 /// The application id under which a commit of Silver records which entry of the chain was the last one.
 pub(crate) const CHAIN: &str = "sluicebox.chain";
 
-/// Where a derived table's configuration says which Silver table that version is one of: a table that was removed and made again counts anew.
+/// The key under which a derived table's configuration names the Silver table of that version: a table that was removed and made again
+/// counts its versions from the start.
 pub(crate) const MADE_FROM_TABLE: &str = "sluicebox.silver.table";
 
-/// Where a table's configuration says which generation of its plugin has written last, and `operationParameters` whose commit it is.
+/// The key under which a table's configuration names the generation of its plugin that wrote last, and `operationParameters` the generation
+/// that made the commit.
 pub const GENERATION: &str = "sluicebox.generation";
 
-/// Where a table's configuration says that it was emptied and is not whole yet.
+/// The key under which a table's configuration says that it was emptied and is not complete yet.
 pub(crate) const REBUILDING: &str = "sluicebox.rebuilding";
 
 /// The key of `commitInfo` that says where in which trace a commit was made, as W3C's `traceparent`.

@@ -1,8 +1,8 @@
 //! A table's state out of its log: from the last checkpoint and the commits after it, each found by its name.
 //!
-//! Lists nothing, and of a checkpoint reads what stands, not what is gone: a long log is read as fast as a short one. Does not read every log
-//! that Delta allows: where one is not as this engine writes it (a checkpoint in parts, a hint that leads nowhere) or lacks an entry, it is
-//! listed, read and judged by `deltalake-core`.
+//! Lists nothing, and reads from a checkpoint what is current, not what is gone: a long log is read as fast as a short one. Does not read
+//! every log that Delta allows: where a log is not as this engine writes it (a checkpoint in parts, a hint that leads nowhere) or lacks an
+//! entry, `deltalake-core` lists, reads and judges it.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use super::log::{self, LOG};
 use super::ranges::parquet;
 use super::state::{DataFile, TableState, supported};
 
-/// How many commits are asked for at once, so also how far beyond the last one is looked for a gap.
+/// How many commits are read at once, and so how far after the last one a gap is looked for.
 const AHEAD: u64 = 8;
 /// After how many commits without a checkpoint the log is listed.
 const WALK_AT_MOST: u64 = 512;
@@ -53,7 +53,7 @@ const COLUMNS: [&str; 10] = [
 /// A column of each action that is read, which that action always has.
 const TELLING: [&str; 4] = ["add.path", "metaData.id", "protocol.minReaderVersion", "txn.appId"];
 
-/// What a log says to who does not list it.
+/// What reading a log by name finds, without listing it.
 pub(super) enum Found {
     /// The newest state.
     Newest(Arc<TableState>),
@@ -66,7 +66,7 @@ pub(super) enum Found {
 /// Reads the log by its entries' names. `hint` is the version of its last checkpoint.
 ///
 /// # Errors
-/// Only those of the store: of anything else that is wrong with the log, the listing finds out and tells.
+/// Only those of the store: the listing finds and reports anything else that is wrong with the log.
 pub(super) async fn by_name(name: &str, store: &Store, hint: Option<u64>) -> Result<Found, TableError> {
     let found = match hint {
         // Both at once: the checkpoint is the only thing here whose size depends on the table's.
@@ -171,7 +171,7 @@ async fn ahead(name: &str, store: &Store, next: u64) -> Result<Vec<Option<Bytes>
     read.into_iter().collect()
 }
 
-/// `state`, and every commit after it, of which `read` are the next.
+/// `state` with every commit after it applied; `read` holds the next ones.
 async fn walk(
     name: &str,
     store: &Store,
@@ -193,8 +193,8 @@ async fn walk(
                 None => return Ok(Found::Gap(lacks)),
             }
         } else if entries.is_empty() {
-            // No next commit means that this is the newest only while its own is there: who slept since the hint was read may have
-            // missed a clean-up of both.
+            // No next commit means that this state is the newest only while its own commit is there: a process that slept since the hint
+            // was read may have missed a clean-up of both.
             let certain = state.version > start || has_entry(name, store, start).await?;
             return Ok(if certain { Found::Newest(Arc::new(state)) } else { Found::Unclear });
         }

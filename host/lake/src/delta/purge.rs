@@ -16,8 +16,8 @@ use super::table::Table;
 use super::tidy::Tidied;
 
 impl Table {
-    /// Deletes every file that only versions before the newest name, and the log's entries before it. Whoever still reads such a version
-    /// finds its files gone.
+    /// Deletes every file that only versions before the newest name, and the log's entries before it. A reader of such a version finds its
+    /// files gone.
     pub(crate) async fn drop_past(&self) -> Result<Tidied, TableError> {
         let newest = self.refresh().await?;
         let history = self.history().await?;
@@ -52,7 +52,7 @@ impl Table {
         Ok(files.into_iter().map(|file| file.location).collect())
     }
 
-    /// Deletes files that no version names; how many were there.
+    /// Deletes files that no version names. Returns how many were there.
     pub(crate) async fn delete_unnamed(&self, files: &[Path]) -> Result<usize, TableError> {
         let mut deleted = 0;
         for file in files {
@@ -61,7 +61,7 @@ impl Table {
         Ok(deleted)
     }
 
-    /// Deletes an object; whether it was there.
+    /// Deletes an object. Returns whether it was there.
     async fn delete(&self, path: &Path) -> Result<bool, TableError> {
         match self.store().delete(path).await {
             Ok(()) => Ok(true),

@@ -26,7 +26,7 @@ pub(crate) struct DataFile {
     pub(crate) partition: HashMap<String, Option<String>>,
     /// In bytes.
     pub(crate) size: u64,
-    /// How many rows, if whoever wrote it said so.
+    /// How many rows, if the writer recorded that.
     pub(crate) rows: Option<u64>,
     /// The value of its only partition column, if there is one and it is a number.
     number: Option<u32>,
@@ -84,11 +84,11 @@ pub(crate) struct TableState {
     pub(crate) files: BTreeMap<Arc<Path>, Arc<DataFile>>,
     /// The Silver version that the content was made from.
     pub(crate) made_from: Option<i64>,
-    /// The id of the Silver table which that is a version of; none where an earlier version of the program has written it.
+    /// The id of the Silver table that `made_from` is a version of; none if an earlier version of the program wrote it.
     pub(crate) made_from_table: Option<String>,
     /// The generation of the plugin that made the content, or the latest of those that did.
     pub(crate) generation: Option<i64>,
-    /// Whether the table was emptied and is being made anew: what it holds is not all.
+    /// Whether the table was emptied and is being rebuilt: its content is not complete.
     pub(crate) rebuilding: bool,
     /// The number of the chain's entry that was the last one when a commit named one.
     pub(crate) chain: Option<u64>,
@@ -116,7 +116,7 @@ impl TableState {
         })
     }
 
-    /// What these actions of a checkpoint or of the first commit come to, from nothing. None if they lack what every table has.
+    /// The state that these actions of a checkpoint or of the first commit make. None if they lack what every table has.
     pub(super) fn of(name: &str, version: u64, actions: Vec<Action>) -> Result<Option<Self>, TableError> {
         let metadata = actions.iter().find_map(|action| match action {
             Action::Metadata(metadata) => Some(metadata.clone()),

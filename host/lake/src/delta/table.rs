@@ -28,12 +28,11 @@ const FOLLOW_AT_MOST: u32 = 64;
 pub struct LastCommit {
     /// Its number.
     pub version: i64,
-    /// When it was committed, by the clock of who did it.
+    /// When it was committed, by its writer's clock.
     pub at: Option<DateTime<Utc>>,
 }
 
-/// A table, opened or to be opened when it is first asked for something. The newest state seen is kept, so that following the log costs what
-/// is new in it.
+/// A table, open or to be opened at its first use. The newest state seen is kept, so that following the log costs what is new in it.
 pub(crate) struct Table {
     name: String,
     store: Store,
@@ -52,7 +51,7 @@ pub(crate) struct Table {
 /// What each of the latest commits took out of the table: read once, kept from one tidy-up to the next.
 #[derive(Debug, Default)]
 pub(super) struct Removals {
-    /// The table's id: one that was deleted and made anew counts its versions from the start again.
+    /// The table's id: a table that was deleted and made again counts its versions from the start.
     pub(super) table: String,
     pub(super) by_version: BTreeMap<u64, Vec<Path>>,
 }
@@ -64,8 +63,8 @@ impl std::fmt::Debug for Table {
 }
 
 impl Table {
-    /// The table below `folder` of `store` (all of the store if empty). When it is first asked for something it is opened, or created if there
-    /// is none; until then nothing is read.
+    /// The table below `folder` of `store` (all of the store if empty). It is opened at its first use, or created if there is none; until
+    /// then nothing is read.
     pub(crate) fn unopened(
         name: &str,
         store: Store,
@@ -138,7 +137,7 @@ impl Table {
             if entry::table_of(&entry).is_some_and(|table| table != state.metadata.id()) {
                 return self.reload().await;
             }
-            // Copies the list of files at the first step only: from then on nobody else has this state.
+            // Copies the list of files at the first step only: from then on no other holder shares this state.
             Arc::make_mut(&mut state).advance(&self.name, &entry)?;
             steps += 1;
             if steps == FOLLOW_AT_MOST {
@@ -153,19 +152,19 @@ impl Table {
         Ok(self.remember(state))
     }
 
-    /// The log read anew. A table that somebody has deleted is made anew, as it is for whoever opens it now.
+    /// Reads the state from the log again, not from memory. A table that was deleted is created again, as opening it now would do.
     pub(crate) async fn reload(&self) -> Result<Arc<TableState>, TableError> {
         let known = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let state = self.begin().await?;
         if known.is_some_and(|known| known.metadata.id() != state.metadata.id()) {
             tracing::warn!(table = self.name, "the table was deleted and made again");
-            // What was known of the log was the other one's.
+            // What was known of the log was the old table's.
             self.summed_up.store(0, Ordering::Relaxed);
         }
         Ok(state)
     }
 
-    /// Forgets what is known of the table: a file that its newest version names is not there, so it may be another one by now.
+    /// Forgets what is known of the table: a file that its newest version names is not there, so it may be another table by now.
     pub(crate) fn distrust(&self) {
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -173,7 +172,7 @@ impl Table {
     /// Keeps the newer of `state` and the one kept, and returns `state`.
     pub(super) fn remember(&self, state: Arc<TableState>) -> Arc<TableState> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        // A table that was deleted and made anew starts over, under another id.
+        // A table that was deleted and made again starts over, under another id.
         let is_newer =
             |kept: &Arc<TableState>| state.version > kept.version || state.metadata.id() != kept.metadata.id();
         if newest.as_ref().is_none_or(is_newer) {
@@ -182,11 +181,11 @@ impl Table {
         state
     }
 
-    /// Deletes everything below the table's folder. Whoever asks for it next makes an empty one.
+    /// Deletes everything below the table's folder. The next use creates an empty table.
     pub(crate) async fn wipe(&self) -> Result<(), TableError> {
         let failed = |error| TableError::store(&self.name, error);
         let objects: Vec<_> = self.store.list(None).try_collect().await.map_err(failed)?;
-        // The log first: of files without one nobody asks.
+        // The log first: without a log no reader looks for the files.
         let (log, files): (Vec<_>, Vec<_>) =
             objects.into_iter().map(|object| object.location).partition(|path| path.as_ref().contains(log::LOG));
         for path in log.iter().chain(&files) {

@@ -59,10 +59,10 @@ impl Table {
     /// Deletes what only versions older than `retention` need, files that no version names and that are older than that, and log entries of
     /// that age that a checkpoint covers.
     ///
-    /// Interrupted or failing, it has deleted less. Several at once delete the same things.
+    /// A call that is interrupted or fails has deleted less. Calls at the same time delete the same objects.
     pub(crate) async fn tidy(&self, retention: Duration) -> Result<Tidied, TableError> {
         let span = TimeDelta::from_std(retention.max(FENCE)).unwrap_or(TimeDelta::MAX);
-        // Of a retention that reaches back before time, everything is kept.
+        // A retention that reaches back before the first instant keeps everything.
         let Some(cutoff) = self.clock().now().checked_sub_signed(span) else { return Ok(Tidied::default()) };
         let (listing, mut old_files) = self.look(cutoff).await?;
         old_files.retain(|file| listing.fences(file));
@@ -145,7 +145,7 @@ impl Table {
                     done.files += 1;
                     done.bytes += sizes.get(&path).copied().unwrap_or_default();
                 }
-                // Somebody else tidies up as well.
+                // Another process tidies up as well.
                 Err(StoreError::NotFound { .. }) => {}
                 Err(error) => failed = Some(error),
             }
@@ -166,8 +166,8 @@ impl Table {
         }
         old.sort_by_key(|(version, _)| *version);
         let mut deleted = 0;
-        // One after the other, oldest first: whoever follows the log takes a commit that is gone for "not there yet" unless the commit
-        // before it is gone too.
+        // One after the other, oldest first: a reader that follows the log takes a commit that is gone for "not there yet" unless the
+        // commit before it is gone too.
         for (_, object) in old {
             match self.store().delete(&object.location).await {
                 Ok(()) => deleted += 1,

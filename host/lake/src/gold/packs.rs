@@ -35,7 +35,7 @@ impl Gold {
     /// Those of the `wanted` partial results that are kept, in their order: from memory, or from the newest pack if many are not there.
     ///
     /// # Errors
-    /// When the store fails. A damaged pack is told in the log and passed over.
+    /// The store fails. A damaged pack is logged and skipped.
     pub async fn partials(&self, wanted: &[PartialId]) -> Result<Vec<Option<Bytes>>, TableError> {
         let (known, pack, version) = {
             let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ impl Gold {
         if missing * WRITE_FROM <= wanted.len() {
             return Ok(found);
         }
-        // Whoever else has made the table since would have published it. A listing costs as much as a dozen reads.
+        // Another process that made the table since would have published it. A listing costs as much as a dozen reads.
         if version.is_some() && self.silver_version().await? == version {
             return Ok(found);
         }
@@ -60,9 +60,9 @@ impl Gold {
         Ok(found)
     }
 
-    /// Keeps the partial results of `silver_version`, `folded` of which are new, and forgets all others.
+    /// Keeps the partial results of `silver_version`, and forgets all others. `folded` is how many are new.
     ///
-    /// A failure is told and passed over: what is not kept is folded again.
+    /// A failure is logged and ignored: what is not kept is folded again.
     pub async fn keep_partials(&self, silver_version: i64, partials: Partials, folded: usize) {
         let partials = Arc::new(partials);
         let unwritten = {
@@ -120,7 +120,7 @@ impl Gold {
             Some(known) => known,
             None => self.packs().await?,
         };
-        // Whatever else is there comes from a version of ours that kept each partial result by itself.
+        // Any other object there comes from an earlier version of the program, which kept each partial result by itself.
         let older = there.into_iter().filter(|other| *other < path || !is_pack(other));
         self.put(&path, bytes).await?;
         for old in older {

@@ -72,7 +72,7 @@ pub(super) struct Kept {
     pub(super) pack: Option<Path>,
     /// How many of the partial results are in no pack.
     pub(super) unwritten: usize,
-    /// The version of Silver that they are of, if this process has made them.
+    /// The version of Silver that they belong to, if this process has made them.
     pub(super) version: Option<i64>,
     /// The packs that are there, as far as this process knows; none if it has not looked.
     pub(super) packs: Option<Vec<Path>>,
