@@ -74,7 +74,7 @@ pub struct Upserted {
     pub unchanged: usize,
     /// Versions in the table that a greater one has replaced.
     pub replaced: usize,
-    /// Versions in the table whose record version makes no row any more.
+    /// Versions in the table whose record version no longer makes a row.
     pub retracted: usize,
 }
 
@@ -116,7 +116,7 @@ impl BucketFile {
 pub struct Snapshot {
     /// The version.
     pub version: i64,
-    /// The table's own id: another one, when it was removed and made again.
+    /// The table's own id. It changes when the table is removed and made again.
     pub table: String,
     /// Buckets that have rows, and their files: one a bucket unless another engine has rewritten it.
     pub buckets: BTreeMap<u32, Vec<BucketFile>>,
@@ -124,7 +124,7 @@ pub struct Snapshot {
     pub rows: u64,
     /// The latest generation of the clean plugin that has written.
     pub generation: Option<u32>,
-    /// Whether the table was emptied and is being made anew: what it holds is not all.
+    /// Whether the table was emptied and is being rebuilt: its content is not complete.
     pub rebuilding: bool,
     /// Where in which trace the version was made, if that is known.
     pub made_at: Option<Place>,
@@ -154,7 +154,7 @@ impl Snapshot {
         SilverVersion { table: Some(self.table.clone()), number: self.version }
     }
 
-    /// The columns that [`Silver::read`] gives: the plugin's, then `_key`, `_ord`, `_seq`, `_source` and `_plugin`.
+    /// The columns that [`Silver::read`] returns: the plugin's, then `_key`, `_ord`, `_seq`, `_source` and `_plugin`.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
         row_schema(&self.state)
@@ -190,8 +190,7 @@ impl Silver {
         Ok(silver)
     }
 
-    /// Opens the table to look at it: as it is, whatever its columns and buckets, which stay so. Rows of other columns than its own cannot be
-    /// put in.
+    /// Opens the table as it is, to read it: its columns and buckets stay. Rows with other columns cannot be put in.
     pub async fn view(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -215,8 +214,8 @@ impl Silver {
         setting.ok_or_else(|| TableError::corrupt(self.table.name(), missing()))
     }
 
-    /// The table as it is when it is first asked for something, whatever its columns and buckets: until then nothing is read or created. For
-    /// those who may have nothing to do with it. Rows of other columns than its own cannot be put in.
+    /// The table as it is at its first use, whatever its columns and buckets: until then nothing is read or created. For callers that may
+    /// not need the table. Rows with other columns cannot be put in.
     ///
     /// # Errors
     /// [`TableError::Schema`] if no table can have such columns.
@@ -261,7 +260,7 @@ impl Silver {
                 .try_collect()
                 .await;
             let redone = match redone {
-                // Whoever slept for longer than old versions are kept goes on from the newest.
+                // A process that slept for longer than old versions are kept goes on from the newest.
                 Err(TableError::Missing { version, .. }) if self.table.refresh().await?.version > version => {
                     base = self.table.refresh().await?;
                     continue;
@@ -343,20 +342,21 @@ impl Silver {
         self.table.last_commit().await
     }
 
-    /// The table's own id: another one, when it was deleted and made anew. Reads the log anew, for what is known of it may be the other's.
+    /// The table's own id. It changes when the table is deleted and made again. Reads the log again, because the known state may be of the
+    /// old table.
     pub async fn table_id(&self) -> Result<String, TableError> {
         Ok(self.table.reload().await?.metadata.id().to_owned())
     }
 
-    /// After an error that says that a file of the newest version is not there: the table is opened anew the next time.
+    /// Opens the table again the next time, if the error says that a file of the newest version is not there.
     pub fn distrust(&self, error: &TableError) {
         if let TableError::Missing { .. } = error {
             self.table.distrust();
         }
     }
 
-    /// What decides whether a plugin's rows fit into the table: its id, columns and buckets, and whether it is being made anew. Another
-    /// text, when another process has changed one of them.
+    /// What decides whether a plugin's rows fit into the table: its id, columns and buckets, and whether it is being rebuilt. The text
+    /// changes when another process changes one of them.
     pub async fn shape(&self) -> Result<String, TableError> {
         let state = self.table.refresh().await?;
         let buckets = self.buckets_of(&state)?;
@@ -440,7 +440,7 @@ impl Silver {
         Ok((files.len(), delta::damaged(self.table.name(), self.table.store(), files.values()).await?))
     }
 
-    /// Asserts that a plugin of the generation `ours` may still bring something, where `latest` is the latest one of the stage.
+    /// Asserts that a plugin of generation `ours` may still write, where `latest` is the latest generation of the stage.
     ///
     /// # Errors
     /// As [`Silver::upsert`].
@@ -458,7 +458,7 @@ impl Silver {
         }
     }
 
-    /// Holds the table against this plugin's columns and adds those that are new.
+    /// Compares the table's columns with this plugin's, and adds the new ones.
     async fn grow(&self) -> Result<(), TableError> {
         let name = self.table.name();
         let mut base = self.table.refresh().await?;

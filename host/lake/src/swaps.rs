@@ -1,5 +1,5 @@
-//! What became of the plugins that were published for a stage: which took over, which were refused, which were taken back. One object
-//! an event, never changed, and one that names the last decision: whether something was decided is seen by its tag.
+//! What became of the plugins that were published for a stage: which took over, which were refused, which were taken back. One object an
+//! event, never changed, and one that names the last decision: its tag shows whether something was decided.
 //!
 //! Does not say which plugins have made something: `lake::generations` does.
 
@@ -48,10 +48,10 @@ pub enum Happened {
     },
     /// It serves.
     Promoted {
-        /// What it makes otherwise of the latest inputs.
+        /// How its output differs for the latest inputs.
         summary: String,
     },
-    /// It serves no more, nor when it is found again, until another one is published or it is released.
+    /// It no longer serves, even if it is found again, until another version is published or it is released.
     RolledBack(Held),
     /// It may serve again.
     Released,
@@ -113,13 +113,13 @@ pub async fn tell(
     let folder = folder(stage);
     let body = serde_json::to_vec_pretty(&event).map_err(|error| LakeError::corrupt(&folder, error))?;
     let kind = if event.happened.decides() { DECISION } else { "note" };
-    // Behind all that was noted before, also when the clock was set back since: the last word counts.
+    // After all earlier events, even if the clock was set back since: the last event counts.
     let before = paths(lake, &folder).await?.iter().filter_map(place_of).max().unwrap_or_default();
     let place = at.timestamp_micros().max(before.saturating_add(1));
     let path = folder.join(format!("{place:020}-{kind}-{}.json", fingerprint(&[&body])));
     create(&*lake.bronze, &path, body.into()).await?;
     if event.happened.decides() {
-        // After the event: who is told of it finds it.
+        // After the event, so that a reader of this object finds the event.
         let body = serde_json::json!({ "last": path.as_ref() }).to_string();
         replace(&*lake.bronze, &last(), body.into()).await?;
     }
@@ -150,15 +150,15 @@ pub async fn all_decisions(lake: &Lake) -> Result<Vec<Event>, LakeError> {
     read(lake, &decision_names(lake).await?).await
 }
 
-/// The names of all events of a pipeline that decide what serves: others, when another one has come.
+/// The names of all events of a pipeline that decide what serves. The list changes with each decision.
 pub async fn decision_names(lake: &Lake) -> Result<Vec<Path>, LakeError> {
     let mut paths = paths(lake, &Path::from(FOLDER)).await?;
     paths.retain(is_decision);
     Ok(paths)
 }
 
-/// A text that is another one when something was decided since, for one small request; none if nothing ever was. Earlier versions of the program
-/// decide without it, so whoever follows decisions also looks at [`decision_names`] now and then.
+/// A text that changes with each decision, for one small request; none if nothing was ever decided. Earlier versions of the program decide
+/// without it, so a process that follows decisions also looks at [`decision_names`] now and then.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -190,7 +190,7 @@ async fn read(lake: &Lake, paths: &[Path]) -> Result<Vec<Event>, LakeError> {
     Ok(events)
 }
 
-/// What an event's name begins with.
+/// The number that an event's name begins with.
 fn place_of(path: &Path) -> Option<i64> {
     path.filename()?.split('-').next()?.parse().ok()
 }

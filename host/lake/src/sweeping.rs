@@ -15,7 +15,7 @@ const NAME: &str = "_sweep.json";
 const LEASE: TimeDelta = TimeDelta::minutes(5);
 /// How often it is renewed, at most.
 const RENEW_EVERY: TimeDelta = TimeDelta::seconds(30);
-/// How often the ticks of a lake are counted against the marks, for there may be a host of an earlier version, which writes none.
+/// How often the ticks of a lake are counted against the marks, because a host of an earlier version may be there, which writes none.
 const COUNT_EVERY: TimeDelta = TimeDelta::days(1);
 
 /// What is known from one turn to the next.
@@ -30,7 +30,7 @@ pub struct Sweeping {
     pub counted: Option<DateTime<Utc>>,
     /// The open tick at which the next turn begins; at the first one if there is none.
     pub next: Option<Tick>,
-    /// What notes of rows that were taken back were looked at, and the last tick that was looked through for them; none if that came to its end.
+    /// Which notes of rows taken back were looked at, and the last tick searched for them; none if the search has ended.
     pub offered: Option<(String, Tick)>,
     /// How often the marks were forgotten.
     forgotten: u64,
@@ -45,13 +45,13 @@ struct Lease {
 }
 
 impl Sweeping {
-    /// Whether the ticks are to be counted.
+    /// Whether the ticks must be counted now.
     #[must_use]
     pub fn is_to_be_counted(&self, now: DateTime<Utc>) -> bool {
         self.counted.is_none_or(|counted| (now - counted).abs() >= COUNT_EVERY)
     }
 
-    /// Brings what a turn has found out, which began when `before` was known, into what is known now; whether that changes anything.
+    /// Merges what a turn has found out since it knew `before` into `now`. Returns whether that changes anything.
     fn found_out(&self, before: &Sweeping, now: &mut Sweeping) -> bool {
         if self == before {
             return false;
@@ -63,7 +63,7 @@ impl Sweeping {
         true
     }
 
-    /// Whether another process has the turn. One whose end is further away than a turn lasts is of a clock that was wrong.
+    /// Whether another process has the turn. A turn that ends later than a turn lasts comes from a wrong clock, and does not count.
     fn is_of_another(&self, holder: &str, now: DateTime<Utc>) -> bool {
         self.lease
             .as_ref()
@@ -79,14 +79,14 @@ pub async fn read(lake: &Lake) -> Result<Sweeping, LakeError> {
     Ok(read_if_there(&*lake.bronze, &Path::from(NAME)).await?.map(|bytes| parse(&bytes)).unwrap_or_default())
 }
 
-/// A turn that is this process's.
+/// A turn that belongs to this process.
 #[derive(Debug)]
 pub struct Held {
     holder: String,
     renewed: DateTime<Utc>,
 }
 
-/// Takes the turn, with what is known then; `None` if it is another's.
+/// Takes the turn, and returns what is known; `None` if another process has the turn.
 ///
 /// # Errors
 /// The store fails.
@@ -112,7 +112,7 @@ async fn lease(lake: &Lake, holder: &str, now: DateTime<Utc>) -> Result<Option<S
 }
 
 impl Held {
-    /// Goes on with the turn; whether it still is this process's.
+    /// Renews the turn. Returns whether it still belongs to this process.
     ///
     /// # Errors
     /// The store fails.
@@ -141,7 +141,7 @@ pub async fn end(lake: &Lake, held: Option<&Held>, before: &Sweeping, now: &Swee
     .await
 }
 
-/// Says that nothing is known of the marks: all ticks are to be looked at again.
+/// Notes that nothing is known of the marks, so that all ticks are looked at again.
 ///
 /// # Errors
 /// The store fails.

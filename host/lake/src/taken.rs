@@ -24,7 +24,7 @@ pub struct Taken {
     pub modified: Option<DateTime<Utc>>,
 }
 
-/// Notes what a tick of that configuration has read. Whoever notes it first counts.
+/// Notes what a tick of that configuration has read. The first note counts.
 pub async fn note(lake: &Lake, tick: Tick, config: &str, taken: &Taken) -> Result<(), LakeError> {
     let path = path(tick, config);
     let body = serde_json::to_vec_pretty(taken).map_err(|error| LakeError::corrupt(&path, error))?;
@@ -38,7 +38,7 @@ pub async fn get(lake: &Lake, tick: Tick, config: &str) -> Result<Option<Taken>,
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
-/// When the tick has read its source with another configuration than that, for the last time.
+/// When the tick last read its source with another configuration.
 pub async fn otherwise(lake: &Lake, tick: Tick, config: &str) -> Result<Option<DateTime<Utc>>, LakeError> {
     let found = lake.bronze.list_with_delimiter(Some(&Path::from(format!("run={tick}")))).await?;
     let own = path(tick, config);

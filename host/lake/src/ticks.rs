@@ -9,8 +9,8 @@ use records::keys::Tick;
 
 use super::{Lake, LakeError, bronze, closed, open, sweeping};
 
-/// The last tick up to `now` that took something from the source. One in the future, which a wrong clock or a slip of the hand has brought, must
-/// not stop the schedule until then.
+/// The last tick up to `now` that took something from the source. A tick in the future, from a wrong clock or by mistake, must not stop the
+/// schedule until then.
 ///
 /// # Errors
 /// The store fails, or an object is damaged.

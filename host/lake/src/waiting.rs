@@ -1,7 +1,7 @@
 //! What a stage waits for, beside its layer: so that `status` shows it, and a person who knows better can end the wait.
 //!
-//! Does not wait: `drivers::consumer` does. Says nothing of short waits, and may be left behind by a host that was killed: what is over by its
-//! own word is no wait any more.
+//! Does not wait: `drivers::consumer` does. Says nothing of short waits. A host that was killed may leave a note behind: a note that is
+//! past its own end is no wait.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use seams::store::{ObjectStoreExt, Path, Store, StoreError, delete_if_there, read_small, replace};
@@ -27,7 +27,7 @@ pub struct Waiting {
     pub reason: String,
     /// Since when, by the clock of the host that waits.
     pub since: DateTime<Utc>,
-    /// When it is tried again, if nobody ends the wait before.
+    /// When it is tried again, if no user ends the wait before.
     pub until: DateTime<Utc>,
 }
 
@@ -66,7 +66,7 @@ pub async fn is_noted(lake: &Lake, stage: &str) -> Result<bool, LakeError> {
     }
 }
 
-/// Takes the note of a stage's wait away, which ends it within seconds; the wait, if there was one.
+/// Removes the note of a stage's wait, which ends the wait within seconds. Returns the wait, if there was one.
 ///
 /// # Errors
 /// The lake cannot be read or written.
@@ -89,7 +89,7 @@ pub async fn all(lake: &Lake, now: DateTime<Utc>) -> Result<Vec<Waiting>, LakeEr
     Ok(waits)
 }
 
-/// Takes away what is said of a record: its wait goes on by itself, and is noted again with the next one.
+/// Removes a wait that names a record. The wait itself goes on, and the next one is noted again.
 ///
 /// # Errors
 /// The lake cannot be read or written.

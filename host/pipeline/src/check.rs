@@ -51,7 +51,7 @@ pub fn examine(file_name: &str, text: &str, overrides: &Overrides) -> Result<Che
     match (read, out.into_problems(sources.clone())) {
         (Some((plan, tree)), warnings) if !failed => Ok(Checked { plan, warnings, said: Said::new(tree, sources) }),
         (_, Some(problems)) => Err(problems),
-        // A plan is only ever missing for a reason that has been reported; this arm is for the day that somebody forgets to.
+        // A plan is only ever missing for a reason that has been reported; this arm is for a check that forgets to report one.
         (_, None) => {
             let source = Source { name: file_name.to_owned(), text: text.to_owned() };
             Err(Problems::single(Wrong::new(code::SYNTAX, "the file cannot be read"), source))

@@ -1,7 +1,7 @@
 //! The codes of problems in a pipeline file: what each one means.
 //!
-//! A code never changes its meaning and is never used again for another one, so that scripts and notes may rely on it.
-//! Does not hold the words of the messages: those stand where the problem is found.
+//! A code never changes its meaning and is never reused, so that scripts and notes may rely on it. Does not hold the words of the messages:
+//! those stand where the problem is found.
 
 macro_rules! codes {
     ($($(#[doc = $meaning:literal])+ $name:ident = $code:literal;)+) => {

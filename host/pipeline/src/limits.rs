@@ -35,12 +35,12 @@ const GIB: u64 = 1 << 30;
 pub struct Limits {
     /// Bytes of linear memory, summed over all memories of the instance.
     pub memory: u64,
-    /// Wall-clock time of one call, instantiation included. Of a call that has stepped back for others what counts is the processor's
-    /// time, and ten times as much by the clock ends it.
+    /// Wall-clock time of one call, instantiation included. For a call that has yielded to others, processor time counts instead, and ten
+    /// times as much wall-clock time ends it.
     #[serde(serialize_with = "as_millis", deserialize_with = "from_millis")]
     pub deadline: Duration,
-    /// Units of fuel of one call, about one an instruction. The same call costs the same on every machine, at the price of a slower one;
-    /// `None` does not count.
+    /// Units of fuel of one call, about one an instruction. The same call costs the same on every machine, but runs slower; `None` counts
+    /// no fuel.
     pub fuel: Option<u64>,
     /// Bytes that one call may hand to the host: what it returns, its text and its log lines' text.
     pub output: u64,
@@ -99,10 +99,10 @@ impl Limits {
 
     /// The largest stack that a pipeline can ask for: the threads that guests run on have room for it.
     pub const MAX_STACK: u64 = 8 * MIB;
-    /// The largest component that a pipeline can ask for. Whoever does not know the pipeline yet reads no larger file.
+    /// The largest component that a pipeline can ask for. Code that does not know the pipeline yet reads no larger file.
     pub const MAX_COMPONENT: u64 = 64 * MIB;
 
-    /// Of each limit the wider one: who makes again what others made must not stop where they did not.
+    /// The wider of each limit: a plugin that makes again what another made must not stop where the other did not.
     #[must_use]
     pub fn widest(self, other: Limits) -> Limits {
         Limits {

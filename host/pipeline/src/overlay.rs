@@ -51,7 +51,7 @@ fn member_name(member: &Node) -> Option<&str> {
     }
 }
 
-/// Reads the `--set` argument `argument`, which is `KEY.PATH=VALUE`: the value in TOML, or else text as it stands.
+/// Reads the `--set` argument `argument`, which is `KEY.PATH=VALUE`: the value in TOML, or else taken as text, unchanged.
 pub(super) fn parse_set(argument: &str, source: usize, out: &mut Findings) -> Option<Table> {
     let whole = Place { source, span: 0..argument.len() };
     let shape = |message: &str| {

@@ -47,7 +47,7 @@ pub struct Plan {
     pub quarantine: QuarantineSettings,
     /// How another plugin takes over while the pipeline runs.
     pub swap: Swap,
-    /// Whose signature a component must have, one of these; none need one if this is empty.
+    /// A component must have a signature by one of these keys; if there are none, no component needs one.
     pub trusted_keys: Vec<TrustedKey>,
 }
 
@@ -250,7 +250,7 @@ pub struct QueueSettings {
     pub max_receives: NonZeroU32,
 }
 
-/// A service that a plugin may have called.
+/// A service that the host may call for a plugin.
 #[derive(Clone, Debug, Serialize)]
 pub struct Endpoint {
     /// Scheme, host and base path. `http` only for loopback hosts.
@@ -262,7 +262,7 @@ pub struct Endpoint {
     pub headers: Vec<(String, Template)>,
     /// Most requests in a second; `None` is unbounded.
     pub rate: Option<Rate>,
-    /// For one request, from connecting to the last byte.
+    /// The time for one request, from connecting to the last byte.
     #[serde(serialize_with = "as_millis")]
     pub timeout: Duration,
     /// How often a request is tried before the record is given back to the queue.
@@ -291,7 +291,7 @@ impl std::fmt::Display for Template {
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TemplatePart {
-    /// Text as it stands.
+    /// Literal text.
     Text(String),
     /// The value of the secret of that name, a key of [`Plan::secrets`].
     Secret(String),
@@ -378,7 +378,7 @@ impl QuarantineSettings {
     }
 }
 
-/// So many records, or such a share of all.
+/// A number of records, or a share of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtMost {
     /// A number of records.

@@ -107,7 +107,7 @@ impl std::error::Error for Problems {}
 /// A text that problems point into: the file, or an argument.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
-    /// What a person knows it by.
+    /// The name that a user knows it by.
     pub(super) name: String,
     /// The text itself.
     pub(super) text: String,
@@ -192,7 +192,7 @@ impl Findings {
         self.masked.extend(others.masked);
     }
 
-    /// Adds the errors of `others` whose place `belongs`, and keeps of the warnings only those that `others` has as well.
+    /// Adds the errors of `others` if `belongs` accepts their place. Keeps only the warnings that `others` has as well.
     pub(super) fn merge_variant(&mut self, others: Findings, belongs: impl Fn(&Place) -> bool) {
         let same = |a: &(Severity, Place, Wrong), b: &(Severity, Place, Wrong)| a.1 == b.1 && a.2.code == b.2.code;
         self.found.retain(|mine| mine.0 == Severity::Error || others.found.iter().any(|theirs| same(mine, theirs)));
@@ -260,7 +260,7 @@ fn mask(text: &mut String, span: &Range<usize>) {
     }
 }
 
-/// The candidate that somebody who wrote `word` most likely meant.
+/// The candidate that the author of `word` most likely meant.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.chars().count() / 3).clamp(1, 3);

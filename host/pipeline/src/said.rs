@@ -1,4 +1,4 @@
-//! Where a file says what: the way back from a plan to lines, for who reads a plan further and finds that it will not do.
+//! Where a file says what: the way back from a plan to lines, for a later step that finds that the plan is not usable.
 //!
 //! Does not judge a plan.
 
@@ -13,7 +13,7 @@ pub struct Said {
     sources: Vec<Source>,
 }
 
-/// Why a plan, valid as it is, will not do for something.
+/// Why a valid plan is not usable for something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objection {
     /// What it is about: a path of keys such as `lake.silver` or `aggregate.NAME.plugin`. A value that was not said is looked for at what
@@ -78,7 +78,7 @@ impl Said {
         self.placed(objections, Findings::error)
     }
 
-    /// As [`Self::problems`], of what stops nothing.
+    /// As [`Self::problems`], for objections that stop nothing.
     #[must_use]
     pub fn warnings(&self, objections: Vec<Objection>) -> Option<Problems> {
         self.placed(objections, Findings::warn)

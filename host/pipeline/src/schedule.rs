@@ -1,4 +1,4 @@
-//! When a pipeline ticks: cron expressions, time zones, and what happens to ticks that nobody was there for.
+//! When a pipeline ticks: cron expressions, time zones, and what happens to ticks that no host was there for.
 //!
 //! Does not wait and does not know the time: the schedule driver does.
 //!

@@ -2,14 +2,14 @@
 
 use url::Url;
 
-/// The name of queues that are said without account and region: `sqs://NAME`.
+/// The name of queues that are given without account and region: `sqs://NAME`.
 #[must_use]
 pub fn named(url: &Url) -> Option<&str> {
     let is_all = matches!(url.path(), "" | "/");
     url.host_str().filter(|name| url.scheme() == "sqs" && is_all && !name.is_empty())
 }
 
-/// The queue whose name goes on with `-SUFFIX`, where the URL says where it is.
+/// The queue with `-SUFFIX` added to its name, for a URL that says where the queue is.
 #[must_use]
 pub fn beside(base: &Url, suffix: &str) -> Url {
     let mut url = base.clone();

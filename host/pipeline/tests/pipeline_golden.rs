@@ -1,6 +1,6 @@
 //! Every file in `tests/golden` makes exactly the plan, or the problems, that stand beside it.
 //!
-//! `UPDATE_GOLDEN=1` writes them anew; README.md there says how to read the difference.
+//! `UPDATE_GOLDEN=1` writes them again; README.md there says how to read the difference.
 
 // A test reads its files itself, and fails by panicking.
 #![allow(clippy::disallowed_methods, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]

@@ -223,9 +223,9 @@ pub fn order(seq: Tick, enrich: u32, clean: u32) -> String {
     format!("{seq}.{enrich:06}.{clean:06}")
 }
 
-/// By what versions of a key are compared, of which the greatest stands: tick and enrich generation, then the Bronze object and line, and
-/// only then the clean generation. Cleaning a line again makes it no other line: were its generation to count before the place, which of
-/// two lines of a key stood would hang on which of them was cleaned again first.
+/// What versions of a key are compared by; the greatest version stands. First tick and enrich generation, then the Bronze object and line,
+/// and only then the clean generation. Cleaning a line again does not make it another line: if its generation came before the place, the
+/// order of cleaning would decide which of two lines of a key stands.
 #[must_use]
 pub fn rank<'a>(ord: &'a str, source: &'a str) -> (&'a str, &'a str, &'a str) {
     let (document, clean) = ord.rsplit_once('.').unwrap_or((ord, ""));

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use records::keys::fingerprint;
 
-/// The longest that anybody waits for anything before it looks again, whoever asks for more: a service by `Retry-After`, a plugin by its
-/// back-off.
+/// The longest wait before the next look, even if a service (by `Retry-After`) or a plugin (by its back-off) asks for more.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// A pause that was asked for, as long as it may be.

@@ -10,8 +10,8 @@ pub const MOST_WORDS: usize = 4 << 10;
 /// Room for what is said behind a text that was cut, so that cutting it again changes nothing.
 const ROOM: usize = 48;
 
-/// Words as they are kept and told: at most [`MOST_WORDS`] bytes, the rest counted (`… 17 more bytes`), harmless but for line breaks: a
-/// reason may have a hint below it. Who shows it keeps its lines apart from others, or uses [`inert`].
+/// Words as they are kept and shown: at most [`MOST_WORDS`] bytes, the rest counted (`… 17 more bytes`), harmless except for line breaks: a
+/// reason may have a hint below it. Code that shows a reason keeps its lines apart from others, or uses [`inert`].
 #[must_use]
 pub fn words(text: &str) -> String {
     let mut kept = String::new();
@@ -48,8 +48,8 @@ pub fn inert_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_odd(c))
 }
 
-/// A JSON text that means the same, with everything escaped in it that a terminal may take for more than text: such characters are in no
-/// place but strings. Line breaks between values stay.
+/// A JSON text that means the same, with everything escaped in it that a terminal may take for more than text: such characters are only in
+/// strings. Line breaks between values stay.
 #[must_use]
 pub fn inert_json(text: &str) -> Cow<'_, str> {
     let odd = |c: char| c != '\n' && is_odd(c);

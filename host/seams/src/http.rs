@@ -19,7 +19,7 @@ pub struct HttpRequest {
     pub url: Url,
     /// Header names (lower case) and values.
     pub headers: Vec<(String, String)>,
-    /// For the whole exchange, from connecting to the last byte of the body.
+    /// The time for the whole exchange, from connecting to the last byte of the body.
     pub timeout: Duration,
     /// Most bytes of the decoded body; a longer one is an error, and is never held in memory whole.
     pub max_body: u64,
@@ -74,13 +74,13 @@ pub enum HttpError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The request cannot be made as it stands (a header value with a line break, say).
+    /// The request is not valid (a header value with a line break, say).
     #[error("not a valid request: {0}")]
     Invalid(String),
 }
 
 impl HttpError {
-    /// What it is called where there is no room for a sentence.
+    /// A short name, for where there is no room for a sentence.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -114,6 +114,7 @@ pub trait Http: Send + Sync + std::fmt::Debug {
     /// Sends `request` and waits for the whole answer.
     async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpError>;
 
-    /// Begins to make ready what the first request to `url` needs, and waits for nothing. Calls nobody; what fails is told by that request.
+    /// Begins to prepare what the first request to `url` needs, and waits for nothing. Sends no request; a failure shows in that first
+    /// request.
     fn prepare(&self, _url: &Url) {}
 }

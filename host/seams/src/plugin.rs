@@ -230,10 +230,10 @@ pub trait Plugin: Send + Sync + std::fmt::Debug {
     /// Digest of the component that it was loaded from.
     fn digest(&self) -> &Digest;
 
-    /// The component itself. The lake keeps it, so that what it made can be made again when another one serves.
+    /// The component itself. The lake keeps it, so that what the plugin made can be made again when another plugin serves.
     fn component(&self) -> &Bytes;
 
-    /// Begins to make it ready for a first call that is about to come, and waits for nothing. A call does that as well.
+    /// Begins to prepare the plugin for a first call that is about to come, and waits for nothing. A call does that as well.
     fn prepare(&self) {}
 }
 
@@ -334,8 +334,8 @@ pub trait Aggregator: Plugin {
     /// The partial result of these rows. Each batch has (at least) the columns of the descriptor's input, found by name.
     async fn fold(&self, rows: &[RecordBatch]) -> Result<Bytes, Fault>;
 
-    /// One partial result that stands for these, merged in order: whatever they are merged or finished with, it does as well. The engine
-    /// checks that on real data (`roles::aggregate`), an adapter does not.
+    /// One partial result in place of these, merged in order: merged or finished with others, it gives the same result as these do. The
+    /// engine checks that on real data (`roles::aggregate`), an adapter does not.
     async fn merge(&self, partials: &[Bytes]) -> Result<Bytes, Fault>;
 
     /// The table of these partial results, merged in order, with the schema of [`Descriptor::output_schema`].
@@ -379,7 +379,7 @@ impl PluginStamp {
         PluginStamp { name: name.clone(), version: version.clone(), digest: plugin.digest().to_string() }
     }
 
-    /// What it is called in the log and in traces: its name and the first digits of its digest.
+    /// Its short name in the log and in traces: its name and the first digits of its digest.
     #[must_use]
     pub fn short(&self) -> String {
         plugin_name(&self.name, &self.digest)

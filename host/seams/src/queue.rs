@@ -51,7 +51,7 @@ impl Depth {
 /// What is known of a queue that cannot tell whether an equal message is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blind {
-    /// A message that was sent longer ago than this is not there any more.
+    /// A message that was sent longer ago than this is no longer there.
     pub retention: Duration,
     /// `depth` is an estimate. Two looks so far apart that both find nothing prove that nothing is there.
     pub settles: Duration,
@@ -67,7 +67,7 @@ impl Default for Blind {
 /// Why a queue call failed.
 #[derive(Debug, Error)]
 pub enum QueueError {
-    /// The delivery's visibility is over (or it was settled before): somebody else may have the message.
+    /// The delivery's visibility is over (or it was settled before): another consumer may have the message.
     #[error("the delivery's visibility is over")]
     Expired,
     /// Over the backend's size limit. The caller must put the content into the store and send its place.
@@ -91,7 +91,7 @@ pub enum QueueError {
 /// * A delivered message is invisible to others for the queue's visibility timeout, counted from its receipt or the last `extend`;
 ///   then it is delivered again with `receives` one higher.
 /// * A message whose `receives` would pass the queue's `max_receives` is moved to its dead-letter queue, with the body unchanged, instead of being delivered.
-/// * `depth` tells of the oldest message when it was first sent: neither a receive nor a release nor the move to the dead letters makes it
+/// * `depth` returns when the oldest message was first sent: neither a receive nor a release nor the move to the dead letters makes it
 ///   younger.
 /// * `ack`, `release` and `extend` with a receipt whose visibility is over are `QueueError::Expired` and change nothing.
 /// * A `receive` that is dropped while it waits loses nothing but time: what was handed out with it is delivered again after its visibility.
@@ -100,8 +100,8 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     /// Adds messages, all of them or an error; after an error some may be there.
     async fn send(&self, bodies: Vec<Bytes>) -> Result<(), QueueError>;
 
-    /// Adds those messages of which no equal one is there, and returns how many they were. Equal is: the same bytes, waiting or in
-    /// flight, here or in the dead-letter queue. Looking and adding are one step, so that of several who send the same at once one adds it.
+    /// Adds the messages that have no equal there, and returns how many were added. Equal means: the same bytes, waiting or in flight, here
+    /// or in the dead-letter queue. Looking and adding are one step, so that of several senders of the same message only one adds it.
     ///
     /// This only saves work: a queue that cannot look (a standard queue of SQS) may add all of them, as it does unless an adapter says
     /// otherwise. An equal message that is in flight counts, because it is either acknowledged when its work is durable or delivered again.
@@ -129,18 +129,18 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     /// The visibility timeout that a delivery starts with.
     fn visibility(&self) -> Duration;
 
-    /// `None` if `send_missing` looks for equal messages and `depth` is exact. Else sending a message again may double it, and whoever does so
-    /// has to know by other means that it is not there any more.
+    /// `None` if `send_missing` looks for equal messages and `depth` is exact. Else sending a message again may double it, and the sender
+    /// has to know by other means that it is no longer there.
     fn blind(&self) -> Option<Blind> {
         Some(Blind::default())
     }
 
-    /// For how long a consumer that has nothing to do lets one `receive` wait. Where each call is paid for, that is as long as a call can wait.
+    /// How long an idle consumer lets one `receive` wait. Where each call costs money, that is as long as a call can wait.
     fn longest_poll(&self) -> Duration {
         SHORT_POLL
     }
 
-    /// How rarely `depth` is asked by who only looks now and then: zero where a look costs nothing.
+    /// The least time between two calls of `depth` by a command that only looks now and then: zero where a call costs nothing.
     fn look_every(&self) -> Duration {
         Duration::ZERO
     }
@@ -149,7 +149,7 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
 /// A poll that costs nothing: it also bounds how long a stop waits for it.
 pub const SHORT_POLL: Duration = Duration::from_millis(500);
 
-/// A queue and where it puts what it could not get rid of.
+/// A queue, and the dead-letter queue for what was received too often.
 #[derive(Clone, Debug)]
 pub struct StageQueue {
     /// The queue.

@@ -4,8 +4,8 @@
 //! makes traces and for no reader.
 //!
 //! A place in a trace is derived from what a message says anyway, and not carried with it: a message stays equal to the byte, hosts that
-//! have the same message agree, and one that comes by another way (a sweep, a notification of S3) has its place, too. Only what a message
-//! to the aggregate stage is from cannot be told by it: the commit that made the version of Silver says so (`lake::delta`).
+//! have the same message agree, and one that comes by another way (a sweep, a notification of S3) has its place, too. Only the origin of a
+//! message to the aggregate stage is not in the message: the commit that made the version of Silver names it (`lake::delta`).
 
 use std::future::Future;
 
@@ -100,7 +100,7 @@ fn hash<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     first
 }
 
-/// What a message says of itself before anybody works on it.
+/// What a message says of itself before work on it begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// The tick that it comes from.
@@ -115,7 +115,7 @@ pub struct About {
     pub place: Option<Place>,
 }
 
-/// The spans of deliveries in one hand.
+/// The spans of deliveries that are worked on together.
 #[derive(Clone, Debug)]
 pub struct InHand {
     /// One for each delivery.
@@ -207,7 +207,7 @@ pub fn place() -> Option<Place> {
     PLACE.try_with(|place| *place).ok().flatten()
 }
 
-/// The work under way is found to follow from `parent`.
+/// Records that the work under way follows from `parent`.
 pub fn follow(parent: Option<Place>) {
     if let Some(parent) = parent {
         Span::current().record("trace.parent", parent.to_string());
@@ -253,7 +253,7 @@ pub fn call(plugin: &(impl Plugin + ?Sized), function: &'static str, count: usiz
     error_span!("call", trace.name = %format_args!("plugin {function}"), plugin, count, outcome = Empty)
 }
 
-/// A request to `host`, at an endpoint of that name. Path, query and headers are nobody's business.
+/// A request to `host`, at an endpoint of that name. Path, query and headers are private.
 #[must_use]
 pub fn request(endpoint: &str, host: Option<&str>) -> Span {
     error_span!(
@@ -267,7 +267,7 @@ pub fn request(endpoint: &str, host: Option<&str>) -> Span {
     )
 }
 
-/// Runs `work` in `span`, which is told how it ended: `done`, or what `failed` calls it.
+/// Runs `work` in `span`, and records in it how the work ended: `done`, or what `failed` returns.
 pub async fn observed<T, E>(
     span: Span,
     work: impl Future<Output = Result<T, E>>,
@@ -296,7 +296,7 @@ pub async fn requested(
     result
 }
 
-/// Has a plugin's function work in its span.
+/// Runs a plugin's function in its span.
 pub async fn called<T>(span: Span, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
     observed(span, work, |fault| fault.code).await
 }

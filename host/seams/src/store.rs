@@ -18,14 +18,14 @@ use object_store::{PutMode, PutOptions, PutPayload, UpdateVersion};
 /// told, as long as the object is still the one that was read, else it is `Precondition` or `NotFound`.
 pub type Store = Arc<dyn ObjectStore>;
 
-/// That bytes which were written may not be on disk. Among the causes of an adapter's error it says that trying again proves nothing:
-/// after a failed sync the next one may succeed without them.
+/// Bytes that were written may not be on disk. As a cause of an adapter's error it says that trying again proves nothing: after a failed
+/// sync the next one may succeed without them.
 #[derive(Debug, thiserror::Error)]
 #[error("what was written may not be on disk: {0}")]
 pub struct NotDurable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// That a store is not there any more as a whole: somebody has deleted or moved away the folder that it was opened at. Among the causes of an
-/// adapter's error it says that nothing is known of any object, which `NotFound` would claim.
+/// The whole store is gone: the folder that it was opened at was deleted or moved away. As a cause of an adapter's error it says that
+/// nothing is known of any object, while `NotFound` would claim that an object is not there.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the folder `{0}` is gone: it was deleted or moved away\nhint: put it back, or start `sluicebox run` again: it makes an empty lake"
@@ -37,7 +37,7 @@ pub struct Gone(pub String);
 pub enum Created {
     /// The object is new and holds the given bytes.
     New,
-    /// Somebody (perhaps this very call, its reply lost) had written it: these are its bytes, which count.
+    /// The object was there, written by another writer or by this very call, its reply lost. These are its bytes, which count.
     Existing(Bytes),
 }
 
@@ -70,11 +70,11 @@ pub async fn delete_if_there(store: &dyn ObjectStore, path: &Path) -> Result<(),
     }
 }
 
-/// How often [`update`] tries. Of those that race one succeeds each time, so nobody needs as many.
+/// How often [`update`] tries. Of the writers that race one succeeds each time, so no writer needs as many.
 const MOST_UPDATES: usize = 100;
 
-/// Writes an object that is made from what is there (`None` if nothing is), so that of several who do so at once nobody's change is
-/// lost: who comes too late makes his from what the other wrote. If `change` makes `None` of it, it stays as it is.
+/// Writes an object that is made from what is there (`None` if nothing is), so that no change is lost if several writers do so at once: a
+/// writer that comes too late makes its change from what the other wrote. If `change` returns `None`, the object stays as it is.
 ///
 /// # Errors
 /// What the store or `change` says.

@@ -50,7 +50,7 @@ struct NewFile {
 }
 
 impl Replacement {
-    /// Whether the bucket becomes another one.
+    /// Whether the bucket changes.
     pub(super) fn changes(&self) -> bool {
         !matches!(self.change, Change::Nothing)
     }
@@ -80,7 +80,7 @@ pub(super) async fn read(
     Ok(rows)
 }
 
-/// Columns of text of a file that some version has named; none if it is gone.
+/// Text columns of a file that a version has named; none if the file is gone.
 pub(super) async fn read_file(
     table: &Table,
     path: &str,
@@ -140,7 +140,7 @@ pub(super) async fn without(
     only(table, state, bucket, KEY, others).await
 }
 
-/// The bucket with only those rows that `stays` tells by a column of text, and how many go.
+/// The bucket with only the rows that `stays` accepts by a text column, and how many rows go.
 pub(super) async fn only(
     table: &Table,
     state: &TableState,

@@ -13,7 +13,7 @@ use super::{FORGOTTEN, KEY, ORD, REDO_AT_MOST, Silver, TableError, bucket, bucke
 use crate::delta::{Draft, Outcome, Tidied};
 
 impl Silver {
-    /// Takes the rows of a key out of the table; how many there were.
+    /// Removes the rows of a key from the table, and returns how many.
     pub async fn erase(&self, key: &str) -> Result<usize, TableError> {
         let bucket = bucket_of(key, self.buckets);
         let mut base = self.table.refresh().await?;
@@ -50,7 +50,7 @@ impl Silver {
                     keys.iter().flatten().any(|one| one == key)
                 }),
                 Err(error) if error.is_transient() => return Err(error),
-                // What nobody can read and nobody names is of no use to anybody.
+                // A file that no version names and that cannot be read is of no use.
                 Err(_) => true,
             };
             if holds {
@@ -60,7 +60,7 @@ impl Silver {
         Ok(found)
     }
 
-    /// Deletes them; how many there were. Nobody may be about to commit one.
+    /// Deletes the files of [`Silver::strays_with`], and returns how many. No writer may be about to commit one.
     pub async fn erase_strays(&self, key: &str) -> Result<usize, TableError> {
         let strays = self.strays_with(key).await?;
         self.table.delete_unnamed(&strays).await

@@ -1,7 +1,7 @@
 //! Which version of a key stands: a join, so that order and repetition do not matter.
 //!
-//! A version may also make no row any more, where an earlier generation of a plugin made one of the same record version: then that
-//! one goes. And one that makes the rows that stand already leaves them as they are, so that nothing behind them is computed again.
+//! A version may make no row where an earlier generation of a plugin made one of the same record version: then the earlier row goes. A
+//! version that makes the rows that already stand leaves them as they are, so that nothing that depends on them is computed again.
 //!
 //! Does no I/O.
 
@@ -172,7 +172,7 @@ fn offer<'a>(standing: &mut BTreeMap<&'a str, Standing<'a>>, unit: &'a Unit, row
         return;
     };
     if unit.rows.is_empty() {
-        // Only what was made of this very line goes, or of the lines in whose place it stands: any other version stands in its own right.
+        // Only what was made of this very line goes, or of the lines that it replaces: any other version stands in its own right.
         let same = entry.version.1 == version.1 || stands_for_others(version.1);
         if same && entry.version < version && tick_in(entry.version.0) == tick_in(version.0) {
             counts.retracted += usize::from(!entry.new);

@@ -1,4 +1,4 @@
-//! Making the table anew: it is emptied and gets other columns or buckets, and is not all there until whoever fills it says so.
+//! Rebuilding the table: it is emptied, gets other columns or buckets, and is incomplete until its writer says that it is whole.
 //!
 //! Does not fill it: a replay does. Old versions stay readable within the retention.
 
@@ -15,7 +15,7 @@ use super::{BUCKETS_SETTING, REDO_AT_MOST, RETRACTED, Silver, TableError, with_m
 use crate::delta::{Draft, Outcome, REBUILDING, TableState, metadata_with_schema, metadata_with_setting};
 
 impl Silver {
-    /// Opens the table, whatever its columns and buckets are, and empties it into these.
+    /// Opens the table, whatever its columns and buckets are, empties it, and gives it these.
     pub async fn rebuild(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -52,7 +52,7 @@ impl Silver {
         .await
     }
 
-    /// Commits what `actions` makes of the newest state, made anew whenever somebody else was faster.
+    /// Commits what `actions` makes of the newest state, and makes them again whenever another writer was faster.
     async fn change(
         &self,
         operation: &'static str,

@@ -1,6 +1,6 @@
 //! Taking a tick back: the rows that it brought go out of the table.
 //!
-//! Does not bring back what stood before: whoever calls this has noted the keys, and the sweep offers their older versions again.
+//! Does not bring back what stood before: the caller has noted the keys, and the sweep offers their older versions again.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,7 +28,7 @@ impl Silver {
         Ok(found)
     }
 
-    /// Takes the rows that come from that tick out of the table; how many there were.
+    /// Removes the rows of that tick from the table, and returns how many.
     pub async fn take_back(&self, tick: Tick) -> Result<usize, TableError> {
         let from = folder(tick);
         let mut base = self.table.refresh().await?;
@@ -64,7 +64,7 @@ impl Silver {
     }
 }
 
-/// What the sources of a tick's rows begin with.
+/// The prefix of the sources of a tick's rows.
 fn folder(tick: Tick) -> String {
     format!("run={tick}/")
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// A version of a Silver table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SilverVersion {
-    /// The table's own id. None where an earlier version of the program has written the number alone: it is taken for one of the table that is
-    /// there as long as that has come so far, and else for one of a table that is gone.
+    /// The table's own id. None if an earlier version of the program wrote the number alone. Such a number counts for the current table if
+    /// that table has reached it, and else for a table that is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
     /// The number, from 0.

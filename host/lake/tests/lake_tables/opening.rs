@@ -127,7 +127,7 @@ async fn a_table_that_nobody_looks_at_is_neither_read_nor_made() {
     let objects = async || store.list(None).try_collect::<Vec<_>>().await.unwrap().len();
     assert_eq!((counted.reads.load(Ordering::Relaxed), objects().await), (0, 0));
 
-    // Two who look first at the same moment find the same table.
+    // Two processes that look first at the same moment find the same table.
     let unopened = Silver::unopened(Arc::clone(&store), clock(), &schema(), buckets(3)).unwrap();
     let (one, other) = tokio::join!(unopened.snapshot(), unopened.snapshot());
     assert_eq!((one.unwrap().version, other.unwrap().version, objects().await), (0, 0, 1));

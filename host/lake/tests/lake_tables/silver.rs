@@ -135,7 +135,7 @@ async fn a_commit_names_partition_and_statistics() {
     assert_eq!(stats["maxValues"]["_seq"], "2026-03-01T03:00:00.001Z");
 }
 
-/// A table opened anew comes from a checkpoint; and another engine may have cleaned up the log behind a process that slept.
+/// A table opened again comes from a checkpoint; and another engine may have cleaned up the log behind a process that slept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_log_is_summed_up_and_may_be_cut_off() {
     let store = memory();

@@ -1,4 +1,4 @@
-//! Tidying up: what goes, what stays, and that no live file is ever lost, whoever races and whatever fails.
+//! Tidying up: what goes, what stays, and that no live file is ever lost, whichever processes race and whatever fails.
 //!
 //! Does not run the service that calls it.
 
@@ -342,7 +342,7 @@ async fn a_tidy_up_that_fails_anywhere_harms_nothing() {
     }
 }
 
-/// Whoever made version 100 died over its checkpoint. Who comes past notices.
+/// The writer of version 100 died before its checkpoint was written. A later writer notices.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_that_a_dead_writer_owes_is_written_by_the_next() {
     let world = World::new();

@@ -103,7 +103,7 @@ async fn writers_of_the_same_buckets_on_disk() {
     race(&disk(&folder), together(12)).await.report("disk, same buckets");
 }
 
-/// A writer stalls before each of its calls in turn while another commits to the same bucket and to another one.
+/// A writer stalls before each of its calls in turn while another commits to the same bucket and to another bucket.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_that_stalls_loses_nothing_of_others() {
     let (mut finished, mut redone) = (false, 0);

@@ -63,7 +63,7 @@ pub(super) fn secrets(top: &Section<'_>, out: &mut Findings) -> Declared {
         out.take(&entry.key_at, values::name(&entry.key));
         let reference = text_of(entry, out).map(values::secret);
         if !matches!(reference, Some(Ok(_))) {
-            // Whoever writes something else here has most likely written the secret itself.
+            // Any other text here is most likely the secret itself.
             out.mask(&entry.node.at);
         }
         let reference = reference.and_then(|reference| out.take(&entry.node.at, reference));
