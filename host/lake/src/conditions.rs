@@ -76,7 +76,7 @@ pub async fn require(store: &Store, layer: &'static str, place: &str, now: DateT
             Err(error) => Err(LakeError::from(error)),
         }
     };
-    // Another process may be asking as well: whose object it is makes no difference.
+    // Another process may be testing as well: it makes no difference which process made the object.
     put(note(false), PutMode::Create).await?;
     let mut did = None;
     if put(note(false), PutMode::Create).await? {

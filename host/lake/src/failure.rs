@@ -21,7 +21,7 @@ use crate::{LakeError, TableError};
 /// | (one record: refusal, trap, bad output) | no failure of the work: quarantined, the rest is committed, the message acknowledged | no |
 /// | [`Plugin`](Failure::Plugin) | the stage is suspended, its messages stay queued | no: nothing is received while it lasts |
 /// | [`Transient`](Failure::Transient) | given back with a growing delay; after `max_receives` given up | yes |
-/// | [`Pause`](Failure::Pause) | one message is kept in hand as a probe, all others are given back at once, nobody receives | at most one a host |
+/// | [`Pause`](Failure::Pause) | one message is kept in hand as a probe, all others are given back at once, nothing is received | at most one a host |
 /// | [`Bug`](Failure::Bug) | isolated, then as a transient one; given up with a reason that says so | yes |
 /// | [`Lake`](Failure::Lake) | given back; a host that serves looks again with a growing delay, or at once when another version serves; `once` ends | yes |
 /// | [`Fatal`](Failure::Fatal) | given back, and the host stops | one a start |

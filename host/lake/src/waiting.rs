@@ -89,7 +89,7 @@ pub async fn all(lake: &Lake, now: DateTime<Utc>) -> Result<Vec<Waiting>, LakeEr
     Ok(waits)
 }
 
-/// Removes a wait that names a record. The wait itself goes on, and the next one is noted again.
+/// Removes each note that names a record: its wait goes on by itself, and the next wait is noted again.
 ///
 /// # Errors
 /// The lake cannot be read or written.

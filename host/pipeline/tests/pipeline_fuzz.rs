@@ -1,4 +1,4 @@
-//! No text makes the checker panic, and whatever it says can be shown: arbitrary texts, and good ones with a few bytes changed.
+//! No text makes the checker panic, and all that it reports can be shown: arbitrary texts, and good ones with a few bytes changed.
 
 // A test fails by panicking.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
@@ -56,7 +56,7 @@ proptest! {
     }
 }
 
-/// What is most likely a secret itself is in no form of any problem.
+/// A text that is most likely a secret is in no form of any problem.
 #[test]
 fn a_pasted_secret_is_never_shown() {
     let secret = "hunter2";

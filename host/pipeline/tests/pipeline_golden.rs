@@ -55,7 +55,7 @@ fn every_code_is_shown_by_some_file() {
         };
         shown.extend(problems.iter().flat_map(Problems::as_slice).map(|problem| problem.code));
     }
-    // What only a deployment objects to is shown where that is tested.
+    // Objections of a deployment are shown in the tests of deployments.
     let of_deployments = ["C070", "C071", "C072", "C073"];
     let known: BTreeSet<&str> =
         CODES.iter().map(|(code, _)| *code).filter(|code| !of_deployments.contains(code)).collect();

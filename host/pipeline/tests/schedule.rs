@@ -46,7 +46,7 @@ fn a_tick_in_the_gap_moves_over_it_and_fires_once() {
         ticks("30 2 * * *", "America/New_York", "2024-03-09T00:00:00Z", "2024-03-11T12:00:00Z"),
         ["03-09T07:30", "03-10T07:00", "03-11T06:30"]
     );
-    // Several times in one gap meet at its end, even with one that is there anyway.
+    // Several times in one gap become one tick at its end, even if a tick is there anyway.
     assert_eq!(
         ticks("0,20,40 2,3 * * *", "Europe/Berlin", "2024-03-31T00:00:00Z", "2024-03-31T12:00:00Z"),
         ["03-31T01:00", "03-31T01:20", "03-31T01:40"]

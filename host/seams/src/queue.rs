@@ -114,7 +114,7 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
     /// Takes at most `max` messages; waits up to `wait` for the first one. Empty when none came.
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError>;
 
-    /// Removes the message for ever.
+    /// Removes the message for good.
     async fn ack(&self, receipt: &Receipt) -> Result<(), QueueError>;
 
     /// Gives the message back, to be delivered again no earlier than `after` from now.

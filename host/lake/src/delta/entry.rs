@@ -68,9 +68,9 @@ pub(super) async fn create(name: &str, store: &Store, clock: &dyn Clock, genesis
 
 /// Makes sure that `version` has a commit: ours if no other writer was faster.
 ///
-/// The default log store's primitive is a create-only put of the commit's object; `seams::store::create` is that put, believed only
-/// after a read back. A reply that says neither is followed by the same put again: the object's content tells whose it is, so a reply
-/// lost on the way, or an "already exists" for our own first try, is no conflict.
+/// The default log store's primitive is a create-only put of the commit's object; `seams::store::create` is that put, believed only after a
+/// read back. A reply that says neither is followed by the same put again: the object's content tells which writer made it, so a reply lost
+/// on the way, or an "already exists" for our own first try, is no conflict.
 pub(super) async fn settle(
     name: &str,
     store: &Store,

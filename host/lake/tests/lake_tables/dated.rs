@@ -1,4 +1,4 @@
-//! A store whose objects are as old as the simulated clock says.
+//! A store that dates its objects by the simulated clock.
 //!
 //! Does not test anything.
 
@@ -20,7 +20,7 @@ use seams::clock::Clock;
 use seams::store::Store;
 use testkit::SimClock;
 
-/// Over another store. Its listings give as an object's age when it was last put through here.
+/// Wraps another store. Its listings date an object by the last put through this wrapper.
 #[derive(Debug)]
 pub(crate) struct Dated {
     inner: Store,
@@ -77,7 +77,7 @@ impl ObjectStore for Dated {
         let (written, clock) = (Arc::clone(&self.written), Arc::clone(&self.clock));
         let dated = move |object: Result<ObjectMeta>| {
             object.map(|object| {
-                // One that is there and not yet noted is being written just now.
+                // An object that is there and not yet noted is being written just now.
                 let noted = written.lock().unwrap().get(&object.location).copied();
                 ObjectMeta { last_modified: noted.unwrap_or_else(|| clock.now()), ..object }
             })

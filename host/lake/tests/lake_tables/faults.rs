@@ -1,4 +1,4 @@
-//! A store that fails before or after the effect: an own commit is known again, and nothing is done twice.
+//! A store that fails before or after the effect: a writer recognises its own commit, and nothing is done twice.
 //!
 //! Does not kill processes.
 
@@ -54,7 +54,7 @@ async fn one_failed_call_anywhere_makes_one_commit() {
     }
 }
 
-/// The commit's own reply is lost, and nothing else: the very call that made it must say so, without being called again.
+/// Only the commit's own reply is lost: the call that made the commit must report it, without a second call.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_reply_was_lost_is_known_again() {
     let mut recognised = 0;
@@ -86,7 +86,8 @@ async fn racing_writers_on_a_failing_store_lose_nothing() {
     let work: Vec<Vec<Doc>> = (0..4)
         .map(|w| (0..10).map(|at| Doc { line: w, ..doc(&format!("k{}", at % 6), 1 + at, 0) }).collect())
         .collect();
-    // Each has its table open before the faults begin: opening reads the whole log, and of a long one at such odds hardly ever to its end.
+    // Each opens its table before the faults begin: opening reads the whole log, and at such odds the read of a long log hardly ever
+    // succeeds.
     faults.stop();
     let faulty = || -> Store { Faulty::<dyn ObjectStore>::new(Arc::clone(&store), Arc::clone(&faults)) };
     let tables =

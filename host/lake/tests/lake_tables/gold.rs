@@ -92,7 +92,7 @@ async fn of_racing_publishers_the_newest_silver_version_stands() {
     assert_eq!(exported(&store).await, rows(16), "whoever wrote last looked again");
 }
 
-/// A publisher stalls before each of its calls in turn while another publishes what comes from a newer Silver version.
+/// A publisher stalls before each of its calls in turn while another publishes a result of a newer Silver version.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_that_stalls_never_puts_the_older_table_back() {
     let (mut finished, mut overtaken) = (false, 0);

@@ -1,4 +1,4 @@
-//! The tables through other engines' eyes, and what their maintenance leaves to us.
+//! The tables as other engines read them, and as their maintenance leaves them.
 //!
 //! Does not run unless asked: it needs `SLUICEBOX_TEST_PYTHON`, a Python with what `tests/e2e/requirements.txt` names.
 

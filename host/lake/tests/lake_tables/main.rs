@@ -1,4 +1,5 @@
-//! Silver and Gold as Delta tables: what they promise, held against a sequential model, in memory, on disk, under faults, and by other engines.
+//! Silver and Gold as Delta tables: what they promise, compared with a sequential model, in memory, on disk, under faults, and by other
+//! engines.
 //!
 //! Does not run roles or plugins.
 #![allow(

@@ -1,6 +1,6 @@
 //! The model: last writer wins, one document after the other, in a map; and the tests that need nothing but it.
 //!
-//! Does not look into the table: it says what a table that was told the same must hold.
+//! Does not look into the table: it says what a table that got the same calls must hold.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ impl Model {
         model
     }
 
-    /// The rows as [`content`] gives them: by bucket, then key.
+    /// The rows as [`content`] returns them: by bucket, then key.
     pub(crate) fn content(&self, count: u32) -> Vec<String> {
         let mut docs: Vec<&Doc> = self.0.values().collect();
         docs.sort_by_key(|doc| (bucket_of(&doc.key, buckets(count)), doc.key.as_bytes().to_vec()));
@@ -35,7 +35,7 @@ impl Model {
     }
 }
 
-/// The rows of one document as Silver gives them.
+/// The rows of one document as Silver returns them.
 fn expected_lines(doc: &Doc) -> Vec<String> {
     let made = versions([doc]);
     let meta = &made.meta[0];
@@ -71,7 +71,7 @@ proptest! {
     fn versions_in_any_order_make_equal_rows(docs in documents(), seed in any::<u64>(), size in 1..7_usize, count in 1..5_u32) {
         let mut shuffled: Vec<Doc> = docs.iter().chain(docs.iter().take(5)).cloned().collect();
         shuffle(&mut shuffled, seed);
-        // A version given twice may not touch itself within a call: that would read as one version of twice the rows.
+        // The two copies of a version must not be neighbours within a call: that would read as one version of twice the rows.
         let calls: Vec<Vec<Doc>> = shuffled.chunks(size).map(|call| { let mut call = call.to_vec(); call.dedup(); call }).collect();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (found, again) = runtime.block_on(async {

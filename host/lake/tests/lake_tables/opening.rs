@@ -1,5 +1,5 @@
-//! Opening: a log of any length is found by its names, one that lacks an entry is never taken for a shorter one, and whatever is odd about
-//! it is left to the listing.
+//! Opening: a log of any length is found by its names, one that lacks an entry is never taken for a shorter one, and the listing handles
+//! any other log.
 //!
 //! Does not measure: the benchmark `lake` of the local adapters does.
 
@@ -87,7 +87,7 @@ async fn table(commits: u32) -> Store {
     store
 }
 
-/// What a process finds that may not list, and how many reads it took.
+/// What a process without the right to list finds, and how many reads it took.
 async fn unlisted(store: &Store) -> (Silver, usize) {
     let unlisted = Arc::new(Unlisted { inner: Arc::clone(store), reads: AtomicUsize::new(0) });
     let silver = Silver::open(Arc::clone(&unlisted) as Store, clock(), schema(), buckets(3)).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_table_that_nobody_looks_at_is_neither_read_nor_made() {
     assert_eq!(silver.snapshot().await.unwrap().rows, 1);
 }
 
-/// What the checkpoint and the commits after it say together is what the writer knows, however they are found.
+/// The checkpoint and the commits after it add up to what the writer knows, however they are found.
 #[tokio::test(flavor = "multi_thread")]
 async fn by_name_or_listed_the_table_is_the_same() {
     let store = memory();
@@ -181,7 +181,7 @@ async fn a_checkpoint_says_which_silver_version_gold_was_made_from() {
     assert_eq!(found.current().await.unwrap().unwrap(), gold::rows(2));
 }
 
-/// Up to seven commits in a row may be lost, and the table is not opened as if those after them had never been.
+/// Up to seven commits in a row may be lost, and the table is not opened as if there were none after them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_lacks_an_entry_is_not_taken_for_a_shorter_one() {
     for (commits, lost) in [(6, 3..4), (6, 1..6), (9, 2..9), (107, 103..104), (107, 101..107)] {

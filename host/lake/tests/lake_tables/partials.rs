@@ -1,4 +1,4 @@
-//! Packs of partial results: there when they are whole, passed over when they are not, and never more than needed.
+//! Packs of partial results: used when they are whole, skipped when they are not, and never more than needed.
 //!
 //! Does not fold anything.
 
@@ -27,12 +27,12 @@ async fn packs(store: &Store) -> Vec<Path> {
     found.into_iter().map(|object| object.location).collect()
 }
 
-/// What a process finds that has just started.
+/// What a process finds when it has just started.
 async fn found(store: &Store, wanted: &Partials) -> Partials {
     known(&open(store).await, wanted).await
 }
 
-/// Those that a process has of them.
+/// The ones that a process has.
 async fn known(gold: &Gold, wanted: &Partials) -> Partials {
     let ids: Vec<PartialId> = wanted.keys().copied().collect();
     let found = gold.partials(&ids).await.unwrap();
@@ -62,7 +62,7 @@ async fn nothing_folded_is_nothing_written() {
     assert_eq!(packs(&store).await, []);
 }
 
-/// With many buckets a pack is large: one new partial result does not pay for it, some do.
+/// With many buckets a pack is large: it is written for several new partial results, not for one.
 #[tokio::test(flavor = "multi_thread")]
 async fn few_new_ones_among_many_wait_in_memory() {
     let store = memory();
@@ -82,7 +82,7 @@ async fn few_new_ones_among_many_wait_in_memory() {
     assert_eq!(found(&store, &partials).await, partials);
 }
 
-/// Changed, cut off, emptied, misnamed: each is passed over, and the good one before it serves.
+/// Changed, cut off, emptied, misnamed: each is skipped, and the good pack before it serves.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_pack_is_passed_over() {
     let store = memory();
@@ -107,7 +107,7 @@ async fn a_damaged_pack_is_passed_over() {
     assert_eq!(packs(&store).await.len(), 1, "the next one clears them away");
 }
 
-/// A process whose memory is of another plugin looks for a pack; what others wrote meanwhile serves it.
+/// A process that remembers another plugin's results looks for a pack, and uses what others wrote meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_s_pack_serves() {
     let store = memory();

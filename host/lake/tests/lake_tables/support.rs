@@ -111,7 +111,7 @@ impl Doc {
     }
 }
 
-/// What a call of upsert gets for these documents.
+/// The argument of upsert for these documents.
 pub(crate) fn versions<'a>(docs: impl IntoIterator<Item = &'a Doc>) -> Versions {
     let mut rows = Vec::new();
     let mut meta = Vec::new();
@@ -172,7 +172,7 @@ impl Stalling {
         self.faults.calls()
     }
 
-    /// Opens a table through the store, whose calls do not stop meanwhile.
+    /// Opens a table through the store; its calls do not stop meanwhile.
     pub(crate) async fn passing<T>(&self, opening: impl Future<Output = T>) -> T {
         self.faults.stop();
         let opened = opening.await;
@@ -189,7 +189,7 @@ impl Stalling {
     }
 }
 
-/// How many data files were ever written, those that no commit names among them.
+/// How many data files were ever written, including those that no commit names.
 pub(crate) async fn files_written(store: &Store) -> usize {
     let all: Vec<_> = store.list(None).try_collect().await.unwrap();
     all.iter().filter(|object| object.location.as_ref().ends_with(".parquet")).count()

@@ -44,7 +44,7 @@ impl World {
         self.clock.jump(self.clock.now() + span);
     }
 
-    /// One commit an hour, each replacing the file of its bucket.
+    /// One commit an hour; each replaces the file of its bucket.
     async fn commits(&self, silver: &Silver, generations: std::ops::Range<u32>) -> Vec<Doc> {
         let docs: Vec<Doc> = generations.map(|at| doc(&format!("k{}", at % 5), 1, at)).collect();
         for doc in &docs {
@@ -121,7 +121,7 @@ async fn what_the_retention_covers_stays_and_the_rest_goes() {
     assert_eq!(silver.tidy(WEEK).await.unwrap().log_entries, 101, "100 commits and the checkpoint before them");
 }
 
-/// Files that were never committed go when they are old; what is no data file is not ours to judge.
+/// Files that were never committed go when they are old; an object that is no data file stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_dead_writers_left_goes_and_what_is_no_data_file_stays() {
     let world = World::new();
@@ -146,7 +146,7 @@ async fn what_dead_writers_left_goes_and_what_is_no_data_file_stays() {
     assert_eq!(content(&silver).await, Model::of(&[doc("a", 1, 0), next]).content(1));
 }
 
-/// A retention of nothing is one of an hour: within it a writer may be about to commit.
+/// A retention of zero counts as one hour: within it a writer may be about to commit.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_retention_is_shorter_than_a_writer_may_take() {
     let world = World::new();
@@ -246,8 +246,8 @@ async fn a_process_that_sleeps_through_a_cut_of_the_log_does_not_fork_it() {
     }
 }
 
-/// Writers, tidy-ups and time race, while one call in fifty fails: more, and no log of dozens of commits would ever be read whole. Nothing live is
-/// ever missing.
+/// Writers, tidy-ups and time race, while one call in fifty fails: with more failures no log of dozens of commits could be read whole. No
+/// live file is ever missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn tidying_races_with_writers_on_a_failing_store() {
     const WRITERS: u32 = 4;

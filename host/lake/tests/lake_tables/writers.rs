@@ -30,7 +30,8 @@ impl Race {
     }
 }
 
-/// Lets each writer put in its documents, one a call, all at once, each through a handle of its own; then holds the table to the model.
+/// Lets each writer put in its documents, one a call, all at once, each through a handle of its own; then compares the table with the
+/// model.
 async fn race(store: &Store, work: Vec<Vec<Doc>>) -> Race {
     open(store, BUCKETS).await;
     let all: Vec<Doc> = work.iter().flatten().cloned().collect();
@@ -56,7 +57,7 @@ async fn race(store: &Store, work: Vec<Vec<Doc>>) -> Race {
     Race { versions, calls: all.len(), took }
 }
 
-/// For each writer documents whose keys are all in a bucket of its own.
+/// For each writer, documents with keys that are all in a bucket of its own.
 fn apart(each: usize) -> Vec<Vec<Doc>> {
     let mine = |writer: u32| {
         let keys = (0..).map(|at| format!("part-{at}")).filter(move |key| bucket_of(key, buckets(BUCKETS)) == writer);
