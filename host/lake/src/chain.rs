@@ -58,7 +58,7 @@ pub struct Head {
     pub digest: String,
 }
 
-/// As a commit of Silver names it.
+/// The form in which a commit of Silver names it.
 impl std::fmt::Display for Head {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.number, self.digest)
@@ -147,7 +147,7 @@ impl Chain {
             let ours = sha256(&body);
             let there = match create(&*self.store, &path, body.into()).await? {
                 Created::New => None,
-                // Ours, if a reply was lost; else another host was faster, and ours comes behind it.
+                // Ours, if a reply was lost; else another host was faster, and ours comes after it.
                 Created::Existing(bytes) => Some(sha256(&bytes)).filter(|theirs| *theirs != ours),
             };
             let done = there.is_none();

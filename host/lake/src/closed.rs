@@ -1,7 +1,7 @@
 //! Closed ticks: what became of each, in sums, so that no process has to count it again.
 //!
-//! One object a day, with the sums of its ticks, and one a year, with the sums of its days: to read all of a lake costs a request a year. Does not
-//! count anything: `drivers::sweep` does.
+//! One object for each day, with the sums of its ticks, and one for each year, with the sums of its days: reading a whole lake costs one
+//! request a year. Does not count anything: `drivers::sweep` does.
 
 use std::collections::BTreeMap;
 
@@ -133,7 +133,7 @@ pub async fn forget(lake: &Lake, tick: Tick) -> Result<(), LakeError> {
     change(lake, tick, remove).await
 }
 
-/// What became of a tick, if it was closed. One that is open again may have become something else.
+/// What became of a tick, if it was closed. A tick that is open again may differ by now.
 ///
 /// # Errors
 /// The store fails, or the object is damaged.

@@ -1,5 +1,5 @@
 //! Whether a store heeds the conditions of writes. A lake depends on them: of several hosts that write one object at once, one must win and
-//! the others must hear of it. Where a store ignores them rows are lost in silence, so a store is asked before anything is written there,
+//! the others must learn of it. Where a store ignores them rows are lost in silence, so a store is asked before anything is written there,
 //! and what it has proved is noted in it.
 //!
 //! Does not ask a folder of this machine: its adapter keeps the conditions itself.
@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::LakeError;
 
-/// Where it is noted, in each layer. A copy of a lake in another store has the note of the first one, which does not count there.
+/// The folder of the notes, in each layer. A copy of a lake in another store has the note of the first one, which does not count there.
 const FOLDER: &str = "_store";
 /// Most bytes of a note.
 const MOST: u64 = 1 << 16;
@@ -23,7 +23,7 @@ const NO_TAG: &str = "\"00000000000000000000000000000000\"";
 /// Why a store cannot hold a layer.
 #[derive(Debug, Error)]
 pub enum Unfit {
-    /// It writes although it was told not to.
+    /// It writes although the condition forbids it.
     #[error(
         "[S001] the store of layer `{layer}` at `{place}` ignores conditional writes: it {did}\nhint: hosts that write at once would overwrite each other's rows there; use S3, or a store that heeds `If-None-Match` and `If-Match`, or a folder of one machine"
     )]

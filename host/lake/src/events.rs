@@ -150,7 +150,7 @@ pub enum Unreadable {
     Ever(String),
 }
 
-/// Sends bodies in few calls, each of a size that every queue takes.
+/// Sends bodies in few calls, each small enough for every queue.
 pub async fn send_all(queue: &dyn Queue, bodies: &[Bytes]) -> Result<(), QueueError> {
     for some in bodies.chunks(SEND_AT_ONCE) {
         queue.send(some.to_vec()).await?;

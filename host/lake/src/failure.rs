@@ -78,7 +78,7 @@ impl Failure {
     }
 }
 
-/// How long a consumer rests for a secret that cannot be had.
+/// How long a consumer rests for a secret that cannot be read.
 const SECRET_PAUSE: Duration = Duration::from_secs(30);
 
 impl From<SecretError> for Failure {
@@ -87,7 +87,7 @@ impl From<SecretError> for Failure {
     }
 }
 
-/// How long a consumer rests when the machine below a store has no room, no files or no leave to write.
+/// How long a consumer rests when the machine below a store has no room, no files or no permission to write.
 const MACHINE_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a store's error says of the machine below it, wherever among its causes that stands.
@@ -110,7 +110,7 @@ fn of_machine(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
     None
 }
 
-/// Full, read-only, or out of open files: that is no message's fault, and for a person or for time to mend.
+/// Full, read-only, or out of open files: no message causes that, and a person or time must mend it.
 fn is_exhausted(error: &io::Error) -> bool {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;

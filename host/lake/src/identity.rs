@@ -99,8 +99,8 @@ pub async fn read(lake: &Lake) -> Result<Option<Identity>, LakeError> {
     Ok(read_in(&lake.bronze).await?.map(|note| note.identity))
 }
 
-/// Makes sure that the lake is that of `pipeline`, and begins it if nothing is there. A lake of an earlier version, which had no
-/// identity, gets one.
+/// Makes sure that the lake belongs to `pipeline`, and begins it if nothing is there. A lake of an earlier version, which had no identity,
+/// gets one.
 ///
 /// # Errors
 /// [`NotOurs`]; nothing was changed then.
@@ -123,7 +123,7 @@ pub async fn claim(lake: &Lake, pipeline: &str, now: DateTime<Utc>) -> Result<Cl
     Ok(Claimed { identity, fresh })
 }
 
-/// As [`claim`], for a process that may only write to Bronze: nothing is said of the other layers.
+/// As [`claim`], for a process that may only write to Bronze: the other layers are not checked.
 ///
 /// # Errors
 /// [`NotOurs`]; nothing was changed then.
@@ -185,7 +185,7 @@ pub async fn examine(lake: &Lake, pipeline: &str) -> Result<(), NotOurs> {
     Ok(())
 }
 
-/// The identity of a lake that has none, and whether nothing is in it.
+/// Makes the identity of a lake that has none. Returns it, and whether the lake was empty.
 async fn begin(lake: &Lake, pipeline: &str, now: DateTime<Utc>) -> Result<(Identity, bool), NotOurs> {
     let (fresh, filled_by) = found(lake).await?;
     let (identity, ours) = write_new(lake, filled_by.unwrap_or_else(|| pipeline.to_owned()), now).await?;
@@ -201,13 +201,13 @@ async fn write_new(lake: &Lake, pipeline: String, now: DateTime<Utc>) -> Result<
     })
 }
 
-/// The pipeline that has filled a Bronze, if that can be told.
+/// The pipeline that has filled a Bronze, if that is known.
 async fn filler(lake: &Lake, inventory: &bronze::Inventory) -> Result<Option<String>, LakeError> {
     let Some(path) = inventory.snapshots.first() else { return Ok(None) };
     Ok(bronze::stream::messages(lake, path).await?.try_next().await?.map(|message| message.pipeline))
 }
 
-/// Whether nothing is in a lake without an identity, and else the pipeline that has filled it, if that can be told.
+/// Whether a lake without an identity is empty, and else the pipeline that has filled it, if that is known.
 async fn found(lake: &Lake) -> Result<(bool, Option<String>), NotOurs> {
     let inventory = bronze::inventory(lake, None).await?;
     let filled_by = filler(lake, &inventory).await?;

@@ -21,7 +21,7 @@ pub(crate) fn first_out_of_range(rows: &RecordBatch) -> Option<String> {
     out_of_range(rows).into_iter().next().map(|(_, wrong)| wrong)
 }
 
-/// The rows with such a value, in their order, each once and with what is wrong.
+/// The rows with a value out of range, in order, each once and with what is wrong.
 pub(crate) fn out_of_range(rows: &RecordBatch) -> Vec<(usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
     for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
@@ -32,7 +32,7 @@ pub(crate) fn out_of_range(rows: &RecordBatch) -> Vec<(usize, String)> {
     found
 }
 
-/// What was cleaned, without documents that have made such a row: those are refused, each with its first one.
+/// The cleaned rows, without documents that made a row out of range: those are refused, each with its first such value.
 #[must_use]
 pub fn within_calendar(mut cleaned: Cleaned) -> Cleaned {
     let mut refused: BTreeMap<usize, String> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Open ticks: marks that say of a tick that something of it may be missing. A tick without a mark is closed, and no sweep looks at it.
+//! Open ticks: marks that say that something of a tick may be missing. A tick without a mark is closed, and no sweep looks at it.
 //!
 //! A process that makes work for a tick first writes a mark under a name of its own, and later notes in it that the work can be seen in the
 //! lake. A process that closes a tick removes only the marks that it listed before it looked. Does not find out whether a tick is done:
@@ -29,13 +29,13 @@ pub const ALIVE: TimeDelta = TimeDelta::seconds(60);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Mark {
-    /// When it was written last.
+    /// When the mark was last written.
     pub at: DateTime<Utc>,
-    /// When it was written first.
+    /// When the mark was first written.
     pub begun: DateTime<Utc>,
     /// The writer's id: it orders two marks of the same instant.
     pub by: String,
-    /// Whether what it was written for can be seen in the lake.
+    /// Whether the work of the mark can be seen in the lake.
     pub settled: bool,
     /// Whether the tick was found in the lake, and nothing is known of what was sent.
     pub found: bool,
@@ -144,7 +144,7 @@ impl Opening {
     }
 }
 
-/// Opens ticks that were found in the lake. Doing so again changes nothing.
+/// Opens ticks that were found in the lake. A second call changes nothing.
 ///
 /// # Errors
 /// The store fails.
@@ -182,7 +182,7 @@ pub async fn ticks(lake: &Lake) -> Result<BTreeMap<Tick, Vec<Path>>, LakeError> 
     Ok(open)
 }
 
-/// What marks say. One that cannot be read, or is gone, says nothing.
+/// What the marks say. A mark that cannot be read says nothing, and one that is gone is left out.
 ///
 /// # Errors
 /// The store fails.

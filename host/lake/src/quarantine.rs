@@ -67,7 +67,7 @@ pub struct Refused {
     pub plugin: Option<PluginStamp>,
     /// The plugin's generation, which changes with its configuration. 0 without a plugin.
     pub generation: u32,
-    /// The source's record; without columns if its line is none.
+    /// The source's record; without columns if the line is no record.
     pub record: Record,
     /// The line of the source that is no record. It cannot be replayed: the source has to be mended and read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,7 +82,7 @@ pub const REFUSED_BY_PLUGIN: &str = "R001";
 pub const REFUSED_BY_PROJECTION: &str = "R002";
 /// A row that the plugin made has a value that tables cannot hold.
 pub const REFUSED_BY_RANGE: &str = "P171";
-/// The source's record has no key, or one that another record of the tick has.
+/// The source's record has no key, or the key of another record of the tick.
 pub const REFUSED_BY_INGEST: &str = "R003";
 /// Tried as often as `[queue] max_receives` allows.
 pub const REFUSED_BY_RETRIES: &str = "R004";
@@ -121,7 +121,7 @@ fn path(id: &str) -> Path {
     Path::from(format!("_quarantine/{id}.json"))
 }
 
-/// Puts a record into quarantine. Doing so again changes nothing.
+/// Puts a record into quarantine. A second call changes nothing.
 pub async fn put(lake: &Lake, refused: &Refused) -> Result<(), LakeError> {
     let path = path(&refused.id);
     let body = serde_json::to_vec_pretty(refused).map_err(|error| LakeError::corrupt(&path, error))?;

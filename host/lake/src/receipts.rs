@@ -197,7 +197,7 @@ pub struct Put {
     pub now: Receipt,
 }
 
-/// Writes what `fresh` says of `lines` into the clean stage's receipt of its object, `known` if there is none.
+/// Writes what `fresh` says of `lines` into the clean stage's receipt of its object, or into `known` if there is no receipt.
 pub async fn put(
     lake: &Lake,
     fresh: &Receipt,

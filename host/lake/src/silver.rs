@@ -165,7 +165,7 @@ impl Snapshot {
 #[derive(Clone, Debug)]
 pub struct Silver {
     table: Arc<Table>,
-    /// What was in each object of Bronze when it was cleaned.
+    /// The chain: what was in each object of Bronze when it was cleaned.
     chain: Arc<Chain>,
     /// The plugin's columns, normalised.
     columns: SchemaRef,
@@ -243,8 +243,8 @@ impl Silver {
     /// Commutative, associative and idempotent: any calls with the same versions in any order, at once or twice, lead to equal rows.
     ///
     /// # Errors
-    /// [`TableError::Outdated`] if a later generation of the plugin has written to the table: what the versions of an earlier one take
-    /// back or bring is no longer what the table is made of.
+    /// [`TableError::Outdated`] if a later generation of the plugin has written to the table: the versions of an earlier generation no
+    /// longer belong in the table.
     pub async fn upsert(&self, versions: &Versions) -> Result<Upserted, TableError> {
         let incoming = Arc::new(Incoming::sort(self.table.name(), versions, &self.columns, self.buckets)?);
         let mut base = self.table.refresh().await?;
@@ -305,7 +305,7 @@ impl Silver {
         Err(TableError::Conflict { table: self.table.name().to_owned(), attempts: REDO_AT_MOST })
     }
 
-    /// What was in each object of Bronze when it was cleaned.
+    /// The chain: what was in each object of Bronze when it was cleaned.
     #[must_use]
     pub fn chain(&self) -> &Chain {
         &self.chain

@@ -24,7 +24,7 @@ const LAST: &str = "_last.json";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Version {
-    /// The plugin. Of one that could not be loaded the digest is all that is known.
+    /// The plugin. If it could not be loaded, only the digest is known.
     pub plugin: PluginStamp,
     /// Its configuration: the text of one JSON object with its keys sorted.
     pub config: String,
@@ -34,14 +34,14 @@ pub struct Version {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum Happened {
-    /// It was not let in; what served before serves on.
+    /// It was refused; what served before still serves.
     Refused {
         /// Stable code, if there is one.
         code: Option<String>,
         /// Why.
         reason: String,
     },
-    /// It is compared with what serves before it may.
+    /// It is compared with what serves, before it may serve.
     Compared {
         /// How it is compared.
         how: String,
@@ -67,7 +67,7 @@ impl Happened {
     }
 }
 
-/// What serves in the place of a version that was taken back.
+/// What serves instead of a version that was taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// What serves.
@@ -199,7 +199,7 @@ fn is_decision(path: &Path) -> bool {
     path.filename().is_some_and(|name| name.split('-').nth(1) == Some(DECISION))
 }
 
-/// What serves in the place of the plugin of that digest and configuration, if it was taken back.
+/// What serves instead of the plugin of that digest and configuration, if that was taken back.
 #[must_use]
 pub fn held<'a>(
     events: impl IntoIterator<Item = &'a Event, IntoIter: DoubleEndedIterator>,
@@ -215,7 +215,7 @@ pub fn held<'a>(
     decisive.flatten()
 }
 
-/// As [`held`], of a version of one stage among the events of all.
+/// As [`held`], for a version of one stage, from the events of all stages.
 #[must_use]
 pub fn held_at<'a>(events: &'a [Event], stage: &str, version: &Version) -> Option<&'a Held> {
     held(events.iter().filter(|event| event.stage == stage), &version.plugin.digest, &version.config)

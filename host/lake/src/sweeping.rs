@@ -11,9 +11,9 @@ use super::{Lake, LakeError};
 
 const NAME: &str = "_sweep.json";
 
-/// For how long a turn belongs to a process that does not renew it: it may have died.
+/// How long a turn belongs to a process that does not renew it: the process may have died.
 const LEASE: TimeDelta = TimeDelta::minutes(5);
-/// How often it is renewed, at most.
+/// The least time from one renewal to the next.
 const RENEW_EVERY: TimeDelta = TimeDelta::seconds(30);
 /// How often the ticks of a lake are counted against the marks, because a host of an earlier version may be there, which writes none.
 const COUNT_EVERY: TimeDelta = TimeDelta::days(1);
@@ -58,7 +58,7 @@ impl Sweeping {
         }
         (now.next, now.offered, now.counted) = (self.next, self.offered.clone(), self.counted);
         now.silver.clone_from(&self.silver);
-        // Marks that were forgotten meanwhile are to be made again.
+        // Marks that were forgotten in the meantime must be made again.
         now.marked = if now.forgotten == before.forgotten { self.marked } else { now.marked };
         true
     }

@@ -1,4 +1,4 @@
-//! What a tick has read: how much its source held, and what tells whether it holds the same today.
+//! What a tick has read: how much its source held, and a digest that shows whether it holds the same today.
 //!
 //! Beside the tick's snapshot, and only for people: nothing is made from it. Does not read a source.
 

@@ -1,4 +1,4 @@
-//! Which ticks there are, told from the marks of open ones and the sums of closed ones: that costs the same whatever a lake's age.
+//! Which ticks there are, from the marks of open ticks and the sums of closed ones: the cost does not grow with a lake's age.
 //!
 //! A lake that has no marks yet is listed. Does not write.
 

@@ -14,7 +14,7 @@ const FOLDER: &str = "_waiting";
 const MOST: u64 = 64 << 10;
 /// Characters of a reason that are kept.
 const MOST_KEPT: usize = 1_000;
-/// For how long after its end a wait is shown: the try that follows may take a while.
+/// How long after its end a wait is still shown: the try that follows may take a while.
 const LATE: TimeDelta = TimeDelta::minutes(2);
 
 /// A wait.
@@ -43,7 +43,7 @@ fn layer<'l>(lake: &'l Lake, stage: &str) -> &'l Store {
     }
 }
 
-/// Notes a wait, in the place of an earlier one of the stage.
+/// Notes a wait. Replaces an earlier one of the stage.
 ///
 /// # Errors
 /// The lake cannot be written.

@@ -95,7 +95,7 @@ pub(super) fn parse(text: &str, source: usize, out: &mut Findings) -> Option<Tab
             continue;
         }
         readable = false;
-        // What follows on the same line is mostly said because of the first.
+        // Further errors on the same line mostly follow from the first.
         if last_line.replace(line) != Some(line) {
             out.error(&at, syntax(error.message()));
         }
@@ -106,7 +106,7 @@ pub(super) fn parse(text: &str, source: usize, out: &mut Findings) -> Option<Tab
     readable.then(|| from_table(table.get_ref(), source))
 }
 
-/// Hides what stands in `[secrets]` of a text that has no tree: a secret without its quotes is a syntax error, and would be shown.
+/// Hides the values in `[secrets]` of a text that has no tree: a secret without its quotes is a syntax error, and would be shown.
 fn mask_secrets(text: &str, source: usize, out: &mut Findings) {
     let mut start = 0;
     let mut inside = false;
@@ -143,7 +143,7 @@ fn syntax(message: &str) -> Wrong {
     }
 }
 
-/// Reads one value, as it may stand behind a `=`.
+/// Reads one value, as it may stand after a `=`.
 pub(super) fn parse_value(text: &str, source: usize, offset: usize) -> Option<Node> {
     let value = DeValue::parse(text).ok()?;
     let mut node = from_value(&value, source);
@@ -151,7 +151,7 @@ pub(super) fn parse_value(text: &str, source: usize, offset: usize) -> Option<No
     Some(node)
 }
 
-/// A parser points at a line break with the break itself; the caret belongs behind the last character before it.
+/// A parser points at a line break with the break itself; the caret belongs after the last character before it.
 fn visible(text: &str, span: std::ops::Range<usize>) -> std::ops::Range<usize> {
     let trimmed = text.get(span.clone()).unwrap_or_default().trim_end_matches(['\r', '\n']).len();
     span.start..span.start + trimmed

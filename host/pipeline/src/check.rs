@@ -33,7 +33,7 @@ pub struct Checked {
     pub plan: Plan,
     /// Problems that stop nothing.
     pub warnings: Option<Problems>,
-    /// Where each of its values was said.
+    /// Where each of the plan's values comes from.
     pub said: Said,
 }
 

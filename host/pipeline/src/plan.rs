@@ -141,7 +141,7 @@ pub struct Source {
     pub records: Option<String>,
     /// The columns that make a record the same record tomorrow, at least one.
     pub key: Vec<String>,
-    /// Columns that may be missing: nothing is said where a plugin reads one of them and the source does not have it.
+    /// Columns that may be missing: no warning if a plugin reads one of them and the source does not have it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub optional: Vec<String>,
     /// Order by which the first `top_n` are taken; `None` is the source's own order.
@@ -226,7 +226,7 @@ pub enum SourceFormat {
 pub struct OrderBy {
     /// Column of the source.
     pub column: String,
-    /// Largest first. Values that are no numbers come behind those that are, and records without a value last, either way.
+    /// Largest first. Values that are no numbers come after numbers, and records without a value last, in both orders.
     pub descending: bool,
 }
 
@@ -388,7 +388,7 @@ pub enum AtMost {
 }
 
 impl AtMost {
-    /// Whether `count` of `total` are no more than that.
+    /// Whether `count` of `total` is within the bound.
     #[must_use]
     pub fn allows(self, count: usize, total: usize) -> bool {
         match self {
@@ -465,7 +465,7 @@ pub struct LakePlaces {
     pub gold: Location,
     /// Into how many buckets Silver is divided. Fixed when the table is made.
     pub buckets: NonZeroU32,
-    /// For how long old versions of the tables are kept.
+    /// How long old versions of the tables are kept.
     #[serde(serialize_with = "as_millis")]
     pub retention: Duration,
 }

@@ -290,7 +290,7 @@ impl Nearest {
 
     /// Takes a candidate into account.
     pub fn look_at(&mut self, candidate: &str) {
-        // A difference in length is a distance: most candidates are told by that.
+        // A difference in length is a distance: that excludes most candidates.
         if candidate.len().abs_diff(self.word.len()) > self.least * 4 {
             return;
         }

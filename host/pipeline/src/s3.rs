@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use thiserror::Error;
 use url::Url;
 
-/// What has a meaning in the path of a URL, or none that is agreed on.
+/// Characters that have a meaning in the path of a URL, or no agreed meaning.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -32,7 +32,7 @@ pub enum S3Error {
     /// It does not begin with `s3://` and the name of a bucket.
     #[error("`{0}` is not a bucket")]
     Bucket(String),
-    /// The store cannot name such a key: it takes a part of it for a way to another folder.
+    /// The store cannot name such a key: it takes a part of the key for a path to another folder.
     #[error("the key has the part `{0}`")]
     Part(String),
     /// It names a version of an object.
@@ -65,7 +65,7 @@ impl S3Error {
     }
 }
 
-/// The place that `s3://BUCKET/KEY` names. One `/` at the end is left away: a layer's place may have it.
+/// The place that `s3://BUCKET/KEY` names. One `/` at the end is dropped: a layer's place may have it.
 ///
 /// # Errors
 /// See [`S3Error`].

@@ -5,7 +5,7 @@
 use super::authored::{Entry, Table, Value};
 use super::problem::{Findings, Place, Problems, Source, Wrong, line_of};
 
-/// Where a plan's values were said: in the file, in the chosen target, or in a `--set`.
+/// Where a plan's values come from: the file, in the chosen target, or in a `--set`.
 #[derive(Clone, Debug)]
 pub struct Said {
     /// What was read, target and `--set` laid over it.
@@ -16,8 +16,8 @@ pub struct Said {
 /// Why a valid plan is not usable for something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objection {
-    /// What it is about: a path of keys such as `lake.silver` or `aggregate.NAME.plugin`. A value that was not said is looked for at what
-    /// would hold it.
+    /// What it is about: a path of keys such as `lake.silver` or `aggregate.NAME.plugin`. For a value that the file does not have, the
+    /// place of the section that would hold it counts.
     pub about: String,
     /// One of [`code::CODES`](super::code::CODES).
     pub code: &'static str,
@@ -119,7 +119,7 @@ impl Said {
     }
 }
 
-/// A value's own place; of a section its name.
+/// A value's own place; for a section the place of its name.
 fn place_of(entry: &Entry) -> Place {
     match entry.node.value {
         Value::Table(_) | Value::Array(_) => entry.key_at.clone(),

@@ -7,14 +7,14 @@ use url::Url;
 /// What stands where a secret was.
 pub const REDACTED: &str = "[redacted]";
 
-/// A value of fewer bytes is not redacted: it would be found by chance in most documents, and blotting it out would destroy them.
+/// A value of fewer bytes is not redacted: it would be found by chance in most documents, and redacting it would destroy them.
 pub const SHORTEST: usize = 4;
 
 /// Parts of the names of parameters that hold a credential: `token`, `X-Amz-Signature`, `api_key`, `sig`.
 const CREDENTIALS: &[&str] = &["token", "key", "sig", "secret", "pass", "pwd", "auth", "cred", "session", "jwt", "sas"];
 /// A value as long as this is no date and no page number.
 const LONG: usize = 24;
-/// A shorter value (`sort_key=name`) is not shown with the URL, but blotted out nowhere else: it may well be a word.
+/// A shorter value (`sort_key=name`) is hidden in the URL only: elsewhere it may well be a word.
 const LEAST: usize = 8;
 
 fn is_secret(name: &str, value: &str) -> bool {

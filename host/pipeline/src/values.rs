@@ -96,7 +96,7 @@ pub(super) fn in_range<T: PartialOrd>(
         .expected(format!("at least {low} and at most {high}")))
 }
 
-/// A number without an upper bound worth naming is too small.
+/// The problem of a number that is too small, where no upper bound is worth naming.
 pub(super) fn too_small(key: &str, got: String, least: String) -> Wrong {
     Wrong::new(code::OUT_OF_RANGE, format!("`{key}` is too small: {got}")).expected(format!("at least {least}"))
 }

@@ -67,21 +67,21 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// Checks a document: one JSON object, no key twice in one object, values at most [`MOST_LEVELS`] deep, numbers within a double's
-/// range, text in well-formed Unicode, no column that is the host's.
+/// Checks a document: one JSON object, no key twice in one object, values at most [`MOST_LEVELS`] deep, numbers within a double's range,
+/// text in well-formed Unicode, no column with a name of the host's.
 pub fn check(document: &str) -> Result<(), Unfit> {
     check_bytes(document.as_bytes())
 }
 
-/// As [`check`], of bytes.
+/// As [`check`], for bytes.
 pub fn check_bytes(document: &[u8]) -> Result<(), Unfit> {
     let mut reader = serde_json::Deserializer::from_slice(document);
     let result = Value { level: 0 }.deserialize(&mut reader).and_then(|()| reader.end());
     result.map_err(|error| Unfit::of(&error))
 }
 
-/// Where a JSON text is more than [`MOST_LEVELS`] deep: the byte of the bracket that is one too many. Looks at brackets alone, whatever
-/// else is wrong with the text, and is no deeper on the stack for a deeper text.
+/// Where a JSON text is more than [`MOST_LEVELS`] deep: the byte of the bracket that is one too many. Looks only at brackets, whatever else
+/// is wrong with the text, and uses no more stack for a deeper text.
 #[must_use]
 pub fn too_deep(text: &[u8]) -> Option<usize> {
     deeper_than(text, MOST_LEVELS)

@@ -115,13 +115,13 @@ impl Key {
         Key(text.to_owned())
     }
 
-    /// What stands in the place of the key of an erased record. No record has it: its first character is escaped in a key.
+    /// The text in place of the key of an erased record. No record has this key: its first character is escaped in a key.
     #[must_use]
     pub fn forgotten() -> Self {
         Key("%forgotten".to_owned())
     }
 
-    /// What stands in the place of the key of a line that could not be read and whose record is not known. No record has it.
+    /// The text in place of the key of a line that could not be read and has no known record. No record has this key.
     #[must_use]
     pub fn unreadable() -> Self {
         Key("%unreadable".to_owned())
@@ -144,10 +144,10 @@ fn push_value(text: &mut String, value: &str) {
     push_escaped(text, whole_number(value).as_deref().unwrap_or(value));
 }
 
-/// Most digits of a whole number that is written out for its exponent.
+/// The most digits of a whole number that is written out because it has an exponent.
 const MOST_DIGITS: usize = 400;
 
-/// The digits of a whole number that is written with a fraction, an exponent or as `-0`; none of any other text.
+/// The digits of a whole number that is written with a fraction, an exponent or as `-0`; none for any other text.
 fn whole_number(text: &str) -> Option<String> {
     let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -177,7 +177,7 @@ fn whole_number(text: &str) -> Option<String> {
     if significant.is_empty() {
         return Some("0".to_owned());
     }
-    // Zeros behind the last digit that counts: those that were trimmed, plus what the exponent adds to the fraction's length.
+    // Zeros after the last digit that counts: those that were trimmed, plus what the exponent adds to the fraction's length.
     let trimmed = all.len() - all.trim_end_matches('0').len();
     let zeros = i64::try_from(trimmed).ok()?.checked_add(shift)?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
     let zeros = usize::try_from(zeros).ok().filter(|zeros| zeros.saturating_add(significant.len()) <= MOST_DIGITS)?;

@@ -5,9 +5,9 @@
 use std::any::Any;
 use std::borrow::Cow;
 
-/// Bytes of a reason, or of any other text in a plugin's own words, that are kept. How many more there were is said behind them.
+/// Bytes of a reason, or of any other text in a plugin's own words, that are kept. The text after them says how many more there were.
 pub const MOST_WORDS: usize = 4 << 10;
-/// Room for what is said behind a text that was cut, so that cutting it again changes nothing.
+/// Room for the text that follows a cut, so that cutting it again changes nothing.
 const ROOM: usize = 48;
 
 /// Words as they are kept and shown: at most [`MOST_WORDS`] bytes, the rest counted (`… 17 more bytes`), harmless except for line breaks: a

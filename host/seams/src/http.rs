@@ -106,7 +106,7 @@ impl HttpError {
 /// Sends requests.
 ///
 /// # Contract
-/// * One call is at most one request on the wire: no retries, no redirects, no cookies, no proxy but the adapter's own.
+/// * One call is at most one request on the wire: no retries, no redirects, no cookies, no proxy except the adapter's own.
 /// * Any complete answer is `Ok`, whatever its status.
 /// * No error text holds the query string, a header value or the body of the request.
 #[async_trait]

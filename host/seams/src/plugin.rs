@@ -263,7 +263,7 @@ pub enum Step {
     Reject(String),
     /// The service asks to be left alone.
     BackOff {
-        /// For how long.
+        /// How long.
         pause: Duration,
         /// Why, in the plugin's words.
         reason: String,
@@ -293,7 +293,7 @@ pub enum RejectedBy {
     Plugin,
     /// The host: a field that the plugin requires is missing or of another type.
     Projection,
-    /// The host: a value of a row that the plugin made is one that tables cannot hold.
+    /// The host: the plugin made a row with a value that tables cannot hold.
     Range,
 }
 

@@ -4,8 +4,8 @@
 //! makes traces and for no reader.
 //!
 //! A place in a trace is derived from what a message says anyway, and not carried with it: a message stays equal to the byte, hosts that
-//! have the same message agree, and one that comes by another way (a sweep, a notification of S3) has its place, too. Only the origin of a
-//! message to the aggregate stage is not in the message: the commit that made the version of Silver names it (`lake::delta`).
+//! have the same message agree, and a message that comes another way (a sweep, a notification of S3) also has its place. Only the origin of
+//! a message to the aggregate stage is not in the message: the commit that made the version of Silver names it (`lake::delta`).
 
 use std::future::Future;
 
@@ -17,10 +17,10 @@ use tracing::{Instrument as _, Span, error_span};
 use crate::http::{HttpAnswer, HttpError};
 use crate::plugin::{Fault, Plugin, PluginStamp};
 
-/// The target of what a command that ends by itself tells in its result: its log need not say it as well.
+/// The target of events that a command which ends by itself also reports in its result: its log need not repeat them.
 pub const TOLD_IN_THE_END: &str = "engine::told";
 
-/// What the names of fields begin with that no log shows.
+/// The prefix of the names of fields that no log shows.
 pub const HIDDEN: &str = "trace.";
 /// The span of a record: it holds the record's key, which is for the log and not for a trace.
 pub const RECORD: &str = "record";
@@ -43,7 +43,7 @@ impl Place {
         Place { trace: hash(&parts), span: hash(&parts) }
     }
 
-    /// A step in the same trace, told from others by its name.
+    /// A step in the same trace, which its name tells from others.
     #[must_use]
     pub fn step(self, name: &[&str]) -> Self {
         let parts: Vec<&[u8]> =
@@ -129,8 +129,8 @@ pub struct InHand {
 }
 
 impl InHand {
-    /// The spans of deliveries of a stage that say this of themselves. What is done for several at once is a step after the first, and
-    /// linked with the others: a span has but one parent.
+    /// The spans of a stage's deliveries, from what they say of themselves. Work for several at once is a step after the first, and linked
+    /// with the others: a span has only one parent.
     #[must_use]
     pub fn of(stage: &'static str, abouts: &[About]) -> Self {
         let each: Vec<Span> = abouts.iter().map(|about| delivery(stage, about)).collect();
@@ -154,7 +154,7 @@ impl InHand {
         InHand { each, places, work, place: together }
     }
 
-    /// The span of one of them, to do its work in alone.
+    /// The span of one delivery, for its work alone.
     #[must_use]
     pub fn alone(&self, at: usize) -> Self {
         let span = self.each.get(at).cloned().unwrap_or_else(Span::none);
@@ -220,7 +220,7 @@ pub fn role(pipeline: &str, role: &'static str) -> Span {
     error_span!("role", pipeline, role)
 }
 
-/// What is done for a pipeline and for none of its roles.
+/// Work for a pipeline that belongs to none of its roles.
 #[must_use]
 pub fn pipeline(pipeline: &str) -> Span {
     error_span!("pipeline", pipeline)
@@ -247,7 +247,7 @@ pub fn record(key: &impl std::fmt::Display) -> Span {
     error_span!(RECORD, key = %key)
 }
 
-/// A call of a plugin's function, over so many records or partial results.
+/// A call of a plugin's function, over `count` records or partial results.
 pub fn call(plugin: &(impl Plugin + ?Sized), function: &'static str, count: usize) -> Span {
     let plugin = PluginStamp::of(plugin).short();
     error_span!("call", trace.name = %format_args!("plugin {function}"), plugin, count, outcome = Empty)

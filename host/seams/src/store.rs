@@ -13,9 +13,9 @@ use object_store::{PutMode, PutOptions, PutPayload, UpdateVersion};
 /// A place for objects, rooted at one layer.
 ///
 /// # Contract
-/// That of `object_store::ObjectStore`, and: an object is visible whole or not at all; when `put` returns, the object survives a loss
-/// of power; `PutMode::Create` lets exactly one of several racing writers succeed; so does `PutMode::Update` with the tag that a read
-/// told, as long as the object is still the one that was read, else it is `Precondition` or `NotFound`.
+/// The contract of `object_store::ObjectStore`, and: an object is visible whole or not at all; when `put` returns, the object survives a
+/// loss of power; `PutMode::Create` lets exactly one of several racing writers succeed; so does `PutMode::Update` with the tag that a read
+/// returned, as long as the object is still the one that was read, else it fails with `Precondition` or `NotFound`.
 pub type Store = Arc<dyn ObjectStore>;
 
 /// Bytes that were written may not be on disk. As a cause of an adapter's error it says that trying again proves nothing: after a failed
@@ -109,10 +109,10 @@ pub async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Bytes, StoreEr
     store.get_opts(path, object_store::GetOptions::default()).await?.bytes().await
 }
 
-/// The whole object of at most `most` bytes, or `None` if there is none. One that is larger is not read.
+/// The whole object of at most `most` bytes, or `None` if there is none. A larger object is not read.
 ///
 /// # Errors
-/// What the store says, and `NotSupported` of one that is too large.
+/// What the store says, and `NotSupported` if the object is too large.
 pub async fn read_small(store: &dyn ObjectStore, path: &Path, most: u64) -> Result<Option<Bytes>, StoreError> {
     let found = match store.get_opts(path, GetOptions::default()).await {
         Ok(found) => found,

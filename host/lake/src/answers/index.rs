@@ -16,7 +16,7 @@ use super::kept::AnswerId;
 use super::pack;
 use crate::{Lake, LakeError};
 
-/// What the first line of the object calls its form.
+/// The name of the format in the first line of the object.
 const FORM: &str = "sluicebox answers of earlier ticks 1";
 const NAME: &str = "earlier.txt";
 /// How much of a pack is read for its first line: nearly always enough.

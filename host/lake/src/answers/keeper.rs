@@ -161,7 +161,7 @@ impl Keeper {
         request: &EndpointRequest,
         answer: HttpAnswer,
     ) -> Result<(AnswerAt, HttpAnswer), Failure> {
-        // Another record may have asked the same meanwhile.
+        // Another record may have asked the same in the meantime.
         if let Some(earlier) = self.known(id, origin.tick).await? {
             return Ok(earlier);
         }

@@ -93,7 +93,7 @@ pub(super) fn ids(path: &Path, start: &[u8]) -> Result<Option<Vec<AnswerId>>, La
     Err(LakeError::corrupt(format!("{path}:1"), format!("expected `{FORM}`, got `{}`", head.form)))
 }
 
-/// The lines of a pack behind the first one, each with its id.
+/// The lines of a pack after the first one, each with its id.
 fn lines<'a>(path: &Path, bytes: &'a Bytes) -> Result<Vec<(AnswerId, &'a [u8])>, LakeError> {
     let ids = ids(path, bytes)?.ok_or_else(|| LakeError::corrupt(path, "it has no first line"))?;
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty()).collect();
@@ -113,7 +113,7 @@ pub(super) fn read(path: &Path, bytes: &Bytes) -> Result<Vec<Read>, LakeError> {
     Ok(lines.map(|((id, text), number)| (id, Kept::parse(&format!("{path}:{number}"), text))).collect())
 }
 
-/// A pack without some of its answers, none if none is left; and how many went.
+/// A pack without some of its answers, none if no answer is left; and how many were removed.
 pub(super) fn without(
     path: &Path,
     bytes: &Bytes,

@@ -1,4 +1,4 @@
-//! Dropping a table's past at once: for what must not only go out of the table, but be gone.
+//! Dropping a table's past at once: for rows that must not only leave the table, but be gone.
 //!
 //! Does not touch files that no version has named, for a writer may be about to commit one, unless the caller knows that there is none.
 

@@ -1,4 +1,4 @@
-//! What a table's log adds up to at one version.
+//! The state of a table at one version, from its log.
 //!
 //! Does no I/O: commits come in as bytes.
 
@@ -17,7 +17,7 @@ use super::error::TableError;
 use super::keys::{CHAIN, GENERATION, MADE_FROM, MADE_FROM_TABLE, REBUILDING, TRACE};
 use super::schema;
 
-/// A Parquet file of the table. What is asked of every file for each commit is worked out once.
+/// A Parquet file of the table. What each commit asks of every file is worked out once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DataFile {
     /// Relative to the table.
@@ -51,7 +51,7 @@ impl DataFile {
         self.number
     }
 
-    /// What tells this file's content apart: the digest in its name if the engine wrote it, else its whole path.
+    /// What identifies this file's content: the digest in its name if the engine wrote it, else its whole path.
     pub(crate) fn content_id(&self) -> &str {
         let path = self.path.as_ref();
         self.digest.clone().and_then(|digest| path.get(digest)).unwrap_or(path)

@@ -1,4 +1,4 @@
-//! Keeping partial results between two makings of a Gold table: in memory, and as one pack in the store.
+//! Keeping partial results from one update of a Gold table to the next: in memory, and as one pack in the store.
 //!
 //! Does not fold them, and promises nothing but speed: a pack that is gone or damaged costs a fold, never a result.
 

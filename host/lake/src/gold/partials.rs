@@ -3,7 +3,7 @@
 //! Does not know what is in them, or what is in the store: `packs` does. A partial result's id names all that it was folded from, and a
 //! pack's name its digest, so neither can pass for another.
 //!
-//! A pack is `_partials/NAME/VERSION-DIGEST.pack`: a line of JSON with ids and lengths, then the partial results one behind the other.
+//! A pack is `_partials/NAME/VERSION-DIGEST.pack`: a line of JSON with ids and lengths, then the partial results one after the other.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,13 +14,13 @@ use records::keys::sha256;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// What the first line of a pack calls its form.
+/// The name of the format in the first line of a pack.
 const FORM: &str = "sluicebox partials 2";
 
 /// Partial results by id.
 pub type Partials = BTreeMap<PartialId, Bytes>;
 
-/// Names all that a partial result was made from. Small, since each making of a table looks for as many as there are buckets.
+/// Names all that a partial result was made from. Small, since each update of a table looks for as many as there are buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PartialId(u128);

@@ -53,7 +53,7 @@ pub(super) struct Merged {
 }
 
 impl Incoming {
-    /// Sorts versions into buckets. `columns` are the plugin's columns, to which the rows are held.
+    /// Sorts versions into buckets. `columns` are the plugin's columns, which the rows must have.
     pub(super) fn sort(
         table: &str,
         versions: &Versions,
@@ -113,7 +113,7 @@ struct Standing<'a> {
     rows: Vec<(usize, usize)>,
 }
 
-/// The bucket's rows after the call. `there` are its rows before, `schema` is what all rows shall have.
+/// The bucket's rows after the call. `there` are its rows before, `schema` is what all rows must have.
 pub(super) fn merge(
     table: &str,
     there: Vec<RecordBatch>,
@@ -201,7 +201,7 @@ fn tick_in(ord: &str) -> &str {
 /// The rows that versions are made of.
 struct Rows<'a> {
     batches: &'a [RecordBatch],
-    /// The plugin's columns, by index: what the engine says of a row does not make it another row.
+    /// The plugin's columns, by index: the engine's own columns do not make it another row.
     compared: Vec<usize>,
 }
 

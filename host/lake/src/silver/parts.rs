@@ -1,6 +1,6 @@
-//! Rows of a bucket in parts that a column of one batch can hold: text and lists have 2 GiB there and no more.
+//! Rows of a bucket in parts that a column of one batch can hold: text and lists have at most 2 GiB there.
 //!
-//! Does not write them. How rows are parted depends on the rows alone, so that equal rows make equal files.
+//! Does not write them. The division into parts depends on the rows alone, so that equal rows make equal files.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::interleave_record_batch;

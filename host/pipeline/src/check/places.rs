@@ -160,7 +160,7 @@ fn refuse_overlap(section: &Section<'_>, layers: &[(&str, Option<String>)], out:
         for (outer, outside) in layers.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, layer)| layer) {
             let (Some(inside), Some(outside)) = (inside, outside) else { continue };
             let same = inside == outside;
-            // Two layers in one place are one problem, and that of the second.
+            // Two layers in one place are one problem, reported at the second.
             if !inside.starts_with(outside.as_str()) || (same && inner < outer) {
                 continue;
             }
@@ -178,7 +178,7 @@ fn refuse_overlap(section: &Section<'_>, layers: &[(&str, Option<String>)], out:
     }
 }
 
-/// With one `/` between and behind its parts, so that one place is inside another where its text begins with it.
+/// The place with one `/` after each part, so that one place is inside another if its text begins with the other's.
 fn folder(place: &Location) -> String {
     let text = place.to_string();
     let (root, path) = match text.split_once("://") {
@@ -263,7 +263,7 @@ fn format_of(location: &Location) -> Result<SourceFormat, Wrong> {
     }
     let wanted = match extension.as_str() {
         "ndjson" => "jsonl",
-        // The same but for its delimiter, which follows from the name, too.
+        // The same except for its delimiter, which also follows from the name.
         "tsv" => "csv",
         other => other,
     };
