@@ -116,7 +116,7 @@ pub struct Meta {
     pub generation: u32,
 }
 
-/// A line of a Bronze object: the document's own fields, and `_meta` behind them.
+/// A line of a Bronze object: the document's own fields, then `_meta`.
 #[must_use]
 pub fn line(document: Option<&str>, meta: &Meta) -> Vec<u8> {
     let meta = serde_json::to_vec(meta).unwrap_or_default();

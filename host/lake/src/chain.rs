@@ -109,7 +109,7 @@ impl Chain {
         Chain { store: silver, known: Mutex::default() }
     }
 
-    /// The last entry that this process knows, or else the last one, if there is one.
+    /// The last entry that this process knows, or else the last one in the store, if there is one.
     ///
     /// # Errors
     /// The store fails.

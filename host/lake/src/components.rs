@@ -8,7 +8,7 @@ use seams::store::{ObjectStoreExt, Path, StoreError, create, read_small, replace
 
 use super::{Lake, LakeError};
 
-/// Most bytes of a component: what no pipeline file can raise.
+/// Most bytes of a component: no pipeline file can raise this limit.
 const MOST: u64 = 64 << 20;
 /// Most bytes of a signature.
 const MOST_SIGNATURE: u64 = 64;

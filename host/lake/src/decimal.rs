@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 pub struct Decimal {
     negative: bool,
     point: i64,
-    /// Without zeros in front and behind; empty is zero.
+    /// Without leading and trailing zeros; empty is zero.
     digits: String,
 }
 
@@ -64,7 +64,7 @@ impl Ord for Decimal {
         if signs != Ordering::Equal {
             return signs;
         }
-        // Digits without zeros behind: of two that begin alike the longer is the larger, as texts are compared.
+        // Digits have no trailing zeros: of two that begin alike the longer is the larger, as in a comparison of texts.
         let size = self.point.cmp(&other.point).then_with(|| self.digits.cmp(&other.digits));
         if self.negative { size.reverse() } else { size }
     }

@@ -65,7 +65,7 @@ pub fn again_body(again: Again) -> Bytes {
 pub struct NewObject {
     /// Its path in Bronze.
     pub bronze: String,
-    /// Only these lines, counted from 1; all if there are none.
+    /// The lines to clean, counted from 1; empty means all lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<usize>,
     /// Whether to clean also what the plugin that serves has seen already.
@@ -100,7 +100,7 @@ pub async fn enrich_body(lake: &Lake, message: Message) -> Result<Bytes, LakeErr
     Ok(encode(&EnrichWork::Stored(path.to_string())))
 }
 
-/// The work that a body stands for.
+/// The work that a body describes.
 ///
 /// # Errors
 /// [`Unreadable::Ever`] if the body is no work and never will be.
@@ -120,8 +120,8 @@ pub async fn enrich_work(lake: &Lake, body: &Bytes) -> Result<ToEnrich, Unreadab
     }
 }
 
-/// The object of Bronze that a body for the enrich stage is about, and whether it is to be made: without reading the store, or what the
-/// records hold.
+/// The object of Bronze that a body for the enrich stage is about, and whether the object is still to be made. Does not read the store or
+/// the records.
 #[must_use]
 pub fn object_of(body: &[u8]) -> Option<(Path, bool)> {
     #[derive(Deserialize)]

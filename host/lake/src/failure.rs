@@ -90,7 +90,7 @@ impl From<SecretError> for Failure {
 /// How long a consumer rests when the machine below a store has no room, no files or no permission to write.
 const MACHINE_PAUSE: Duration = Duration::from_secs(30);
 
-/// What a store's error says of the machine below it, wherever among its causes that stands.
+/// What a store's error says of the machine below it, at any place among its causes.
 fn of_machine(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
     let mut cause = Some(error);
     while let Some(now) = cause {
@@ -164,7 +164,7 @@ impl From<QueueError> for Failure {
 }
 
 impl From<Fault> for Failure {
-    /// A fault that is not one record's: an aggregate's. A deadline may have been the machine's fault and is tried again.
+    /// The failure of an aggregate, which belongs to no single record. A missed deadline may be the machine's fault, so it is tried again.
     fn from(fault: Fault) -> Self {
         let told = format!("plugin failed [{}]: {fault}", fault.code);
         match fault.kind {

@@ -32,7 +32,7 @@ mod partials;
 
 pub use partials::{PartialId, Partials};
 
-/// How often a table that others have changed meanwhile is looked at again before the writer gives up.
+/// How often the writer looks again at a table that others have changed, before it gives up.
 const REDO_AT_MOST: u32 = 50;
 
 /// What publishing did.
@@ -73,7 +73,7 @@ impl Gold {
         Ok(gold)
     }
 
-    /// As [`Gold::open`], when it is first asked for something: until then nothing is read or created.
+    /// As [`Gold::open`], but at the first use: until then nothing is read or created.
     ///
     /// # Errors
     /// [`TableError::Schema`] if no table can have such columns.
@@ -244,7 +244,7 @@ impl Gold {
         self.table.delete_unnamed(&strays).await
     }
 
-    /// Deletes the table, its exports and its partial results: they were made from a Silver that is no more.
+    /// Deletes the table, its exports and its partial results: they were made from a Silver that is gone.
     pub async fn wipe(&self) -> Result<(), TableError> {
         self.drop_partials().await?;
         for format in ["parquet", "csv"] {

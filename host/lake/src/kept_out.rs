@@ -24,7 +24,7 @@ pub struct Entry {
     pub since: DateTime<Utc>,
 }
 
-/// The keys that stay forgotten, to ask of a record.
+/// The keys that stay forgotten, to check records against.
 #[derive(Clone, Debug, Default)]
 pub struct KeptOut {
     salt: String,

@@ -81,7 +81,7 @@ pub enum LakeError {
 }
 
 impl LakeError {
-    /// That `path` holds something that cannot be read as what it should be.
+    /// The error for an object at `path` that cannot be read as what it should be.
     pub fn corrupt(path: impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
         LakeError::Corrupt { path: path.to_string(), reason: reason.to_string() }
     }

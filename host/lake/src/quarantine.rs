@@ -41,7 +41,7 @@ impl RefusedAt {
 pub struct SourceLine {
     /// Its number, from 1; in Parquet that of the row.
     pub number: u64,
-    /// What stands there, shortened if it is long.
+    /// The text of the line, shortened if it is long.
     pub text: String,
 }
 

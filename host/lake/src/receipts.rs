@@ -188,7 +188,7 @@ async fn all_in<T: DeserializeOwned>(store: &Store) -> Result<Vec<T>, LakeError>
     Ok(found.into_iter().flatten().collect())
 }
 
-/// A receipt that was put in the place of another.
+/// A receipt that replaced another.
 #[derive(Clone, Debug)]
 pub struct Put {
     /// What was there.

@@ -35,7 +35,7 @@ pub async fn keys(lake: &Lake, notes: &[Path]) -> Result<BTreeSet<Key>, LakeErro
     for path in notes {
         let bytes = match read(&*lake.silver, path).await {
             Ok(bytes) => bytes,
-            // Another host has settled it meanwhile.
+            // Another host has removed the note meanwhile.
             Err(StoreError::NotFound { .. }) => continue,
             Err(error) => return Err(error.into()),
         };

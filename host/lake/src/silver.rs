@@ -56,7 +56,7 @@ pub const FORGOTTEN: &str = "forgotten";
 pub const CHAIN_HEAD: &str = "chain";
 /// How many buckets one call reads and writes at once.
 const AT_ONCE: usize = 4;
-/// How often work that others have overtaken is redone before the writer gives up.
+/// How often the writer redoes work that others have overtaken, before it gives up.
 const REDO_AT_MOST: u32 = 50;
 
 /// What an upsert did. `written`, `superseded` and `unchanged` add up to the number of different versions given.

@@ -20,7 +20,7 @@ pub struct Taken {
     pub bytes: u64,
     /// SHA-256 of them.
     pub digest: String,
-    /// When it was last changed, if its place tells that.
+    /// When the source was last changed, if its place reports that.
     pub modified: Option<DateTime<Utc>>,
 }
 

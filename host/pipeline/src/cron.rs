@@ -1,7 +1,7 @@
 //! Cron expressions: the five fields of POSIX, names such as `@daily`, and EventBridge's six fields.
 //!
-//! `croner` reads and evaluates them; what is added here is which field is wrong and what it takes. Does not know time zones:
-//! that is `schedule`.
+//! `croner` reads and evaluates them; this module adds which field is wrong and what it takes. Does not know time zones: that is
+//! `schedule`.
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -79,7 +79,7 @@ const FIELDS: &[FieldSpec] = &[
     FieldSpec { name: "year", expected: "1970 to 2199, `*`, `a-b`, `a,b`", marks: "", words: &[] },
 ];
 
-/// The expression, and whether its hours are steps and not named.
+/// The expression, and whether its hours are steps instead of named hours.
 pub(super) fn parse(text: &str) -> Result<(Cron, bool), ScheduleError> {
     match text.strip_prefix("cron(").and_then(|inner| inner.strip_suffix(')')) {
         Some(inner) => event_bridge(inner),

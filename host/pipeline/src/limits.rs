@@ -50,7 +50,7 @@ pub struct Limits {
     pub document_rows: u64,
     /// Bytes of the document that an enricher makes of one record.
     pub document: u64,
-    /// Bytes of log that one call may write; what is over is counted and dropped.
+    /// Bytes of log that one call may write; the rest is counted and dropped.
     pub log: u64,
     /// Bytes of the call stack.
     pub stack: u64,
@@ -72,8 +72,8 @@ pub enum Isolation {
     /// In the host's process: between the plugin and the host stand WebAssembly's checks.
     #[default]
     InProcess,
-    /// In worker processes without rights: what breaks out of WebAssembly is in an empty room, and what brings its process down costs
-    /// one call.
+    /// In worker processes without rights: code that breaks out of WebAssembly finds nothing there, and a crash of the process costs one
+    /// call.
     Process,
 }
 
@@ -108,7 +108,7 @@ impl Limits {
         Limits {
             memory: self.memory.max(other.memory),
             deadline: self.deadline.max(other.deadline),
-            // No count of instructions is the widest of all.
+            // Fuel that is not counted is the widest limit of all.
             fuel: self.fuel.zip(other.fuel).map(|(one, two)| one.max(two)),
             output: self.output.max(other.output),
             rows: self.rows.max(other.rows),

@@ -277,7 +277,7 @@ impl<'t> Section<'t> {
         number.and_then(|number| u64::try_from(number).ok())
     }
 
-    /// An entry that must not be a bare number: what would the unit be?
+    /// An entry that must not be a bare number, which has no unit.
     fn quantity(&self, key: &str, example: &str, out: &mut Findings) -> Option<&'t Entry> {
         let entry = self.table.get(key)?;
         if matches!(entry.node.value, Value::Integer(_) | Value::Float(_)) {

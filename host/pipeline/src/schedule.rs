@@ -2,10 +2,10 @@
 //!
 //! Does not wait and does not know the time: the schedule driver does.
 //!
-//! Clocks that change: an expression that names its hours (`30 2 * * *`) means the wall clock. A time that the change leaves out is
-//! moved to the first instant after the gap, and a time that the change repeats is taken the first time only; so each day has
-//! its ticks, once. An expression that goes by steps of hours (`*/15 * * * *`, `0 */2 * * *`) means elapsed time: it skips what
-//! is left out and fires in both halves of what is repeated.
+//! Clocks that change: an expression that names its hours (`30 2 * * *`) means the wall clock. A time that the change leaves out moves to
+//! the first instant after the gap. A time that the change repeats counts the first time only. So each day has its ticks, once. An
+//! expression with steps of hours (`*/15 * * * *`, `0 */2 * * *`) means elapsed time: it skips what is left out and fires in both halves of
+//! what is repeated.
 
 use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
@@ -20,7 +20,7 @@ pub use super::cron::{NICKNAMES, ScheduleError};
 pub struct Schedule {
     text: String,
     cron: Cron,
-    /// Whether the hours are steps and not named.
+    /// Whether the hours are steps instead of named hours.
     rolling: bool,
     zone: Tz,
     missed: Missed,

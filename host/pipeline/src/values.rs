@@ -199,7 +199,7 @@ pub(super) fn secret(text: &str) -> Result<SecretRef, Wrong> {
     }
 }
 
-/// Text with `{secret:NAME}` in it. Other braces stand for themselves.
+/// Text with `{secret:NAME}` in it. Other braces are plain text.
 pub(super) fn template(text: &str) -> Result<Template, Wrong> {
     let mut parts = Vec::new();
     let mut plain = String::new();

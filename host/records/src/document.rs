@@ -1,7 +1,7 @@
 //! The door of the lake: is a text one JSON object that every later reader reads, and reads the same way?
 //!
-//! The one check of what a source brings and of what an enricher hands over. What passes it can be written into any object of the
-//! lake and be read again: the readers' own bounds are wider. Does not know what a document means.
+//! The one check of a source's records and of an enricher's documents. A text that passes can be written into any object of the lake and be
+//! read again: the readers' own bounds are wider. Does not know what a document means.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -27,7 +27,7 @@ pub fn is_reserved(column: &str) -> bool {
     RESERVED.contains(&column)
 }
 
-/// What is wrong with a column of a reserved name.
+/// The message for a column with a reserved name.
 #[must_use]
 pub fn reserved(column: &str) -> String {
     format!(

@@ -65,11 +65,11 @@ impl<'de> Deserialize<'de> for Tick {
 ///
 /// The text form is unique: in a value, `%`, `/` and control characters are percent-encoded; an empty text is `%-`.
 ///
-/// A value counts as it is written, whatever its type: `1` of a number, `"1"` of JSON text and `1` of CSV are one key. One rule more,
-/// because a tool that rewrites a table may turn its whole numbers into fractions (pandas does as soon as one value is missing): a whole
-/// number that is written with a zero fraction, an exponent or a sign before zero counts as that whole number, so that `1.0`, `1.00` and
-/// `10e-1` are `1`, `1e2` is `100`, and `-0` is `0`. It holds for JSON, CSV and Parquet alike, and for text as for numbers. Anything else
-/// stays as written: `1.10`, `01`, `+1`, ` 1`, and numbers of more than 400 digits.
+/// A value counts as it is written, whatever its type: `1` of a number, `"1"` of JSON text and `1` of CSV are one key. There is one more
+/// rule, because a tool that rewrites a table may turn its whole numbers into fractions (pandas does as soon as one value is missing): a
+/// whole number that is written with a zero fraction, an exponent or a sign before zero counts as that whole number, so that `1.0`, `1.00`
+/// and `10e-1` are `1`, `1e2` is `100`, and `-0` is `0`. It holds for JSON, CSV and Parquet alike, and for text as for numbers. Anything
+/// else stays as written: `1.10`, `01`, `+1`, ` 1`, and numbers of more than 400 digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(String);
@@ -86,7 +86,7 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// The key of `record` by `columns`. A record without a value in one of them has none.
+    /// The key of `record` by `columns`. A record without a value in one of the columns has no key.
     pub fn of(record: &Record, columns: &[String]) -> Result<Self, KeyError> {
         let mut text = String::new();
         for (index, column) in columns.iter().enumerate() {

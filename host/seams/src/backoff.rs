@@ -1,4 +1,4 @@
-//! Growing delays between tries, spread so that what failed together does not return together.
+//! Growing delays between tries, spread so that tries that failed together do not return together.
 //!
 //! Does not sleep, and rolls no dice: the spread comes from what is tried, so a run can be repeated to the instant.
 
@@ -9,7 +9,7 @@ use records::keys::fingerprint;
 /// The longest wait before the next look, even if a service (by `Retry-After`) or a plugin (by its back-off) asks for more.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// A pause that was asked for, as long as it may be.
+/// A requested pause, cut to [`LONGEST_WAIT`].
 #[must_use]
 pub fn bounded(pause: Duration) -> Duration {
     pause.min(LONGEST_WAIT)

@@ -1,6 +1,6 @@
 //! Time as the engine sees it. Nothing else in the engine reads a wall clock.
 //!
-//! Does not know schedules or time zones: those are `pipeline::schedule`.
+//! Does not know schedules or time zones: `pipeline::schedule` does.
 
 use std::time::Duration;
 

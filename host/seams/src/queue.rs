@@ -30,11 +30,11 @@ pub struct Delivery {
 /// How many messages there are. Approximate on some backends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// May be received now.
+    /// Messages that may be received now.
     pub ready: u64,
-    /// Become ready later: released with a delay.
+    /// Messages that become ready later: released with a delay.
     pub delayed: u64,
-    /// Handed out and not settled, their visibility not yet over.
+    /// Messages that are handed out and not settled, with visibility not yet over.
     pub in_flight: u64,
     /// When the oldest of all these was first sent; `None` if there is none, or if the backend cannot tell.
     pub oldest: Option<DateTime<Utc>>,

@@ -28,7 +28,7 @@ pub const RECORD: &str = "record";
 /// A span of a trace; prints as W3C's `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// All that came of one tick of one pipeline.
+    /// The trace: all work that came of one tick of one pipeline.
     pub trace: [u8; 16],
     /// One step of it.
     pub span: [u8; 8],
@@ -120,7 +120,7 @@ pub struct About {
 pub struct InHand {
     /// One for each delivery.
     pub each: Vec<Span>,
-    /// Theirs, as far as they are known before the work begins.
+    /// The places of the deliveries, as far as they are known before the work begins.
     places: Vec<Option<Place>>,
     /// The span in which the work is done, which is for all of them.
     work: Span,

@@ -70,7 +70,7 @@ pub struct Keeper {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Packed {
-    /// The last day that may have such answers; none if there is none.
+    /// The last day that may have such answers; none if no day has.
     singles_until: Option<NaiveDate>,
 }
 

@@ -1,6 +1,6 @@
 //! Snapshots, one message after the other: the messages of a large tick need not fit into memory.
 //!
-//! Does not hold what it has given.
+//! Does not keep what it has returned.
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;

@@ -77,7 +77,7 @@ pub enum TableError {
         /// What to do.
         hint: &'static str,
     },
-    /// A later generation of the plugin has written to the table: what an earlier one makes must not stand beside it.
+    /// A later generation of the plugin has written to the table: the output of an earlier one must not stand beside it.
     #[error(
         "table `{table}` is made by generation {table_has} of its plugin, this host runs generation {ours}\nhint: restart this host with the pipeline that the others run"
     )]

@@ -187,7 +187,7 @@ async fn walk(
         }
         let lacks = state.version + 1;
         if found > entries.len() {
-            // A later one is there. Had its writer been at work meanwhile, the one before it would be there by now.
+            // A later commit is there. If writers were at work meanwhile, the missing commit would be there by now.
             match read_entry(name, store, lacks).await? {
                 Some(entry) => state.advance(name, &entry)?,
                 None => return Ok(Found::Gap(lacks)),

@@ -26,7 +26,7 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Takes in an object, if it is one of the log's.
+    /// Adds an object, if it belongs to the log.
     pub(super) fn add(&mut self, object: ObjectMeta) {
         let path = object.location.as_ref();
         let name = path.strip_prefix(LOG).and_then(|path| path.strip_prefix('/')).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Dropping a table's past at once: for rows that must not only leave the table, but be gone.
 //!
-//! Does not touch files that no version has named, for a writer may be about to commit one, unless the caller knows that there is none.
+//! Does not touch files that no version has named, because a writer may be about to commit one, unless the caller knows that there is no
+//! writer.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;

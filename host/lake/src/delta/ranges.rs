@@ -17,9 +17,9 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use seams::store::{self, Store};
 
-/// How much of a file's end is fetched at first: nearly always the whole footer.
+/// How many bytes at a file's end are fetched at first: nearly always the whole footer.
 const FOOTER_GUESS: usize = 64 << 10;
-/// Up to how many bytes a file is fetched whole: one request in the place of one for the footer and some for columns.
+/// Files of up to so many bytes are fetched whole: one request instead of one for the footer and some for columns.
 const WHOLE: u64 = 1 << 20;
 
 /// Begins to read a Parquet object of `size` bytes: what its footer says.

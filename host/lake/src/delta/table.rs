@@ -80,7 +80,7 @@ impl Table {
         Ok(Table { name, store, log, clock, genesis, newest, followed, summed_up, removals })
     }
 
-    /// The state that a log is found in, after it was created if there is none.
+    /// The state of the log; creates the table if there is none.
     async fn begin(&self) -> Result<Arc<TableState>, TableError> {
         let (name, begun) = (self.name.as_str(), self.now());
         let hint = log::hint(name, &self.store).await?;

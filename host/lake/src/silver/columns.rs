@@ -25,7 +25,7 @@ pub(super) fn bucket_in(file: &DataFile) -> Option<u32> {
     file.partition_number()
 }
 
-/// The table's columns but the partition's, which no file holds.
+/// The table's columns except the partition column, which no file holds.
 pub(super) fn row_schema(state: &TableState) -> SchemaRef {
     let fields = state.schema.fields().iter().filter(|field| field.name() != BUCKET);
     Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))

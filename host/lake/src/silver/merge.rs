@@ -206,7 +206,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Whether rows that stand are those that come in.
+    /// Whether the rows that stand equal those that come in.
     fn equal(&self, standing: &[(usize, usize)], incoming: &Range<usize>) -> bool {
         let one = |batch: usize, row: usize, column: usize| {
             self.batches.get(batch).and_then(|rows| rows.columns().get(column)).map(|values| values.slice(row, 1))

@@ -11,7 +11,7 @@ use super::TableError;
 /// Bytes of text and list items in one part. A single row may have more.
 const MOST_BYTES: usize = 256 << 20;
 
-/// The rows of `batches` in that order, each by batch and row. At least one part, of no rows if there are none.
+/// The rows of `batches` in that order, each by batch and row. At least one part, which is empty if there are no rows.
 pub(super) fn parts(
     table: &str,
     batches: &[RecordBatch],

@@ -31,7 +31,7 @@ const OWN_HEADERS: &[&str] = &[
     "upgrade",
 ];
 
-/// What is mostly a credential, by the name of the header or the parameter.
+/// Names of headers and parameters that mostly hold a credential.
 const CREDENTIALS: &[&str] = &[
     "access_token",
     "api-key",

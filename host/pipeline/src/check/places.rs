@@ -21,7 +21,7 @@ use crate::schedule::{Missed, NICKNAMES, Schedule, ScheduleError};
 use crate::uris;
 use crate::values;
 
-/// How many records a tick takes where the file does not say.
+/// How many records a tick takes if the file does not say.
 const TOP_N_DEFAULT: u32 = 10;
 
 const FORMATS: &[(&str, SourceFormat)] = &[
@@ -208,7 +208,7 @@ fn key_columns(entry: &Entry, out: &mut Findings) -> Option<Vec<String>> {
     (columns.len() == items.len()).then_some(columns)
 }
 
-/// Names that no source has are fine: they say that nothing is missed.
+/// Names that no source has are fine: they only say that a missing column is no problem.
 fn optional_columns(entry: &Entry, out: &mut Findings) -> Option<Vec<String>> {
     let Value::Array(items) = &entry.node.value else {
         let mut wrong = wrong_type("optional", "a list of columns", &entry.node);

@@ -1,6 +1,6 @@
 //! `[enrich]`, `[clean]`, `[[aggregate]]` and `[limits]`: which plugins run, and what they may use.
 //!
-//! Does not load a plugin: whether it is there, has its digest and accepts its configuration is found out when it is.
+//! Does not load a plugin: loading finds out whether it is there, has its digest and accepts its configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use crate::reader::Section;
 use crate::uris;
 use crate::values;
 
-/// What limits hold where a section does not say.
+/// The limits of a section that sets none.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Base {
     /// The documented defaults.
@@ -49,7 +49,7 @@ pub(super) fn limits(parent: &Section<'_>, base: Base, out: &mut Findings) -> Li
 
 pub(super) fn enrich(top: &Section<'_>, limits: Limits, out: &mut Findings) -> Option<Stage> {
     top.table.get("enrich")?;
-    // Enriching waits for answers, so more of it fits at once than there are cores.
+    // Enriching waits for answers, so more records fit at once than there are cores.
     breakable(&top.section("enrich", "enrich", out), limits, 8, out)
 }
 
