@@ -85,7 +85,7 @@ pub async fn require(store: &Store, layer: &'static str, place: &str, now: DateT
         did = Some("wrote over an object that was only to be replaced if it was another one (`If-Match`)");
     }
     if let Some(did) = did {
-        // Best effort: no process reads the object.
+        // Best effort: a note that stays has no effect.
         let _ = delete_if_there(&**store, &path).await;
         return Err(Unfit::Ignores { layer, place: place.to_owned(), did });
     }

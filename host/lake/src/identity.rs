@@ -242,7 +242,7 @@ async fn read_in(store: &Store) -> Result<Option<Note>, LakeError> {
     bytes.map(|bytes| parse(&path, &bytes)).transpose()
 }
 
-/// Writes the identity. If a layer has one already, returns that one instead.
+/// Writes the identity. If the layer has one already, returns that one instead.
 async fn write_in(store: &Store, identity: &Identity, layer: &str) -> Result<Option<Note>, LakeError> {
     let path = Path::from(NAME);
     let note = Note { identity: identity.clone(), layer: Some(layer.to_owned()) };

@@ -65,7 +65,7 @@ pub struct Refused {
     pub input: String,
     /// The plugin that refused it or broke on it.
     pub plugin: Option<PluginStamp>,
-    /// The plugin's generation, which changes with its configuration. 0 without a plugin.
+    /// The plugin's generation: another configuration is another generation. 0 without a plugin.
     pub generation: u32,
     /// The source's record; without columns if the line is no record.
     pub record: Record,

@@ -5,7 +5,7 @@
 use super::authored::{Entry, Table, Value};
 use super::problem::{Findings, Place, Problems, Source, Wrong, line_of};
 
-/// Where a plan's values come from: the file, in the chosen target, or in a `--set`.
+/// Where a plan's values come from: the file, the chosen target, or a `--set`.
 #[derive(Clone, Debug)]
 pub struct Said {
     /// What was read, target and `--set` laid over it.

@@ -23,7 +23,7 @@ impl Record {
         Record::default()
     }
 
-    /// Adds a column. The caller makes sure that there is none of that name.
+    /// Adds a column. The caller makes sure that the record has no column of that name.
     pub fn push(&mut self, column: impl Into<String>, value: Box<RawValue>) {
         self.0.push((column.into(), value));
     }

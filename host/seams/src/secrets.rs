@@ -7,7 +7,7 @@ pub use pipeline::plan::SecretRef;
 pub use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-/// Why a secret cannot be read. All three pause the consumer: no record is quarantined because a secret is missing.
+/// Why a secret cannot be read. All three pause the consumer: no record is quarantined because a secret cannot be read.
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// The place can be read and holds no such secret.

@@ -90,8 +90,8 @@ impl Keeper {
         })
     }
 
-    /// A record is under way until the returned value is dropped. Answers that others wait for are written when this record rests, or after
-    /// two seconds.
+    /// A record is under way until the returned value is dropped. Answers that others wait for are written only when this record rests, or
+    /// after two seconds.
     pub fn active(&self) -> Active<'_> {
         self.group.active()
     }

@@ -201,7 +201,7 @@ fn tick_in(ord: &str) -> &str {
 /// The rows that versions are made of.
 struct Rows<'a> {
     batches: &'a [RecordBatch],
-    /// The plugin's columns, by index: the engine's own columns do not make it another row.
+    /// The plugin's columns, by index: a difference in the engine's own columns does not make another row.
     compared: Vec<usize>,
 }
 
