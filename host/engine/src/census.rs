@@ -1,7 +1,7 @@
-//! The census: every line of Bronze, and in which one place its record version is.
+//! The census: every line of Bronze, and the one place where its record version is.
 //!
 //! Counted from a listing of Bronze, the clean stage's receipts and Silver's rows, never from events. Does not re-compute anything:
-//! that is `verify`'s.
+//! `verify` does.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -27,7 +27,7 @@ pub enum Fate {
     Silver,
     /// It rightly makes no row.
     Skipped {
-        /// Who said so.
+        /// The stage that said so.
         stage: RefusedAt,
         /// In the plugin's words.
         reason: String,
@@ -44,7 +44,7 @@ pub enum Fate {
     },
     /// The clean stage has not seen it yet.
     Underway,
-    /// It is nowhere: a fault of ours or of whoever has changed the lake.
+    /// It is in no place: the host is at fault, or something else has changed the lake.
     Lost,
 }
 
@@ -102,7 +102,7 @@ impl Place {
     }
 }
 
-/// A row that stands in Silver, by what the engine says of it.
+/// A row that stands in Silver: its record and its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The record.
@@ -131,7 +131,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Reads it all, and goes on past what is damaged. Silver is looked at last, so that what comes in meanwhile is seen as under way.
+    /// Reads all evidence, and goes on past damaged files. Reads Silver last, so that a record that arrives meanwhile counts as under way.
     pub async fn read(lake: &Lake, silver: &Silver, steps: &Steps) -> Result<Self, Failure> {
         let inventory = bronze::inventory(lake, None).await?;
         let mut damaged = Vec::new();
@@ -200,8 +200,8 @@ impl Evidence {
     }
 }
 
-/// Of each record version that was enriched again the line that counts: the one that was enriched last. Nearly none was: only those are told
-/// apart.
+/// The line that counts of each record version that was enriched again: the one that was enriched last. Holds only those versions: they are
+/// few.
 pub(crate) fn newest(places: &[Place]) -> HashMap<(&Key, Tick), (u32, String)> {
     let redone = places.iter().filter(|place| bronze::is_redo(&place.object));
     let redone: BTreeSet<(&Key, Tick)> = redone.map(|place| (&place.meta.key, place.meta.seq)).collect();
@@ -219,7 +219,7 @@ pub(crate) fn newest(places: &[Place]) -> HashMap<(&Key, Tick), (u32, String)> {
     newest
 }
 
-/// The lines in whose place another line of the same record version stands.
+/// The lines that another line of the same record version replaces.
 pub fn beaten(places: &[Place]) -> HashSet<String> {
     let newest = newest(places);
     let lost = |place: &&Place| {

@@ -15,7 +15,7 @@ pub enum Class {
     Load,
     /// The record is quarantined, its neighbours are committed.
     Record,
-    /// Told in the log; nothing else follows.
+    /// Written to the log; nothing else follows.
     Told,
     /// The call is tried again; then the record is quarantined.
     Retried,

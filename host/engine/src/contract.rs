@@ -1,4 +1,4 @@
-//! The contracts between layers, checked from what the plugins say of themselves before any data flows.
+//! The contracts between layers, checked from the plugins' own descriptions before any data flows.
 //!
 //! Does not load plugins, and does not look at data: a record that breaks a contract is quarantined when it comes. What a source must have
 //! is in [`columns`].
@@ -12,7 +12,7 @@ pub mod columns;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Breach {
-    /// Who needs it, as in `aggregate "genres" (aggregate-genres 0.1.0)`.
+    /// The plugin that needs it, as in `aggregate "genres" (aggregate-genres 0.1.0)`.
     pub reader: String,
     /// The column.
     pub column: String,
@@ -22,7 +22,7 @@ pub struct Breach {
     pub hint: Option<String>,
 }
 
-/// Breaches that are told: of a thousand columns that do not fit, each would be compared with each.
+/// The most breaches that are reported: of a thousand columns that do not fit, each would be compared with each.
 const MOST_BREACHES: usize = 20;
 
 /// Whether `clean`'s output has every column that an aggregate reads, of the right type.
@@ -58,7 +58,7 @@ fn silver_breach(clean: &Descriptor, reader: &str, needed: &InputField) -> Optio
     None
 }
 
-/// JSON is kept as text: whoever reads the one can read the other.
+/// JSON is kept as text: a plugin that reads one can read the other.
 fn plain(ty: ColumnType) -> ColumnType {
     let scalar = |scalar| if scalar == ScalarType::Json { ScalarType::Utf8 } else { scalar };
     match ty {

@@ -5,7 +5,7 @@
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// Longest value that is told whole, in characters.
+/// Longest value that is shown whole, in characters.
 const MOST_TOLD: usize = 120;
 
 /// A row of a batch.
@@ -39,7 +39,7 @@ impl Row<'_> {
     }
 }
 
-/// The first column of `right`'s, other than `but`, in which `left` has another value.
+/// The first column of `right`, other than `but`, in which `left` has a different value.
 #[must_use]
 pub fn first_difference(left: Row<'_>, right: Row<'_>, but: &[&str]) -> Option<String> {
     let schema = right.batch.schema();
@@ -49,7 +49,7 @@ pub fn first_difference(left: Row<'_>, right: Row<'_>, but: &[&str]) -> Option<S
     })
 }
 
-/// The first row in which two tables of equal columns differ: its index and the difference in words, `left` being what is there.
+/// The first row in which two tables of equal columns differ: its index and the difference in words. `left` is what is there.
 #[must_use]
 pub fn first_different_row(left: &RecordBatch, right: &RecordBatch) -> Option<(usize, String)> {
     for index in 0..left.num_rows().max(right.num_rows()) {
@@ -75,7 +75,7 @@ fn joined(row: Row<'_>) -> String {
     row.texts().into_iter().take(3).map(|(_, text)| text).collect::<Vec<_>>().join(", ")
 }
 
-/// Where two documents part, `there` being the one that is kept.
+/// Where two documents first differ. `there` is the one that is kept.
 #[must_use]
 pub fn different_bytes(there: &[u8], again: &[u8]) -> String {
     let at = there.iter().zip(again).position(|(a, b)| a != b).unwrap_or(there.len().min(again.len()));

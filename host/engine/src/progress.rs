@@ -1,4 +1,4 @@
-//! Counters of what a running pipeline has done, for whoever shows them.
+//! Counters of what a running pipeline has done, for display.
 //!
 //! Not a source of truth: it starts at zero with the process. What is true is in the lake (`proof::status`).
 
@@ -62,7 +62,7 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// How work ends that fails so.
+    /// The outcome of work that fails with `failure`.
     #[must_use]
     pub fn of(failure: &Failure) -> Self {
         match failure {
@@ -180,7 +180,7 @@ impl Progress {
         }
     }
 
-    /// How many deliveries of a stage ended so.
+    /// How many deliveries of a stage had this outcome.
     #[must_use]
     pub fn deliveries(&self, stage: &'static str, outcome: Outcome) -> u64 {
         self.deliveries
@@ -227,7 +227,7 @@ impl Progress {
         self.rung.notify_one();
     }
 
-    /// Waits until a tick was fired in this process that nobody has been told of yet.
+    /// Waits until a tick was fired in this process that this method has not returned yet.
     pub async fn next_fired(&self) -> (Tick, DateTime<Utc>) {
         loop {
             let next = self.fired.lock().ok().and_then(|mut fired| fired.pop());
@@ -252,7 +252,7 @@ impl Progress {
         }
     }
 
-    /// Says why a Gold table stays as it is, or that it does not; whether it did before.
+    /// Sets why a Gold table stays as it is; `None` if it does not. Returns whether it did before.
     pub fn set_behind(&self, table: &str, why: Option<String>) -> bool {
         let Ok(mut behind) = self.behind.lock() else { return false };
         match why {
@@ -274,7 +274,7 @@ impl Progress {
     }
 }
 
-/// How far a long look at a lake has come, for whoever shows it.
+/// How far a long look at a lake has come, for display.
 #[derive(Debug, Default)]
 pub struct Steps {
     what: Mutex<&'static str>,

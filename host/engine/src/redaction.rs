@@ -1,6 +1,6 @@
 //! Secrets that must not be shown: found in whatever encoding they travel, and taken out of texts, bodies and the answers of services.
 //!
-//! Does not read a secret: whoever does registers its value before it is used.
+//! Does not read a secret: its reader registers the value before it is used.
 
 mod http;
 mod json;

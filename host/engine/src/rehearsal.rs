@@ -1,5 +1,5 @@
-//! A plugin tried on real inputs before it serves: twice, to see that it is a pure function, and beside the one that serves, to see
-//! what comes out otherwise.
+//! A plugin tried on real inputs before it serves: twice, to see that it is a pure function, and beside the one that serves, to see what
+//! comes out differently.
 //!
 //! Writes nothing, and asks no service: an enricher gets the answers that are kept. Does not decide when a plugin is tried.
 
@@ -35,19 +35,19 @@ const MOST_BUCKETS: usize = 8;
 pub struct Comparison {
     /// Inputs that both have an outcome for.
     pub inputs: usize,
-    /// Those that come out otherwise.
+    /// Those that come out differently.
     pub changed: usize,
     /// Those that the plugin that serves refuses or breaks on.
     pub failed_before: usize,
     /// Those that the new one refuses or breaks on.
     pub failed_now: usize,
-    /// The first that comes out otherwise, in words. May hold what a record says: for the log, not to be kept.
+    /// The first that comes out differently, in words. May hold what a record says: for the log, not to be kept.
     #[serde(skip)]
     pub first: Option<String>,
 }
 
 impl Comparison {
-    /// Takes in other inputs.
+    /// Adds the comparison of other inputs.
     pub fn add(&mut self, other: Comparison) {
         self.inputs += other.inputs;
         self.changed += other.changed;
@@ -138,7 +138,7 @@ pub struct Input {
     pub line: Line,
 }
 
-/// The latest lines of Bronze, at most `most`, of objects that are not in `but`, which they are put into. Ticks are looked at from the
+/// The latest lines of Bronze, at most `most`, of objects that are not in `but`; adds those objects to `but`. Ticks are read from the
 /// newest on, until one has brought nothing new.
 pub async fn latest(lake: &Lake, most: usize, but: &mut BTreeSet<Path>) -> Result<Vec<Input>, LakeError> {
     let mut inputs = Vec::new();
@@ -240,7 +240,7 @@ async fn table(
         }
     }
     Ok(match plugin.finish(&partials).await {
-        // Told here, before it serves, and not by its first table.
+        // Fails here, before it serves, and not at its first table.
         Ok(made) if tried => try_on(&**plugin, &partials).await.map(|()| made),
         made => made,
     })
@@ -251,7 +251,7 @@ fn compared(inputs: &[&Input], before: &[Fate], now: &[Fate]) -> Comparison {
     Comparison::of(sources.zip(before).zip(now).map(|((source, old), new)| (source, old, new)))
 }
 
-/// Refuses a plugin that makes two things of one input.
+/// Refuses a plugin that makes two different results of one input.
 fn pure(digest: &Digest, inputs: &[&Input], now: &[Fate], again: &[Fate]) -> Result<(), NotGood> {
     let odd = inputs.iter().zip(now.iter().zip(again)).find(|(_, (now, again))| {
         // How far an endless loop came before its deadline is not the plugin's to say.

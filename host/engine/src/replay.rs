@@ -49,7 +49,7 @@ pub async fn plan(service: &Service, selection: &Selection, steps: &Steps) -> Re
         Some(run) => BTreeSet::from([run]),
         None => bronze::ticks(lake).await?.into_iter().collect(),
     };
-    // Of a tick that is not there any more there may still be refusals.
+    // A tick that is gone may still have refusals.
     ticks.extend(chosen.iter().flatten().map(|one| one.seq));
     let few = ticks.len() == 1;
     if !few {
@@ -124,7 +124,7 @@ impl Planned {
     }
 }
 
-/// Queues the work. Returns how many messages that are.
+/// Queues the work. Returns the number of messages.
 pub async fn queue(service: &Service, planned: &Planned) -> Result<usize, Failure> {
     let mut enrich = Vec::new();
     for (object, lines) in &planned.enrich {
@@ -151,13 +151,13 @@ pub async fn queue(service: &Service, planned: &Planned) -> Result<usize, Failur
     Ok(enrich.len() + clean.len() + anew)
 }
 
-/// Ends a replay of which that is left: a Silver that was emptied is whole again if all of Bronze was chosen and nothing is left of it.
-/// Whether it is so now and was not before, so that Gold has to follow.
+/// Ends a replay that has `left` left: a Silver that was emptied is whole again if all of Bronze was chosen and nothing is left. Returns
+/// whether it is so now and was not before, so that Gold has to follow.
 pub async fn finish(service: &Service, selection: &Selection, left: &Left) -> Result<bool, Failure> {
     Ok(selection.is_everything() && left.is_nothing() && service.finish_rebuild().await?)
 }
 
-/// Gives records that had no key, or one that another had, a key again; those that now have one become messages of their tick.
+/// Gives records that had no key, or another record's key, a key again; those that now have one become messages of their tick.
 async fn ingest(service: &Service, planned: &Planned) -> Result<usize, Failure> {
     let mut by_tick: BTreeMap<Tick, Vec<(Entry, &str)>> = BTreeMap::new();
     let mut taken = planned.taken.clone();
@@ -191,7 +191,7 @@ async fn ingest(service: &Service, planned: &Planned) -> Result<usize, Failure> 
     Ok(count)
 }
 
-/// Has messages received again that were none of this pipeline's.
+/// Queues messages again that did not belong to this pipeline.
 async fn messages(service: &Service, planned: &Planned) -> Result<usize, Failure> {
     let (mut bodies, mut ids) = (Vec::new(), Vec::new());
     for one in planned.refused.iter().filter(|one| one.stage != RefusedAt::Ingest) {

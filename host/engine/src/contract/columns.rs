@@ -1,4 +1,4 @@
-//! Holds the columns of a source against what is read of it: by the enrich plugin, or by the clean plugin where there is none.
+//! Compares the columns of a source with those that its reader reads: the enrich plugin, or the clean plugin where there is none.
 //!
 //! Does not read a source. A column that is not there would be null in every record, and would overwrite good values: so what looks like a
 //! slip is an error, what may be meant is a warning, and what the pipeline declares optional is neither.
@@ -9,7 +9,7 @@ use pipeline::plan::Source;
 use seams::plugin::{Descriptor, InputField};
 use serde::Serialize;
 
-/// Who reads the records of a source, and which of their columns.
+/// The plugin that reads the records of a source, and which of their columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reader {
     /// As in `clean (clean-orders 0.1.0)`.
@@ -73,9 +73,9 @@ pub enum Weight {
 pub struct Missing {
     /// Whether the tick goes on.
     pub weight: Weight,
-    /// The columns: one, or all of which there is nothing to say but that they may be meant.
+    /// The columns: one that looks like a slip, or all that may be missing on purpose.
     pub columns: Vec<String>,
-    /// Who reads them, and what there is.
+    /// Which plugin reads them, and what columns there are.
     pub message: String,
     /// What to do.
     pub hint: String,
@@ -87,11 +87,11 @@ impl std::fmt::Display for Missing {
     }
 }
 
-/// The columns that `reader` reads and a source with the columns `found` has not. `earlier` are those that earlier ticks of this lake had.
+/// The columns that `reader` reads and `found`, the source's columns, lacks. `earlier` are those that earlier ticks of this lake had.
 #[must_use]
 pub fn missing(source: &Source, found: &[String], reader: &Reader, earlier: &BTreeSet<String>) -> Vec<Missing> {
     let read: Vec<&str> = reader.columns.iter().map(|(name, _)| name.as_str()).collect();
-    // What is read under its own name is nobody's misspelling.
+    // A column that is read under its own name is no misspelling of another.
     let free: Vec<&str> = found.iter().map(String::as_str).filter(|name| !read.contains(name)).collect();
     let (mut all, mut meant) = (Vec::new(), Vec::new());
     for (name, must) in &reader.columns {
@@ -160,10 +160,10 @@ fn optional_line(source: &Source, more: &[String]) -> String {
     format!("optional = [{}]", names.collect::<Vec<_>>().join(", "))
 }
 
-/// At most so many columns of a source are told: a wide one has thousands.
+/// The most columns of a source that a message lists: a wide one has thousands.
 const MOST_TOLD: usize = 20;
 
-/// Columns in backticks, those at which nothing can be seen spelled out.
+/// Columns in backticks, with characters that cannot be seen spelled out.
 #[must_use]
 pub fn listed(columns: &[String]) -> String {
     let told = columns.iter().take(MOST_TOLD).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
@@ -174,7 +174,7 @@ pub fn listed(columns: &[String]) -> String {
     }
 }
 
-/// A name in backticks; with a word about what cannot be seen in it.
+/// A name in backticks, with a note about what cannot be seen in it.
 #[must_use]
 pub fn shown(name: &str) -> String {
     let unseen = |c: char| {
@@ -202,8 +202,8 @@ fn escaped(name: &str, which: impl Fn(char) -> bool) -> String {
 const MOST_COMPARED: usize = 64;
 const MOST_CANDIDATES: usize = 256;
 
-/// The column that somebody who wrote `name` most likely meant: one that differs in case, blanks or signs between words only, or else in
-/// few letters.
+/// The column that the author of `name` most likely meant: one that differs in case, blanks or signs between words only, or else in few
+/// letters.
 #[must_use]
 pub fn similar<'a>(name: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let wanted = plain(name);

@@ -53,7 +53,7 @@ impl Consumer {
         outcome
     }
 
-    /// Finds out whether the stage may be worked, as often as it takes.
+    /// Asks until it knows whether the stage may work.
     async fn start(&self, version: u64, gate: &Gate, stop: &CancellationToken) -> Result<(), Failure> {
         while !stop.is_cancelled() {
             match self.work.ready().await {
@@ -75,8 +75,8 @@ impl Consumer {
         Ok(())
     }
 
-    /// Opens the gate of a suspended stage for each version that takes over, unless that was suspended before, too; and when the suspension
-    /// is lifted.
+    /// Opens the gate of a suspended stage for each version that takes over, unless that version was suspended before; and when the
+    /// suspension is lifted.
     async fn renew(self, mut seen: u64, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
         loop {
             tokio::select! {
@@ -117,14 +117,14 @@ impl Consumer {
                 self.give_back(&deliveries, &gate).await;
                 continue;
             }
-            // Before its place is free again: nobody is there to take what would be received for it.
+            // Before its place is free again: no worker is there to take what would be received for it.
             self.batch(&deliveries, &gate, &stop).await.inspect_err(|_| stop.cancel())?;
             drop(place);
         }
         Ok(())
     }
 
-    /// Does the work of one batch, and settles each delivery by what came of it.
+    /// Does the work of one batch, and settles each delivery by its result.
     async fn batch(&self, deliveries: &[Delivery], gate: &Gate, stop: &CancellationToken) -> Result<(), Failure> {
         let (version, begun) = (self.work.version(), self.clock.now());
         let spans = self.in_hand(deliveries);

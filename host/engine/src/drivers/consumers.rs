@@ -24,8 +24,8 @@ const COALESCE: usize = 256;
 const RECORDS_IN_HAND: usize = 64;
 const MESSAGES_IN_HAND: usize = 10;
 
-/// Starts the consumers of these roles, which go on in a lake that is not as expected if they last. Each batch is the work of what
-/// serves at its beginning.
+/// Starts the consumers of these roles. If `lasts`, they wait for a lake that is not as expected. Each batch is the work of the version
+/// that serves at its beginning.
 pub(super) fn consume(
     service: &Service,
     serving: &Arc<Serving>,
@@ -80,7 +80,7 @@ fn consumer(
             let turns = service.enrich_workers.saturating_mul(at_once.min(batch_size).get());
             let turns = Semaphore::new(turns.min(Semaphore::MAX_PERMITS));
             let work = Arc::new(EnrichQueue { serving: Arc::clone(serving), turns });
-            // Of small messages more than work at once: what they were answered is written together.
+            // More small messages than work at once: their answers are written together.
             let workers = service.enrich_workers.max((RECORDS_IN_HAND / batch_size).min(MESSAGES_IN_HAND));
             Some(consumer("enrich", &service.queues.enrich, work, 1, workers))
         }
@@ -95,7 +95,7 @@ fn consumer(
     }
 }
 
-/// What came of a task of a consumer.
+/// The result of a consumer's task.
 pub(super) fn flatten(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> Result<(), Failure> {
     ended.unwrap_or_else(|error| Err(Failure::Fatal(format!("host bug: {error}"))))
 }

@@ -16,7 +16,7 @@ use super::service::Service;
 use super::serving::Serving;
 use super::sweep::close_if_done;
 
-/// Between two looks at a tick: at first, doubled each time, and at most.
+/// The pause between two looks at a tick: the first, which doubles each time, and the longest.
 const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 
 /// What has become of the records of a tick.
@@ -43,7 +43,7 @@ impl From<Sums> for Come {
     }
 }
 
-/// How far a tick has come: what is said of it if it is closed, else counted from the lake.
+/// How far a tick has come: what its closing says if it is closed, else counted from the lake.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -68,8 +68,7 @@ struct Waiting {
     pause: Duration,
 }
 
-/// Looks after the ticks that this process fires, until `stop`: has each closed when it is done, and says so in the log, with its counts and
-/// how long it took.
+/// Watches the ticks that this process fires, until `stop`: closes each when it is done, and logs its counts and how long it took.
 pub(super) async fn follow(serving: &Serving, stop: &CancellationToken) {
     let mut waiting: Vec<Waiting> = Vec::new();
     while !stop.is_cancelled() {
@@ -100,7 +99,7 @@ pub(super) async fn follow(serving: &Serving, stop: &CancellationToken) {
                     continue;
                 }
                 Ok(None) => {}
-                // Whoever does the work meets it as well, and says so louder.
+                // The consumer that does the work meets it as well, and says so louder.
                 Err(error) => tracing::debug!(tick = %one.tick, %error, "cannot see how far the tick has come"),
             }
             let pause = (one.pause * 2).min(LOOK.1);

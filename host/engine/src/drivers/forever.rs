@@ -1,4 +1,4 @@
-//! A pipeline that serves until a stop: its schedule, its consumers, and the looks after what was lost or is done.
+//! A pipeline that serves until a stop: its schedule, its consumers, and the checks for lost work and finished ticks.
 //!
 //! Does not decide which version serves: `drivers::serving` does.
 
@@ -27,7 +27,7 @@ use crate::stopping;
 /// How often a running pipeline looks for lost work.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
-/// How long one look takes at most. What it did not come to comes first at the next one.
+/// The longest that one look takes. The next look starts with what this one did not reach.
 const SWEEP_FOR: Duration = Duration::from_secs(300);
 
 /// How often it looks whether a table that is behind may be made again.
@@ -62,8 +62,8 @@ impl Serving {
         Ok(())
     }
 
-    /// Does the work of one role for what is in `queue`, until `stop`: where messages do not wait in a queue of their own but are handed
-    /// over, as a function is. Fires no tick and looks for nothing that was lost.
+    /// Does the work of one role for what is in `queue`, until `stop`: for messages that do not wait in a queue of their own but are handed
+    /// over, as to a function. Fires no tick and looks for no lost work.
     pub async fn work_off(
         self: &Arc<Self>,
         role: Role,
@@ -135,7 +135,7 @@ impl Serving {
     }
 }
 
-/// Has the tables made that were behind because their plugin failed, and whose suspension is lifted: by hand, or by another plugin.
+/// Makes the tables that were behind because their plugin failed and whose suspension is lifted: by hand, or by another plugin.
 async fn lifted(service: &Service) {
     let behind = service.progress.behind();
     for table in service.aggregate.tables.iter().filter(|table| behind.contains_key(&table.name)) {
@@ -155,7 +155,7 @@ async fn lifted(service: &Service) {
     }
 }
 
-/// The ticks that were missed up to now, asked for as often as it takes; `None` on a stop.
+/// The ticks that were missed up to now, asked for until the lake answers; `None` on a stop.
 async fn missed(
     schedule: &Schedule,
     service: &Service,

@@ -1,4 +1,4 @@
-//! The gate before a queue: whether a consumer's workers may receive, and who of them holds the probe of a pause.
+//! The gate before a queue: whether a consumer's workers may receive, and which of them holds the probe of a pause.
 //!
 //! Does not settle deliveries, and does not know why it is closed.
 
@@ -22,7 +22,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Gate {
     state: watch::Sender<State>,
-    /// Read by whoever receives, so that who gives a message back can wait until nobody does.
+    /// Held for reading by each worker that receives, so that a worker that gives a message back can wait until none does.
     receiving: RwLock<()>,
     /// How often in a row the lake was not as expected.
     astray: AtomicU32,
@@ -35,13 +35,12 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Waits until messages may be received, and keeps those who give messages back waiting for as long as the pass lives. `None` on
-    /// a stop.
+    /// Waits until messages may be received. Workers that give messages back wait for as long as the pass lives. `None` on a stop.
     pub(super) async fn pass(&self, stop: &CancellationToken) -> Option<RwLockReadGuard<'_, ()>> {
         loop {
             let mut state = self.state.subscribe();
             tokio::select! {
-                // After a stop nothing more is received, be the gate ever so open.
+                // After a stop nothing more is received, even if the gate is open.
                 biased;
                 () = stop.cancelled() => return None,
                 // The sender lives as long as the gate, so this ends only when the gate is open.
@@ -71,12 +70,12 @@ impl Gate {
         let _ = state.wait_for(|state| *state == State::Suspended).await;
     }
 
-    /// Closes the gate for a pause; whether it was open, which makes the caller the holder of the probe.
+    /// Closes the gate for a pause. Returns whether it was open: then the caller holds the probe.
     pub(super) fn pause(&self) -> bool {
         self.change(State::Open, State::Paused)
     }
 
-    /// Opens the gate after a pause. One that was suspended meanwhile stays so.
+    /// Opens the gate after a pause. A gate that was suspended meanwhile stays suspended.
     pub(super) fn resume(&self) {
         self.change(State::Paused, State::Open);
     }
@@ -86,17 +85,17 @@ impl Gate {
         self.astray.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The lake is as expected; whether it was not so before.
+    /// The lake is as expected. Returns whether it was not so before.
     pub(super) fn is_well(&self) -> bool {
         self.astray.swap(0, Ordering::Relaxed) > 0
     }
 
-    /// Closes the gate until another plugin serves; whether it was not so before.
+    /// Closes the gate until another plugin serves. Returns whether it was not suspended before.
     pub(super) fn suspend(&self) -> bool {
         self.state.send_replace(State::Suspended) != State::Suspended
     }
 
-    /// Opens a suspended gate, for another plugin serves; whether it was suspended.
+    /// Opens a suspended gate, because another plugin serves. Returns whether it was suspended.
     pub(super) fn renew(&self) -> bool {
         self.change(State::Suspended, State::Open)
     }

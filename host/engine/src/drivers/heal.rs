@@ -1,4 +1,4 @@
-//! Healing: what was said of a Silver table that somebody has deleted is taken away, so that all of Bronze is cleaned into the new one.
+//! Healing: once a Silver table is deleted, what was noted about it is removed, so that all of Bronze is cleaned into the new one.
 //!
 //! Does not clean: the sweep finds what has no receipt.
 
@@ -13,7 +13,7 @@ use super::service::Service;
 
 /// In Bronze, which outlives the table: the table that the receipts and Gold were made with.
 const NAME: &str = "_silver.json";
-/// What is said of a table, in Silver.
+/// What is noted about a table, in Silver.
 const SAID: [&str; 2] = ["_receipts", "_retracted"];
 
 /// Which table Silver is.
@@ -23,8 +23,8 @@ struct Note {
     table: String,
 }
 
-/// Finds out whether Silver is another table than receipts and Gold speak of, and takes those away if so: whoever has deleted the table has
-/// lost nothing that Bronze does not hold. Whether that was so. To be called again if it fails.
+/// Finds out whether Silver is a different table from the one that receipts and Gold speak of, and removes those if so: the deleted table
+/// held nothing that Bronze does not hold. Returns whether that was so. Call it again if it fails.
 pub async fn heal(service: &Service) -> Result<bool, Failure> {
     remember_generations(service).await?;
     let lake = &service.enrich.lake;
@@ -53,13 +53,13 @@ pub async fn heal(service: &Service) -> Result<bool, Failure> {
         // Closed ticks are not done any more.
         sweeping::forget_marks(lake).await?;
     }
-    // Last: whoever dies before it starts again.
+    // Last: a process that dies before this starts over.
     let body = serde_json::to_vec_pretty(&Note { table: now }).map_err(|error| LakeError::corrupt(&path, error))?;
     replace(&*lake.bronze, &path, body.into()).await?;
     Ok(deleted)
 }
 
-/// Has the lake know the plugins that this process has entered, also after a layer was deleted with their history.
+/// Makes sure that the lake knows the plugins that this process has entered, also after a layer was deleted with their history.
 async fn remember_generations(service: &Service) -> Result<(), Failure> {
     let lake = &service.enrich.lake;
     if let Some(generation) = service.enrich.generation.get().and_then(Option::as_ref) {

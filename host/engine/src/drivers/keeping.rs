@@ -1,6 +1,6 @@
-//! Keeping house: what a table's old versions need goes once they are older than the retention.
+//! Keeping house: what a table's old versions need is deleted once they are older than the retention.
 //!
-//! Does not know what may be deleted: that is `lake::delta`. Stops nothing when it fails; the next time does what was left.
+//! Does not know what may be deleted: that is `lake::delta`. Stops nothing when it fails; the next run does what was left.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::roles::aggregate::Aggregate;
 /// How often tables are tidied up, at most.
 const EVERY: TimeDelta = TimeDelta::hours(1);
 
-/// For how long old versions are kept, and when they were last looked at.
+/// How long old versions are kept, and when the tables were last tidied up.
 #[derive(Debug)]
 pub struct Keeping {
     retention: Duration,
@@ -29,7 +29,7 @@ impl Keeping {
         Keeping { retention, last: Mutex::default() }
     }
 
-    /// Tidies up Silver and every Gold table, unless that was done within the last hour; tells the log what went.
+    /// Tidies up Silver and every Gold table, unless that was done within the last hour; logs what was deleted.
     pub async fn tidy(&self, aggregate: &Aggregate, clock: &dyn Clock) {
         if !self.is_due(clock.now()) {
             return;
@@ -40,7 +40,7 @@ impl Keeping {
         }
     }
 
-    /// Whether it is time, and from then on no more.
+    /// Whether it is time; then not again for an hour.
     fn is_due(&self, now: DateTime<Utc>) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back must not put it off for longer than the hour.

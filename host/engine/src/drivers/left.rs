@@ -19,7 +19,7 @@ pub struct Missing {
     pub objects: usize,
     /// Gold tables older than Silver, or made by another plugin.
     pub tables: usize,
-    /// Notes of rows that were taken back, whose keys' older versions were not offered again yet.
+    /// Notes of rows that were taken back, while older versions of their keys are not offered again yet.
     pub retracted: usize,
 }
 
@@ -30,7 +30,7 @@ impl Missing {
         self == Missing::default()
     }
 
-    /// Takes in what is missing of a tick.
+    /// Adds what is missing of a tick.
     pub(super) fn add(&mut self, look: &Look) {
         self.messages += look.missing();
         self.records += look.snapshots.iter().map(|snapshot| snapshot.missing_records).sum::<usize>();
@@ -53,9 +53,9 @@ impl std::fmt::Display for Missing {
 pub struct Left {
     /// What is still not done.
     pub missing: Missing,
-    /// Messages that are still queued, given up or in somebody's hands: of what is to be done again the lake knows nothing.
+    /// Messages that are still queued, given up or in a worker's hands: the lake does not know what is to be done again.
     pub queued: u64,
-    /// Why it did not wait longer.
+    /// Why the work did not wait longer.
     pub waiting_for: Option<String>,
     /// The stages that are suspended, and why. Their messages stay queued.
     pub suspended: BTreeMap<&'static str, String>,

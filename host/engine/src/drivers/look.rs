@@ -1,4 +1,4 @@
-//! A look at one tick: what of it is in the lake, told from names, and in the end what became of its records, told from receipts.
+//! A look at one tick: what of it is in the lake, read from names, and in the end what became of its records, read from receipts.
 //!
 //! Holds names, and never what records hold. Changes nothing.
 
@@ -161,7 +161,7 @@ impl Look {
         }
     }
 
-    /// What became of the tick's records, as far as receipts say so; `None` if `goes_on` said no before all were read.
+    /// What became of the tick's records, as far as receipts say so; `None` if `goes_on` returned false before all were read.
     ///
     /// # Errors
     /// The store fails, or a receipt is damaged.

@@ -1,4 +1,4 @@
-//! Mending: what a plugin refused that was taken back is made again by the one that serves in its place.
+//! Mending: what a plugin refused before it was taken back is made again by the plugin that serves in its place.
 //!
 //! Does not take anything back: `drivers::serving` does, or a person.
 
@@ -15,11 +15,11 @@ use super::service::Service;
 use crate::progress::Steps;
 use crate::replay::{self, Selection, Which};
 
-/// For how long after a plugin was taken back a sweep looks for what it has refused: other hosts serve it until they hear of it, and what is
-/// swept once a day is swept once more.
+/// How long after a plugin was taken back a sweep looks for its refusals: other hosts serve it until they hear of it, and what is swept
+/// once a day is swept once more.
 const LATELY: TimeDelta = TimeDelta::days(2);
 
-/// Queues what these versions, each of a stage, have refused. Returns how many records that are.
+/// Queues what these versions, each of a stage, have refused. Returns the number of records.
 pub async fn mend(service: &Service, taken_back: &[(String, Version)]) -> Result<usize, Failure> {
     let lake = &service.enrich.lake;
     let mut by_them: Vec<(RefusedAt, u32)> = Vec::new();

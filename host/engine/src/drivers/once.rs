@@ -1,6 +1,6 @@
 //! A pipeline run once: one tick, and then the work of all stages until nothing is left or nothing more will be done.
 //!
-//! Does not wait for ever: a way that is blocked for longer than it has patience for ends it.
+//! Does not wait for ever: it ends when the way is blocked for longer than its patience.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -94,9 +94,10 @@ impl Service {
                 Some(reason) => {
                     let now = self.clock.now();
                     let begun: &mut DateTime<Utc> = blocked_since.get_or_insert(now);
-                    // A clock that was set back makes nobody wait for longer.
+                    // A clock that was set back makes no run wait for longer.
                     *begun = (*begun).min(now);
-                    // A service that is down blocked the way from its first request on that failed, also while that waited for an answer.
+                    // A service that is down blocked the way from its first failed request on, also while that request waited for an
+                    // answer.
                     let since = self.progress.outages().values().map(|outage| outage.since).fold(*begun, Ord::min);
                     if (now - since).to_std().is_ok_and(|span| span >= patience) {
                         return Ok(Waited::Ended(Some(reason)));

@@ -1,4 +1,4 @@
-//! The schedule at work: waits for each scheduled instant and fires its tick, and those missed while nobody was there.
+//! The schedule at work: waits for each scheduled instant and fires its tick, and those missed while no host was there.
 //!
 //! Does not compute instants: `pipeline::schedule` does.
 
@@ -23,10 +23,10 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// Longest sleep without a look at the clock, which may have been set.
 const LONGEST_SLEEP: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
-/// A clock that is set back by less is one that is kept right.
+/// A clock that is set back by less is only kept right.
 const SET_BACK: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 
-/// How far back ticks are looked for that failed while later ones did not.
+/// How far back to look for ticks that failed while later ones did not.
 const LOOK_BACK: chrono::TimeDelta = chrono::TimeDelta::days(7);
 
 /// The ticks up to `now` that were missed and that the policy asks for, oldest first: those after the last one that any host has fired, and,
@@ -82,7 +82,7 @@ pub async fn keep(
             return;
         };
         tokio::select! {
-            // A span and no instant: of a clock that is set back meanwhile the next look tells.
+            // A span, not an instant: the next look notices a clock that is set back meanwhile.
             () = clock.sleep((next - clock.now()).min(LONGEST_SLEEP).to_std().unwrap_or_default()) => {}
             () = stop.cancelled() => {}
         }
@@ -100,13 +100,13 @@ fn due(schedule: &Schedule, done_up_to: DateTime<Utc>, now: DateTime<Utc>) -> Ve
     chosen.into_iter().map(Tick::at).collect()
 }
 
-/// Fires one tick, as often as it takes: a source that is away for an hour, or malformed until somebody mends it, delays its tick; it
+/// Fires one tick, as often as it takes: a source that is away for an hour, or malformed until an operator mends it, delays its tick; it
 /// does not lose it, and does not stop what is under way.
 async fn fire(ingest: &Ingest, tick: Tick, clock: &Arc<dyn Clock>, stop: &CancellationToken) {
     let mut delay = FIRST_RETRY;
     while !stop.is_cancelled() {
         let fired = tokio::select! {
-            // What a source makes the host panic over costs its tick a try, and nobody else anything.
+            // A source that makes the host panic costs its tick a try, and other work nothing.
             fired = AssertUnwindSafe(ingest.fire(tick)).catch_unwind() => fired.unwrap_or_else(|panic| Err(bug(panic))),
             // It is left as if the host had died, which costs nothing.
             () = stopping::under(stop, stopping::overdue(&**clock)) => return,

@@ -40,7 +40,7 @@ impl Queues {
         [("enrich", &self.enrich), ("clean", &self.clean), ("aggregate", &self.aggregate)]
     }
 
-    /// How rarely who only looks now and then asks what is in them: zero where that costs nothing.
+    /// How long a command that only reads now and then waits between two looks at the queues: zero where a look costs nothing.
     #[must_use]
     pub fn look_every(&self) -> Duration {
         self.all().iter().map(|(_, queue)| queue.live.look_every()).max().unwrap_or_default()
@@ -82,7 +82,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// The same with its plugins at the beginning of a new generation: for a version that serves again after another one.
+    /// The same with its plugins at the beginning of a new generation: for a version that serves again after a different one.
     #[must_use]
     pub fn anew(&self) -> Self {
         Service {
@@ -106,8 +106,8 @@ impl Service {
         Service { queues, ..self.clone() }
     }
 
-    /// Says that a Silver that was emptied is whole again, and whether it was one. To be called when all of Bronze was cleaned again, which
-    /// `crate::replay::finish` knows; Gold follows.
+    /// Records that a Silver that was emptied is whole again. Returns whether it was emptied. Call it when all of Bronze was cleaned again,
+    /// which `crate::replay::finish` knows; Gold follows.
     pub(crate) async fn finish_rebuild(&self) -> Result<bool, Failure> {
         let silver = &self.clean.silver;
         if !silver.snapshot().await?.rebuilding {
@@ -117,7 +117,7 @@ impl Service {
         Ok(true)
     }
 
-    /// Who reads the records of the source.
+    /// The plugin that reads the records of the source.
     #[must_use]
     pub fn reader(&self) -> Reader {
         Reader::of(self.enrich.plugin.as_deref().map(|plugin| plugin.descriptor()), self.clean.plugin.descriptor())

@@ -1,5 +1,5 @@
-//! The version of a pipeline that serves. Another one takes its place between two batches, and the one before comes back when the new
-//! one turns out worse.
+//! The version of a pipeline that serves. A new version takes its place between two batches, and the old one comes back when the new one
+//! turns out worse.
 //!
 //! Does not find out whether a version is any good before it serves: `crate::rehearsal` does. Does not load plugins, and does no work:
 //! `drivers::forever` does.
@@ -22,7 +22,7 @@ use crate::progress::Progress;
 struct Now {
     /// One more at each switch.
     number: u64,
-    /// One more at each switch of more than plugins: consumers and schedule start anew.
+    /// One more at each switch of more than plugins: consumers and schedule start over.
     epoch: u64,
     service: Arc<Service>,
 }
@@ -32,7 +32,7 @@ struct Before {
     /// The number that the switch led to.
     number: u64,
     service: Arc<Service>,
-    /// The versions that the switch brought, and those that they took the place of.
+    /// The versions that the switch brought, and those that they replaced.
     replaced: Vec<Replaced>,
 }
 
@@ -51,7 +51,7 @@ pub struct Replaced {
 pub struct Serving {
     now: watch::Sender<Now>,
     before: Mutex<Option<Before>>,
-    /// Ticks that are known to be in the lake. Held by who looks, so that one looks for all.
+    /// Ticks that are known to be in the lake. Held during a look, so that one look serves all callers.
     ticks: tokio::sync::Mutex<BTreeSet<Tick>>,
 }
 
@@ -63,7 +63,7 @@ impl Serving {
         Arc::new(Serving { now: watch::Sender::new(now), before: Mutex::default(), ticks: Default::default() })
     }
 
-    /// Whether the lake has a tick. One that it had once is not looked for again.
+    /// Whether the lake has a tick. A tick that was found once is not looked for again.
     pub(super) async fn has_tick(&self, lake: &Lake, tick: Tick) -> Result<bool, Failure> {
         let mut known = self.ticks.lock().await;
         if known.contains(&tick) {
@@ -82,25 +82,25 @@ impl Serving {
         Arc::clone(&self.now.borrow().service)
     }
 
-    /// How often was switched.
+    /// The number of switches so far.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.now.borrow().number
     }
 
-    /// Returns when the number is another than `seen`.
+    /// Returns when the number is no longer `seen`.
     pub async fn renewed(&self, seen: u64) {
         let mut now = self.now.subscribe();
         // The sender is in `self`.
         let _ = now.wait_for(|now| now.number != seen).await;
     }
 
-    /// How often more than plugins was switched.
+    /// The number of switches of more than plugins so far.
     pub(super) fn epoch(&self) -> u64 {
         self.now.borrow().epoch
     }
 
-    /// Returns when the epoch is another than `epoch`.
+    /// Returns when the epoch is no longer `epoch`.
     pub(super) async fn replaced(&self, epoch: u64) {
         let mut now = self.now.subscribe();
         let _ = now.wait_for(|now| now.epoch != epoch).await;
@@ -115,7 +115,7 @@ impl Serving {
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
     }
 
-    /// Lets `next` serve, which differs in more: what is in hand is finished, then consumers and schedule start anew.
+    /// Lets `next` serve, which differs in more: what is in hand is finished, then consumers and schedule start over.
     pub fn replace(&self, next: Service) {
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.put(next, 1);
@@ -130,8 +130,9 @@ impl Serving {
         });
     }
 
-    /// The version of number `seen` has failed as a whole in `stage`, one of `enrich`, `clean` and `aggregate NAME`: whether the one before it serves in its place now. That is so once, and only
-    /// if the failure is of a stage that the latest switch has changed.
+    /// The version of number `seen` has failed as a whole in `stage`, one of `enrich`, `clean` and `aggregate NAME`. Returns whether the
+    /// version before it serves in its place now. That is so once, and only if the failure is of a stage that the latest switch has
+    /// changed.
     pub async fn fall_back(&self, stage: &str, seen: u64, reason: &str) -> bool {
         let before = {
             let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
@@ -158,7 +159,7 @@ impl Serving {
         let taken_back: Vec<_> = before.replaced.iter().map(|one| (one.stage.clone(), one.new.clone())).collect();
         let now = self.current();
         let mended = async {
-            // Before anything is queued: to a host that serves still what was taken back it would be nothing new.
+            // Before anything is queued: a host that still serves what was taken back would see nothing new in it.
             match stage {
                 "enrich" => now.enrich.generation().await.map(drop)?,
                 "clean" => now.clean.generation().await.map(drop)?,

@@ -97,7 +97,7 @@ pub(super) async fn turn(service: &Service, over: &CancellationToken) -> Result<
         let lake = &service.enrich.lake;
         // First, and by every host: it neither waits for a queue nor for a turn that has died with its process.
         service.keeping.tidy(&service.aggregate, &*service.clock).await;
-        // Where queues know what they hold, two sweeps at once do no harm, and nobody has to wait for one that has died.
+        // Where queues know what they hold, two sweeps at once do no harm, and no sweep has to wait for one that has died.
         let alone = service.queues.all().iter().any(|(_, queue)| queue.live.blind().is_some());
         let (held, known) = if alone {
             let Some((held, known)) = sweeping::take(lake, service.clock.now()).await? else {
@@ -119,20 +119,20 @@ pub(super) async fn turn(service: &Service, over: &CancellationToken) -> Result<
 struct Turn<'a> {
     service: &'a Service,
     over: &'a CancellationToken,
-    /// The right to it, where only one process may have it.
+    /// The right to the turn, where only one process may have it.
     held: Option<Held>,
     known: Sweeping,
     missing: Missing,
 }
 
 impl Turn<'_> {
-    /// Whether it came to the end. An object that is damaged costs its own tick; the first one is told in the end.
+    /// Returns whether it came to the end. An object that is damaged costs its own tick; the first such failure is returned at the end.
     async fn take(&mut self) -> Result<bool, Failure> {
         let (service, now) = (self.service, self.service.clock.now());
         let lake = &service.enrich.lake;
         let behind = service.aggregate.behind().await?;
         self.missing.tables = behind.tables;
-        // What was closed was so for a table that may be gone.
+        // Ticks were closed for a table that may be gone.
         let all = !self.known.marked || self.known.silver != behind.silver_table;
         if all || self.known.is_to_be_counted(now) {
             unmarked::mark(lake, all, now).await?;
@@ -147,7 +147,7 @@ impl Turn<'_> {
             let before = self.known.offered.take();
             self.known.offered = again::offer_again(service, &notes, before, self.over).await?;
         }
-        // Another host may have refused something by a plugin of which it did not know yet that it was taken back.
+        // Another host may have refused something by a plugin before it knew that the plugin was taken back.
         let taken_back = taken_back_lately(lake, service.clock.now()).await?;
         mend(service, &taken_back).await?;
         if !self.missing.is_nothing() {
@@ -156,7 +156,7 @@ impl Turn<'_> {
         damaged.map_or(Ok(whole && self.known.offered.is_none()), Err)
     }
 
-    /// Has Gold made that is behind. Whatever the version that an event names, the newest one is made: one event does.
+    /// Queues the Gold tables that are behind. One event is enough: the newest version is made, whatever version the event names.
     async fn tables(&self, behind: &Behind) -> Result<(), Failure> {
         if behind.tables == 0 {
             return Ok(());
@@ -168,7 +168,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Looks at the open ticks: whether at all of them, and what it met.
+    /// Looks at the open ticks. Returns whether it looked at all of them, and the first damage.
     async fn ticks(&mut self, behind: &Behind) -> Result<(bool, Option<Failure>), Failure> {
         let (lake, clock) = (&self.service.enrich.lake, &*self.service.clock);
         let queues = &self.service.queues;

@@ -36,8 +36,8 @@ pub struct EnrichQueue {
 }
 
 impl EnrichQueue {
-    /// Whether the lake has the tick that a message belongs to. One that it has not was taken back, or is another lake's, whose queue this was:
-    /// what came of its records would be of no tick.
+    /// Whether the lake has the tick that a message belongs to. If not, the tick was taken back, or the queue was another lake's: what came
+    /// of its records would belong to no tick.
     async fn has_tick(&self, lake: &Lake, body: &[u8]) -> Result<bool, Failure> {
         match object_of(body).and_then(|(object, _)| bronze::tick_of(&object)) {
             Some(tick) => self.serving.has_tick(lake, tick).await,
@@ -103,7 +103,7 @@ impl Work for EnrichQueue {
         let plugin = role.plugin.as_deref().map(stamp);
         let Some((object, fresh)) = object_of(&delivery.body) else { return About { plugin, ..About::default() } };
         let about = About { plugin, ..of_object(&role.pipeline, &object) };
-        // What makes a batch the first time has the place that whoever comes after it works out for it; a later try has one of its own.
+        // The first try of a batch has the place that later work computes for it; a later try has its own.
         let first = about.run.filter(|_| fresh && delivery.receives == 1);
         let place = match first {
             Some(tick) => Some(Place::of_batch(&role.pipeline, tick, object.as_ref())),
@@ -123,11 +123,11 @@ impl Work for EnrichQueue {
         match enrich_work(&service.enrich.lake, &delivery.body).await {
             Ok(ToEnrich::Message(message)) => service.enrich.give_up(&message, reason).await,
             Ok(ToEnrich::Again(again)) => {
-                // Its records are in Bronze and stay as they are: whoever asked for it may ask again.
+                // Its records are in Bronze and stay as they are: the caller that asked for it may ask again.
                 tracing::error!(object = again.bronze, reason, "enriching again is given up");
                 Ok(())
             }
-            // What it points to could not be read as often as is allowed: what there is of it is kept.
+            // What it points to could not be read in all allowed tries: what there is of it is kept.
             Err(Unreadable::Now(failure)) => refuse(&service, delivery, format!("{reason}; {failure}")).await,
             Err(Unreadable::Ever(reason)) => refuse(&service, delivery, reason).await,
         }
@@ -215,7 +215,7 @@ impl Work for CleanQueue {
         match why {
             // The lake was in trouble, not the object: what is in Bronze waits there for the next sweep.
             GivenUp::Failed { failure: Failure::Transient(_), .. } => abandon("clean", delivery, why),
-            // Found again it would only do it again.
+            // If it were found again, it would only fail again.
             GivenUp::Failed { .. } | GivenUp::NeverEnded { .. } => {
                 let service = self.serving.current();
                 for event in readable("clean", std::slice::from_ref(delivery)) {
@@ -239,7 +239,8 @@ impl AggregateQueue {
         AggregateQueue { serving }
     }
 
-    /// Makes the tables. One whose plugin fails stays as it is, which is noted beside it, and is no failure of the work: the others go on.
+    /// Makes the tables. A table whose plugin fails stays as it is, with a note beside it. That is no failure of the work: the others go
+    /// on.
     async fn make(&self, events: &[NewVersion]) -> Result<(), Failure> {
         let (seen, service) = (self.serving.number(), self.serving.current());
         let mut gravest: Option<Failure> = None;
@@ -336,13 +337,13 @@ fn abandon(stage: &str, delivery: &Delivery, why: &GivenUp) {
     tracing::error!(stage, delivery = delivery.id, reason = %why, "event given up, the next sweep will find its work");
 }
 
-/// What became of a delivery of a batch whose other objects are done.
+/// The result of a delivery in a batch where only the objects in `alone` failed.
 fn result_of(delivery: &Delivery, alone: &BTreeMap<Path, Failure>) -> Result<(), Failure> {
     let object = decode::<NewObject>(&delivery.body).ok().map(|event| Path::from(event.bronze));
     object.and_then(|object| alone.get(&object)).map_or(Ok(()), |failure| Err(failure.clone()))
 }
 
-/// What became of the whole became of each.
+/// Gives each delivery the result of the whole.
 fn for_all(count: usize, result: Result<(), Failure>) -> Vec<Result<(), Failure>> {
     vec![result; count]
 }

@@ -48,7 +48,7 @@ impl Redactor {
             std::borrow::Cow::Owned(clean) => clean,
         };
         let headers = answer.headers.into_iter().map(|(name, value)| (clean(name), clean(value))).collect();
-        // Parquet has checksums and offsets; nobody echoes a secret in it.
+        // Parquet has checksums and offsets; no service echoes a secret in it.
         let body = if answer.body.starts_with(b"PAR1") { answer.body } else { self.redact_body(&answer.body) };
         HttpAnswer { status: answer.status, headers, body }
     }

@@ -95,7 +95,7 @@ mod tests {
         for (secret, body, expected) in [
             ("s3cret", r#"{"a": "x s3cret", "n": 1.10}"#, r#"{"a": "x [redacted]", "n": 1.10}"#),
             ("s3cret", r#"{"s3cret": ["s3cret"]}"#, r#"{"[redacted]": ["[redacted]"]}"#),
-            // Not the secret for who reads JSON, but its bytes all the same.
+            // Not the secret to a JSON reader, but its bytes all the same.
             ("nabc", r#"["\nabc", "nabc"]"#, r#"["[redacted]", "[redacted]"]"#),
             ("a\"b\\c", r#"["<a\"b\\c>"]"#, r#"["<[redacted]>"]"#),
             (

@@ -1,6 +1,6 @@
 //! One text to be found, each of its characters in any of the ways in which text is escaped.
 //!
-//! Escapes are matched character by character and not as a few whole forms, because everybody escapes another set of characters: a
+//! Escapes are matched character by character and not as a few whole forms, because each program escapes a different set of characters: a
 //! browser leaves a slash as it is, PHP escapes it in JSON, and a proxy escapes once more what was escaped already.
 
 use base64::Engine as _;
@@ -55,7 +55,7 @@ const ENTITIES: &[(&str, char)] = &[
 enum How {
     /// Escaped in any way, capitals as they are.
     Escaped,
-    /// The same, capitals being of no account.
+    /// The same, in capitals or not.
     Folded,
     /// Base64, of either alphabet, escaped in any way.
     Base64,
@@ -218,7 +218,7 @@ fn escape(bytes: &[u8], at: usize, letter: char) -> Vec<usize> {
     let rest = bytes.get(at..).unwrap_or_default();
     let run = rest.iter().take_while(|byte| **byte == b'\\').count();
     if letter == '\\' {
-        // However often it is escaped; how many of the run are this one's, the next letter decides.
+        // However often it is escaped. The next letter decides how many of the run belong to this one.
         return (1..=run).map(|count| at + count).chain(unicode(bytes, at + run, letter)).collect();
     }
     let at = at + run;
@@ -280,7 +280,7 @@ fn unicode(bytes: &[u8], at: usize, letter: char) -> Option<usize> {
 /// `&quot;`, `&#34;` or `&#x22;`, the `&` itself escaped any number of times.
 fn entity(bytes: &[u8], at: usize, letter: char) -> Option<usize> {
     let mut from = at + 1;
-    // `&amp;` alone is an ampersand; behind it another one's name may go on.
+    // `&amp;` alone is an ampersand; behind it the name of another entity may go on.
     let mut whole = None;
     while let Some(rest) = bytes.get(from..).filter(|rest| rest.starts_with(b"amp;")) {
         from += b"amp;".len();

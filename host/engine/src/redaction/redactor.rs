@@ -37,7 +37,7 @@ impl Redactor {
         redactor
     }
 
-    /// From now on `secret` is found; whether it is long enough for that.
+    /// Registers `secret`, so that it is found from now on. Returns whether it is long enough for that.
     pub fn register(&self, secret: &str) -> bool {
         if secret.len() < SHORTEST {
             return false;

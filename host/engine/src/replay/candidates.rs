@@ -51,7 +51,7 @@ pub(super) struct Candidates {
     pub(super) places: Vec<Place>,
     receipts: BTreeMap<String, Receipt>,
     enriched: BTreeMap<String, Enriched>,
-    /// Lines in whose place another line stands.
+    /// Lines that another line replaces.
     beaten: HashSet<String>,
     pub(super) now: Now,
 }
@@ -64,11 +64,11 @@ struct Known {
 }
 
 impl Candidates {
-    /// Reads a tick; `steps` are told of each object.
+    /// Reads a tick; `steps` counts each object.
     pub(super) async fn read(service: &Service, tick: Tick, now: Now, steps: Option<&Steps>) -> Result<Self, Failure> {
         let lake = &service.enrich.lake;
         let objects = bronze::inventory(lake, Some(tick)).await?.objects;
-        // Few objects have one of a second enrichment: they are listed.
+        // Few objects have a receipt of a second enrichment: those are listed.
         let again = receipts::enriched_in(lake, tick).await?;
         let none = Steps::default();
         let steps = steps.unwrap_or(&none);
@@ -109,7 +109,7 @@ impl Candidates {
         }
     }
 
-    /// Ids of those refusals that hold no more.
+    /// Ids of the refusals that no longer hold.
     pub(super) fn settled(&self, refused: &[Refused]) -> Vec<String> {
         let inputs: BTreeSet<&str> = refused.iter().map(|one| one.input.as_str()).collect();
         let places = self.places.iter().map(|place| (place.source(), place));
@@ -118,7 +118,8 @@ impl Candidates {
         refused.iter().filter(settled).map(|one| one.id.clone()).collect()
     }
 
-    /// Whether a refusal of a line holds no more. One of a generation that the receipt does not know of yet may be about to be told there.
+    /// Whether a refusal of a line no longer holds. One of a generation that the receipt does not know yet may be about to be written
+    /// there.
     fn is_settled(&self, place: &Place, refused: &Refused) -> bool {
         if self.beaten.contains(&place.source()) {
             return true;

@@ -19,8 +19,8 @@ use crate::stopping;
 const LOOK_FOR_DEAD: Duration = Duration::from_secs(1);
 
 impl Consumer {
-    /// Sees to what the queue itself has given up: messages that were in hand each time a host died. Most of them only stood beside the
-    /// one that it died of, so each is tried once more, alone; one that comes back from that as well is given up.
+    /// Handles what the queue itself has given up: messages that were in hand each time a host died. Most of them were only in hand beside
+    /// the one that killed it, so each is tried once more, alone; one that comes back from that as well is given up.
     pub(super) async fn bury(self, gate: Arc<Gate>, stop: CancellationToken) -> Result<(), Failure> {
         // Looked at by its depth: a receive counts, and one that had to wait until no other work is under way could be its last.
         let every = self.queue.dead.look_every().max(LOOK_FOR_DEAD);
@@ -63,7 +63,7 @@ impl Consumer {
                 }
                 Err(Failure::Pause { pause, reason }) => {
                     tracing::warn!(delivery = delivery.id, reason, ?pause, "its last try has to wait");
-                    // It has done no harm: it starts anew.
+                    // It has done no harm: it starts over.
                     return self.back_to_life(delivery).await;
                 }
                 Err(Failure::Plugin(reason)) => {

@@ -40,9 +40,9 @@ pub struct Consumer {
     pub workers: usize,
     /// After how many receives a delivery that fails is given up.
     pub max_receives: u32,
-    /// Whether it goes on when the lake is not as expected, until it is. One that a person waits for ends and says so.
+    /// Whether it waits for a lake that is not as expected. A consumer that a person waits for ends instead, and says so.
     pub lasts: bool,
-    /// Shared by all consumers of a process: who works reads it, who must be the only one at work writes it.
+    /// Shared by all consumers of a process: work holds it for reading, work that must be alone holds it for writing.
     pub room: Arc<RwLock<()>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -76,7 +76,7 @@ impl Consumer {
         }
     }
 
-    /// The work. If the host panics over many deliveries each is tried alone, so that the one to blame is found.
+    /// Does the work. If the host panics over many deliveries, each is tried alone, to find the one to blame.
     pub(super) async fn take(
         &self,
         deliveries: &[Delivery],
@@ -114,8 +114,8 @@ impl Consumer {
         InHand::of(self.stage, &abouts)
     }
 
-    /// The work, a panic turned into a failure. Work that goes on for too long after a stop is cut off, as if the host had died there: a
-    /// plugin that loops on each of two thousand documents must not keep a process from ending.
+    /// Does the work, and turns a panic into a failure. Work that goes on for too long after a stop is cut off, as if the host had died
+    /// there: a plugin that loops on each of two thousand documents must not keep a process from ending.
     pub(super) async fn guarded(&self, deliveries: &[Delivery]) -> Result<Vec<Result<(), Failure>>, Failure> {
         let work = AssertUnwindSafe(self.work.take(deliveries)).catch_unwind();
         tokio::select! {
@@ -139,7 +139,7 @@ impl Consumer {
         self.holding(queue, hand, giving_up).await.map_err(bug)?
     }
 
-    /// `work`, its deliveries kept invisible to others for as long as it takes.
+    /// Does `work`, and keeps its deliveries invisible to other receivers until it ends.
     pub(super) async fn holding<T>(
         &self,
         queue: &Arc<dyn Queue>,

@@ -1,5 +1,5 @@
-//! Pauses: one message is kept in hand and tried again, or none is, until the way is free. Each has an end, and is over before it when there is
-//! reason to try again.
+//! Pauses: one message is kept in hand and tried again, or none is, until the way is free. Each pause has an end, and ends early when there
+//! is reason to try again.
 //!
 //! Does not decide that there is a pause: the class of a failure does.
 
@@ -18,7 +18,7 @@ use super::in_hand::Consumer;
 use super::settling::FIRST_DELAY;
 use crate::drivers::gate::Gate;
 
-/// How often a suspended stage looks whether it may go on.
+/// How often a suspended stage checks whether it may go on.
 pub(super) const LOOK_FOR_LIFT: Duration = Duration::from_secs(3);
 /// A wait that is over sooner is not noted in the lake.
 const NOTED_AFTER: Duration = Duration::from_secs(3);
@@ -26,8 +26,8 @@ const NOTED_AFTER: Duration = Duration::from_secs(3);
 const LONGEST_ASIDE: Duration = Duration::from_secs(60);
 
 impl Consumer {
-    /// Takes nothing for a while, or until another version serves: the lake is not as this host expects it, and may be as others do. So
-    /// no message stays in hand.
+    /// Takes nothing for a while, or until another version serves: the lake is not as this host expects it, but may be as other hosts do.
+    /// So no message stays in hand.
     pub(super) async fn stand_aside(&self, reason: String, version: u64, gate: &Gate, stop: &CancellationToken) {
         let pause = backoff::delay(FIRST_DELAY, gate.astray(), LONGEST_ASIDE, &[self.stage.as_bytes()]);
         tracing::error!(reason, ?pause, "the lake is not as it has to be, looking again after a pause");
@@ -37,7 +37,7 @@ impl Consumer {
             () = self.work.renewed(version) => {}
         }
         if stop.is_cancelled() {
-            // What it waited for stays known: a function puts its messages off by that.
+            // The reason for the wait stays known: a function delays its messages by it.
             return;
         }
         self.progress.set_waiting_for(None);
@@ -58,7 +58,7 @@ impl Consumer {
         let mut first = true;
         let noted = AtomicBool::new(false);
         loop {
-            // Whatever a service or a plugin asks for, it is looked at again after a while.
+            // However long a pause a service or a plugin asks for, it is tried again after a while.
             let bounded = backoff::bounded(pause);
             let until = self.clock.now() + TimeDelta::from_std(bounded).unwrap_or_default();
             if bounded < pause {
@@ -95,12 +95,12 @@ impl Consumer {
         }
     }
 
-    /// Waits for `pause`, or until the stop, until another version serves or until somebody says that the stage goes on.
+    /// Waits for `pause`, or until the stop, until another version serves or until an operator says that the stage goes on.
     async fn wait_out(&self, pause: Duration, reason: &str, noted: &AtomicBool, stop: &CancellationToken) {
         let version = self.work.version();
         let waited = async {
             let mut left = pause;
-            // Steps are counted and not held against the clock, which may be set meanwhile.
+            // Counts steps and does not compare with the clock, which may be set meanwhile.
             let short = left.min(NOTED_AFTER);
             self.clock.sleep(short).await;
             left -= short;
@@ -129,7 +129,7 @@ impl Consumer {
         }
     }
 
-    /// Notes in the lake that the stage waits; whether that is noted. Where it cannot be written, the stage waits all the same.
+    /// Notes in the lake that the stage waits. Returns whether it is noted. If it cannot be written, the stage waits all the same.
     async fn note_wait(&self, reason: &str, span: Duration) -> bool {
         let Some(lake) = self.work.notes_waits_in() else { return false };
         let since = self.clock.now();
@@ -142,7 +142,7 @@ impl Consumer {
         noted.is_ok()
     }
 
-    /// Whether the note is gone: somebody has said that the stage goes on.
+    /// Whether the note is gone: an operator has said that the stage goes on.
     async fn is_told_to_go_on(&self) -> bool {
         match self.work.notes_waits_in() {
             Some(lake) => matches!(waiting::is_noted(&lake, self.stage).await, Ok(false)),
@@ -150,7 +150,7 @@ impl Consumer {
         }
     }
 
-    /// Takes the note away: the wait is over.
+    /// Removes the note: the wait is over.
     async fn end_note(&self) {
         let Some(lake) = self.work.notes_waits_in() else { return };
         if let Err(error) = waiting::end(&lake, self.stage).await {

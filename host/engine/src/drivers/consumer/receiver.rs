@@ -47,7 +47,7 @@ impl Consumer {
         stop: CancellationToken,
     ) -> Result<(), Failure> {
         let free = Arc::new(Semaphore::new(self.workers.max(1)));
-        // A worker first and the pass then: who gives messages back waits for the pass, and may be the only worker.
+        // A worker first, then the pass: a worker that gives messages back waits for the pass, and may be the only one.
         while let Some(places) = places(&free, &stop).await {
             let Some(pass) = gate.pass(&stop).await else { break };
             let mut received = self.receive_for(places.len(), &stop).await.into_iter();
@@ -62,7 +62,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// What so many workers can take. When a stop comes, what is on its way may arrive; a poll that goes on is left then.
+    /// As much as so many workers can take. After a stop, messages on their way may still arrive; a poll that goes on is abandoned.
     async fn receive_for(&self, workers: usize, stop: &CancellationToken) -> Vec<Delivery> {
         let queue = &self.queue.live;
         let received = self.receive(queue, self.at_once.saturating_mul(workers), queue.longest_poll(), stop);

@@ -19,7 +19,7 @@ pub(super) const FIRST_DELAY: Duration = Duration::from_secs(1);
 pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(300);
 
 impl Consumer {
-    /// Gives deliveries back at once that met a pause or a suspension, and not into the hands of a worker that still receives.
+    /// Gives back at once the deliveries that met a pause or a suspension, but not to a worker that still receives.
     pub(super) async fn give_back(&self, deliveries: &[Delivery], gate: &Gate) {
         if deliveries.is_empty() {
             return;
@@ -31,7 +31,7 @@ impl Consumer {
         join_all(releases).await;
     }
 
-    /// Settles what came of the work that version `version` has done, or a later one.
+    /// Settles the result of work that `version`, or a later one, has done.
     pub(super) async fn settle(
         &self,
         delivery: &Delivery,
@@ -72,7 +72,7 @@ impl Consumer {
                 if self.suspend(gate, version, reason).await {
                     self.give_back(std::slice::from_ref(delivery), gate).await;
                 } else {
-                    // The version that serves now may do better, and a delay says when: of what is given back for none nobody knows.
+                    // The version that serves now may do better. A delay says when the message comes back: without one, no host knows.
                     self.settled(queue.release(&delivery.receipt, FIRST_DELAY).await, delivery);
                 }
             }
@@ -84,7 +84,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Suspends the stage, unless another version than the one that failed does its work already, or now: then it is not.
+    /// Suspends the stage, unless a version other than `version` does its work already or takes over now. Returns whether it is suspended.
     pub(super) async fn suspend(&self, gate: &Gate, version: u64, reason: String) -> bool {
         if self.work.version() != version || self.work.fall_back(version, &reason).await {
             return false;

@@ -17,12 +17,12 @@ pub trait Work: Send + Sync {
         Ok(())
     }
 
-    /// Which version of the plugins does the work; another number after a switch.
+    /// The number of the plugins' version that does the work; it changes at each switch.
     fn version(&self) -> u64 {
         0
     }
 
-    /// Returns when the version is another than `seen`; never, where there is but one.
+    /// Returns when the version is no longer `seen`; never, where there is only one.
     async fn renewed(&self, _seen: u64) {
         std::future::pending().await
     }
@@ -32,7 +32,7 @@ pub trait Work: Send + Sync {
         false
     }
 
-    /// The plugin of version `seen` has failed as a whole: whether another one does the work now, so that the stage goes on.
+    /// The plugin of version `seen` has failed as a whole. Returns whether another version does the work now, so that the stage goes on.
     async fn fall_back(&self, _seen: u64, _reason: &str) -> bool {
         false
     }
@@ -65,7 +65,7 @@ pub enum GivenUp {
         /// How it failed the last time.
         failure: Failure,
     },
-    /// It never came to an end, not even alone: no host that had it in hand has said anything of it.
+    /// It never came to an end, not even alone: no host that had it in hand has reported a result.
     #[error(
         "received more than {most} times without an end, the last time alone: the host died or was stopped over it"
     )]

@@ -20,7 +20,7 @@ pub(super) type Offered = Option<(String, Tick)>;
 /// Objects that are read at once.
 const AT_ONCE: usize = 16;
 
-/// Has the clean stage look again at every line of keys that have lost their row. Gives how far it has come if it was `over` before the end.
+/// Queues every line of keys that have lost their row for the clean stage. Returns how far it has come if it was `over` before the end.
 pub(super) async fn offer_again(
     service: &Service,
     notes: &[Path],
@@ -37,7 +37,7 @@ pub(super) async fn offer_again(
         if over.is_cancelled() {
             return Ok(last.map(|last| (names, last)));
         }
-        // Also what an equal event is under way for: that one may have looked before the row went.
+        // Also where an equal event is under way: its work may have looked before the row went.
         send_all(&*service.queues.clean.live, &events(lake, tick, &keys).await?).await?;
         last = Some(tick);
     }

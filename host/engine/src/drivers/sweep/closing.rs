@@ -21,14 +21,14 @@ pub(super) async fn close(
     goes_on: impl Fn() -> bool,
 ) -> Result<Option<Sums>, Failure> {
     let (lake, now) = (&service.enrich.lake, service.clock.now());
-    // What a mark says is there has to have been seen: a listing may lack what is new.
+    // Everything that a mark names must have been seen: a listing may lack what is new.
     let seen = |name: &String| look.snapshots.iter().any(|snapshot| snapshot.name() == name);
     let lets_close = |mark: &Mark| mark.lets_close(now) && mark.sent.keys().all(seen);
     if !look.is_whole() || !marks.iter().all(lets_close) {
         return Ok(None);
     }
     if look.snapshots.is_empty() {
-        // Whoever fired it has died before it took anything; or the tick was taken back.
+        // The host that fired it has died before it took anything; or the tick was taken back.
         open::remove(lake, paths).await?;
         return Ok(None);
     }

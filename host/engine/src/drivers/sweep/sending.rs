@@ -35,7 +35,7 @@ impl<'a> Sender<'a> {
         Sender { queue, clock, over, empty: OnceCell::new() }
     }
 
-    /// Whether what was sent then, if it was, may be sent again: it is not there any more, or the queue sees itself that it is.
+    /// Whether what was sent at `sent`, if ever, may be sent again: it is no longer queued, or the queue itself sees that it is.
     pub(super) async fn may_send(&self, sent: Option<DateTime<Utc>>) -> Result<bool, Failure> {
         let (Some(blind), Some(sent)) = (self.queue.live.blind(), sent) else { return Ok(true) };
         let age = self.clock.now() - sent;
@@ -64,7 +64,7 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// Queues what of a tick is missing and may be sent.
+/// Queues what is missing of a tick and may be sent.
 pub(super) async fn send_again(
     service: &Service,
     (look, marks): (&Look, &[Mark]),
@@ -72,7 +72,7 @@ pub(super) async fn send_again(
 ) -> Result<(), Failure> {
     let begun = service.clock.now();
     let mut sent = BTreeMap::new();
-    // Whoever fires the tick is about to send its messages.
+    // The host that fires the tick is about to send its messages.
     if !(enrich.is_blind() && marks.iter().any(|mark| mark.is_at_work(begun))) {
         for snapshot in look.snapshots.iter().filter(|snapshot| snapshot.missing > 0) {
             if enrich.may_send(sent_at(snapshot, marks)).await? {
@@ -84,7 +84,7 @@ pub(super) async fn send_again(
     let told = marks.iter().filter_map(|mark| mark.told).max();
     let mut events = Vec::new();
     for (object, at) in look.unseen() {
-        // Whoever has written an object tells of it at once.
+        // The worker that has written an object tells of it at once.
         if clean.may_send(told.max(Some(at))).await? {
             events.push(encode(&NewObject::whole(object)));
         }

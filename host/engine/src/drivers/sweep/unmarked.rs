@@ -1,4 +1,4 @@
-//! Ticks of which nothing is known: those of a lake of an earlier version, or of a host of one. Each gets a mark.
+//! Ticks without a mark: those of a lake of an earlier version, or of a host of one. Each gets a mark.
 //!
 //! Does not look at them: the sweep does, one after the other.
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use lake::{Lake, LakeError, bronze, closed, open};
 use records::keys::Tick;
 
-/// Opens every tick of the lake that is neither open nor closed; of `all`, also those that are closed.
+/// Opens every tick of the lake that is neither open nor closed; with `all`, also those that are closed.
 pub(super) async fn mark(lake: &Lake, all: bool, now: DateTime<Utc>) -> Result<(), LakeError> {
     let ticks = bronze::ticks(lake).await?;
     let open = open::ticks(lake).await?;
