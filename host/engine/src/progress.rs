@@ -227,7 +227,7 @@ impl Progress {
         self.rung.notify_one();
     }
 
-    /// Waits until a tick was fired in this process that this method has not returned yet.
+    /// Waits for a tick that was fired in this process and that no earlier call has returned.
     pub async fn next_fired(&self) -> (Tick, DateTime<Utc>) {
         loop {
             let next = self.fired.lock().ok().and_then(|mut fired| fired.pop());

@@ -1,4 +1,4 @@
-//! What a lake holds that the plugins of today would perhaps make otherwise: counted from receipts and histories, without reading Bronze.
+//! What a lake holds that the plugins of today might make differently: counted from receipts and histories, without reading Bronze.
 //!
 //! Does not make anything again: `crate::replay` does.
 

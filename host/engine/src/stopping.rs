@@ -21,7 +21,7 @@ pub(crate) async fn under<T>(stop: &CancellationToken, work: impl Future<Output 
     STOP.scope(stop.clone(), work).await
 }
 
-/// Returns when the work is to end; never, where nobody has said what stops it.
+/// Returns when the work is to end; never, where no stop was set.
 pub(crate) async fn stopped() {
     match STOP.try_with(Clone::clone) {
         Ok(stop) => stop.cancelled().await,
@@ -29,13 +29,13 @@ pub(crate) async fn stopped() {
     }
 }
 
-/// Returns when the work has had its time after the stop; never, where nobody has said what stops it.
+/// Returns when the work has used its time after the stop; never, where no stop was set.
 pub(crate) async fn overdue(clock: &dyn Clock) {
     stopped().await;
     clock.sleep(LAST_WORK).await;
 }
 
-/// What has become of work whose rest was ended: nothing, and it costs nothing.
+/// The failure of work whose rest was ended: nothing came of it, and it costs nothing.
 pub(crate) fn failure() -> Failure {
     Failure::Pause { pause: Duration::ZERO, reason: "the process is being stopped".to_owned() }
 }

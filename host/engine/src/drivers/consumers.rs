@@ -24,7 +24,7 @@ const COALESCE: usize = 256;
 const RECORDS_IN_HAND: usize = 64;
 const MESSAGES_IN_HAND: usize = 10;
 
-/// Starts the consumers of these roles. If `lasts`, they wait for a lake that is not as expected. Each batch is the work of the version
+/// Starts the consumers of these roles. If `lasts`, they wait while the lake is not as expected. Each batch is the work of the version
 /// that serves at its beginning.
 pub(super) fn consume(
     service: &Service,

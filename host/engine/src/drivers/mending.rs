@@ -1,4 +1,4 @@
-//! Mending: what a plugin refused before it was taken back is made again by the plugin that serves in its place.
+//! Mending: what a plugin refused is made again once it is taken back, by the plugin that serves in its place.
 //!
 //! Does not take anything back: `drivers::serving` does, or a person.
 

@@ -23,7 +23,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// Longest sleep without a look at the clock, which may have been set.
 const LONGEST_SLEEP: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
-/// A clock that is set back by less is only kept right.
+/// A clock that is set back by less is merely corrected.
 const SET_BACK: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 
 /// How far back to look for ticks that failed while later ones did not.

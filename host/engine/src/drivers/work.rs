@@ -239,8 +239,7 @@ impl AggregateQueue {
         AggregateQueue { serving }
     }
 
-    /// Makes the tables. A table whose plugin fails stays as it is, with a note beside it. That is no failure of the work: the others go
-    /// on.
+    /// Makes the tables. A table whose plugin fails stays as it is, with a note beside it. That does not fail the work: the others go on.
     async fn make(&self, events: &[NewVersion]) -> Result<(), Failure> {
         let (seen, service) = (self.serving.number(), self.serving.current());
         let mut gravest: Option<Failure> = None;

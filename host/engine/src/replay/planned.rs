@@ -52,9 +52,9 @@ pub struct Planned {
     pub ingest: Vec<String>,
     /// Refused as messages: to be received again.
     pub messages: Vec<String>,
-    /// Record versions that are not cleaned for the first time yet: left to that.
+    /// Record versions that are still to be cleaned for the first time: left to that.
     pub underway: usize,
-    /// Refused records, by object, that a service would have to be asked for again, and nobody may be.
+    /// Refused records, by object, that a service would have to be asked for again, while no service may be.
     pub unanswered: BTreeMap<String, Vec<usize>>,
     /// Refusals that were chosen and stay.
     pub stuck: Vec<Stuck>,
@@ -62,7 +62,7 @@ pub struct Planned {
     pub unknown_keys: Vec<UnknownKey>,
     /// Record versions that were looked through.
     pub looked_at: usize,
-    /// Refusals of lines that are refused no more: whoever brought them further died before the refusal was taken away.
+    /// Refusals of lines that are no longer refused: the worker that brought them further died before it removed the refusal.
     pub settled: Vec<String>,
     #[serde(skip)]
     pub(super) refused: Vec<Refused>,
@@ -79,7 +79,7 @@ impl Planned {
         self.unanswered.values().map(Vec::len).sum()
     }
 
-    /// How many record versions it is about; one that is both enriched and cleaned again counts once.
+    /// How many record versions the replay covers; one that is both enriched and cleaned again counts once.
     #[must_use]
     pub fn records(&self) -> usize {
         let lines = |all: &BTreeMap<String, Vec<usize>>| -> BTreeSet<(String, usize)> {
@@ -107,6 +107,6 @@ pub struct Stuck {
 pub struct UnknownKey {
     /// As it was asked for.
     pub key: String,
-    /// One that a record has and that was most likely meant.
+    /// The key of a record that was most likely meant.
     pub near: Option<String>,
 }

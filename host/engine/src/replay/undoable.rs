@@ -1,4 +1,4 @@
-//! What a replay was asked for and cannot do: told before it begins, so that doing nothing is never taken for done.
+//! What a replay was asked for and cannot do: reported before it begins, so that doing nothing is never taken for done.
 //!
 //! Does not replay anything.
 
@@ -20,11 +20,11 @@ use crate::rehearsal::Fate;
 /// Refused records that are rehearsed at once.
 const AT_ONCE: usize = 8;
 
-/// The keys of a selection that nothing in the lake has, as far as was looked.
+/// The keys of a selection that nothing in the lake has, in what was read so far.
 pub(super) struct Unknown(BTreeMap<Key, Nearest>);
 
 impl Unknown {
-    /// None was met yet but those that were refused.
+    /// Of all keys in the lake, only those of `refused` count as met so far.
     pub(super) fn of(selection: &Selection, refused: &[Refused]) -> Self {
         let mut unknown = Unknown(selection.keys.iter().map(|key| (key.clone(), Nearest::to(key.as_str()))).collect());
         refused.iter().filter_map(|one| one.key.as_ref()).for_each(|key| unknown.meet(key));
@@ -42,7 +42,7 @@ impl Unknown {
         }
     }
 
-    /// Those that nothing has.
+    /// The keys that nothing has.
     pub(super) fn ended(self) -> Vec<UnknownKey> {
         let told = |(key, near): (Key, Nearest)| UnknownKey {
             key: key.to_string(),
@@ -52,8 +52,8 @@ impl Unknown {
     }
 }
 
-/// Takes those refused records out of what is to be enriched again for which a service would have to be asked, and nobody may: their answers
-/// were not kept, because they said nothing of what was asked for or never came.
+/// Removes refused records from what is to be enriched again if they need a service and none may be asked: their answers were not kept,
+/// because they said nothing of what was asked for or never came.
 pub(super) async fn take_unanswered(
     service: &Service,
     selection: &Selection,

@@ -47,12 +47,12 @@ pub struct Behind {
     pub silver_version: i64,
     /// Which table Silver is.
     pub silver_table: Option<String>,
-    /// The Silver version up to which every table holds, but those whose plugin fails: nothing more comes of these by itself. Less than any
-    /// version while Silver is being made anew.
+    /// The Silver version up to which every table holds, except those whose plugin fails: nothing more comes of these by itself. Less than
+    /// any version while Silver is being rebuilt.
     pub covered: i64,
 }
 
-/// What came of a table.
+/// What became of a table.
 #[derive(Debug)]
 pub enum Came {
     /// It is made.
@@ -65,8 +65,8 @@ pub enum Came {
 const NOTHING: i64 = -1;
 
 impl Aggregate {
-    /// Brings every Gold table to the latest Silver version, which is that of the events or a later one. A table that fails keeps no
-    /// other from being made; the gravest failure decides. One whose plugin has failed before stays as it is.
+    /// Brings every Gold table to the latest Silver version, which is that of the events or a later one. A table that fails does not stop
+    /// the others; the gravest failure is returned. A table whose plugin has failed before stays as it is.
     pub async fn versions(&self, events: &[NewVersion]) -> Result<(), Failure> {
         let failed = self.each(events).await?.into_iter().filter_map(|(_, came)| match came {
             Ok(Came::Made) => None,
@@ -76,7 +76,7 @@ impl Aggregate {
         failed.max_by_key(Failure::gravity).map_or(Ok(()), Err)
     }
 
-    /// The same, and what came of each table.
+    /// As [`versions`](Self::versions), but returns what became of each table.
     pub async fn each(&self, _events: &[NewVersion]) -> Result<Vec<(String, Result<Came, Failure>)>, Failure> {
         let snapshot = self.silver.snapshot().await?;
         spans::follow(snapshot.made_at);
@@ -84,7 +84,7 @@ impl Aggregate {
             tracing::info!("silver is being made anew: gold stays as it is until then");
             return Ok(Vec::new());
         }
-        // All of them at once and each to its end: one that fails holds up no other.
+        // All tables at once and each to its end: one that fails holds up no other.
         let begun = join_all(self.tables.iter().map(|table| self.begin(table, &snapshot))).await;
         let shares = begun.iter().filter_map(|one| match one {
             Begun::Open(open) => Some(&open.share),
@@ -109,7 +109,7 @@ impl Aggregate {
         let silver_table = newest.table.clone();
         let mut behind = Behind { silver_version: snapshot.version, silver_table, covered, ..Behind::default() };
         for table in &self.tables {
-            // While Silver is being made anew, Gold is to stay as it is.
+            // While Silver is being rebuilt, Gold is to stay as it is.
             if snapshot.rebuilding || table.is_made_from(&newest).await? {
                 continue;
             }
@@ -126,7 +126,7 @@ impl Aggregate {
         Ok(behind)
     }
 
-    /// Looks what is to be made of a table: nothing, if its plugin is known to fail.
+    /// Finds out what is to be made of a table: nothing, if its plugin is known to fail.
     async fn begin<'a>(&'a self, table: &'a GoldTable, snapshot: &Snapshot) -> Begun<'a> {
         let note = match self.failure(table).await {
             Ok(note) => note,
@@ -145,7 +145,7 @@ impl Aggregate {
         Begun::Open(Box::new(Open { note, kept, share: Share::of(table, columns, missing) }))
     }
 
-    /// Makes a table of its partial results.
+    /// Makes a table from its partial results.
     async fn end(&self, open: Open<'_>, snapshot: &Snapshot) -> Result<Came, Failure> {
         let Open { note, kept, share } = open;
         let table = share.table;
@@ -211,7 +211,7 @@ impl Aggregate {
         Ok(())
     }
 
-    /// Puts a table's rows in its place; and whether what was there came from another Silver table.
+    /// Publishes a table's rows. Returns also whether the rows before came from another Silver table.
     async fn publish(
         &self,
         table: &GoldTable,
@@ -243,7 +243,7 @@ impl Aggregate {
         }
     }
 
-    /// The partial results of a version's buckets and of their groups that are kept, and the buckets whose are not.
+    /// The partial results that are kept of a version's buckets and their groups, and the buckets that have none.
     async fn kept(
         &self,
         table: &GoldTable,
@@ -287,7 +287,7 @@ enum Begun<'a> {
 
 /// A table that is being made.
 struct Open<'a> {
-    /// That its plugin has failed before.
+    /// The note that its plugin has failed before.
     note: Option<Suspension>,
     /// What is known of it without its plugin; none if that could not be found out.
     kept: Option<Kept>,
@@ -332,7 +332,7 @@ impl Namer {
     }
 }
 
-/// The name of what a bucket comes to by the plugin of that digest and configuration.
+/// The name of a bucket's partial result by the plugin of that digest and configuration.
 pub fn partial_of(digest: &str, config: &str, files: &[BucketFile]) -> PartialId {
     Namer::of(digest, config).name(files)
 }

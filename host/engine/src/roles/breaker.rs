@@ -1,7 +1,7 @@
 //! The breaker of a stage: a plugin that fails on too many records is suspended before what it refuses reaches quarantine.
 //!
-//! Does not look at one record: a refusal of few is theirs. Does not stop anything by itself: `drivers::consumer` does, by the class
-//! of the failure that [`Breaker::judge`] returns.
+//! Does not look at one record: if the plugin refuses few, the records are at fault. Does not stop anything by itself: `drivers::consumer`
+//! does, by the class of the failure that [`Breaker::judge`] returns.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -26,17 +26,17 @@ pub use lift::{Lifted, lift, suspensions};
 use suspension::FOLDER;
 pub use suspension::{BehindSince, Sample, Surroundings, Suspension};
 
-/// How many records it takes to judge a plugin: of fewer, a few odd ones are a large share.
+/// How many records it takes to judge a plugin: among fewer, a few odd ones are a large share.
 const LEAST: usize = 50;
 /// How many of the latest records count, rounded up to whole batches. Few enough that a plugin which was right all day and is wrong
 /// since its service changed is found out within tens of records; enough that one which rightly refuses every tenth record does not
 /// pass a fifth of them by chance.
 const WINDOW: usize = 200;
-/// How many records a plugin is held against the one before it for, after it took over.
+/// For how many records a plugin is compared with the one before it, after it took over.
 const TRIAL: usize = 1000;
-/// By how many of a hundred records it may fail on more than that one.
+/// How many more of a hundred records it may fail on than the one before it.
 const WORSE_BY: usize = 5;
-/// Refusals told in full.
+/// Refusals that are reported in full.
 const SAMPLES: usize = 5;
 /// Characters of a sample's reason.
 const SAMPLE_LENGTH: usize = 300;
@@ -50,10 +50,10 @@ pub struct Batch {
     failed: usize,
 }
 
-/// What a plugin that took over is held against.
+/// What a plugin that took over is compared with.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
-    /// How the one before it did lately.
+    /// The latest results of the one before it.
     before: Batch,
     /// Records until it is over.
     left: usize,
@@ -68,7 +68,7 @@ pub struct Breaker {
     config: String,
     suspend_above: Percent,
     clock: Arc<dyn Clock>,
-    /// What the plugin calls, if it calls anybody.
+    /// What the plugin calls services through, if it calls any.
     gateway: Option<Arc<Gateway>>,
     window: Mutex<VecDeque<Batch>>,
     trial: Mutex<Option<Trial>>,
@@ -93,7 +93,7 @@ impl Breaker {
         self.clock.now()
     }
 
-    /// The same of a plugin that calls services through `gateway`: another endpoint or secret lifts a suspension.
+    /// The breaker of a plugin that calls services through `gateway`: a changed endpoint or secret lifts a suspension.
     #[must_use]
     pub fn calling(self, gateway: Arc<Gateway>) -> Self {
         Breaker { gateway: Some(gateway), ..self }
@@ -107,16 +107,16 @@ impl Breaker {
         Breaker { gateway: self.gateway.clone(), ..anew }
     }
 
-    /// Holds the plugin against the one whose breaker is `before` for its first 1,000 records: one that fails on clearly more of them is
-    /// not suspended, for that one can serve in its place.
+    /// Compares the plugin with the one whose breaker is `before` for its first 1,000 records. If it fails on clearly more of them, it is
+    /// not suspended, because the one before can serve in its place.
     #[must_use]
     pub fn on_trial(self, before: &Breaker) -> Self {
         let trial = Trial { before: before.with(Batch::default()), left: TRIAL };
         Breaker { trial: Mutex::new(Some(trial)), ..self }
     }
 
-    /// Judges the plugin by `records` of which it refused `refused`, before any of them is committed. [`Failure::Plugin`] if that is
-    /// too many, and nothing of the batch may be kept then. Else the batch is to be [`passed`](Self::passed) once it is committed.
+    /// Judges the plugin by `records` records and by those that were `refused`, before any of them is committed. [`Failure::Plugin`] if it
+    /// refused too many: then nothing of the batch may be kept. Otherwise the batch is to be [`passed`](Self::passed) once it is committed.
     pub async fn judge(&self, records: usize, refused: &[Refused]) -> Result<Batch, Failure> {
         let (by_plugin, by_others): (Vec<_>, Vec<_>) =
             refused.iter().partition(|one| ![HOST_FAULT, REFUSED_BY_RETRIES].contains(&one.code.as_str()));
@@ -124,7 +124,7 @@ impl Breaker {
         if batch.failed == 0 {
             return Ok(batch);
         }
-        // Another process may have found it out.
+        // Another process may have suspended it.
         self.ready().await?;
         let whole = self.with(batch);
         if let Some(trial) = self.trial() {
@@ -163,8 +163,8 @@ impl Breaker {
         }
     }
 
-    /// Whether the stage may be worked: [`Failure::Plugin`] if its plugin, with this configuration and limit, was suspended, and nothing
-    /// around it has changed since.
+    /// Whether the stage may work: [`Failure::Plugin`] if its plugin, with this configuration and limit, was suspended, and nothing around
+    /// it has changed since.
     pub async fn ready(&self) -> Result<(), Failure> {
         let Some(suspension) = self.suspension().await? else { return Ok(()) };
         if !self.has_changed(&suspension).await {
@@ -172,7 +172,7 @@ impl Breaker {
         }
         tracing::info!(stage = self.stage, "an endpoint or a secret has changed: the suspension is lifted");
         if let Err(error) = self.layer.delete(&self.path(&suspension.plugin)).await {
-            // It holds for nobody with the same secrets; only `status` goes on showing it.
+            // It stops no host with the same secrets; only `status` still shows it.
             tracing::warn!(stage = self.stage, %error, "cannot take the note of the suspension away");
         }
         Ok(())
@@ -187,7 +187,7 @@ impl Breaker {
         Ok(Some(kept).filter(|kept| kept.suspend_above == self.suspend_above))
     }
 
-    /// Whether a suspension has been lifted, by hand or because something has changed. What came before is not held against the plugin then.
+    /// Whether a suspension has been lifted, by hand or because something has changed. Then earlier failures no longer count.
     pub async fn is_lifted(&self) -> bool {
         let lifted = self.ready().await.is_ok();
         if lifted && let Ok(mut window) = self.window.lock() {
@@ -196,7 +196,7 @@ impl Breaker {
         lifted
     }
 
-    /// Whether an endpoint or a secret is another one than when the plugin failed. One that cannot be had now is no other one.
+    /// Whether an endpoint or a secret has changed since the plugin failed. One that cannot be had now counts as unchanged.
     async fn has_changed(&self, kept: &Suspension) -> bool {
         let (Some(gateway), Some(then)) = (&self.gateway, &kept.surroundings) else { return false };
         gateway.digest(&then.salt, true).await.is_some_and(|now| now != then.digest)
@@ -238,13 +238,13 @@ impl Breaker {
         self.trial.lock().ok().and_then(|trial| *trial)
     }
 
-    /// Whether the plugin fails on a larger share than the one before it did, by more than chance would have it.
+    /// Whether the plugin fails on a larger share than the one before it did, by more than chance explains.
     fn is_worse(&self, now: Batch, Trial { before, .. }: Trial) -> bool {
         let of_a_hundred = |batch: Batch| (batch.failed * 100).checked_div(batch.records).unwrap_or(0);
         self.is_too_much(now) || now.records >= LEAST && of_a_hundred(now) > of_a_hundred(before) + WORSE_BY
     }
 
-    /// Tells counts only: it is kept for longer than a record that is to be forgotten.
+    /// Names counts only: it is kept for longer than a record that is to be forgotten.
     fn worse(&self, now: Batch, Trial { before, .. }: Trial) -> Failure {
         let name = self.plugin.as_ref().map_or("?", |plugin| &plugin.name);
         Failure::Plugin(format!(
@@ -258,7 +258,7 @@ impl Breaker {
     }
 }
 
-/// Takes the samples of a record out of the suspensions that are kept in `layer`.
+/// Removes the samples of a record from the suspensions that are kept in `layer`.
 pub async fn forget(layer: &Store, key: &Key) -> Result<(), LakeError> {
     let kept: Vec<_> = layer.list(Some(&Path::from(FOLDER))).try_collect().await?;
     for path in kept.into_iter().map(|object| object.location) {

@@ -51,7 +51,7 @@ pub struct Clean {
     pub plugin: Arc<dyn Cleaner>,
     /// The plugin's configuration: the text of one JSON object with its keys sorted.
     pub config: String,
-    /// The plugin's place in the stage's history, entered with the first work: whoever only looks starts no generation.
+    /// The plugin's place in the stage's history, entered with the first work: a command that only reads starts no generation.
     pub generation: OnceCell<Generation>,
     /// Where rows go.
     pub silver: Silver,
@@ -68,8 +68,8 @@ pub struct Clean {
 impl Clean {
     /// Brings these objects of Bronze into Silver and tells the aggregate stage. Doing so again changes nothing.
     ///
-    /// Returns the objects that could not be read, each with its own failure; the others are done. One that is not there any more is no
-    /// failure: nothing can be made of it, and a sweep finds it if it comes back.
+    /// Returns the objects that could not be read, each with its own failure; the others are done. An object that is gone is no failure:
+    /// nothing can be made of it, and a sweep finds it if it comes back.
     pub async fn objects(&self, events: &[NewObject]) -> Result<BTreeMap<Path, Failure>, Failure> {
         let generation = self.generation().await?;
         let (mut wanted, mut failed, mut version) = (wanted(events), BTreeMap::new(), None);
@@ -99,7 +99,7 @@ impl Clean {
         Ok(failed)
     }
 
-    /// The same object by object, so that one which the host cannot bring in costs itself.
+    /// The same object by object, so that an object that the host cannot clean fails alone.
     async fn each_alone(
         &self,
         tasks: &[Task],
@@ -122,7 +122,7 @@ impl Clean {
         self.with(Arc::clone(&self.plugin), self.config.clone(), self.breaker.anew(), self.silver.clone())
     }
 
-    /// The same role with another plugin, and Silver with that one's columns.
+    /// The same role with another plugin, and Silver with the columns of that plugin.
     #[must_use]
     pub fn with(&self, plugin: Arc<dyn Cleaner>, config: String, breaker: Breaker, silver: Silver) -> Self {
         Clean {
@@ -146,7 +146,7 @@ impl Clean {
         let Some(task) = tasks.first() else { return Ok(()) };
         let snapshot = self.silver.snapshot().await?;
         if task.is_second_look() && !snapshot.rebuilding {
-            // What an earlier generation made of it stands: whoever asked for it to be made again may ask again.
+            // What an earlier generation made of it stands: the caller that asked for it to be made again may ask again.
             tracing::error!(object = %task.path, reason, "cleaning again is given up");
             return Ok(());
         }
@@ -187,7 +187,7 @@ impl Clean {
         }
         let refused: Vec<Refused> = all.refused.iter().map(|(_, refused)| refused.clone()).collect();
         if !refused.is_empty() {
-            // A plugin that another one has followed meanwhile is not let in with its rows. Nor is it with what it refuses.
+            // A plugin that a later one has replaced meanwhile may not write its rows, nor its refusals.
             let latest = Generations::of_clean(&self.lake).latest().await?;
             self.silver.admits(generation.number, latest.map_or(0, |latest| latest.number))?;
         }
@@ -210,7 +210,7 @@ impl Clean {
         Ok(version)
     }
 
-    /// Writes the receipts, and takes refusals away that hold no more.
+    /// Writes the receipts, and removes refusals that no longer hold.
     async fn settle(&self, tasks: &[Task], made: &Made, by: &Generation, version: i64) -> Result<(), Failure> {
         // Before the receipts: an object that has one is listed.
         let unlisted = tasks.iter().filter(|task| task.is_unlisted());
@@ -228,7 +228,7 @@ impl Clean {
         let puts: Vec<_> = tasks.iter().zip(&fresh).map(put).collect();
         let puts: Vec<Put> = futures::stream::iter(puts).buffered(16).try_collect().await?;
         opening.settle(&self.lake, self.breaker.now()).await?;
-        // Last of all: a refusal that is told no more must have its new fate written down.
+        // Last of all: before a refusal is removed, its new fate must be written down.
         Ok(quarantine::resolve(&self.lake, &made::resolved(tasks, &puts)).await?)
     }
 
@@ -240,7 +240,7 @@ impl Clean {
         self.commit_rows(made, gone, by).await
     }
 
-    /// Brings the rows that are held into Silver, and lets go of them.
+    /// Commits the rows that are held to Silver, and drops them from memory.
     async fn commit_rows(&self, made: &mut Made, gone: Vec<RowMeta>, by: &Generation) -> Result<i64, Failure> {
         let schema = self.plugin.descriptor().output_schema();
         let rows = concat_batches(&schema, made.versions.iter().map(|one| &one.rows))
@@ -250,8 +250,8 @@ impl Clean {
         Ok(upserted.version)
     }
 
-    /// Adds to what is held. Where that has become much its rows are committed, as if the process died behind that: with the last commit
-    /// come the receipts, and what of a document makes no row.
+    /// Adds to what is held. If that has become much, its rows are committed, as if the process died right after: the receipts, and the
+    /// documents that make no row, come with the last commit.
     async fn hold(&self, all: &mut Made, made: Made, by: &Generation) -> Result<(), Failure> {
         all.append(made);
         let (rows, bytes) = all.size();

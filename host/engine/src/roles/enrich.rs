@@ -28,7 +28,7 @@ pub(crate) use record::fault_details;
 use record::{Answers, Case, Enriched, From, Turns, Verdict};
 pub use role::Enrich;
 
-/// Records of one message that are under way at once, most of which wait: for a turn, or until what they were answered is written.
+/// Records of one message that are under way at once. Most of them wait: for a turn, or until their answers are written.
 const MOST_UNDER_WAY: usize = 256;
 
 /// What the plugin is to be judged by.
@@ -36,7 +36,7 @@ const MOST_UNDER_WAY: usize = 256;
 struct Judged {
     /// Records that it was given.
     records: usize,
-    /// Those that were refused before: that they are again says nothing of it.
+    /// Records that were refused before: a second refusal says nothing of the plugin.
     refused_before: BTreeSet<Key>,
 }
 
@@ -47,7 +47,7 @@ impl Judged {
 }
 
 impl Enrich {
-    /// Makes the Bronze object of `message` and tells the clean stage, unless it is there already. `again` says that somebody had the message in
+    /// Makes the Bronze object of `message` and tells the clean stage, unless it is there already. `again` says that the message was in
     /// hand before; `stage` has a permit for each record that does something at once in the whole stage.
     pub async fn message(&self, message: &Message, again: bool, stage: &Semaphore) -> Result<(), Failure> {
         if read_if_there(&*self.lake.bronze, &message.object()).await?.is_none() {
@@ -146,7 +146,7 @@ impl Enrich {
 }
 
 impl Enrich {
-    /// Takes away those refusals of an object that are not in it: another worker was faster, and what it met was another mood of the service.
+    /// Removes the refusals of an object that are not in it: another worker was faster, and the service answered that worker differently.
     async fn withdraw(&self, object: &Path, there: &Bytes, refused: &[Refused]) -> Result<(), Failure> {
         if refused.is_empty() {
             return Ok(());

@@ -39,7 +39,7 @@ impl Gateway {
             }
             let wait = match asked {
                 Ok(answer) if matches!(answer.status, 401 | 403) && !refreshed => {
-                    // The secret may have been rotated: look once, and ask again only if it really is another one.
+                    // The secret may have been rotated: look once, and ask again only if it has changed.
                     refreshed = true;
                     if !self.keys.refresh(&gate.endpoint).await? {
                         return Ok(answer);

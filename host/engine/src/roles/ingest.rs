@@ -34,7 +34,7 @@ pub use columns::{ReadBy, earlier};
 pub use opened::send;
 use opened::{Way, send_messages};
 
-/// Finds a source each time that it is read: it may come late, or be another one by then.
+/// Finds a source each time that it is read: it may come late, or be another object by then.
 #[async_trait]
 pub trait FindSource: std::fmt::Debug + Send + Sync {
     /// The object that it is now.
@@ -77,7 +77,7 @@ impl SourcePlace {
         }
     }
 
-    /// What it holds now against what was noted of it. Reads it only if it may have changed and is not large.
+    /// Compares what it holds now with what was noted of it. Reads it only if it may have changed and is not large.
     async fn compared(&self, noted: &taken::Taken) -> SourceNow {
         let Some((store, path)) = self.object().await else { return SourceNow::Unknown };
         let Ok(now) = store.head(&path).await else { return SourceNow::Unknown };
@@ -161,7 +161,7 @@ async fn missing(store: &Store, path: &Path) -> String {
     }
 }
 
-/// What is said of a source that is elsewhere.
+/// The message about a source that redirects.
 fn redirected(url: &Url, answer: &HttpAnswer) -> String {
     let (shown, status) = (shown_url(url), answer.status);
     match answer.header("location").map(|to| url.join(to).map_or_else(|_| to.to_owned(), |to| shown_url(&to))) {
@@ -194,7 +194,7 @@ pub struct Ingest {
     pub source: Source,
     /// Where it is.
     pub place: SourcePlace,
-    /// Who reads its records.
+    /// The plugin that reads its records.
     pub reads: ReadBy,
     /// Where the snapshot goes.
     pub lake: Lake,
@@ -217,13 +217,13 @@ pub struct Fired {
     pub messages: usize,
     /// Messages that were queued now: those whose Bronze object is not there, and that did not wait already.
     pub queued: usize,
-    /// Records refused because they have no key, or one that stands before them, and lines that are no records.
+    /// Records refused because they have no key, or the key of an earlier one, and lines that are no records.
     pub refused: usize,
     /// Records that the source holds, whether taken or not, without lines that are none; `None` if that is not known.
     pub total: Option<usize>,
     /// Values of the `order_by` column that are there and are no numbers, if others are: they come behind all numbers.
     pub not_numbers: usize,
-    /// What whoever looks after the pipeline should know of the source.
+    /// What an operator should know of the source.
     pub notices: Vec<String>,
     /// Records left out because their keys stay forgotten.
     pub forgotten: usize,
@@ -240,11 +240,11 @@ pub struct Fired {
 pub struct Already {
     /// When.
     pub at: Option<DateTime<Utc>>,
-    /// What the source is now against what it was then.
+    /// What the source is now, compared with what it was then.
     pub source: SourceNow,
 }
 
-/// A source against what a tick has read of it.
+/// A source compared with what a tick has read of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceNow {
@@ -257,8 +257,8 @@ pub enum SourceNow {
 }
 
 impl Ingest {
-    /// Fires `tick`. Doing so again, or elsewhere at the same moment, queues only what has not reached Bronze and is not queued: two of
-    /// one message would ask the service twice.
+    /// Fires `tick`. Doing so again, or elsewhere at the same moment, queues only what has not reached Bronze and is not queued: a message
+    /// that is queued twice would ask the service twice.
     pub async fn fire(&self, tick: Tick) -> Result<Fired, Failure> {
         spans::observed(spans::tick(&self.pipeline, tick), self.queue_all(tick), outcome).await
     }
@@ -278,7 +278,7 @@ impl Ingest {
                 forgotten = taken.forgotten;
                 quarantine::put_all(&self.lake, &taken.refused).await?;
                 Progress::add(&self.progress.quarantined, refused);
-                // Before the snapshot: what is not open nobody looks at.
+                // Before the snapshot: no sweep looks at what is not open.
                 let opening = open::begin(&self.lake, [tick], self.clock.now()).await?;
                 let (messages, is_new) = bronze::keep_snapshot(&self.lake, tick, &config, taken.messages).await?;
                 opened = Some((opening, is_new));
@@ -313,7 +313,7 @@ impl Ingest {
         })
     }
 
-    /// The same with all that a person wants to know who has fired a tick by hand: whether it ran before, and what has changed since.
+    /// Adds what an operator who has fired a tick by hand wants to know: whether it ran before, and what has changed since.
     pub async fn told(&self, fired: Fired) -> Result<Fired, Failure> {
         let (tick, config) = (fired.tick, self.config());
         let later = bronze::ticks(&self.lake).await?.into_iter().max().filter(|latest| *latest > tick);

@@ -23,7 +23,7 @@ pub use error::SourceError;
 pub use reading::{BadLine, Reading, Taken};
 use sink::Sink;
 
-/// Of fewer lines a few odd ones are a large share.
+/// Among fewer lines, a few odd ones are a large share.
 const LEAST_LINES: usize = 50;
 
 /// The first `top_n` records of `bytes` in the source's order; equal ones keep the order in which they stand. All records are counted.
@@ -39,7 +39,7 @@ pub fn read(source: &Source, bytes: &Bytes) -> Result<Reading, SourceError> {
     Ok(reading)
 }
 
-/// The columns that records are told apart and put in order by must be there. Of JSON without a record nothing is known.
+/// The columns that identify records and put them in order must be there. JSON without a record does not show its columns.
 fn needed(source: &Source, found: &[String]) -> Result<(), SourceError> {
     let keys = source.key.iter().map(|column| (column, "`key` under `[source]`"));
     let order = source.order_by.as_ref().map(|order| (&order.column, "`order_by` under `[source]`"));

@@ -40,7 +40,7 @@ pub struct Consumer {
     pub workers: usize,
     /// After how many receives a delivery that fails is given up.
     pub max_receives: u32,
-    /// Whether it waits for a lake that is not as expected. A consumer that a person waits for ends instead, and says so.
+    /// Whether it waits while the lake is not as expected. A consumer that a person waits for ends instead, and says so.
     pub lasts: bool,
     /// Shared by all consumers of a process: work holds it for reading, work that must be alone holds it for writing.
     pub room: Arc<RwLock<()>>,

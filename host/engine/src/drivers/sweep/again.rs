@@ -20,7 +20,7 @@ pub(super) type Offered = Option<(String, Tick)>;
 /// Objects that are read at once.
 const AT_ONCE: usize = 16;
 
-/// Queues every line of keys that have lost their row for the clean stage. Returns how far it has come if it was `over` before the end.
+/// Queues for the clean stage every line of keys that have lost their row. Returns how far it has come if it was `over` before the end.
 pub(super) async fn offer_again(
     service: &Service,
     notes: &[Path],

@@ -16,7 +16,7 @@ use super::tree::FAN_OUT;
 use crate::difference::first_different_row;
 use crate::roles::breaker::Suspension;
 
-/// Of so many partial results a plugin is tried at most: the first ones. Enough for each level of a tree, and no more than a call can take.
+/// The most partial results that a plugin is tried on: the first ones. Enough for each level of a tree, and no more than a call can take.
 const TRIED_AT_MOST: usize = (FAN_OUT * FAN_OUT) as usize;
 
 /// How long a plugin that was too slow is left alone.
@@ -25,7 +25,7 @@ const SLOW_RESTS: TimeDelta = TimeDelta::minutes(10);
 /// How far a table's plugin has been tried, in this process.
 #[derive(Debug, Default)]
 pub struct Tried {
-    /// On how many partial results its `merge` was.
+    /// On how many partial results its `merge` was tried.
     partials: AtomicUsize,
     /// How many of its latest attempts in a row ran past a deadline.
     deadlines: AtomicUsize,
@@ -49,8 +49,8 @@ impl Tried {
         Ok(())
     }
 
-    /// Whether a plugin that is noted to fail is to be tried all the same: once a process if Silver is another one by now; and one that was too
-    /// slow also if it is the same, and again after a while.
+    /// Whether to try a plugin that is noted to fail all the same: once a process if Silver has changed since the note. One that was too
+    /// slow is also tried on the same Silver, and again after a while.
     pub(super) fn is_due(&self, note: &Suspension, silver: &SilverVersion, now: DateTime<Utc>) -> bool {
         let behind = note.behind.as_ref();
         let too_slow = behind.is_some_and(|behind| behind.too_slow);
@@ -59,19 +59,19 @@ impl Tried {
         rested || (!same && !self.all_the_same.load(Ordering::Relaxed))
     }
 
-    /// The same, and from then on no more.
+    /// As `is_due`, and notes that the plugin is tried now.
     pub(super) fn begin(&self, note: &Suspension, silver: &SilverVersion, now: DateTime<Utc>) -> bool {
         let due = self.is_due(note, silver, now);
         self.all_the_same.fetch_or(due, Ordering::Relaxed);
         due
     }
 
-    /// It was, and failed: in this process it is not tried again.
+    /// The plugin was tried and failed: this process does not try it again.
     pub(super) fn failed(&self) {
         self.all_the_same.store(true, Ordering::Relaxed);
     }
 
-    /// An attempt came to its end: whether at a deadline.
+    /// Counts an attempt that ended at a deadline; any other end sets the count to zero.
     pub(super) fn ended(&self, at_a_deadline: bool) {
         if at_a_deadline {
             self.deadlines.fetch_add(1, Ordering::Relaxed);

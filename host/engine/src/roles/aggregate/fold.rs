@@ -22,7 +22,7 @@ use super::table::GoldTable;
 /// Partial results with their places among the buckets.
 pub(super) type Folded = Vec<(usize, Bytes)>;
 
-/// What a table wants of the buckets.
+/// What a table needs of the buckets.
 pub(super) struct Share<'a> {
     pub(super) table: &'a GoldTable,
     /// What its plugin reads.
@@ -42,7 +42,7 @@ impl<'a> Share<'a> {
         Share { table, columns, missing, folded: Mutex::new(folded) }
     }
 
-    /// What its buckets have come to.
+    /// The partial results of its buckets.
     pub(super) fn ended(self) -> Result<Folded, Stop> {
         self.folded.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,7 +83,7 @@ impl<'a> Share<'a> {
         }
     }
 
-    /// Those of the columns that its plugin reads, in its order.
+    /// The columns that its plugin reads, in the plugin's order.
     fn project(&self, rows: &RecordBatch) -> Result<RecordBatch, TableError> {
         let (mut fields, mut columns) = (Vec::new(), Vec::new());
         for name in &self.columns {
@@ -125,7 +125,7 @@ async fn one(role: &Aggregate, snapshot: &Snapshot, shares: &[&Share<'_>], bucke
 async fn unread(role: &Aggregate, snapshot: &Snapshot, error: TableError) -> Stop {
     if let TableError::Missing { .. } = error {
         match role.silver.snapshot().await {
-            // Whoever slept for longer than old versions are kept goes on from the newest, the next time.
+            // A host that slept for longer than old versions are kept goes on from the newest, the next time.
             Ok(newest) if newest.version > snapshot.version => return Failure::Transient(error.to_string()).into(),
             Ok(_) => {}
             Err(error) => return error.into(),

@@ -1,7 +1,7 @@
 //! A note beside Gold of a table whose plugin has failed: the table keeps its last good version until something changes, whichever host looks.
 //!
-//! Does not keep other tables from being made. A process that starts tries the plugin once more if Silver is another one by then, for the data
-//! may be other ones; and one that was too slow is tried again from time to time, for the machine may be another one.
+//! Does not keep other tables from being made. A process that starts tries the plugin once more if Silver has changed by then, because the
+//! data may differ. A plugin that was too slow is tried again from time to time, because the machine may differ.
 
 use lake::LakeError;
 use lake::silver::SilverVersion;
@@ -71,12 +71,12 @@ impl Aggregate {
         Ok(suspension)
     }
 
-    /// Takes the note of a table away that was made.
+    /// Removes the note of a table that was made.
     pub(super) async fn forget_failure(&self, table: &GoldTable) -> Result<(), LakeError> {
         Ok(delete_if_there(&*self.lake.gold, &path(table)).await?)
     }
 
-    /// What is noted of a table whose plugin, as configured, has failed.
+    /// The note of a table whose plugin, as configured, has failed.
     pub async fn failure(&self, table: &GoldTable) -> Result<Option<Suspension>, LakeError> {
         let path = path(table);
         let body = read_if_there(&*self.lake.gold, &path).await?;

@@ -31,7 +31,7 @@ pub struct GoldTable {
     pub gold: Gold,
     /// The plugin's history.
     pub generations: Generations,
-    /// The plugin's place in it, entered with the first work: whoever only looks starts no generation.
+    /// The plugin's place in it, entered with the first work: a command that only reads starts no generation.
     pub generation: OnceCell<Generation>,
     /// How far the plugin's `merge` has been tried.
     pub tried: Tried,
@@ -60,7 +60,7 @@ impl GoldTable {
             Stop::Fault(fault) => fault.into(),
             Stop::Failure(failure) => failure,
         };
-        // Of a plugin's fault the suspension of its table tells, in the same words.
+        // The suspension of the table reports its plugin's fault, in the same words.
         if !matches!(failure, Failure::Plugin(_)) {
             tracing::warn!(table = self.name, error = %failure, "table not made");
         }

@@ -12,15 +12,15 @@ use lake::gold::PartialId;
 use seams::plugin::{Aggregator, Fault};
 use seams::spans;
 
-/// The most that a group has, and that is finished: up to so many buckets have no groups, and up to its square a correction merges twice as
-/// many at most.
+/// The most members that a group has, and the most partial results that are finished: up to so many buckets have no groups, and up to its
+/// square a correction merges at most twice as many.
 pub const FAN_OUT: u32 = 64;
 
 /// A partial result and its place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node {
-    /// Among its like: a bucket's number; that of a group is its members' divided by [`FAN_OUT`]. Fixed, so that a bucket which comes or goes
-    /// moves no other to another group.
+    /// Its number on its level: a bucket's own; a group's is its members' divided by [`FAN_OUT`]. Fixed, so that a bucket that comes or
+    /// goes moves no other to another group.
     pub(super) place: u32,
     /// Says what it was made from.
     pub(super) id: PartialId,

@@ -11,8 +11,8 @@ use super::suspension::{FOLDER, Suspension};
 /// A suspension that was lifted.
 pub type Lifted = Suspension;
 
-/// Every suspension that is kept in the lake, the latest of each stage last. One of a plugin or configuration that serves no more suspends
-/// nothing.
+/// Every suspension that is kept in the lake, the latest of each stage last. One of a plugin or configuration that no longer serves
+/// suspends nothing.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -25,7 +25,7 @@ pub async fn suspensions(lake: &Lake) -> Result<Vec<Suspension>, LakeError> {
     Ok(all)
 }
 
-/// Lifts every suspension of `stage`, whichever plugin it is of. A host that serves the stage goes on within seconds.
+/// Lifts every suspension of `stage`, whatever its plugin. A host that serves the stage goes on within seconds.
 ///
 /// # Errors
 /// The lake cannot be read or written.

@@ -27,9 +27,9 @@ pub struct Suspension {
     pub failed: usize,
     /// When that was found.
     pub at: DateTime<Utc>,
-    /// A few of the refusals, none of which is in quarantine.
+    /// A few of the refusals. None of them is in quarantine.
     pub samples: Vec<Sample>,
-    /// What the plugin had around it, by which is seen that it has changed. None where the stage calls nobody.
+    /// A digest of the plugin's endpoints and secrets, to notice a change. None where the stage calls no service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surroundings: Option<Surroundings>,
     /// Of an aggregate: how far its table has come.
@@ -43,9 +43,9 @@ pub struct Suspension {
 pub struct BehindSince {
     /// The version of Silver on which its plugin failed first.
     pub since: SilverVersion,
-    /// The one on which it was tried last.
+    /// The version of Silver on which it was tried last.
     pub tried: SilverVersion,
-    /// Whether it ran past its deadline, which a slow machine may have been to blame for: then it is tried again from time to time.
+    /// Whether it ran past its deadline. A slow machine may be to blame for that, so it is tried again from time to time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub too_slow: bool,
 }

@@ -30,18 +30,18 @@ pub(super) struct Document {
     pub(super) line: Line,
 }
 
-/// The rows of one call. What is said of a row is kept once for all of its document's: a cleaner may make many of one.
+/// The rows of one call. Metadata is kept once for all rows of a document: a cleaner may make many of one.
 pub(super) struct Rows {
     /// The plugin's columns.
     pub(super) rows: arrow::array::RecordBatch,
     /// For each row, its document's place in `documents`.
     of: Vec<u32>,
-    /// What is said of the rows of each document.
+    /// The metadata of the rows of each document.
     documents: Vec<RowMeta>,
 }
 
 impl Rows {
-    /// What is said of each row.
+    /// The metadata of each row.
     fn meta(&self) -> impl Iterator<Item = RowMeta> {
         self.of.iter().filter_map(|document| self.documents.get(usize::try_from(*document).ok()?).cloned())
     }
@@ -61,7 +61,7 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Takes in what became of other documents.
+    /// Adds what became of other documents.
     pub(super) fn append(&mut self, mut other: Made) {
         self.versions.append(&mut other.versions);
         self.cleaned += other.cleaned;
@@ -71,7 +71,7 @@ impl Made {
 
     /// How many rows there are, and how many bytes their columns take.
     pub(super) fn size(&self) -> (usize, usize) {
-        // A call that made few rows costs as well: of each there is a batch.
+        // A call that made few rows costs as well: each call has a batch.
         let each = self.versions.iter().map(|one| (one.of.len(), one.rows.get_array_memory_size()));
         each.fold((0, 0), |(rows, bytes), (more, size)| (rows + more, bytes.saturating_add(size)))
     }
@@ -119,8 +119,8 @@ impl Made {
         Made { refused: documents.into_iter().map(refused).collect(), ..Made::default() }
     }
 
-    /// How many documents the plugin is to be judged by, and which of them it refused. What it (or another one) refused before says
-    /// nothing of it: a replay of quarantine would be all refusals, or none.
+    /// How many documents the plugin is to be judged by, and which of them it refused. Documents that this or another plugin refused before
+    /// do not count: a replay of quarantine would be all refusals, or none.
     pub(super) fn judged(&self, tasks: &[Task]) -> (usize, Vec<Refused>) {
         let held = |task: &Task, line: usize| {
             task.before.as_ref().is_some_and(|before| before.quarantined.iter().any(|held| held.line == line))
@@ -146,7 +146,7 @@ impl Made {
         documents.filter(first).map(|document| document.line.meta.key.as_str()).collect()
     }
 
-    /// Lines that make no row, of record versions that may have one, or whose row is among `standing`: what stands of them goes.
+    /// Lines that make no row but may have made one: of a record version seen before, or with a row in `standing`. That row goes.
     pub(super) fn gone(&self, tasks: &[Task], by: &Generation, standing: &HashSet<String>) -> Vec<RowMeta> {
         let documents = self.skipped.iter().map(|(document, _)| document);
         let documents = documents.chain(self.refused.iter().map(|(document, _)| document));
@@ -184,19 +184,19 @@ pub(super) fn versions(
     Versions { rows, meta, gone, generation: by.number }
 }
 
-/// The keys of versions that are no more, as far as they had rows: an older version of them may have to stand again.
+/// The keys of the versions in `gone` that may have had rows: an older version of them may have to stand again.
 pub(super) fn keys_of(gone: &[RowMeta], tasks: &[Task]) -> BTreeSet<Key> {
     let before: BTreeMap<&str, &Task> = tasks.iter().map(|task| (task.path.as_ref(), task)).collect();
     let had_rows = |meta: &&RowMeta| {
         let (object, line) = meta.source.rsplit_once(':').unwrap_or_default();
         let receipt = before.get(object).and_then(|task| task.before.as_ref());
-        // Of a record enriched again the receipt is another object's: it may have had rows.
+        // The receipt of a record enriched again is another object's: it may have had rows.
         receipt.is_none_or(|receipt| line.parse().is_ok_and(|line| receipt.made_rows(line)))
     };
     gone.iter().filter(had_rows).map(|meta| Key::from_text(&meta.key)).collect()
 }
 
-/// What these tasks have to say of their lines.
+/// The receipts of these tasks' lines.
 pub(super) fn receipts(tasks: &[Task], made: &Made, by: &Generation, silver_version: i64) -> Vec<Receipt> {
     let mut receipts: Vec<Receipt> = tasks.iter().map(|task| opened(task, by, silver_version)).collect();
     for (document, reason) in &made.skipped {
@@ -213,7 +213,7 @@ pub(super) fn receipts(tasks: &[Task], made: &Made, by: &Generation, silver_vers
     receipts
 }
 
-/// What is to be said of the chosen lines, but for what the plugin says of them.
+/// A task's receipt, before the plugin's results are added.
 fn opened(task: &Task, by: &Generation, silver_version: i64) -> Receipt {
     let mut receipt = Receipt {
         object: task.path.to_string(),
@@ -238,7 +238,7 @@ fn opened(task: &Task, by: &Generation, silver_version: i64) -> Receipt {
     receipt
 }
 
-/// Ids of refusals that hold no more: the line has another fate now.
+/// Ids of refusals that no longer hold: the line has another fate now.
 pub(super) fn resolved(tasks: &[Task], puts: &[Put]) -> Vec<String> {
     let mut resolved = Vec::new();
     for (task, put) in tasks.iter().zip(puts) {

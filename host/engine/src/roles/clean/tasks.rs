@@ -49,9 +49,9 @@ pub(super) struct Task {
     pub(super) lines: Vec<Line>,
     /// Numbers of those to be cleaned.
     pub(super) chosen: BTreeSet<usize>,
-    /// Those of them that are of no account: their record version was enriched again.
+    /// Chosen lines that no longer count: their record version was enriched again.
     pub(super) superseded: BTreeSet<usize>,
-    /// Refusals of those, and of other lines in whose place a chosen one stands.
+    /// Refusals of those, and of other lines that a chosen one replaces.
     pub(super) settled: Vec<String>,
     /// What an earlier generation made of the object.
     pub(super) before: Option<Receipt>,
@@ -64,8 +64,8 @@ const MOST_BYTES: usize = 128 << 20;
 /// Objects that are read at once.
 const AT_ONCE: usize = 16;
 
-/// Takes from `wanted` as much as is worked on together. Gives what is to be done of it, and the objects that cannot be read whatever the
-/// lake's state: those fail alone.
+/// Takes from `wanted` as much as is worked on together. Returns the tasks, and the objects that cannot be read whatever the lake's state:
+/// those fail alone.
 pub(super) async fn tasks(
     lake: &Lake,
     wanted: &mut BTreeMap<Path, Wanted>,
@@ -102,7 +102,7 @@ pub(super) async fn tasks(
     Ok((tasks, unreadable))
 }
 
-/// An object of Bronze that cannot be read, and will not be before somebody mends it.
+/// An object of Bronze that cannot be read, and will not be before an operator mends it.
 #[derive(Debug)]
 pub(super) struct Unreadable {
     /// The object.
@@ -167,7 +167,7 @@ impl Task {
         format!("{}:{line}", self.path)
     }
 
-    /// The chosen lines with their numbers, without those of no account.
+    /// The chosen lines that still count, with their numbers.
     pub(super) fn live(&self) -> impl Iterator<Item = (usize, &Line)> {
         let live = |(number, _): &(usize, &Line)| self.chosen.contains(number) && !self.superseded.contains(number);
         (1..).zip(&self.lines).filter(live)
@@ -178,7 +178,7 @@ impl Task {
         self.before.as_ref().is_none_or(|before| before.sha256.is_none())
     }
 
-    /// Finds the lines that are of no account, and refusals that hold no more.
+    /// Finds the lines that no longer count, and the refusals that no longer hold.
     fn supersede(&mut self, redone: &Redone) {
         for (number, line) in (1..).zip(&self.lines).filter(|(number, _)| self.chosen.contains(number)) {
             let Some(all) = redone.get(&line.meta.key) else { continue };
@@ -205,7 +205,7 @@ struct Redo {
 
 type Redone = BTreeMap<Key, Vec<Redo>>;
 
-/// The records of a tick that were enriched again, and every line of that.
+/// The records of a tick that were enriched again, and all lines of those enrichments.
 async fn redone_in(lake: &Lake, tick: Tick) -> Result<Redone, LakeError> {
     let mut redone = Redone::new();
     let objects = bronze::inventory(lake, Some(tick)).await?.objects;

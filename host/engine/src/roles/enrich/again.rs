@@ -1,7 +1,7 @@
 //! Records enriched again: what another plugin, configuration or a second try makes of the same record and the same answers.
 //!
-//! Does not choose which: `crate::replay` does. Bronze is never rewritten: what comes out otherwise than before is a new object
-//! of the same tick, whose lines stand in the place of the earlier ones; what comes out equal is noted, and nothing follows from it.
+//! Does not choose which: `crate::replay` does. Bronze is never rewritten: a different result becomes a new object of the same tick, whose
+//! lines replace the earlier ones; an equal result is noted, and nothing follows from it.
 
 use std::collections::BTreeSet;
 
@@ -52,7 +52,7 @@ impl Enrich {
             looked.iter().filter(|one| one.refusal_before().is_some()).map(|one| one.entry.key.clone()).collect();
         let judged = Judged { records: looked.len() - refused_before.len(), refused_before };
         self.bring(&path, tick, generation, &changed, judged).await?;
-        // Behind the news: what is noted is not looked at again, and the news would never come.
+        // After the event: what is noted is not looked at again, and the event would never come.
         self.note(&path, generation, &looked).await?;
         // Only now is the new fate of what was refused before written down.
         let resolved: Vec<String> = changed.iter().filter_map(|one| one.refusal_before()).collect();
@@ -90,8 +90,7 @@ impl Enrich {
         Ok(Looked { number, entry, before, now })
     }
 
-    /// Writes what has changed, and tells the clean stage of it, also that the earlier lines are of no account any more: they may be
-    /// refused there.
+    /// Writes what has changed, and tells the clean stage of it, also that the earlier lines no longer count: they may be refused there.
     async fn bring(
         &self,
         path: &Path,
@@ -106,7 +105,7 @@ impl Enrich {
         let numbers: Vec<usize> = changed.iter().map(|one| one.number).collect();
         let object = bronze::redo(tick, by.number, path, &numbers);
         let results = changed.iter().filter_map(|one| Some((&one.entry, one.now.clone()?)));
-        // The tick may be closed, and nobody would look for what is lost behind the object.
+        // The tick may be closed: then no sweep would look for what is lost behind the object.
         let opening = open::begin(&self.lake, [tick], self.breaker.now()).await?;
         self.store(&object, tick, results.collect::<Vec<_>>().into_iter(), judged).await?;
         opening.settle(&self.lake, self.breaker.now()).await?;
@@ -121,7 +120,7 @@ impl Enrich {
 }
 
 impl Looked {
-    /// Whether it came out otherwise than before.
+    /// Whether it came out differently.
     fn is_another(&self) -> bool {
         let meta = &self.before.meta;
         match (self.now.as_ref().map(|now| &now.outcome), &meta.outcome) {

@@ -1,6 +1,6 @@
 //! One record: the plugin asks, answers are given, until it has decided.
 //!
-//! Does not write documents; keeps answers, for that must happen before they are used.
+//! Does not write documents; keeps answers, because that must happen before they are used.
 
 use std::num::NonZeroUsize;
 
@@ -48,7 +48,8 @@ pub(super) struct Case<'a> {
     pub(super) turns: &'a Turns<'a>,
 }
 
-/// How many records do something at once: of the message, and of the whole stage. One that waits until its answer is written lets others go on.
+/// How many records do something at once: of the message, and of the whole stage. A record that waits until its answer is written lets
+/// others go on.
 pub(super) struct Turns<'a> {
     stage: &'a Semaphore,
     message: Semaphore,
@@ -173,11 +174,11 @@ pub(super) enum Verdict {
     },
 }
 
-/// Why a record came to no end.
+/// Why a record has no result.
 pub(super) enum Unended {
     /// The work failed.
     Failed(Failure),
-    /// An answer is not kept, and nobody may be asked.
+    /// An answer is not kept, and no service may be asked.
     Unanswered,
 }
 
@@ -234,8 +235,8 @@ impl Enrich {
                     Verdict::Refused { code: REFUSED_BY_PLUGIN.to_owned(), reason, details: Vec::new() }
                 }
                 Ok(Step::BackOff { pause, reason }) => {
-                    // What said "not now" is no answer to the question: it must not be found again. Where nobody is asked, an answer that
-                    // is kept is one to a plugin that took it for that.
+                    // An answer that said "not now" is no answer to the question: it must not be found again. Where no service is asked, a
+                    // kept answer is one that a plugin accepted.
                     for at in answers.kept.iter().filter(|_| case.from == From::Service) {
                         self.answers.forget(at).await.map_err(Failure::from)?;
                     }
@@ -259,7 +260,7 @@ impl Enrich {
         Ok(self.ended(outcome, answers, case, turn).await?)
     }
 
-    /// The end of a record. What may be a page in an answer's place is kept if the plugin has made something of it; else who fetches again asks
+    /// Ends a record. What may be a page in an answer's place is kept if the plugin has made something of it; otherwise the next fetch asks
     /// again.
     async fn ended(
         &self,
@@ -283,7 +284,7 @@ impl Enrich {
         Ok(Enriched { outcome, answers })
     }
 
-    /// Adds the answers to `requests`; false if one is not kept and nobody may be asked.
+    /// Adds the answers to `requests`; false if one is not kept and no service may be asked.
     async fn fetch(
         &self,
         requests: &[EndpointRequest],
@@ -343,8 +344,8 @@ impl Enrich {
         Ok(true)
     }
 
-    /// Looks for a request that this service has answered well before: with it a service that is down is told from requests that nobody
-    /// answers, also in a process that has had no answer yet.
+    /// Looks for a request that this service has answered well before: it tells a service that is down from requests that get no answer,
+    /// also in a process that has had no answer yet.
     async fn find_witness(&self, endpoint: &str) -> Result<(), Failure> {
         for (request, answer) in answers::some(&self.lake, MOST_LOOKED_AT).await? {
             if request.endpoint == endpoint && matches!(answer.status, 200..=299) {
@@ -359,7 +360,7 @@ impl Enrich {
 /// Kept answers that are looked at for one that was good.
 const MOST_LOOKED_AT: usize = 50;
 
-/// Whether a status says something of what was asked for, and not of who asks or how often.
+/// Whether a status says something of what was asked for, and not of the caller or of how often it asks.
 fn is_an_answer(status: u16) -> bool {
     matches!(status, 200..=299) || (matches!(status, 400..=499) && !matches!(status, 401 | 403 | 407 | 408 | 425 | 429))
 }
@@ -383,7 +384,7 @@ fn broken(fault: Fault) -> Verdict {
     Verdict::Refused { code: fault.code.to_owned(), reason: fault.message, details }
 }
 
-/// What a person who mends the plugin wants to see.
+/// What an author who mends the plugin wants to see.
 pub(crate) fn fault_details(fault: &Fault) -> Vec<String> {
     fault.backtrace.iter().flat_map(|trace| trace.lines()).map(str::to_owned).chain(fault.log.iter().cloned()).collect()
 }

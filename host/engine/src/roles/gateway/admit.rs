@@ -15,8 +15,8 @@ const MOST_URL: usize = 8 << 10;
 const MOST_PARAMETERS: usize = 64;
 /// Most bytes of a header's value that a plugin may set.
 const MOST_VALUE: usize = 1 << 10;
-/// The headers that a plugin may set, each once: what sort of answer it wants. No other one, since what a header means is the service's to
-/// say: some override the method, the path or the caller.
+/// The headers that a plugin may set, each once: what sort of answer it wants. No other header, because the service decides what a header
+/// means: some override the method, the path or the caller.
 const HEADERS: [&str; 4] = ["accept", "accept-language", "if-modified-since", "if-none-match"];
 
 /// Refuses a path that could lead out of the endpoint's URL, also once a proxy or a service has decoded it again or has cut parameters
@@ -45,7 +45,7 @@ fn leads_up(segment: &str) -> bool {
 /// How often a path may be encoded already.
 const MOST_ENCODED: usize = 3;
 
-/// Whether a path is another one to who decodes it once more than it was encoded: it is encoded on its way, and so arrives as it is here.
+/// Whether a path differs for a server that decodes it once too often: it is encoded on its way, and so arrives as it is here.
 fn hides(path: &str) -> bool {
     let steps = path.matches('/').count();
     let mut now = path.to_owned();

@@ -47,7 +47,7 @@ impl Gateway {
         Gateway::redacting(endpoints, references, secrets, (http, Redactor::default()), clock, progress)
     }
 
-    /// The same with a redactor that outlives it: it goes on knowing what secrets were before.
+    /// The same with a redactor that outlives it, and so still knows earlier values of secrets.
     #[must_use]
     pub fn redacting(
         endpoints: &BTreeMap<String, Endpoint>,
@@ -75,7 +75,7 @@ impl Gateway {
         &self.keys
     }
 
-    /// A digest of the endpoints and of every secret, with `salt`: another one is seen by it, and no secret can be guessed from it. None if
+    /// A digest of the endpoints and of every secret, with `salt`: it shows a change of any, and no secret can be guessed from it. None if
     /// a secret cannot be had now.
     ///
     /// `fresh`: with secrets as they are at their places now, else as they were when requests were sent with them.
@@ -83,8 +83,8 @@ impl Gateway {
         self.keys.digest(self.endpoints.iter().map(|(name, gate)| (name, &gate.endpoint)), salt, fresh).await
     }
 
-    /// Gets the secrets that requests will be sent with, and whatever else the first request would wait for. What fails is told by the request
-    /// that needs it.
+    /// Gets the secrets that requests will be sent with, and whatever else the first request would wait for. A failure is reported by the
+    /// request that needs it.
     pub async fn prepare(&self) {
         self.endpoints.values().for_each(|gate| self.http.prepare(&gate.endpoint.url));
         let templates =
@@ -105,14 +105,14 @@ impl Gateway {
         Ok(complete)
     }
 
-    /// Whether no request is known yet that the service of `endpoint` answers well, and nobody has looked for one: true once.
+    /// Whether to look for a request that the service of `endpoint` has answered well, because none is known: true once.
     #[must_use]
     pub fn wants_witness(&self, endpoint: &str) -> bool {
         self.endpoints.get(endpoint).is_some_and(|gate| gate.health().wants_witness())
     }
 
-    /// Takes it that a complete request was answered well once, perhaps to another process: it is asked again to tell a service that is down
-    /// from requests that nobody answers.
+    /// Remembers that a complete request was answered well once, perhaps to another process: it is asked again to tell a service that is
+    /// down from requests that get no answer.
     pub fn remember(&self, complete: &EndpointRequest) {
         let Some(gate) = self.endpoints.get(&complete.endpoint) else { return };
         let fixed = |all: &[(String, pipeline::plan::Template)], name: &str| all.iter().any(|(own, _)| own == name);

@@ -1,4 +1,4 @@
-//! One endpoint as all who send through it share it: its pace, its health, and who may ask while it is not known to be up.
+//! One endpoint as all its senders share it: its pace, its health, and which of them may ask while it is not known to be up.
 //!
 //! Does not send, and does not judge whether the service is down: `health` does.
 
@@ -10,15 +10,15 @@ use tokio::sync::{Notify, Semaphore};
 use super::health::Health;
 use super::timing::Pace;
 
-/// One endpoint, shared by all who send through it.
+/// One endpoint, shared by all its senders.
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) endpoint: Endpoint,
     pub(super) pace: Mutex<Pace>,
     health: Mutex<Health>,
-    /// Held by whoever asks whether the service is up again.
+    /// Held by the sender that asks whether the service is up again.
     pub(super) probing: tokio::sync::Mutex<()>,
-    /// Wakes those who wait for another try when the service is found to be down.
+    /// Wakes the senders that wait for another try when the service is found to be down.
     pub(super) went_down: Notify,
     /// How many may ask at once while nothing is known to succeed.
     pub(super) unproven: Semaphore,

@@ -1,7 +1,7 @@
 //! Whether an endpoint's service is up: what its answers say of it, taken together.
 //!
 //! Sends nothing, sleeps for nothing and reads no clock. One request that fails says little: it may be the request's fault. Several
-//! different ones that fail without a success between say that the service is down, and then one rare probe is enough for everybody.
+//! different ones that fail without a success between say that the service is down, and then one rare probe is enough for all senders.
 
 use std::time::Duration;
 
@@ -95,14 +95,14 @@ impl Health {
         match &self.down {
             None => Stance::Up,
             Some(down) => match (down.next - now).to_std() {
-                // More than was to be waited is left when the clock was set back: then it is time as well.
+                // If the clock was set back, more is left than was to be waited: then it is time as well.
                 Ok(pause) if !pause.is_zero() && pause <= down.pause => Stance::Down { pause, reason: self.reason() },
                 _ => Stance::Due,
             },
         }
     }
 
-    /// A request has succeeded. The outage that is over by that, if there was one.
+    /// A request has succeeded. Returns the outage that this ends, if there was one.
     pub(super) fn succeeded(&mut self, request: &EndpointRequest) -> Option<Outage> {
         self.remember(request);
         self.failing.clear();
@@ -116,7 +116,7 @@ impl Health {
         over
     }
 
-    /// A request that was sent at `sent` has failed. Whether the service looks as if it was down, and was not so before.
+    /// A request that was sent at `sent` has failed. Returns whether the service looks down now and did not before.
     pub(super) fn failed(&mut self, request: &EndpointRequest, sent: DateTime<Utc>, trouble: &Trouble) -> bool {
         self.since = Some(self.since.map_or(sent, |since| since.min(sent)));
         self.failures += 1;
@@ -127,7 +127,7 @@ impl Health {
         self.down.is_none() && (trouble.certain || self.failing.len() >= DIFFERENT)
     }
 
-    /// A request that is likely to succeed if the service is up: one that has done so, else those that failed, in turns.
+    /// A request that is likely to succeed if the service is up: one that has succeeded before, else those that failed, in turns.
     pub(super) fn probe(&self) -> Option<EndpointRequest> {
         let turn = self.down.as_ref().map_or(0, |down| down.probes as usize);
         let in_turn = || self.failing.get(turn.checked_rem(self.failing.len())?).cloned();
@@ -139,18 +139,18 @@ impl Health {
         self.witness.is_some()
     }
 
-    /// Whether one is worth looking for: once.
+    /// Whether to look for such a request: true once.
     pub(super) fn wants_witness(&mut self) -> bool {
         self.witness.is_none() && !std::mem::replace(&mut self.looked, true)
     }
 
-    /// Takes it that `request` has succeeded once.
+    /// Remembers that `request` has succeeded once.
     pub(super) fn remember(&mut self, request: &EndpointRequest) {
         self.witness.get_or_insert_with(|| request.clone());
     }
 
-    /// The service is down; it is asked again after `pause`, or after the next longer one if that is longer. The outage, if it begins with
-    /// this.
+    /// The service is down; it is asked again after `pause`, or after the next longer one if that is longer. Returns the outage if it
+    /// begins now.
     pub(super) fn goes_down(&mut self, now: DateTime<Utc>, pause: Option<Duration>) -> Option<Outage> {
         let probes = self.down.as_ref().map_or(0, |down| down.probes + 1);
         let rare = backoff::doubled(FIRST_PAUSE, probes, LONGEST_PAUSE);

@@ -1,4 +1,4 @@
-//! What an answer means to the one who sent the request: use it, wait and ask again, or give up.
+//! What an answer means to the sender of the request: use it, wait and ask again, or give up.
 //!
 //! Does not judge the service: `health` does, from many answers.
 
@@ -21,7 +21,7 @@ use crate::redaction::Redactor;
 
 /// A pause that the service asks for is waited out in place up to this; a longer one stops the consumer.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
-/// How long the consumer rests when a service says "too many requests" and not for how long.
+/// How long the consumer rests when a service says "too many requests" but not for how long.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(60);
 
 /// What to do about an answer.
@@ -34,7 +34,7 @@ pub(super) enum Verdict {
     Wait(Duration),
 }
 
-/// What is wrong with the service, if that is what an exchange says; `last`: whether it is tried no more.
+/// What is wrong with the service, if that is what an exchange says; `last`: whether no further try follows.
 pub(super) fn trouble(asked: &Result<HttpAnswer, HttpError>, last: bool, now: DateTime<Utc>) -> Option<Trouble> {
     let trouble = |what: String, certain| Some(Trouble { what, certain, pause: None });
     match asked {
@@ -54,7 +54,7 @@ fn of_answer(answer: &HttpAnswer, last: bool, now: DateTime<Utc>) -> Option<Trou
     }
     let asked = answer.header("retry-after").and_then(|text| retry_after(text, now));
     let asked = asked.or_else(|| (status == 429 && last).then_some(UNKNOWN_PAUSE));
-    // Too long to be waited out in place: that is for everybody.
+    // Too long to be waited out in place: that concerns all senders.
     let long = asked.filter(|pause| matches!(status, 429 | 503) && (*pause > LONGEST_WAIT || (status == 429 && last)));
     let what = match long {
         Some(pause) if pause > backoff::LONGEST_WAIT => format!(
@@ -87,7 +87,7 @@ pub(super) fn of_try(
             Verdict::Refuse(Failure::Transient(reason).into())
         }
         429 | 408 | 425 | 500..=599 => {
-            // Longer than that nobody rests with work in hand: what may be one request's fault is tried again later, from the queue.
+            // No worker rests for longer than that with work in hand: what may be one request's fault is tried again later, from the queue.
             Verdict::Wait(asked.map_or_else(|| after(request, attempt), |asked| asked.min(LONGEST_WAIT)))
         }
         300..=303 | 305..=399 => {

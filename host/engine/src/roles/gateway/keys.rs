@@ -1,4 +1,4 @@
-//! The declared secrets: read where `[secrets]` says, put into templates, and known to the redactor before anybody is sent one.
+//! The declared secrets: read where `[secrets]` says, put into templates, and known to the redactor before any service is sent one.
 //!
 //! Does not send anything.
 
@@ -15,9 +15,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::redaction::Redactor;
 
-/// How long it takes until a secret is looked for again that nothing is sent with and that could not be had.
+/// The pause before another look for a secret that could not be had and that nothing is sent with.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// How long it takes until secrets are read past their caches again to see whether one has changed.
+/// The pause before secrets are read past their caches again, to see whether one has changed.
 const LOOK_FRESH: Duration = Duration::from_secs(30);
 /// Rounds of a digest of secrets: guesses cost the more.
 const ROUNDS: u32 = 2_000;
@@ -31,7 +31,7 @@ pub struct Keys {
     secrets: Arc<dyn Secrets>,
     clock: Arc<dyn Clock>,
     redactor: Redactor,
-    /// Secrets that nobody has read yet, and when that is tried.
+    /// Secrets that were not read yet, and when that is tried.
     unread: Mutex<BTreeMap<String, DateTime<Utc>>>,
     /// When all secrets were last read at their places, past every cache.
     looked: Mutex<DateTime<Utc>>,
@@ -77,7 +77,7 @@ impl Keys {
         (had, absent)
     }
 
-    /// Reads those secrets that nobody has read yet, so that an answer that echoes one is known to.
+    /// Reads the secrets that were not read yet, so that an echo of one in an answer is known.
     pub(super) async fn learn(&self) {
         let now = self.clock.now();
         let due: Vec<String> = match self.unread.lock() {
@@ -95,7 +95,7 @@ impl Keys {
             Err(_) => Vec::new(),
         };
         for name in due {
-            // One that cannot be had cannot be echoed by a service that was sent it by this process.
+            // A secret that cannot be had was never sent by this process, so no service can echo it from here.
             let _ = self.secret(&name, false).await;
         }
     }
@@ -146,7 +146,7 @@ impl Keys {
         Ok(secret)
     }
 
-    /// Reads the endpoint's secrets anew; whether one has changed.
+    /// Reads the endpoint's secrets again. Returns whether one has changed.
     pub(super) async fn refresh(&self, endpoint: &Endpoint) -> Result<bool, Failure> {
         let mut changed = false;
         for (_, template) in endpoint.query.iter().chain(&endpoint.headers) {
@@ -156,7 +156,7 @@ impl Keys {
         Ok(changed)
     }
 
-    /// Whether it is time to look past the caches again: what a person has changed counts soon, and a place of secrets is not asked all the time.
+    /// Whether to look past the caches again: an operator's change counts soon, and a place of secrets is not asked all the time.
     fn looks_again(&self) -> bool {
         let now = self.clock.now();
         // Also when the clock was set back since.
@@ -169,8 +169,8 @@ impl Keys {
         })
     }
 
-    /// A digest of these endpoints and of every secret, by which a change of either is seen later and from which no secret can be guessed:
-    /// it is salted, slow, and so short that thousands of other values have the same. None if a secret cannot be had now.
+    /// A digest of these endpoints and of every secret. It shows a later change of either, and no secret can be guessed from it: it is
+    /// salted, slow, and so short that thousands of other values have the same. None if a secret cannot be had now.
     pub(super) async fn digest<'e>(
         &self,
         endpoints: impl Iterator<Item = (&'e String, &'e Endpoint)>,

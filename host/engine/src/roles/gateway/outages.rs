@@ -1,4 +1,4 @@
-//! A service that is down: who may still ask it, who finds out whether it is up again, and who is told.
+//! A service that is down: which senders may still ask it, which one finds out whether it is up again, and how that is reported.
 //!
 //! Does not judge whether it is down: `health` does. Does not decide what becomes of the work: the class of the failure does.
 
@@ -16,9 +16,9 @@ use super::judge::trouble;
 use crate::progress::Outage;
 
 impl Gateway {
-    /// Waits until a request may be sent. [`Failure::Pause`] if the service is down: whoever comes when a probe is due sees to it.
+    /// Waits until a request may be sent. [`Failure::Pause`] if the service is down. When a probe is due, the caller makes it.
     pub(super) async fn admitted<'g>(&self, gate: &'g Gate) -> Result<Option<SemaphorePermit<'g>>, Failure> {
-        // One that nobody closes.
+        // The semaphore is never closed.
         let permit = if gate.health().is_proven() { None } else { gate.unproven.acquire().await.ok() };
         loop {
             let stance = gate.health().stance(self.clock.now());
@@ -59,7 +59,7 @@ impl Gateway {
         }
     }
 
-    /// Takes in that a request has failed: an error if the service is down and not the request at fault.
+    /// Notes that a request has failed. Fails if the service is down and the request is not at fault.
     pub(super) async fn failed(
         &self,
         gate: &Gate,
@@ -75,7 +75,7 @@ impl Gateway {
                 (health.stance(self.clock.now()), health.has_witness())
             };
             match stance {
-                // What has succeeded before tells a service that is down from requests that nobody answers.
+                // A request that has succeeded before tells a service that is down from requests that get no answer.
                 Stance::Up if witness && !trouble.certain => drop(self.probe(gate).await?),
                 Stance::Up => self.goes_down(gate, trouble.pause),
                 Stance::Due | Stance::Down { .. } => {}

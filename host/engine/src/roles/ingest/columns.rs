@@ -1,4 +1,4 @@
-//! The columns of a source at a tick: held against what is read of them, and remembered for the ticks to come.
+//! The columns of a source at a tick: compared with what is read of them, and remembered for the ticks to come.
 //!
 //! Does not judge a column that is missing: `contract::columns` does.
 
@@ -17,7 +17,7 @@ use crate::contract::columns::{Missing, Reader, Weight, missing};
 /// Beside Bronze: the columns that ticks of this lake had.
 const KEPT: &str = "_columns.json";
 
-/// Who reads the source's records, which changes when another plugin serves. Clones share it.
+/// The reader of the source's records, which changes when another plugin serves. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct ReadBy(Arc<Mutex<Reader>>);
 
@@ -28,7 +28,7 @@ impl ReadBy {
         ReadBy(Arc::new(Mutex::new(reader)))
     }
 
-    /// From now on these are.
+    /// From now on these columns are read.
     pub fn set(&self, reader: Reader) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reader;
     }
@@ -53,7 +53,7 @@ pub async fn earlier(lake: &Lake) -> Result<BTreeSet<String>, LakeError> {
     Ok(body.map(|body| parse(&body)).unwrap_or_default().columns.into_keys().collect())
 }
 
-/// What cannot be read is as good as nothing: it is a memory, and no record depends on it.
+/// A file that cannot be read counts as empty: it is a memory, and no record depends on it.
 fn parse(body: &[u8]) -> Kept {
     serde_json::from_slice(body).unwrap_or_else(|error| {
         tracing::warn!(object = KEPT, %error, "cannot be read, the columns of earlier ticks are not known");

@@ -17,7 +17,7 @@ use seams::queue::Queue;
 
 /// Messages that are sent between two looks at the time.
 const AT_ONCE: usize = 1024;
-/// How often it is looked whether another host has come to an end.
+/// How often to check whether another host has come to an end.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Where the messages of a tick go, and by which time.
@@ -51,7 +51,7 @@ pub(super) async fn send_messages(
     let (mut opening, is_new) = match opened {
         Some(opened) => opened,
         None if missing.is_empty() => return Ok(0),
-        // The mark of whoever fired it first may be gone, if that was a version that wrote none.
+        // The mark of the host that fired it first may be missing, if its version wrote none.
         None => (open::begin(lake, [tick], clock.now()).await?, false),
     };
     let mut queued = 0;
@@ -72,8 +72,8 @@ pub(super) async fn send_messages(
     Ok(queued)
 }
 
-/// Whether another host has sent the messages of a snapshot, or does so now, where the queue itself would not know. One that dies over it is
-/// waited for in vain, for a minute.
+/// Whether another host has sent the messages of a snapshot, or does so now, where the queue itself would not know. A host that dies
+/// meanwhile is waited for in vain, for a minute.
 async fn was_sent(way: Way<'_>, tick: Tick, snapshot: &str, own: &Opening) -> Result<bool, Failure> {
     if way.queue.blind().is_none() {
         return Ok(false);

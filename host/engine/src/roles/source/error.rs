@@ -1,6 +1,6 @@
 //! Why a source cannot be read, with its place and what helps.
 //!
-//! Does not say it of a single line: that is a `BadLine` of the `Reading`.
+//! Does not cover a single line: that is a `BadLine` of the `Reading`.
 
 use pipeline::plan::Percent;
 use thiserror::Error;
@@ -20,7 +20,7 @@ pub enum SourceError {
         /// What helps.
         hint: Option<String>,
     },
-    /// It has not the column that the pipeline needs.
+    /// It lacks the column that the pipeline needs.
     #[error("source `{location}` has no column `{column}`, which {asked} names\n  hint: {hint}")]
     NoColumn {
         /// The source.

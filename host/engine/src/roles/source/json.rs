@@ -1,6 +1,6 @@
 //! Reads JSON: one object a line, or one list of objects, also one within a document.
 //!
-//! A line or element that is no record is refused alone. What a text is that does not fit its format is told by `instead_*`.
+//! A line or element that is no record is refused alone. `instead_*` says what a text is that does not fit its format.
 
 use pipeline::plan::Source;
 use records::document::{self, Unfit};
@@ -28,7 +28,7 @@ pub(super) fn read_array(source: &Source, bytes: &[u8], sink: &mut Sink<'_>) -> 
     let text = text::open(source, bytes)?;
     let mut scan = Scan::new(text);
     if let Some(pointer) = &source.records {
-        // What stands around the list is not read; that it is whole is, for a file that was cut behind the list is no good one.
+        // What stands around the list is not read, but must be whole: a file that was cut behind the list is damaged.
         let mut whole = Scan::new(text);
         whole.value()?;
         nothing_behind(&mut whole)?;
@@ -266,7 +266,7 @@ pub(super) enum Shape {
     OverLines,
 }
 
-/// What a text is whose lines are no records.
+/// What a text is if its lines are no records.
 pub(super) fn instead_of_lines(source: &Source, bytes: &[u8]) -> Option<(Shape, Damage)> {
     let text = text::open(source, bytes).ok()?;
     let mut scan = Scan::new(text);

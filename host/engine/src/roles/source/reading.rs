@@ -17,7 +17,7 @@ pub struct Reading {
     pub not_numbers: usize,
     /// The columns that the format names, else those that any record has.
     pub columns: Vec<String>,
-    /// What whoever looks after the pipeline should know once a tick.
+    /// What an operator should know once a tick.
     pub notices: Vec<String>,
 }
 

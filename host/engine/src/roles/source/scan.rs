@@ -1,6 +1,6 @@
 //! Where the values of a JSON text begin and end, and on which line: so that one element that is wrong costs itself alone.
 //!
-//! Looks at brackets and strings only: whether a value is right is decided by whoever reads it.
+//! Looks at brackets and strings only: the reader of a value decides whether it is right.
 
 use std::ops::Range;
 

@@ -43,12 +43,12 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// One that wants no records.
+    /// A sink that wants no records.
     pub(super) fn for_columns() -> Self {
         Sink { only_columns: true, ..Sink::new(None, 0) }
     }
 
-    /// The columns, of a format that names them; to be told before the first record. False if records are not asked for.
+    /// The columns of a format that names them; call it before the first record. False if records are not asked for.
     pub(super) fn columns(&mut self, columns: Vec<String>) -> Result<bool, Damage> {
         checked(&columns)?;
         self.named = true;
@@ -56,7 +56,7 @@ impl<'a> Sink<'a> {
         Ok(!self.only_columns)
     }
 
-    /// A record that has passed `records::document`, or of which the reader knows that it would.
+    /// Takes a record that has passed `records::document`, or that the reader knows would pass.
     pub(super) fn record(&mut self, number: u64, record: Record) {
         self.reading.total += 1;
         if !self.named {
@@ -97,7 +97,7 @@ impl<'a> Sink<'a> {
         self.reading.bad.push(BadLine { number, text: shown, reason: reason.into() });
     }
 
-    /// Something that whoever looks after the pipeline should know, once.
+    /// Something that an operator should know, once.
     pub(super) fn notice(&mut self, notice: impl Into<String>) {
         let notice = notice.into();
         if !self.reading.notices.contains(&notice) {

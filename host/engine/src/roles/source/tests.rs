@@ -136,7 +136,7 @@ fn a_line_that_is_no_record_is_refused_alone_with_its_number_text_and_reason() {
         let found = &read.bad[0];
         assert!(found.number == 4 && found.text == line && found.reason.contains(reason), "{found:?}");
         let read = json(&format!("[\n {{\"name\":\"a\"}},\n\n{line},\n{{\"name\":\"z\"}}]"));
-        // In a list, what is cut takes its neighbours with it: nobody can tell where it ends.
+        // In a list, what is cut takes its neighbours with it: no reader can tell where it ends.
         if !line.ends_with(':') {
             let read = read.unwrap();
             assert!(names(&read) == "a z" && read.bad[0].number == 4 && read.bad[0].text == line, "{:?}", read.bad);

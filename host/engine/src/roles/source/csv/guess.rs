@@ -1,4 +1,4 @@
-//! Why a CSV file has not the header that the pipeline needs: another delimiter, or lines above the header.
+//! Why a CSV file lacks the header that the pipeline needs: another delimiter, or lines above the header.
 //!
 //! Only asked when a key column is missing, so that a file that reads well is never doubted. Does not read records.
 
@@ -20,7 +20,7 @@ pub(super) struct Guess {
 }
 
 impl Guess {
-    /// Whether it is another header than the one with this delimiter in this line.
+    /// Whether it differs from the header with this delimiter in this line.
     pub(super) fn differs(&self, delimiter: u8, line: u64) -> bool {
         self.delimiter != delimiter || self.line != line
     }

@@ -50,7 +50,7 @@ pub(super) fn date(days: i64) -> Option<String> {
     (0..=9999).contains(&date.year()).then(|| date.format("%Y-%m-%d").to_string())
 }
 
-/// Milliseconds since 1970-01-01, of which only the day counts.
+/// Milliseconds since 1970-01-01. Only the day counts.
 pub(super) fn date_of_millis(millis: i64) -> Option<String> {
     date(millis.div_euclid(86_400_000))
 }

@@ -140,8 +140,8 @@ impl Walk<'_> {
                 if zone.is_none() {
                     self.without_zone.push(path.to_owned());
                 }
-                // INT96 counts nanoseconds of a day, and days: as nanoseconds since 1970 it holds no year outside of 1677 to 2262, and
-                // whatever is there becomes another one.
+                // INT96 counts nanoseconds of a day, and days: as nanoseconds since 1970 it holds no year outside of 1677 to 2262, and any
+                // other year becomes a wrong one.
                 let is_int96 = leaf.is_some_and(|leaf| leaf.physical_type() == Physical::INT96);
                 let unit = if is_int96 { TimeUnit::Microsecond } else { *unit };
                 scalar(&DataType::Timestamp(unit, zone.clone()))
