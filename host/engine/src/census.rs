@@ -120,7 +120,7 @@ pub struct Evidence {
     pub places: Vec<Place>,
     /// Receipts of the clean stage by object.
     pub receipts: HashMap<String, Receipt>,
-    /// Silver as it was looked at.
+    /// Silver as it was when read.
     pub snapshot: Snapshot,
     /// What stands in Silver, by source.
     pub standing: HashMap<String, Standing>,

@@ -111,7 +111,7 @@ pub struct Progress {
     pub enriched: AtomicU64,
     /// Cleaned, skipped or quarantined by the clean stage.
     pub cleaned: AtomicU64,
-    /// Objects that the clean stage was told of and found done by its plugin or by a later one. Not shown: most are messages that came twice.
+    /// Objects that the clean stage was sent and found done by its plugin or by a later one. Not shown: most are messages that came twice.
     pub found_done: AtomicU64,
     /// Rows written to Silver or taken out of it.
     pub rows_written: AtomicU64,

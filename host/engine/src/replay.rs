@@ -191,7 +191,7 @@ async fn ingest(service: &Service, planned: &Planned) -> Result<usize, Failure> 
     Ok(count)
 }
 
-/// Queues messages again that did not belong to this pipeline.
+/// Queues again what was refused as a message.
 async fn messages(service: &Service, planned: &Planned) -> Result<usize, Failure> {
     let (mut bodies, mut ids) = (Vec::new(), Vec::new());
     for one in planned.refused.iter().filter(|one| one.stage != RefusedAt::Ingest) {

@@ -1,7 +1,7 @@
 //! Compares the columns of a source with those that its reader reads: the enrich plugin, or the clean plugin where there is none.
 //!
-//! Does not read a source. A column that is not there would be null in every record, and would overwrite good values: so what looks like a
-//! slip is an error, what may be meant is a warning, and what the pipeline declares optional is neither.
+//! Does not read a source. A column that is not there would be null in every record, and would overwrite good values. So what looks like a
+//! slip is an error, and what may be meant is a warning. What the pipeline declares optional is neither.
 
 use std::collections::BTreeSet;
 
@@ -122,7 +122,7 @@ pub fn missing(source: &Source, found: &[String], reader: &Reader, earlier: &BTr
     all
 }
 
-/// A column that is missing by mistake, as far as can be told.
+/// A column that is probably missing by mistake.
 fn slip(
     source: &Source,
     (name, must): (&String, bool),

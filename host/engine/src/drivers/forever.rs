@@ -30,7 +30,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// The longest that one look takes. The next look starts with what this one did not reach.
 const SWEEP_FOR: Duration = Duration::from_secs(300);
 
-/// How often it looks whether a table that is behind may be made again.
+/// How often it checks whether a table that is behind may be made again.
 const LOOK_FOR_LIFT: Duration = Duration::from_secs(3);
 
 /// How long it waits before it asks a lake again that did not answer.
@@ -62,7 +62,7 @@ impl Serving {
         Ok(())
     }
 
-    /// Does the work of one role for what is in `queue`, until `stop`: for messages that do not wait in a queue of their own but are handed
+    /// Does the work of one role for what is in `queue`, until `stop`. For messages that do not wait in a queue of their own but are handed
     /// over, as to a function. Fires no tick and looks for no lost work.
     pub async fn work_off(
         self: &Arc<Self>,

@@ -23,7 +23,7 @@ struct Note {
     table: String,
 }
 
-/// Finds out whether Silver is a different table from the one that receipts and Gold speak of, and removes those if so: the deleted table
+/// Finds out whether Silver is a different table from the one that receipts and Gold speak of, and removes those if so. The deleted table
 /// held nothing that Bronze does not hold. Returns whether that was so. Call it again if it fails.
 pub async fn heal(service: &Service) -> Result<bool, Failure> {
     remember_generations(service).await?;

@@ -15,7 +15,7 @@ use super::service::Service;
 use crate::progress::Steps;
 use crate::replay::{self, Selection, Which};
 
-/// How long after a plugin was taken back a sweep looks for its refusals: other hosts serve it until they hear of it, and what is swept
+/// How long after a plugin was taken back a sweep looks for its refusals. Other hosts serve it until they hear of it, and what is swept
 /// once a day is swept once more.
 const LATELY: TimeDelta = TimeDelta::days(2);
 

@@ -96,8 +96,7 @@ impl Service {
                     let begun: &mut DateTime<Utc> = blocked_since.get_or_insert(now);
                     // A clock that was set back makes no run wait for longer.
                     *begun = (*begun).min(now);
-                    // A service that is down blocked the way from its first failed request on, also while that request waited for an
-                    // answer.
+                    // A service that is down blocked the way from its first failed request on, also while that waited for an answer.
                     let since = self.progress.outages().values().map(|outage| outage.since).fold(*begun, Ord::min);
                     if (now - since).to_std().is_ok_and(|span| span >= patience) {
                         return Ok(Waited::Ended(Some(reason)));

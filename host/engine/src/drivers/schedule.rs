@@ -29,8 +29,9 @@ const SET_BACK: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 /// How far back to look for ticks that failed while later ones did not.
 const LOOK_BACK: chrono::TimeDelta = chrono::TimeDelta::days(7);
 
-/// The ticks up to `now` that were missed and that the policy asks for, oldest first: those after the last one that any host has fired, and,
-/// where the policy asks for each, those of the last days that failed although later ones did not. A lake without ticks has missed none.
+/// The ticks up to `now` that were missed and that the policy asks for, oldest first: those after the last one that any host has fired.
+/// Where the policy asks for each, also those of the last days that failed although later ones did not. A lake without ticks has missed
+/// none.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -100,7 +101,7 @@ fn due(schedule: &Schedule, done_up_to: DateTime<Utc>, now: DateTime<Utc>) -> Ve
     chosen.into_iter().map(Tick::at).collect()
 }
 
-/// Fires one tick, as often as it takes: a source that is away for an hour, or malformed until an operator mends it, delays its tick; it
+/// Fires one tick, as often as it takes. A source that is away for an hour, or malformed until an operator mends it, delays its tick. It
 /// does not lose it, and does not stop what is under way.
 async fn fire(ingest: &Ingest, tick: Tick, clock: &Arc<dyn Clock>, stop: &CancellationToken) {
     let mut delay = FIRST_RETRY;

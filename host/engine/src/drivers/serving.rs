@@ -122,7 +122,7 @@ impl Serving {
     }
 
     fn put(&self, next: Service, epochs: u64) {
-        // The next tick is held against what reads it now.
+        // The next tick's columns are compared with what reads them now.
         next.ingest.reads.set(next.reader());
         let service = Arc::new(next);
         self.now.send_modify(|now| {

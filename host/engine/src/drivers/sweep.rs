@@ -32,7 +32,7 @@ mod unmarked;
 pub(super) use closing::close_if_done;
 use sending::{Sender, send_again};
 
-/// What came of a turn of the sweep.
+/// The result of a turn of the sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// What it found not done, as far as it came.

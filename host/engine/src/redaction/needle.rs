@@ -1,6 +1,6 @@
 //! One text to be found, each of its characters in any of the ways in which text is escaped.
 //!
-//! Escapes are matched character by character and not as a few whole forms, because each program escapes a different set of characters: a
+//! Escapes are matched character by character and not as a few whole forms, because each program escapes a different set of characters. A
 //! browser leaves a slash as it is, PHP escapes it in JSON, and a proxy escapes once more what was escaped already.
 
 use base64::Engine as _;
@@ -72,7 +72,7 @@ pub(super) struct Needle {
     bytes: Vec<u8>,
 }
 
-/// All that `secret` is looked for as.
+/// All forms in which `secret` is looked for.
 pub(super) fn of_secret(secret: &str) -> Vec<Needle> {
     let json = serde_json::to_string(secret).unwrap_or_default();
     let json = json.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&json);
@@ -202,7 +202,7 @@ fn octets(bytes: &[u8], mut at: usize, letter: char) -> Option<usize> {
     Some(at)
 }
 
-/// What `digits` hexadecimal digits behind `prefix` say, and where they end.
+/// What `digits` hexadecimal digits after `prefix` say, and where they end.
 fn hex_digits(bytes: &[u8], at: usize, prefix: &str, digits: usize) -> impl Iterator<Item = (usize, u32)> {
     let from = at + prefix.len();
     let found = bytes.get(at..from).filter(|there| *there == prefix.as_bytes()).and_then(|_| {
@@ -213,7 +213,7 @@ fn hex_digits(bytes: &[u8], at: usize, prefix: &str, digits: usize) -> impl Iter
     found.into_iter()
 }
 
-/// A letter behind any number of backslashes: `\/`, `\"`, `\n`, `\u002f`, `\u{2f}`, `\x2f`.
+/// A letter after any number of backslashes: `\/`, `\"`, `\n`, `\u002f`, `\u{2f}`, `\x2f`.
 fn escape(bytes: &[u8], at: usize, letter: char) -> Vec<usize> {
     let rest = bytes.get(at..).unwrap_or_default();
     let run = rest.iter().take_while(|byte| **byte == b'\\').count();
@@ -242,7 +242,7 @@ fn escape(bytes: &[u8], at: usize, letter: char) -> Vec<usize> {
     ends
 }
 
-/// What stands behind a backslash: `u002f` (two of them for what is beyond 16 bits), `u{2f}`, `x2f`.
+/// What stands after a backslash: `u002f` (two of them for what is beyond 16 bits), `u{2f}`, `x2f`.
 fn unicode(bytes: &[u8], at: usize, letter: char) -> Option<usize> {
     let mut units = [0; 2];
     let units = letter.encode_utf16(&mut units);
@@ -280,7 +280,7 @@ fn unicode(bytes: &[u8], at: usize, letter: char) -> Option<usize> {
 /// `&quot;`, `&#34;` or `&#x22;`, the `&` itself escaped any number of times.
 fn entity(bytes: &[u8], at: usize, letter: char) -> Option<usize> {
     let mut from = at + 1;
-    // `&amp;` alone is an ampersand; behind it the name of another entity may go on.
+    // `&amp;` alone is an ampersand; after it the name of another entity may go on.
     let mut whole = None;
     while let Some(rest) = bytes.get(from..).filter(|rest| rest.starts_with(b"amp;")) {
         from += b"amp;".len();

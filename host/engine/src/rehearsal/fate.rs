@@ -19,7 +19,7 @@ pub enum Fate {
     Refused(String),
     /// A fault, with its code.
     Broke(&'static str, String),
-    /// It cannot be told: an answer that the plugin asks for is not kept.
+    /// It is not known: an answer that the plugin asks for is not kept.
     Unknown,
 }
 

@@ -60,9 +60,9 @@ pub struct Planned {
     pub stuck: Vec<Stuck>,
     /// Keys that were chosen and that no record has.
     pub unknown_keys: Vec<UnknownKey>,
-    /// Record versions that were looked through.
+    /// Record versions that were read.
     pub looked_at: usize,
-    /// Refusals of lines that are no longer refused: the worker that brought them further died before it removed the refusal.
+    /// Refusals of lines that are no longer refused: the worker that processed them died before it removed the refusal.
     pub settled: Vec<String>,
     #[serde(skip)]
     pub(super) refused: Vec<Refused>,

@@ -52,7 +52,7 @@ impl Unknown {
     }
 }
 
-/// Removes refused records from what is to be enriched again if they need a service and none may be asked: their answers were not kept,
+/// Removes refused records from what is to be enriched again if they need a service and none may be asked. Their answers were not kept,
 /// because they said nothing of what was asked for or never came.
 pub(super) async fn take_unanswered(
     service: &Service,

@@ -28,9 +28,9 @@ pub use suspension::{BehindSince, Sample, Surroundings, Suspension};
 
 /// How many records it takes to judge a plugin: among fewer, a few odd ones are a large share.
 const LEAST: usize = 50;
-/// How many of the latest records count, rounded up to whole batches. Few enough that a plugin which was right all day and is wrong
-/// since its service changed is found out within tens of records; enough that one which rightly refuses every tenth record does not
-/// pass a fifth of them by chance.
+/// How many of the latest records count, rounded up to whole batches. Few enough to find out within tens of records that a plugin which was
+/// right all day is wrong since its service changed. Enough that one which rightly refuses every tenth record does not pass a fifth of them
+/// by chance.
 const WINDOW: usize = 200;
 /// For how many records a plugin is compared with the one before it, after it took over.
 const TRIAL: usize = 1000;
@@ -196,7 +196,7 @@ impl Breaker {
         lifted
     }
 
-    /// Whether an endpoint or a secret has changed since the plugin failed. One that cannot be had now counts as unchanged.
+    /// Whether an endpoint or a secret has changed since the plugin failed. One that cannot be read now counts as unchanged.
     async fn has_changed(&self, kept: &Suspension) -> bool {
         let (Some(gateway), Some(then)) = (&self.gateway, &kept.surroundings) else { return false };
         gateway.digest(&then.salt, true).await.is_some_and(|now| now != then.digest)

@@ -216,7 +216,7 @@ impl Clean {
         let unlisted = tasks.iter().filter(|task| task.is_unlisted());
         let unlisted = unlisted.map(|task| (task.path.to_string(), Some(task.sha256.clone()))).collect();
         self.silver.list_objects(Why::Cleaned, &unlisted).await?;
-        // What is said of a closed tick changes with a receipt that it had.
+        // The counts of a closed tick change with a receipt that it had.
         let changed = tasks.iter().filter(|task| task.before.is_some()).filter_map(|task| bronze::tick_of(&task.path));
         let changed: BTreeSet<Tick> = changed.collect();
         let opening = open::begin(&self.lake, changed, self.breaker.now()).await?;

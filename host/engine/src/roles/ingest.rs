@@ -62,7 +62,7 @@ const MOST_COMPARED: u64 = 256 << 20;
 const WEB_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
 
 impl SourcePlace {
-    /// When it was last changed, if that can be told without reading it.
+    /// When it was last changed, if that is known without reading it.
     async fn modified(&self) -> Option<DateTime<Utc>> {
         let (store, path) = self.object().await?;
         Some(store.head(&path).await.ok()?.last_modified)
@@ -97,7 +97,7 @@ impl SourcePlace {
         }
     }
 
-    /// Whether it is there, as far as that can be told without reading it.
+    /// Whether it is there, as far as that is known without reading it.
     ///
     /// # Errors
     /// It is not, or cannot be looked for now.
@@ -219,9 +219,9 @@ pub struct Fired {
     pub queued: usize,
     /// Records refused because they have no key, or the key of an earlier one, and lines that are no records.
     pub refused: usize,
-    /// Records that the source holds, whether taken or not, without lines that are none; `None` if that is not known.
+    /// Records that the source holds, whether taken or not, without lines that are no records; `None` if that is not known.
     pub total: Option<usize>,
-    /// Values of the `order_by` column that are there and are no numbers, if others are: they come behind all numbers.
+    /// Values of the `order_by` column that are there and are no numbers, if others are: they come after all numbers.
     pub not_numbers: usize,
     /// What an operator should know of the source.
     pub notices: Vec<String>,
@@ -231,7 +231,7 @@ pub struct Fired {
     pub already: Option<Already>,
     /// When the tick ran with other settings of the source.
     pub otherwise: Option<DateTime<Utc>>,
-    /// The latest tick in the lake, if it is later than this one: what it brought stands.
+    /// The latest tick in the lake, if it is later than this one: its records stand.
     pub later: Option<Tick>,
 }
 
@@ -252,7 +252,7 @@ pub enum SourceNow {
     Unchanged,
     /// It holds something else.
     Changed,
-    /// That cannot be told cheaply.
+    /// That is not known without much work.
     Unknown,
 }
 

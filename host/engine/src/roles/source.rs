@@ -1,4 +1,4 @@
-//! Reads a source: from bytes to the first n records in the asked order, and the lines that are none.
+//! Reads a source: from bytes to the first n records in the asked order, and the lines that are no records.
 //!
 //! Does not fetch the bytes, does not decide what a key is, and writes nothing. How a format is read is the business of the modules
 //! below; each pushes what it finds into a [`Sink`].

@@ -115,7 +115,7 @@ impl Consumer {
     }
 
     /// Does the work, and turns a panic into a failure. Work that goes on for too long after a stop is cut off, as if the host had died
-    /// there: a plugin that loops on each of two thousand documents must not keep a process from ending.
+    /// there. A plugin that loops on each of two thousand documents must not keep a process from ending.
     pub(super) async fn guarded(&self, deliveries: &[Delivery]) -> Result<Vec<Result<(), Failure>>, Failure> {
         let work = AssertUnwindSafe(self.work.take(deliveries)).catch_unwind();
         tokio::select! {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drivers::service::Service;
 
-/// How far a turn has come: what the notes were, and the last tick that was looked through.
+/// How far a turn has come: what the notes were, and the last tick that was read.
 pub(super) type Offered = Option<(String, Tick)>;
 
 /// Objects that are read at once.

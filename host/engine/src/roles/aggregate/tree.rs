@@ -12,7 +12,7 @@ use lake::gold::PartialId;
 use seams::plugin::{Aggregator, Fault};
 use seams::spans;
 
-/// The most members that a group has, and the most partial results that are finished: up to so many buckets have no groups, and up to its
+/// The most members that a group has, and the most partial results that are finished. Up to so many buckets have no groups, and up to its
 /// square a correction merges at most twice as many.
 pub const FAN_OUT: u32 = 64;
 

@@ -1,4 +1,4 @@
-//! What a plugin made of documents, sorted: rows, rows that are no more, skips and refusals, and the receipts that say so.
+//! What a plugin made of documents, sorted: rows, rows that are gone, skips and refusals, and the receipts that say so.
 //!
 //! Does not call the plugin and does not write anything.
 
@@ -137,8 +137,8 @@ impl Made {
         (documents, failed.collect())
     }
 
-    /// Keys of documents that make no row though nothing says that they were looked at before. An earlier look may have brought their row
-    /// and come to no receipt; one of the same generation has skipped what is skipped now, but need not have met the fault that is met now.
+    /// Keys of documents that make no row and that nothing says were looked at before. An earlier look may have written their row but no
+    /// receipt. A look of the same generation skipped what is skipped now, but need not have met the fault that is met now.
     pub(super) fn unsure<'a>(&'a self, tasks: &[Task], by: &Generation) -> BTreeSet<&'a str> {
         let skipped = self.skipped.iter().map(|(document, _)| document).filter(|_| by.number > 1);
         let documents = skipped.chain(self.refused.iter().map(|(document, _)| document));

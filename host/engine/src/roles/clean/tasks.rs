@@ -87,7 +87,7 @@ pub(super) async fn tasks(
             }
         }
     }
-    // Once a tick, not once an object: after a large replay there are as many of the one as of the other.
+    // Once a tick, not once an object: after a large replay, there are as many redone objects as tasks.
     let second: Vec<&mut Task> = tasks.iter_mut().filter(|task| task.is_second_look()).collect();
     let ticks: BTreeSet<Tick> = second.iter().filter_map(|task| bronze::tick_of(&task.path)).collect();
     let mut redone = BTreeMap::new();

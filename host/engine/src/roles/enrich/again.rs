@@ -105,7 +105,7 @@ impl Enrich {
         let numbers: Vec<usize> = changed.iter().map(|one| one.number).collect();
         let object = bronze::redo(tick, by.number, path, &numbers);
         let results = changed.iter().filter_map(|one| Some((&one.entry, one.now.clone()?)));
-        // The tick may be closed: then no sweep would look for what is lost behind the object.
+        // The tick may be closed: then no sweep would look for what is lost after the object.
         let opening = open::begin(&self.lake, [tick], self.breaker.now()).await?;
         self.store(&object, tick, results.collect::<Vec<_>>().into_iter(), judged).await?;
         opening.settle(&self.lake, self.breaker.now()).await?;

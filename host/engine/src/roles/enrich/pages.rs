@@ -1,5 +1,5 @@
 //! Pages in the place of answers: HTML from something between us and a service, such as a portal, a firewall or a sign that says "be back
-//! soon", often with a status of 200. Kept as an answer, it would be found again all day, and the service would not be asked.
+//! soon". Their status is often 200. Kept as an answer, a page would be found again all day, and the service would not be asked.
 //!
 //! Does not read a page: its type says that it is one, and the request whether one was asked for.
 

@@ -357,7 +357,7 @@ impl Enrich {
     }
 }
 
-/// Kept answers that are looked at for one that was good.
+/// Kept answers that are searched for a good one.
 const MOST_LOOKED_AT: usize = 50;
 
 /// Whether a status says something of what was asked for, and not of the caller or of how often it asks.

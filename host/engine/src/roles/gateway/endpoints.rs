@@ -76,7 +76,7 @@ impl Gateway {
     }
 
     /// A digest of the endpoints and of every secret, with `salt`: it shows a change of any, and no secret can be guessed from it. None if
-    /// a secret cannot be had now.
+    /// a secret cannot be read now.
     ///
     /// `fresh`: with secrets as they are at their places now, else as they were when requests were sent with them.
     pub async fn digest(&self, salt: &str, fresh: bool) -> Option<String> {
@@ -93,7 +93,8 @@ impl Gateway {
         join_all(filled).await;
     }
 
-    /// `request` as it will be sent, with the endpoint's fixed parameters and with secrets by name only. What it names is what is kept.
+    /// `request` as it will be sent, with the endpoint's fixed parameters and with secrets by name only. Its answer is kept under this
+    /// form.
     pub fn complete(&self, request: &EndpointRequest) -> Result<EndpointRequest, GatewayError> {
         let endpoint = &self.gate(&request.endpoint)?.endpoint;
         check_path(&request.path)?;

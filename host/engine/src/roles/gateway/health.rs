@@ -66,7 +66,7 @@ pub(super) struct Health {
     last: String,
     /// A request that has succeeded.
     witness: Option<EndpointRequest>,
-    /// Whether one was looked for among what is kept.
+    /// Whether one was looked for among kept answers.
     looked: bool,
     down: Option<Down>,
 }

@@ -15,13 +15,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::redaction::Redactor;
 
-/// The pause before another look for a secret that could not be had and that nothing is sent with.
+/// The pause before another look for a secret that could not be read and that nothing is sent with.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The pause before secrets are read past their caches again, to see whether one has changed.
 const LOOK_FRESH: Duration = Duration::from_secs(30);
 /// Rounds of a digest of secrets: guesses cost the more.
 const ROUNDS: u32 = 2_000;
-/// Bytes of it that are kept: few enough that a guess cannot be told from one of many thousands that fit as well.
+/// Bytes of it that are kept: few enough that many thousands of wrong guesses fit as well.
 const KEPT: usize = 2;
 
 /// The secrets of one pipeline.
@@ -61,7 +61,7 @@ impl Keys {
         &self.redactor
     }
 
-    /// The declared secrets by name, and the names of those that cannot be had now.
+    /// The declared secrets by name, and the names of those that cannot be read now.
     pub async fn all(&self) -> (Vec<(String, SecretString)>, Vec<String>) {
         self.read_all(false).await
     }
@@ -95,7 +95,7 @@ impl Keys {
             Err(_) => Vec::new(),
         };
         for name in due {
-            // A secret that cannot be had was never sent by this process, so no service can echo it from here.
+            // A secret that cannot be read was never sent by this process, so no service can echo it from here.
             let _ = self.secret(&name, false).await;
         }
     }
@@ -170,7 +170,7 @@ impl Keys {
     }
 
     /// A digest of these endpoints and of every secret. It shows a later change of either, and no secret can be guessed from it: it is
-    /// salted, slow, and so short that thousands of other values have the same. None if a secret cannot be had now.
+    /// salted, slow, and so short that thousands of other values have the same. None if a secret cannot be read now.
     pub(super) async fn digest<'e>(
         &self,
         endpoints: impl Iterator<Item = (&'e String, &'e Endpoint)>,

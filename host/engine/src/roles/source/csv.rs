@@ -159,7 +159,7 @@ fn each_has_a_name(columns: &[String], header: &Row<'_>) -> Result<(), Damage> {
     }))
 }
 
-/// The record of a row, or why it is none.
+/// The record of a row, or why it has none.
 fn record(columns: &[String], row: &Row<'_>) -> Result<Record, String> {
     if let Some(reason) = text::not_utf8(row.text) {
         return Err(reason);

@@ -11,7 +11,7 @@ use super::scan::Scan;
 use super::sink::Sink;
 use super::text;
 
-/// One object a line; blank lines are none.
+/// One object a line; blank lines do not count.
 pub(super) fn read_lines(source: &Source, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Damage> {
     let text = text::open(source, bytes)?;
     for (line, number) in text.split(|byte| *byte == b'\n').zip(1_u64..) {
@@ -28,7 +28,7 @@ pub(super) fn read_array(source: &Source, bytes: &[u8], sink: &mut Sink<'_>) -> 
     let text = text::open(source, bytes)?;
     let mut scan = Scan::new(text);
     if let Some(pointer) = &source.records {
-        // What stands around the list is not read, but must be whole: a file that was cut behind the list is damaged.
+        // What stands around the list is not read, but must be whole: a file that was cut after the list is damaged.
         let mut whole = Scan::new(text);
         whole.value()?;
         nothing_behind(&mut whole)?;
@@ -77,7 +77,7 @@ fn nothing_behind(scan: &mut Scan<'_>) -> Result<(), Damage> {
     }
 }
 
-/// A record, or a line that is none.
+/// A record, or a line that is no record.
 fn one(source: &Source, piece: &[u8], line: u64, sink: &mut Sink<'_>) {
     match record(piece) {
         Ok(record) => sink.record(line, record),
@@ -262,7 +262,7 @@ fn table_like(line: &[u8]) -> bool {
 pub(super) enum Shape {
     /// It ends on the line on which it begins.
     OnOneLine,
-    /// It ends on a later one, so that no line can be told apart.
+    /// It ends on a later line, so that no line is a value of its own.
     OverLines,
 }
 

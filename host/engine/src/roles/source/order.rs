@@ -9,9 +9,9 @@ use serde_json::value::RawValue;
 
 /// What a record's value counts as where records are ordered by it.
 ///
-/// Numbers come first, by value; then everything else that is there, as text; then records without a value. The direction turns numbers
-/// and text each within themselves, and never their places: the largest votes come before `n/a` whether the order is ascending or not,
-/// and a column of names or dates, all of them text, is ordered as text.
+/// Numbers come first, by value; then everything else that is there, as text; then records without a value. The direction turns numbers and
+/// text each within themselves, and never their places. The largest votes come before `n/a` whether the order is ascending or not. A column
+/// of names or dates, all of them text, is ordered as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rank {
     /// A number, also one that is written as text.

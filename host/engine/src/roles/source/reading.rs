@@ -1,4 +1,4 @@
-//! What a source holds: records, lines that are none, and how many there are.
+//! What a source holds: records, lines that are no records, and how many there are.
 //!
 //! Does not judge it.
 

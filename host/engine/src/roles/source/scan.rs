@@ -146,7 +146,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Takes everything up to the comma or closing bracket behind an element of a list, the element and whatever else is there.
+    /// Takes everything up to the comma or closing bracket after an element of a list, the element and whatever else is there.
     pub(super) fn element(&mut self) -> Result<Range<usize>, Damage> {
         self.peek();
         let (start, mut end) = (self.at, self.at);

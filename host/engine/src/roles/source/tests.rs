@@ -1,4 +1,4 @@
-//! What a source brings, format by format.
+//! What a source gives, format by format.
 use std::num::NonZeroUsize;
 
 use pipeline::plan::{Location, OrderBy, Percent};

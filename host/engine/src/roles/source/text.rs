@@ -55,7 +55,7 @@ pub(super) fn other_kind(location: &str, bytes: &[u8]) -> Option<Damage> {
         (b"\x89PNG", "a picture (PNG)", "name a file of records as `uri` under `[source]`"),
         (b"\xFF\xD8\xFF", "a picture (JPEG)", "name a file of records as `uri` under `[source]`"),
     ];
-    // Letters that a header line could begin with count only where what is behind them is no text.
+    // Letters that a header line could begin with count only where what follows them is no text.
     let lettered = |magic: &[u8]| magic.is_ascii() && magic.iter().all(u8::is_ascii_alphanumeric);
     let binary = bytes.iter().take(64).any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace());
     let is = |magic: &[u8]| bytes.starts_with(magic) && (binary || !lettered(magic));
@@ -120,7 +120,7 @@ fn convert(location: &str, from: &str) -> String {
     )
 }
 
-/// Why a piece of a source is no text in UTF-8, if it is none: the byte, its column and what it is in the encoding that it is likely in.
+/// Why a piece of a source is not UTF-8, if it is not: the byte, its column and what it is in the likely encoding.
 pub(super) fn not_utf8(piece: &[u8]) -> Option<String> {
     let at = std::str::from_utf8(piece).err()?.valid_up_to();
     let byte = piece.get(at).copied().unwrap_or_default();

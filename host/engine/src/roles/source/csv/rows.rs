@@ -44,7 +44,7 @@ impl Row<'_> {
 pub(super) enum Damage {
     /// A quote opens a field and nothing closes it.
     Unclosed(Place),
-    /// Neither a delimiter nor a line end stands behind a closing quote.
+    /// Neither a delimiter nor a line end follows a closing quote.
     AfterQuote {
         /// Where the text is.
         at: Place,
@@ -57,7 +57,7 @@ pub(super) enum Damage {
     },
 }
 
-/// The rows of some bytes, from the first on. Ends behind the first damage.
+/// The rows of some bytes, from the first on. Ends after the first damage.
 pub(super) struct Rows<'a> {
     bytes: &'a [u8],
     delimiter: u8,
@@ -79,7 +79,7 @@ impl<'a> Rows<'a> {
 
     fn place(&self, at: usize) -> Place {
         let before = self.bytes.get(self.line_at..at).unwrap_or_default();
-        // Bytes that continue a character of UTF-8 are none of their own.
+        // Bytes that continue a character of UTF-8 do not count.
         let characters = before.iter().filter(|byte| **byte & 0xC0 != 0x80).count();
         Place { line: self.line, column: characters + 1 }
     }

@@ -1,7 +1,7 @@
 //! One value of an Arrow array as JSON text, with all its digits.
 //!
-//! Decimals and integers are numbers as long as they are; NaN is null, as it has no JSON and stands for "no number" in most files; what
-//! has neither number nor text (infinity, a year beyond 9999) is refused with its place in the value. Bytes are hexadecimal digits.
+//! Decimals and integers are numbers as long as they are. NaN is null, as it has no JSON and stands for "no number" in most files. What has
+//! neither number nor text (infinity, a year beyond 9999) is refused with its place in the value. Bytes are hexadecimal digits.
 
 use std::fmt::Write as _;
 
