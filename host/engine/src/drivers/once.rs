@@ -18,7 +18,7 @@ use super::service::{Service, is_empty};
 use super::serving::Serving;
 use super::sweep::{sweep, turn};
 
-/// How often `once` looks whether it is done, and where each look at a queue is paid for.
+/// How often `once` checks whether it is done, and the pause where each look at a queue is paid for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOOK_AFAR_EVERY: Duration = Duration::from_secs(1);
 

@@ -151,7 +151,7 @@ impl Serving {
             let at = before.service.clock.now();
             let told = swaps::tell(&before.service.enrich.lake, &one.stage, &one.new, Happened::RolledBack(held), at);
             if let Err(error) = told.await {
-                // It serves all the same; only a restart would find it out again.
+                // It serves all the same; only a restart would meet the failure again.
                 tracing::warn!(stage = one.stage, %error, "could not note the way back in the lake");
             }
         }

@@ -1,6 +1,6 @@
 //! The list of registered secrets: where in some bytes any of them is, and what stands in its place.
 //!
-//! Does not know what the bytes are. Never takes a value out again: a service may still echo the one before a rotation.
+//! Does not know what the bytes are. Never removes a value: a service may still echo the one before a rotation.
 
 use std::borrow::Cow;
 use std::ops::Range;
