@@ -1,4 +1,4 @@
-//! Who we are in AWS and where: one configuration for every client, loaded once.
+//! The account and region that this process uses in AWS: one configuration for every client, loaded once.
 //!
 //! Does not call any service beyond what the credentials need.
 
@@ -23,10 +23,10 @@ fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// Why AWS cannot be used at all.
+/// Why AWS cannot be used.
 #[derive(Debug, Error)]
 pub enum CloudError {
-    /// Nothing says which region is meant.
+    /// No region is set.
     #[error("no region of AWS is set")]
     NoRegion,
 }
@@ -41,9 +41,9 @@ impl CloudError {
     }
 }
 
-/// Credentials, region and endpoints, as every AWS tool finds them: environment, profile (keys, SSO, a process, a role), web identity,
-/// container and instance metadata, in this order. `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_S3` (`_SQS`, `_SECRETS_MANAGER`) lead
-/// elsewhere, `AWS_MAX_ATTEMPTS` says how often a call is tried.
+/// Credentials, region and endpoints, found as every AWS tool finds them: environment, profile (keys, SSO, a process, a role), web identity,
+/// container and instance metadata, in this order. `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_S3` (`_SQS`, `_SECRETS_MANAGER`) set other
+/// endpoints, `AWS_MAX_ATTEMPTS` sets how often a call is tried.
 ///
 /// Its `Debug` shows the region only.
 #[derive(Clone)]
@@ -58,13 +58,13 @@ impl std::fmt::Debug for Cloud {
 }
 
 impl Cloud {
-    /// Finds out. Credentials are looked for at the first call that needs them.
+    /// Loads the configuration. Credentials are looked for at the first call that needs them.
     ///
     /// # Errors
-    /// [`CloudError::NoRegion`] if nothing names one.
+    /// [`CloudError::NoRegion`] if no region is set.
     pub async fn load() -> Result<Self, CloudError> {
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(READ).build();
-        // What each client of a service would make for itself, once for all: connections, handshakes and the list of authorities.
+        // What each client would otherwise make for itself, made once: connections, handshakes and the list of authorities.
         let http = aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, components| {
             let tls = Provider::Rustls(CryptoMode::AwsLc);
             let mut connector = Connector::builder().tls_provider(tls).proxy_config(ProxyConfig::from_env());
@@ -75,26 +75,26 @@ impl Cloud {
         Cloud::of(aws_config::defaults(behavior()).timeout_config(timeouts).http_client(http).load().await)
     }
 
-    /// With a configuration that is already there.
+    /// Uses a configuration that is already there.
     ///
     /// # Errors
-    /// [`CloudError::NoRegion`] if it names none.
+    /// [`CloudError::NoRegion`] if it names no region.
     pub fn of(config: SdkConfig) -> Result<Self, CloudError> {
         if config.region().is_none() {
             return Err(CloudError::NoRegion);
         }
-        // A client without it panics.
+        // A client without a behavior version panics.
         Ok(Cloud { config: config.into_builder().behavior_version(behavior()).build() })
     }
 
-    /// A client of S3. What is not AWS's own endpoint is asked for buckets by path, since few of them have a name for each bucket.
+    /// A client of S3. An endpoint other than AWS's own is asked for buckets by path, since few of those have a host name for each bucket.
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         let elsewhere = self.config.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
         let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(elsewhere);
         aws_sdk_s3::Client::from_conf(config.build())
     }
 
-    /// Where S3 answers.
+    /// The address of S3.
     #[must_use]
     pub fn s3_address(&self) -> String {
         let elsewhere = std::env::var("AWS_ENDPOINT_URL_S3").ok();

@@ -1,7 +1,7 @@
-//! Whether an account has what a pipeline needs there: queues and buckets as the program expects them, and leave to use them. By looking, and
-//! by calls that change nothing whether they are allowed or not.
+//! Whether an account has what a pipeline needs there: queues and buckets as the program expects them, and permission to use them. It finds out
+//! by looking, and by calls that change nothing whether they are allowed or not.
 //!
-//! Does not mend anything, and does not look at functions, alarms or tables.
+//! Does not repair anything, and does not look at functions, alarms or tables.
 
 mod buckets;
 mod check;
@@ -13,7 +13,7 @@ use deploy::{Deployment, Mode};
 pub use self::check::{Check, Finding};
 use crate::cloud::Cloud;
 
-/// Everything that can be looked at of a deployed pipeline, in a fixed order. `now` is this machine's time.
+/// Checks all of a deployed pipeline that can be looked at, in a fixed order. `now` is this machine's time.
 pub async fn examine(cloud: &Cloud, deployment: &Deployment<'_>, mode: Mode, now: impl Fn() -> i64) -> Vec<Check> {
     let mut checks = vec![time::check(cloud, now).await];
     checks.extend(queues::check(cloud, deployment, mode).await);

@@ -1,6 +1,6 @@
 //! What invokes a function: batches of SQS, notifications of S3 inside them, ticks of a schedule, as AWS writes them in JSON.
 //!
-//! Pure. Does not do the work that an event is news of.
+//! Pure. Does not do the work that an event asks for.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -16,10 +16,10 @@ use url::Url;
 
 use crate::queue::body;
 
-/// Why an event cannot be taken. SQS sends its batch again, a schedule its tick.
+/// Why an event cannot be read. SQS then sends its batch again, a schedule its tick.
 #[derive(Debug, Error)]
 pub enum EventError {
-    /// It is not of the kind that the function serves.
+    /// It is not a batch of SQS.
     #[error("not a batch of SQS: {0}")]
     NoBatch(#[from] serde_json::Error),
     /// It names a tick that is no instant.
@@ -27,12 +27,12 @@ pub enum EventError {
     NoInstant(String),
 }
 
-/// A message of SQS as a function is handed it.
+/// A message of SQS as a function receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchRecord {
     /// Names the message in the answer.
     pub id: String,
-    /// Names this delivery to SQS; empty if the event does not tell.
+    /// Names this delivery to SQS; empty if the event does not say.
     pub receipt: String,
     /// The message.
     pub body: Bytes,
@@ -61,7 +61,7 @@ struct SqsRecord {
 /// The messages of an event of SQS.
 ///
 /// # Errors
-/// [`EventError::NoBatch`] if it is none, or a message has no id: whether that one is done could not be answered.
+/// [`EventError::NoBatch`] if it is no batch, or if a message has no id: the answer could not say whether that message is done.
 pub fn batch(event: &[u8]) -> Result<Vec<BatchRecord>, EventError> {
     let event: SqsEvent = serde_json::from_slice(event)?;
     let record = |record: SqsRecord| {
@@ -90,7 +90,7 @@ pub fn tick(event: &[u8]) -> Result<Option<Tick>, EventError> {
     }
 }
 
-/// An object that S3 tells of.
+/// An object that S3 reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Its bucket.
@@ -99,10 +99,10 @@ pub struct Told {
     pub key: String,
 }
 
-/// The new objects that a message tells of; `None` if it is no notification of S3. One without objects is S3's test of the way, or tells
-/// of what went.
+/// The new objects that a message reports; `None` if it is no notification of S3. A notification without objects is S3's test message, or
+/// reports removals.
 ///
-/// S3 sends to a queue by three ways: itself, through a topic of SNS (which wraps the text unless the subscription has raw delivery), and
+/// S3 sends to a queue in three ways: itself, through a topic of SNS (which wraps the text unless the subscription has raw delivery), and
 /// through EventBridge (an event for each object). Each may come through the next.
 #[must_use]
 pub fn notification(body: &[u8]) -> Option<Vec<Told>> {
@@ -121,7 +121,7 @@ pub fn notification(body: &[u8]) -> Option<Vec<Told>> {
     Some(records.iter().filter_map(told).collect())
 }
 
-/// A topic may feed a topic's queue by way of EventBridge; more wrappers than this are nobody's set-up.
+/// A topic may feed a topic's queue by way of EventBridge; no real set-up has more wrappers than this.
 const MOST_WRAPPERS: usize = 3;
 
 /// What SNS has wrapped: the text in `Message` of a `Notification`.
@@ -130,7 +130,7 @@ fn unwrapped(body: &Value) -> Option<Value> {
     serde_json::from_str(body.get("Message").filter(|_| wrapped)?.as_str()?).ok()
 }
 
-/// The new object that an event of EventBridge tells of. Its key is not encoded.
+/// The new object that an event of EventBridge reports. Its key is not encoded.
 fn bridged(event: &Value) -> Option<Told> {
     let text = |pointer| event.pointer(pointer).and_then(Value::as_str);
     if text("/detail-type") != Some("Object Created") {
@@ -156,7 +156,7 @@ fn told(record: &Value) -> Option<Told> {
     Some(Told { bucket: bucket.to_owned(), key })
 }
 
-/// A layer's path of an object, if it is below the layer's place `s3://BUCKET/PREFIX`.
+/// The path in a layer of an object, if it is below the layer's place `s3://BUCKET/PREFIX`.
 fn within(layer: &Url, told: &Told) -> Option<Path> {
     if layer.host_str() != Some(told.bucket.as_str()) {
         return None;
@@ -169,7 +169,7 @@ fn within(layer: &Url, told: &Told) -> Option<Path> {
     Path::parse(below).ok()
 }
 
-/// What the clean stage is to do for a message: the message itself, or what the notification in it stands for, which may be nothing.
+/// The work of the clean stage for a message: the message itself, or what the notification in it stands for, which may be nothing.
 #[must_use]
 pub fn to_clean(bronze: &Url, message: &Bytes) -> Vec<Bytes> {
     of_notification(message, |told| {
@@ -178,7 +178,7 @@ pub fn to_clean(bronze: &Url, message: &Bytes) -> Vec<Bytes> {
     })
 }
 
-/// What the aggregate stage is to do for a message, as [`to_clean`].
+/// The work of the aggregate stage for a message, as [`to_clean`].
 #[must_use]
 pub fn to_aggregate(silver: &Url, message: &Bytes) -> Vec<Bytes> {
     of_notification(message, |told| {

@@ -1,4 +1,4 @@
-//! What became of a call that failed, and the words for it.
+//! How a call failed, and the words for it.
 //!
 //! Does not know what the call was for: each adapter makes its seam's error of it.
 
@@ -7,7 +7,7 @@ use std::error::Error;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 
-/// A call that failed: which, at what, what the service said, and what to do if that is known. The SDK has tried it again already where
+/// A call that failed: its operation, its place, what the service said, and what to do if that is known. The SDK has tried it again already where
 /// that could help.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
@@ -20,7 +20,7 @@ pub struct CallError {
 }
 
 impl CallError {
-    /// What became of `operation` at `place`, an object, a queue or a secret.
+    /// How `operation` failed at `place`, an object, a queue or a secret.
     pub(crate) fn of<E>(operation: &str, place: &str, error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -32,7 +32,7 @@ impl CallError {
             SdkError::ConstructionFailure(_) => false,
             _ => true,
         };
-        // By its first letters: some that speak as AWS does call an empty answer a page.
+        // By its first letters: some servers that speak as AWS does call an empty answer a page.
         let is_page = error.raw_response().and_then(|response| response.body().bytes()).is_some_and(is_page);
         let foreign = is_page || (status.is_some() && matches!(error, SdkError::ResponseError(_)));
         let said = match (error, &code, error.message()) {
@@ -53,7 +53,7 @@ impl CallError {
         }
     }
 
-    /// A failure that is in an answer which as a whole is none.
+    /// A failure of one entry in an answer that succeeded as a whole.
     pub(crate) fn part(operation: &str, place: &str, code: Option<&str>, message: Option<&str>) -> Self {
         let code = code.unwrap_or("no code");
         let text = format!("`{operation}` at `{place}` failed: {code}: {}", message.unwrap_or("no message"));
@@ -78,7 +78,7 @@ impl CallError {
         !self.foreign && (self.status == Some(403) || self.code().is_some_and(|code| code.contains("AccessDenied")))
     }
 
-    /// Whether what answered does not speak as AWS does: a page, or a text that cannot be read.
+    /// Whether the answer did not come from AWS or a server like it: a page, or a text that cannot be read.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         self.foreign
@@ -91,7 +91,7 @@ impl CallError {
     }
 }
 
-/// What to do about an answer that is none of AWS.
+/// What to do about an answer that does not come from AWS.
 const FOREIGN: &str =
     "what answers there is not AWS: see `AWS_ENDPOINT_URL`, `HTTPS_PROXY`, and which portal or firewall is between";
 
@@ -115,7 +115,7 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// What to do about what people meet most.
+/// What to do about the most common failures.
 fn hint(code: Option<&str>, status: Option<u16>, said: &str) -> Option<&'static str> {
     match code {
         Some("NoSuchBucket") => Some("make the bucket, or name one that is there"),

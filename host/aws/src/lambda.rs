@@ -16,9 +16,9 @@ pub use self::redelivery::Redelivery;
 
 /// The API's version, in its paths.
 const VERSION: &str = "2018-06-01";
-/// What the time of an invocation is taken for when it is not told: Lambda's own default.
+/// The time of an invocation that does not say its time: Lambda's own default.
 const UNTOLD: Duration = Duration::from_secs(3);
-/// The longest that a function may take to say how it went. There is nobody between the two.
+/// The longest that a function may take to say how it went. The call crosses no network.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// Why the Runtime API cannot be used.
@@ -27,7 +27,7 @@ pub enum RuntimeApiError {
     /// No call goes through.
     #[error("the Lambda Runtime API does not answer: {0}")]
     Unreachable(#[from] reqwest::Error),
-    /// It answers something else.
+    /// It answers with an error.
     #[error("the Lambda Runtime API answered `{call}` with status {status}")]
     Refused {
         /// What was asked.
@@ -40,7 +40,7 @@ pub enum RuntimeApiError {
 /// One invocation.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// Names it in the answer.
+    /// Its id, for the answer.
     pub id: String,
     /// How much time it had left when it came.
     pub left: Duration,
@@ -59,10 +59,10 @@ impl RuntimeApi {
     /// The API at `HOST:PORT`, as `AWS_LAMBDA_RUNTIME_API` names it.
     ///
     /// # Errors
-    /// When this machine has no HTTP.
+    /// Fails if this machine has no HTTP.
     pub fn at(address: &str) -> Result<Self, RuntimeApiError> {
-        // Between two invocations everything stands still for as long as it pleases: no call may be timed as a whole.
-        // It lies in the same machine and speaks no TLS: to read certificate authorities for it would take a good part of a cold start.
+        // Between two invocations the process is frozen, for any time: no call may have a total time-out.
+        // The API is on the same machine and speaks no TLS: to read certificate authorities for it would take a good part of a cold start.
         let builder = reqwest::Client::builder().no_proxy().retry(reqwest::retry::never()).tls_certs_only([]);
         let client = builder.build()?;
         Ok(RuntimeApi { client, base: format!("http://{address}/{VERSION}/runtime") })
@@ -71,7 +71,7 @@ impl RuntimeApi {
     /// Waits for the next invocation.
     ///
     /// # Errors
-    /// When the API is gone: so is the function's reason to live.
+    /// Fails if the API is gone: then the function has nothing left to do.
     pub async fn next(&self) -> Result<Invocation, RuntimeApiError> {
         let answer = self.client.get(format!("{}/invocation/next", self.base)).send().await?;
         let status = answer.status().as_u16();
@@ -87,7 +87,7 @@ impl RuntimeApi {
     /// Answers an invocation.
     ///
     /// # Errors
-    /// When the answer does not arrive; the invocation then counts as failed.
+    /// Fails if the answer does not arrive; the invocation then counts as failed.
     pub async fn respond(&self, invocation: &str, answer: Vec<u8>) -> Result<(), RuntimeApiError> {
         self.post("response", &format!("invocation/{invocation}/response"), answer, None).await
     }
@@ -95,15 +95,15 @@ impl RuntimeApi {
     /// Says that an invocation has failed.
     ///
     /// # Errors
-    /// When that does not arrive, either.
+    /// Fails if that does not arrive either.
     pub async fn fail(&self, invocation: &str, kind: &str, message: &str) -> Result<(), RuntimeApiError> {
         self.post("error", &format!("invocation/{invocation}/error"), failed(kind, message), Some(kind)).await
     }
 
-    /// Says that the function cannot even begin.
+    /// Says that the function cannot start.
     ///
     /// # Errors
-    /// When that does not arrive, either.
+    /// Fails if that does not arrive either.
     pub async fn fail_init(&self, kind: &str, message: &str) -> Result<(), RuntimeApiError> {
         self.post("init/error", "init/error", failed(kind, message), Some(kind)).await
     }

@@ -1,7 +1,7 @@
 //! Adapters over the SDKs of AWS: objects in S3, queues in SQS, secrets in Secrets Manager, all with one chain of credentials; and the
-//! Runtime API of Lambda, with the events that it brings. And what a pipeline is there, as a template (the crate `deploy`).
+//! Runtime API of Lambda, with the events that it delivers. And what a pipeline is there, as a template (the crate `deploy`).
 //!
-//! Does not decide anything, and makes no bucket, queue or secret: who deploys a pipeline does, with the template if he likes; [`doctor`] looks whether they are as they have to be.
+//! Does not decide anything, and makes no bucket, queue or secret: the operator does, with the template or without. [`doctor`] checks them.
 #![allow(clippy::disallowed_methods, reason = "these are adapters through which the environment enters")]
 
 pub mod cloud;

@@ -1,4 +1,4 @@
-//! A stage's queue to which S3, SNS or EventBridge send the news of new objects: hosts receive it as the stage's own events.
+//! A stage's queue to which S3, SNS or EventBridge send notifications of new objects: hosts receive them as the stage's own events.
 //!
 //! Does not set up notifications. Functions translate a batch themselves (`sluicebox lambda`): there the messages are not received.
 
@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::events;
 
-/// What a message asks of a stage, by the place of the layer that it is about.
+/// The work that a message asks of a stage, by the place of the layer that it is about.
 type Works = fn(&Url, &Bytes) -> Vec<Bytes>;
 
 /// A [`Queue`] whose deliveries are the stage's own events, also where a notification was sent.
@@ -24,13 +24,13 @@ pub struct NewsQueue {
 }
 
 impl NewsQueue {
-    /// The queue of the clean stage, which hears of objects of `bronze`.
+    /// The queue of the clean stage, notified of objects of `bronze`.
     #[must_use]
     pub fn of_clean(queue: Arc<dyn Queue>, bronze: &Url) -> Self {
         NewsQueue { queue, layer: bronze.clone(), works: events::to_clean }
     }
 
-    /// The queue of the aggregate stage, which hears of objects of `silver`.
+    /// The queue of the aggregate stage, notified of objects of `silver`.
     #[must_use]
     pub fn of_aggregate(queue: Arc<dyn Queue>, silver: &Url) -> Self {
         NewsQueue { queue, layer: silver.clone(), works: events::to_aggregate }
@@ -43,7 +43,7 @@ impl NewsQueue {
             self.queue.ack(&delivery.receipt).await?;
             return Ok(None);
         };
-        // S3 sends one object a message; if it ever sends more, each of the others becomes a message before this one is settled.
+        // S3 sends one object in a message. If it ever sends more, each of the others becomes a message before this one is settled.
         let others: Vec<Bytes> = works.collect();
         if !others.is_empty() {
             self.queue.send(others).await?;

@@ -1,6 +1,6 @@
-//! A stage's queue where S3 tells of new objects by itself: what it tells is not said twice.
+//! A stage's queue where S3 itself notifies of new objects: what S3 says is not sent a second time.
 //!
-//! Does not set up notifications: who deploys a pipeline does.
+//! Does not set up notifications: the operator does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ impl NotifiedQueue {
     }
 }
 
-/// Whether S3 says it, too.
+/// Whether S3 notifies of it, too.
 fn is_told(body: &Bytes) -> bool {
     match decode::<NewObject>(body) {
         Ok(event) => event.lines.is_empty() && !event.again,

@@ -18,20 +18,20 @@ use tokio::sync::Mutex;
 use crate::cloud::Cloud;
 use crate::failure::CallError;
 
-/// For how long a value is used without asking again.
+/// How long a value is used without asking again.
 const MAX_AGE: Duration = Duration::from_secs(300);
 
 /// [`Secrets`] of `aws-secretsmanager:NAME` and `aws-secretsmanager:NAME#FIELD`.
 ///
 /// * A value is asked for once in five minutes, all fields of a secret together. If the service cannot be reached then, the old value
-///   serves on.
+///   stays in use.
 /// * `refresh` always asks, and what it learns counts for every later `get`.
 /// * Its `Debug` shows no value.
 pub struct ManagerSecrets {
     client: aws_sdk_secretsmanager::Client,
     clock: Arc<dyn Clock>,
     max_age: Duration,
-    /// By name, with the time of the answer. Locked while one is asked for, so that many who want the same ask once.
+    /// By name, with the time of the answer. Locked while one is asked for, so that callers that want the same secret ask once.
     known: Mutex<HashMap<String, (DateTime<Utc>, SecretString)>>,
 }
 
@@ -91,7 +91,7 @@ impl ManagerSecrets {
     }
 }
 
-/// Why Secrets Manager does not tell.
+/// Why Secrets Manager does not return the secret.
 fn refused(reference: &SecretRef, error: &SdkError<GetSecretValueError>) -> SecretError {
     let told = CallError::of("GetSecretValue", &reference.to_string(), error);
     match told.code() {
@@ -101,7 +101,7 @@ fn refused(reference: &SecretRef, error: &SdkError<GetSecretValueError>) -> Secr
     }
 }
 
-/// The value itself, or one field of the object that it is. No error says anything of it.
+/// The value itself, or one field of the object that it is. No error quotes the value.
 fn part(value: &SecretString, field: Option<&str>, reference: &SecretRef) -> Result<SecretString, SecretError> {
     let text = match field {
         None => value.expose_secret().to_owned(),

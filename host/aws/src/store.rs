@@ -2,9 +2,9 @@
 //!
 //! Does not know layers or keys.
 //!
-//! The SDK signs, retries what is worth it (503 SlowDown, time-outs) and holds checksums: what is sent carries a CRC32 that S3 checks,
-//! what is read whole is checked against the one that S3 keeps. Here is what it leaves open: whose object it is when a conditional write
-//! is refused or its reply lost.
+//! The SDK signs, retries what is worth it (503 SlowDown, time-outs) and compares checksums: S3 checks the CRC32 of what is sent, the SDK checks
+//! what is read whole. This file adds what the SDK leaves open: whose object it is when a conditional write is refused or its reply
+//! lost.
 
 mod condition;
 mod failure;
@@ -33,12 +33,12 @@ use crate::cloud::Cloud;
 /// An [`ObjectStore`] over `s3://BUCKET/PREFIX`.
 ///
 /// * `PutMode::Create` is `If-None-Match: *`, `PutMode::Update` is `If-Match` with the tag. Each such put marks its object with a name of
-///   its own (`x-amz-meta-sluicebox-put`). When it is refused, or no reply comes, the mark says whether the object there is its own: then
+///   its own (`x-amz-meta-sluicebox-put`). When the put is refused, or no reply comes, the mark says whether the object there is its own: then
 ///   it has succeeded. So a call that the SDK has sent twice does not lose against itself.
 /// * 409 (another conditional write at the same time) is tried again a few times, from the beginning.
-/// * A copy to what must not be there reads and puts: not every store that speaks S3 heeds the condition of `CopyObject`, and one that
+/// * A copy to a place that must be empty reads and puts: not every store that speaks S3 heeds the condition of `CopyObject`, and one that
 ///   does not would replace the object in silence. A plain copy is S3's own, for at most 5 GiB.
-/// * A large body goes in parts; they are nowhere to be seen before the last call, and are aborted when one fails. What a killed process
+/// * A large body goes in parts; they are invisible until the last call, and are aborted when one fails. What a killed process
 ///   leaves is for the bucket's lifecycle (`AbortIncompleteMultipartUpload`).
 /// * A bucket that keeps old versions of objects keeps what was removed or replaced. A lake wants one that does not.
 /// * Objects whose keys are no paths (`a//b`, and the markers of folders, which end in `/`) are not listed.
@@ -51,12 +51,12 @@ impl S3Store {
     /// The store at `s3://BUCKET/PREFIX`. Nothing is asked yet.
     ///
     /// # Errors
-    /// When `url` is no such place.
+    /// Fails if `url` is no such place.
     pub fn open(cloud: &Cloud, url: &Url) -> Result<Arc<dyn ObjectStore>> {
         S3Store::open_with(cloud, url, S3Options::default())
     }
 
-    /// As [`S3Store::open`], writing in another way.
+    /// As [`S3Store::open`], with other options for writing.
     ///
     /// # Errors
     /// As [`S3Store::open`].

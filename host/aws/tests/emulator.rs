@@ -54,7 +54,7 @@ async fn store(target: Target, options: S3Options) -> StoreRig {
     let path_style = aws_sdk_s3::config::Builder::from(&account.config).force_path_style(true).build();
     let s3 = aws_sdk_s3::Client::from_conf(path_style);
     s3.create_bucket().bucket(&account.name).send().await.unwrap();
-    // Another prefix has something as well, which is nobody's business here.
+    // Another prefix holds an object as well, which no suite may see.
     let beside = s3.put_object().bucket(&account.name).key("lake/bronze-beside/object");
     beside.body(b"x".to_vec().into()).send().await.unwrap();
     let url = Url::parse(&format!("s3://{}/lake/bronze", account.name)).unwrap();

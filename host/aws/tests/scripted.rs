@@ -58,7 +58,7 @@ fn done() -> Answer {
     Answer::new(200).header("etag", "\"new\"")
 }
 
-/// An object that the put has made whose mark is in the request `put`.
+/// An object made by the put whose mark is in the request `put`.
 fn made_by(put: usize) -> Answer {
     Answer::new(200).header("etag", "\"own\"").header("content-length", "4").echo(put, "x-amz-meta-sluicebox-put")
 }
@@ -119,7 +119,7 @@ async fn when_every_reply_is_lost_the_object_decides() {
     let script = Script::start(lost().chain([Answer::new(404)])).await;
     let error = put(&script, create()).await.unwrap_err();
     assert!(matches!(Failure::from(error), Failure::Transient(_)));
-    // And when that cannot be seen either, nobody says that the other one has won.
+    // And if that cannot be seen either, no error says that the other write has won.
     let script = Script::start([s3_error(412, "PreconditionFailed"), Answer::new(403)]).await;
     let error = put(&script, create()).await.unwrap_err();
     assert!(matches!(error, StoreError::PermissionDenied { .. }), "{error}");
@@ -250,7 +250,7 @@ async fn a_listing_goes_on_from_page_to_page() {
     assert!(heads[1].contains("continuation-token=on") && heads[0].contains("prefix=bronze%2F"), "{heads:?}");
 }
 
-/// What a queue says of itself when it is opened.
+/// The attributes of a queue when it is opened.
 fn attributes() -> Answer {
     Answer::new(200).body(r#"{"Attributes": {"VisibilityTimeout": "60", "MaximumMessageSize": "1048576"}}"#)
 }
@@ -361,7 +361,7 @@ async fn a_queue_that_cannot_serve_is_refused_when_it_is_opened() {
     }
 }
 
-/// What the queues of a stage say of themselves, the live one first.
+/// Opens a stage whose queues have these attributes, the live one first.
 async fn stage(redrive: &str, size: u32) -> Result<(), String> {
     let told = |policy: &str| {
         let policy = serde_json::Value::from(policy);
@@ -403,7 +403,7 @@ async fn a_stage_that_nobody_needs_is_not_looked_at_and_one_that_somebody_does_o
     let stage = aws::unopened_stage(&script.cloud(), &base, "clean", std::num::NonZeroU32::new(10).unwrap(), &clock);
     assert_eq!(script.requests().len(), 0);
 
-    // The first look finds what does not serve, the next one what was made of it.
+    // The first look finds queues that do not serve, the next one finds them mended.
     let error = stage.live.receive(1, Duration::ZERO).await.unwrap_err().to_string();
     assert!(error.contains("MaximumMessageSize"), "{error}");
     for _ in 0..2 {
@@ -461,7 +461,7 @@ async fn the_doctor_does_not_blame_leave_for_a_page() {
                 [queue]\nurl = \"https://sqs.us-east-1.amazonaws.com/123456789012/orders\"\n\
                 [lake]\nbronze = \"s3://lake/bronze\"\nsilver = \"s3://lake/silver\"\ngold = \"s3://lake/gold\"\n";
     let plan = pipeline::check("p.toml", text, &pipeline::Overrides::default()).unwrap();
-    // The source is on this machine: that is told, and all else is looked at.
+    // The source is on this machine: an objection says that, and all else is checked.
     let (deployment, objections) = Deployment::look(&plan, Mode::Lambda);
     assert_eq!(objections.iter().map(|one| one.about.as_str()).collect::<Vec<_>>(), ["source.uri"]);
     let page = || Answer::new(200).header("content-type", "text/html").body("<!DOCTYPE html><html>Log in first</html>");

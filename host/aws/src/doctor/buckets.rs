@@ -1,6 +1,6 @@
 //! The buckets of the lake: there, without old versions, telling the queues what is new, and ours to read and write.
 //!
-//! Writes nothing: what it asks to write has a condition that nothing fulfils.
+//! Writes nothing: each write that it asks for has a condition that never holds.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -122,7 +122,7 @@ async fn tells(client: &Client, bucket: &str, layer: &str, queue: &str) -> Check
     Check::new(about(bucket), "tells the queues what is new", outcome)
 }
 
-/// Of an object that is not there S3 says so to who may read and list, and nothing to others.
+/// For an object that is not there S3 answers 404 to a caller that may read and list, and 403 to any other.
 async fn can_be_read(client: &Client, bucket: &str, layer: &str, key: &str) -> Check {
     let outcome = match client.head_object().bucket(bucket).key(key).send().await {
         Ok(_) => Ok(()),
@@ -140,7 +140,7 @@ async fn can_be_read(client: &Client, bucket: &str, layer: &str, key: &str) -> C
 async fn can_be_written(client: &Client, bucket: &str, layer: &str, key: &str) -> Check {
     let put = client.put_object().bucket(bucket).key(key).if_match(NO_TAG).body(ByteStream::from_static(b""));
     let outcome = match put.send().await {
-        // A store that does not heed conditions: it would lose what two hosts write at once.
+        // A store that ignores conditions: it would lose what two hosts write at once.
         Ok(_) => Err(Finding::new(
             format!("a put with a condition that does not hold was done: `{key}` is there now"),
             "this store is not like S3 and cannot hold a lake; delete the object",
@@ -155,7 +155,7 @@ async fn can_be_written(client: &Client, bucket: &str, layer: &str, key: &str) -
     Check::new(format!("layer {layer}"), "can be written", outcome)
 }
 
-/// Something that may be as it should, and may not be looked at.
+/// A setting that may be right, but may not be looked at.
 fn unseen(error: &CallError, action: &str) -> Finding {
     let allow = format!("allow `{action}`, or look as somebody who may");
     Finding::new(format!("cannot be seen: {error}"), mend(error, &allow))

@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use crate::failure::CallError;
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at: a queue, a bucket, a layer.
+    /// What was checked: a queue, a bucket, a layer.
     pub about: String,
-    /// What has to be so.
+    /// What has to hold.
     pub promise: &'static str,
-    /// What is not so.
+    /// What does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,
 }
@@ -21,7 +21,7 @@ pub struct Check {
 /// Something that is not as it has to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What is so instead.
+    /// What holds instead.
     pub found: String,
     /// What to do about it.
     pub fix: String,
@@ -35,13 +35,13 @@ impl Check {
 }
 
 impl Finding {
-    /// What is so, and what to do.
+    /// What holds instead, and what to do.
     pub fn new(found: impl Into<String>, fix: impl Into<String>) -> Self {
         Finding { found: found.into(), fix: fix.into() }
     }
 }
 
-/// What to do about a call that failed: to allow it, if that is why it did.
+/// What to do about a call that failed; if it was denied: to allow it.
 pub(super) fn mend(error: &CallError, allow: &str) -> String {
     let fix = match error {
         error if error.is_denied() => allow,
@@ -54,7 +54,7 @@ pub(super) fn mend(error: &CallError, allow: &str) -> String {
     fix.to_owned()
 }
 
-/// `Ok` if it is so.
+/// `Ok` if it holds.
 pub(super) fn so(is_so: bool, finding: impl FnOnce() -> Finding) -> Result<(), Finding> {
     if is_so { Ok(()) } else { Err(finding()) }
 }

@@ -1,6 +1,6 @@
-//! The queues: there, with dead letters, patient enough for functions, and ours to use.
+//! The queues: there, with dead letters, a visibility timeout long enough for functions, and permission to use them.
 //!
-//! Does not send anything: there is no message that a queue takes and nobody gets.
+//! Does not send anything: a test message would reach a consumer.
 
 use std::collections::HashMap;
 
@@ -50,7 +50,7 @@ struct Looked {
 }
 
 impl Looked {
-    /// The queue whose name goes on with `-SUFFIX`. Where SQS does not say where one is, it is looked for by its name, and not found.
+    /// The queue whose name ends in `-SUFFIX`. If SQS does not say where it is, it is looked for by its name, and not found.
     async fn beside(cloud: &Cloud, client: &Client, base: &Url, suffix: &str) -> Self {
         let url = place(cloud, base, suffix).await;
         let url =
@@ -142,7 +142,7 @@ impl Looked {
         ]
     }
 
-    /// Of a receipt that was never given out SQS says that it is wrong, or that we may not ask.
+    /// For a receipt that it never gave out, SQS answers that the receipt is wrong, or that the caller may not ask.
     async fn may_be_used(&self, client: &Client) -> Check {
         let entry = DeleteMessageBatchRequestEntry::builder().id("0").receipt_handle(NO_RECEIPT).build();
         let mut refused = Vec::new();
@@ -155,7 +155,7 @@ impl Looked {
             let asked = client.change_message_visibility_batch().queue_url(&self.url).entries(entry).send().await;
             refused.extend(asked.err().map(|error| CallError::of("ChangeMessageVisibilityBatch", &self.url, &error)));
         }
-        // That the receipt is none is what is expected.
+        // The error that the receipt is wrong is the expected answer.
         let refused =
             refused.into_iter().find(|error| error.is_denied() || error.is_foreign() || error.status().is_none());
         let outcome = refused.map_or(Ok(()), |error| {

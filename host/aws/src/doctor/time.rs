@@ -1,4 +1,4 @@
-//! This machine's clock against that of AWS, which refuses what was signed too early or too late.
+//! This machine's clock compared with that of AWS, which refuses what was signed too early or too late.
 //!
 //! Does not set a clock.
 
@@ -11,13 +11,13 @@ use crate::cloud::Cloud;
 
 /// AWS takes five minutes, some services fifteen.
 const MOST: i64 = 60;
-/// Longest wait for an answer, whatever it says.
+/// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `now` is this machine's time in seconds since 1970.
 pub(super) async fn check(cloud: &Cloud, now: impl Fn() -> i64) -> Check {
     let outcome = match told(&cloud.s3_address()).await {
-        // Without a time in the answer there is nothing to hold against ours.
+        // Without a time in the answer there is nothing to compare with.
         Ok(None) => Ok(()),
         Ok(Some(theirs)) => {
             let skew = now() - theirs;

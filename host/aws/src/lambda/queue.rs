@@ -1,6 +1,6 @@
 //! The messages of one invocation as a queue, so that a function does what a consumer of SQS does.
 //!
-//! Does not call SQS: what is left is told in the invocation's answer.
+//! Does not call SQS: the invocation's answer names the messages that are not done.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,12 +13,12 @@ use tokio::sync::Notify;
 
 use crate::events::BatchRecord;
 
-/// Longer than any invocation: what is in hand stays so until SQS's own time-out, which is longer than the function's.
+/// Longer than any invocation: a message in hand stays so until SQS's own time-out, which is longer than the function's.
 const VISIBILITY: Duration = Duration::from_secs(12 * 3600);
 
 /// A [`Queue`] of what an invocation has brought.
 ///
-/// Nothing can be sent to it, and what is given back is not delivered again: SQS does that. A message may stand for several pieces of
+/// Nothing can be sent to it, and a message that is given back is not delivered again: SQS does that. A message may stand for several pieces of
 /// work, each a delivery of its own; it is done when all of them are.
 #[derive(Debug)]
 pub struct BatchQueue {
@@ -39,7 +39,7 @@ struct Message {
     id: String,
     receipt: String,
     receives: u32,
-    /// Pieces of work that nobody has settled.
+    /// Pieces of work that are not settled.
     open: usize,
     /// The longest that a piece of work was given back for.
     given_back: Option<Duration>,
@@ -54,7 +54,7 @@ pub struct Unfinished {
     pub receipt: String,
     /// How often it was received.
     pub receives: u32,
-    /// When it may be tried again, if whoever gave it back has said so; none if it was not begun or not brought to an end.
+    /// How long to wait before the next try, if the consumer that gave it back has said so; none if it was not begun or not finished.
     pub after: Option<Duration>,
 }
 
@@ -81,7 +81,7 @@ impl BatchQueue {
         BatchQueue { state: Mutex::new(state), changed: Notify::new() }
     }
 
-    /// Hands nothing out any more.
+    /// Hands out nothing more.
     pub fn close(&self) {
         self.state().closed = true;
         self.changed.notify_waiters();

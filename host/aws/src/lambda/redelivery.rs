@@ -1,6 +1,6 @@
-//! When SQS delivers again what an invocation has reported as failed: by itself that is when the visibility timeout is over.
+//! When SQS delivers a message again that an invocation has reported as failed: by default when the visibility timeout is over.
 //!
-//! Only saves time: where it fails the timeout holds.
+//! Only saves time: if it fails, the timeout holds.
 
 use std::time::Duration;
 
@@ -20,15 +20,15 @@ pub struct Redelivery {
 }
 
 impl Redelivery {
-    /// Of the stage `stage`, its queue named as [`crate::open_stage`] does. Nothing is asked yet, unless the queue is said without its account:
-    /// then SQS is asked where it is, and there is none if it does not say.
+    /// For the stage `stage`, its queue named as [`crate::open_stage`] does. Nothing is asked yet, unless the queue is named without its account:
+    /// then SQS is asked where it is. `None` if SQS does not say.
     pub async fn of_stage(cloud: &Cloud, base: &Url, stage: &str) -> Option<Self> {
         let url = stages::place(cloud, base, stage).await.ok()?;
         Some(Redelivery { client: cloud.sqs(region_of(&url)), url: url.to_string() })
     }
 
-    /// Has those delivered again that were given back for a while, when that is over. Of what was given back at once nobody knows when it
-    /// would go better: there the queue's own timeout is the rest.
+    /// Makes messages that were given back for a while visible when that while is over. For those that were given back at once there is no better
+    /// time known: there the queue's own timeout holds.
     pub async fn settle(&self, unfinished: &[Unfinished]) {
         let entries: Vec<_> = unfinished
             .iter()

@@ -1,6 +1,6 @@
-//! Settling, several deliveries with one call: what is asked for while a call is under way goes with the next one.
+//! Settles several deliveries with one call: a request that comes while a call is under way goes with the next one.
 //!
-//! Does not know whose time is over: that is asked before.
+//! Does not know whose time is over: the caller checks that before.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::call::{BATCH, failed};
 
-/// How often a delivery is tried that SQS could not settle in passing.
+/// How often a delivery is tried that SQS could not settle for a passing reason.
 const TRIES: u32 = 4;
 
 /// What is to become of a delivery.
@@ -51,14 +51,14 @@ impl Batches {
         Batches { items }
     }
 
-    /// Settles one delivery soon, and tells nobody how that went.
+    /// Settles one delivery soon, and does not report how that went.
     pub(super) fn settle_unheard(&self, receipt: &Receipt, settle: Settle) {
         let (done, _) = oneshot::channel();
-        // When the task has ended the process does, too.
+        // The task ends only with the process.
         let _ = self.items.send(Item { receipt: receipt.0.clone(), settle, done });
     }
 
-    /// Settles one delivery. It is done even if nobody waits for it any more.
+    /// Settles one delivery. It is done even if the caller no longer waits for it.
     pub(super) async fn settle(&self, receipt: &Receipt, settle: Settle) -> Result<(), QueueError> {
         let (done, told) = oneshot::channel();
         let gone = || QueueError::Backend("the task that settles deliveries has ended".into());
@@ -75,7 +75,7 @@ async fn settle_all(client: &aws_sdk_sqs::Client, url: &str, mut batch: Vec<Item
             Err(error) => {
                 let text = error.to_string();
                 for item in batch {
-                    // Whoever asked may have gone meanwhile.
+                    // The caller may have gone meanwhile.
                     let _ = item.done.send(Err(QueueError::Backend(text.clone())));
                 }
                 return;
@@ -101,7 +101,7 @@ async fn settle_all(client: &aws_sdk_sqs::Client, url: &str, mut batch: Vec<Item
     }
 }
 
-/// One call; what failed of it.
+/// One call; returns the items that failed.
 async fn call(
     client: &aws_sdk_sqs::Client,
     url: &str,

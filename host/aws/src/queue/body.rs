@@ -1,4 +1,4 @@
-//! Messages as text: SQS carries the characters of XML 1.0, and no other bytes.
+//! Messages as text: SQS carries the characters of XML 1.0 only.
 //!
 //! Does not count attributes: none are sent.
 
@@ -18,7 +18,7 @@ pub(super) fn encode(body: &[u8]) -> String {
     }
 }
 
-/// The body of a text. One that somebody else has sent is what it is.
+/// The body of a text. A text that another sender wrote is taken as it is.
 pub(crate) fn decode(text: String) -> Bytes {
     match text.strip_prefix(MARK).and_then(|encoded| STANDARD.decode(encoded).ok()) {
         Some(body) => body.into(),

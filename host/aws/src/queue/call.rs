@@ -14,12 +14,12 @@ use crate::failure::CallError;
 pub(crate) const BATCH: usize = 10;
 /// The longest that a call waits for a message.
 pub(super) const LONGEST_POLL: Duration = Duration::from_secs(20);
-/// How rarely a queue's depth is asked where nobody waits for the answer.
+/// How rarely a queue's depth is asked where no caller waits for the answer.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The longest that a message can be invisible, from its receipt.
 pub(super) const LONGEST: TimeDelta = TimeDelta::hours(12);
 
-/// What failed, in a queue's words.
+/// A failed call as an error of a queue.
 pub(super) fn failed<E>(operation: &str, url: &str, error: &aws_sdk_sqs::error::SdkError<E>) -> QueueError
 where
     E: aws_sdk_sqs::error::ProvideErrorMetadata + std::error::Error + 'static,

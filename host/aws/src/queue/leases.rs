@@ -55,7 +55,7 @@ impl Leases {
         held.get(&receipt.0).filter(|lease| lease.until > now).copied().ok_or(QueueError::Expired)
     }
 
-    /// The same, and nobody gets it again.
+    /// The delivery, as long as its time is not over. It is then no longer in hand.
     pub(super) fn take(&self, receipt: &Receipt, now: DateTime<Utc>) -> Result<Lease, QueueError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.remove(&receipt.0).filter(|lease| lease.until > now).ok_or(QueueError::Expired)

@@ -11,14 +11,14 @@ use seams::queue::QueueError;
 
 use super::call::{BATCH, failed};
 
-/// Bytes of one call. SQS takes a single message of more if the queue does; calls of several stay at what it has always taken.
+/// Bytes of one call. SQS takes a single message of more if the queue does; a call of several stays within SQS's old limit.
 const BYTES: usize = 256 << 10;
 /// Calls under way at once.
 const AT_ONCE: usize = 4;
-/// How often a message is tried that SQS could not take in passing.
+/// How often a message is tried that SQS could not take for a passing reason.
 const TRIES: u32 = 5;
 
-/// Sends all texts, or says which are not sent.
+/// Sends all texts. Fails with those that are not sent.
 pub(super) async fn send(client: &aws_sdk_sqs::Client, url: &str, texts: Vec<String>) -> Result<(), QueueError> {
     stream::iter(batches(texts))
         .map(|batch| send_batch(client, url, batch))

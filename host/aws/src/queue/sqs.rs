@@ -2,8 +2,8 @@
 //!
 //! Does not make the queue or set it up: time-outs, sizes and dead letters are the queue's own, read when it is opened.
 //!
-//! SQS lets a consumer whose time is over still settle a delivery. What was handed out is therefore remembered here, with its end: a late
-//! receipt is `Expired` before anybody is asked.
+//! SQS lets a consumer whose time is over still settle a delivery. So deliveries in hand are remembered here, each with its end: a late
+//! receipt is `Expired` before SQS is asked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,10 +35,10 @@ pub struct SqsOptions {
 /// [`Queue`] over a queue of SQS.
 ///
 /// * Bodies that are XML text go as they are, others in base64 behind a mark; the queue's limit holds for what goes.
-/// * `receive` waits in long polls of at most 20 s. Of more than ten it takes on until it has `max` messages or none comes.
+/// * `receive` waits in long polls of at most 20 s. For more than ten it goes on until it has `max` messages or none comes.
 /// * `ack`, `release` and `extend` that are called while another call is under way go together, up to ten at once, in their order.
 /// * A delivery can be held for 12 h; `release` and `extend` past that end there.
-/// * `depth` is SQS's approximation, and never tells the oldest: of that SQS keeps a metric only. Delayed is what this process has
+/// * `depth` is SQS's approximation, and never says how old the oldest is: SQS keeps only a metric of that. Delayed is what this process has
 ///   released with a delay; what others have counts as in flight.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
@@ -58,7 +58,7 @@ impl SqsQueue {
     /// The queue at `url`, as SQS names it: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`.
     ///
     /// # Errors
-    /// `QueueError::Backend` when it is not there, may not be seen, or is a FIFO queue.
+    /// `QueueError::Backend` if it is not there, may not be seen, or is a FIFO queue.
     pub async fn open(
         cloud: &Cloud,
         url: &Url,
@@ -99,7 +99,7 @@ impl SqsQueue {
         })
     }
 
-    /// Takes once, and waits for `wait`, which counts in whole seconds.
+    /// Receives once, and waits up to `wait`, in whole seconds.
     async fn take(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
         let call = self
             .client
@@ -145,20 +145,20 @@ impl Queue for SqsQueue {
         let taken = loop {
             let taken = self.take(max, left).await?;
             let now_left = (until - self.clock.now()).to_std().unwrap_or_default();
-            // A poll waits for whole seconds; what is left of one is not worth another. As much as before is left when the clock was set back.
+            // A poll waits whole seconds; less than one is not worth another poll. If as much is left as before, the clock was set back.
             if !taken.is_empty() || now_left < Duration::from_secs(1) || now_left >= left {
                 break taken;
             }
             left = now_left;
         };
         let mut taken = Unclaimed::of(&*self.clock, &self.leases, &self.changes, taken);
-        // What one call can take is one call: another one would mostly be paid for nothing.
+        // What one call can take is one call: a second one would mostly be paid for nothing.
         while max > BATCH && taken.count() > 0 && taken.count() < max {
             match self.take(max - taken.count(), Duration::ZERO).await {
                 Ok(more) if more.is_empty() => break,
                 Ok(more) => taken.add(more),
                 Err(error) => {
-                    // What is in hand is more urgent: its time is running.
+                    // The messages in hand are more urgent: their time is running.
                     tracing::debug!(queue = self.url, %error, "took fewer messages than there may be");
                     break;
                 }

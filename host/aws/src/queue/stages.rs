@@ -25,7 +25,7 @@ pub(crate) const LEAST: usize = 288 << 10;
 /// environment says. SQS itself moves dead letters, by the queue's `RedrivePolicy`.
 ///
 /// # Errors
-/// `QueueError::Backend` when one cannot be opened or takes only small messages, or the first does not send its dead letters to the second.
+/// `QueueError::Backend` if one cannot be opened or takes only small messages, or if the first does not send its dead letters to the second.
 pub async fn open_stage(
     cloud: &Cloud,
     base: &Url,
@@ -67,10 +67,10 @@ pub async fn open_stage(
     Ok(StageQueue { live: Arc::new(live), dead: Arc::new(dead) })
 }
 
-/// The queue whose name goes on with `-SUFFIX`, as SQS names it.
+/// The queue whose name ends in `-SUFFIX`, as SQS names it.
 ///
 /// # Errors
-/// `QueueError::Backend` when SQS has to be asked where it is, and it is not there or may not be seen.
+/// `QueueError::Backend` if SQS has to be asked where it is, and it is not there or may not be seen.
 pub(crate) async fn place(cloud: &Cloud, base: &Url, suffix: &str) -> Result<Url, QueueError> {
     let Some(name) = named(base) else { return Ok(beside(base, suffix)) };
     let name = format!("{name}-{suffix}");
@@ -80,7 +80,7 @@ pub(crate) async fn place(cloud: &Cloud, base: &Url, suffix: &str) -> Result<Url
     url.ok_or_else(|| QueueError::Backend(format!("SQS does not tell where its queue `{name}` is")))
 }
 
-/// After how many receives a policy sends messages to the queue of that name; none if it does not.
+/// After how many receives a policy moves messages to the queue of that name; none if it does not.
 pub(crate) fn buried_after(redrive: &str, name: &str) -> Option<u32> {
     let policy: Value = serde_json::from_str(redrive).ok()?;
     let target = policy.get("deadLetterTargetArn")?.as_str()?;
@@ -88,7 +88,7 @@ pub(crate) fn buried_after(redrive: &str, name: &str) -> Option<u32> {
         return None;
     }
     let count = policy.get("maxReceiveCount")?;
-    // SQS gives back what it was told, a number or its text.
+    // SQS returns the value as it was set, a number or its text.
     count.as_u64().and_then(|count| u32::try_from(count).ok()).or_else(|| count.as_str()?.parse().ok())
 }
 

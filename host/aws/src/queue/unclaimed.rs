@@ -1,5 +1,5 @@
-//! What a receive has taken while it goes on taking: if it is dropped in the middle, it is given back, and nobody has to wait for the end of its
-//! visibility.
+//! What a receive has taken while it goes on taking. If it is dropped in the middle, it gives the messages back, so that no consumer waits for
+//! the end of their visibility.
 //!
 //! Does not receive.
 
@@ -9,7 +9,7 @@ use seams::queue::Delivery;
 use super::batches::{Batches, Settle};
 use super::leases::Leases;
 
-/// Deliveries that nobody has been handed yet.
+/// Deliveries that no caller has received yet.
 pub(super) struct Unclaimed<'q> {
     clock: &'q dyn Clock,
     leases: &'q Leases,
@@ -18,7 +18,7 @@ pub(super) struct Unclaimed<'q> {
 }
 
 impl<'q> Unclaimed<'q> {
-    /// These, of the queue with these leases, where `changes` makes them visible again.
+    /// These deliveries, of the queue with these leases; `changes` makes them visible again.
     pub(super) fn of(
         clock: &'q dyn Clock,
         leases: &'q Leases,
@@ -33,7 +33,7 @@ impl<'q> Unclaimed<'q> {
         self.deliveries.extend(more);
     }
 
-    /// How many they are.
+    /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.deliveries.len()
     }
@@ -48,7 +48,7 @@ impl Drop for Unclaimed<'_> {
     fn drop(&mut self) {
         let now = self.clock.now();
         for delivery in self.deliveries.drain(..) {
-            // One whose time is over is SQS's again already.
+            // A message whose time is over is SQS's again already.
             if self.leases.take(&delivery.receipt, now).is_ok() {
                 self.changes.settle_unheard(&delivery.receipt, Settle::Invisible(0));
             }

@@ -1,6 +1,6 @@
 //! A stage's queues in a process that need not use them: opened with the first call, which may never come.
 //!
-//! Saves a function that starts the calls which look at queues that others take from.
+//! Saves a starting function the calls that look at queues which other processes take from.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -101,12 +101,12 @@ impl Queue for Side {
         self.queue().await?.depth().await
     }
 
-    /// Whoever has a delivery of it has opened it.
+    /// A caller that holds a delivery has opened the queue.
     fn visibility(&self) -> Duration {
         self.stage.opened.get().map_or(DEFAULT_VISIBILITY, |queues| self.of(queues).visibility())
     }
 
-    /// Whoever has not opened it knows the least.
+    /// An unopened queue knows the least.
     fn blind(&self) -> Option<Blind> {
         self.stage.opened.get().map_or(Some(Blind::default()), |queues| self.of(queues).blind())
     }

@@ -1,4 +1,4 @@
-//! The condition of a write, the mark that an object bears of the put that made it, and who has won when that is in question.
+//! The condition of a write, the mark that an object bears of the put that made it, and which write has won if that is unclear.
 //!
 //! Does not write.
 
@@ -9,7 +9,7 @@ use super::failure::failed;
 use super::place::Place;
 use crate::failure::CallError;
 
-/// What an object's metadata calls the put that made it.
+/// The metadata key that names the put that made an object.
 pub(super) const PUT: &str = "sluicebox-put";
 
 /// What must hold for a write to happen.
@@ -24,7 +24,7 @@ pub(super) enum Condition {
 }
 
 impl Condition {
-    /// What a mode asks for.
+    /// The condition of a mode.
     pub(super) fn of(mode: PutMode, location: &Path) -> Result<Self> {
         match mode {
             PutMode::Overwrite => Ok(Condition::Any),
@@ -55,7 +55,7 @@ pub(super) fn new_mark() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// What a write that failed has come to. The object there says whether it is its own.
+/// The outcome of a write that failed. The object there says whether it is the write's own.
 pub(super) async fn decide(
     place: &Place,
     location: &Path,
@@ -64,7 +64,7 @@ pub(super) async fn decide(
     error: CallError,
 ) -> Result<PutResult> {
     let refused = error.status() == Some(412);
-    // An upload that is known no more has been completed, perhaps by the call before whose reply was lost.
+    // An upload that S3 no longer knows has been completed, perhaps by the call before, whose reply was lost.
     let open = refused || error.may_have_happened() || error.code() == Some("NoSuchUpload");
     if open && let Some(own) = own(place, location, mark).await? {
         tracing::debug!(%location, %error, "the write had succeeded, only its reply was lost");

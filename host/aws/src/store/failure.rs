@@ -1,4 +1,4 @@
-//! What a failed call to S3 means to whoever uses an object store.
+//! What a failed call to S3 means to the caller of an object store.
 //!
 //! Does not try anything again.
 
@@ -12,7 +12,7 @@ pub(super) fn generic(source: impl Into<Box<dyn std::error::Error + Send + Sync>
     Error::Generic { store: "S3", source: source.into() }
 }
 
-/// What a failed call means for an object. A missing bucket is no missing object: who takes it for one would take the lake for empty.
+/// What a failed call means for an object. A missing bucket is no missing object: a caller that confused them would take the lake for empty.
 pub(super) fn failed(error: CallError, location: &Path) -> Error {
     let path = location.to_string();
     match (error.code(), error.status()) {

@@ -56,7 +56,7 @@ fn meta(location: Path, object: &Object) -> Result<ObjectMeta> {
     })
 }
 
-/// Where a listing goes on.
+/// Where a listing continues.
 enum Next {
     Start,
     After(String),

@@ -1,6 +1,6 @@
 //! Reads of whole objects, of ranges, and of what is known about an object.
 //!
-//! Does not go on with a body that broke off: the error says so, and who reads begins anew.
+//! Does not resume a body that broke off: the error says so, and the caller reads again from the start.
 
 use std::ops::Range;
 
@@ -77,7 +77,7 @@ async fn head(place: &Place, location: &Path, options: GetOptions) -> Result<Get
     Ok(GetResult { payload, meta, range: 0..size, attributes: Attributes::default() })
 }
 
-/// The body as it comes. The SDK compares its checksum at the end, so that a wrong one is an error in place of the last piece.
+/// The body as it comes. The SDK compares its checksum at the end: if it is wrong, an error takes the place of the last piece.
 fn body(got: GetObjectOutput, name: String) -> BoxStream<'static, Result<bytes::Bytes>> {
     let broken = move |error| generic(format!("the body of `{name}` is not whole: {}", causes(&error)));
     stream::unfold((got.body, broken), |(mut body, broken)| async move {

@@ -21,7 +21,7 @@ use crate::failure::CallError;
 const MOST: usize = 1000;
 /// Calls under way at once.
 const AT_ONCE: usize = 4;
-/// How often what S3 could not remove in passing is tried.
+/// How often a removal is tried that failed for a passing reason.
 const TRIES: u32 = 4;
 
 /// Each path again once its object is gone, in their order.
@@ -65,7 +65,7 @@ async fn remove_chunk(place: &Place, chunk: Vec<Result<Path>>) -> Vec<Result<Pat
     chunk.into_iter().map(told).collect()
 }
 
-/// What could not be removed, why, and whether that may pass.
+/// The objects that could not be removed, why, and whether that may pass.
 async fn remove_once(place: &Place, locations: &[Path]) -> Vec<(Path, Error, bool)> {
     let keys: HashMap<String, &Path> = locations.iter().map(|location| (place.key(location), location)).collect();
     let objects = keys.keys().map(|key| ObjectIdentifier::builder().key(key).build());

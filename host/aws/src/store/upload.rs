@@ -1,4 +1,4 @@
-//! Uploads in parts: of a body that is there, and of one that is still being made.
+//! Uploads in parts: of a body that is complete, and of one that is still being made.
 //!
 //! Does not tidy up after a killed process: the bucket's lifecycle does.
 
@@ -101,7 +101,7 @@ impl Parts {
         }
     }
 
-    /// Throws the parts away. If that fails they cost money until the bucket's lifecycle ends them, and nothing else.
+    /// Deletes the parts. If that fails they only cost money, until the bucket's lifecycle ends them.
     pub(super) async fn abort(&self, place: &Place) {
         let call = place.client.abort_multipart_upload().bucket(&place.bucket).key(&self.key).upload_id(&self.upload);
         if let Err(error) = call.send().await {

@@ -17,7 +17,7 @@ use super::place::Place;
 use super::upload::Parts;
 use crate::failure::CallError;
 
-/// How often a write is tried that S3 refuses because of another one at the same time.
+/// How often a write is tried that S3 refuses because of a concurrent write.
 const TRIES: u32 = 6;
 
 pub(super) async fn put(place: &Place, location: &Path, bytes: Bytes, mode: PutMode) -> Result<PutResult> {
@@ -84,7 +84,7 @@ async fn in_parts(
     done
 }
 
-/// What stands in the header of a copy as it is.
+/// What the header of a copy holds unescaped.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// S3's own copy, in place of what may be there.

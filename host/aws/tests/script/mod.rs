@@ -1,4 +1,4 @@
-//! A server that answers requests in their order, as it was told to.
+//! A server that answers requests in their order, as the test says.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -9,10 +9,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What is answered to one request.
+/// The answer to one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    /// None hangs up after the request has been read.
+    /// `None` hangs up after the request has been read.
     status: Option<u16>,
     headers: Vec<(String, String)>,
     body: String,
@@ -68,7 +68,7 @@ impl Answer {
     }
 }
 
-/// The server; what it was asked is kept.
+/// The server; it keeps the requests.
 #[derive(Debug)]
 pub(crate) struct Script {
     url: String,
