@@ -1,9 +1,9 @@
-//! What each role does in the account, as the code of the engine and the adapters has it: the one table of who touches what.
+//! What each role does in the account, as the code of the engine and the adapters does it: the one table of each role's access.
 //!
 //! Does not write policies.
 //!
-//! Whoever may write may read: after a lost reply the object itself says whose it is. All may list the layers, since of an object that is
-//! not there S3 says so only to who may list, and to others that it is forbidden. It asks that without naming a prefix, hence `IfExists`.
+//! A role that may write may read: after a lost reply the object itself says whose it is. All roles may list the layers, since for a missing
+//! object S3 says 404 only to a caller that may list, and 403 to any other. S3 checks that without a prefix, hence `IfExists`.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ use super::places::{Layer, Site};
 use super::policy::Statement;
 use super::{Deployment, Mode};
 
-/// Folders of a layer, and what is done there: `r`eads, `w`rites, `d`eletes. `NAME` stands for each Gold table: a policy has room for some
-/// thirty of them, so they are named where a table is written, and where whoever sweeps deletes.
+/// Folders of a layer, and the actions there: `r`eads, `w`rites, `d`eletes. `NAME` stands for each Gold table: a policy has room for some
+/// thirty of them, so they are named only where a table is written, and where a sweep deletes.
 type Touched = (Place, &'static str, &'static str);
 
 /// What stands for a table in a folder's name.
@@ -31,21 +31,22 @@ enum Place {
 }
 use Place::{Bronze, Gold, Silver};
 
-/// Every process, when it starts: whose the lake is, whether a plugin was taken back, and which one stands in its place.
+/// Every process, at its start: whose the lake is, whether a plugin was taken back, and which one serves in its place.
 const START: &[Touched] = &[(Bronze, "_lake.json", "r"), (Bronze, "_swaps/*", "r"), (Bronze, "_plugins/*", "r")];
-/// Who looks at the tables: each is made when nobody has made it yet.
+/// A process that looks at the tables: it makes each one that does not exist yet.
 const TABLES: &[Touched] = &[
     (Silver, "_delta_log/*", "r"),
     (Silver, "_delta_log/00000000000000000000.json", "w"),
     (Gold, "*/_delta_log/*", "r"),
     (Gold, "*/_delta_log/00000000000000000000.json", "w"),
 ];
-/// A process that watches what is published: it is tried on the latest inputs, and Silver gets what columns are new.
+/// A process that watches what is published: a new plugin is tried on the latest inputs, and Silver gets its new columns.
 const WATCH: &[Touched] =
     &[(Bronze, "run=*", "r"), (Bronze, "_answers/*", "r"), (Silver, "_bucket=*", "r"), (Silver, "_delta_log/*", "w")];
-/// Who runs plugins notes what became of those that were published, and takes back one that is worse. Who only fires ticks has no word in that.
+/// A process that runs plugins notes what became of those that were published, and takes back one that is worse. A process that only fires ticks
+/// does neither.
 const DECIDE: &[Touched] = &[(Bronze, "_swaps/*", "rw")];
-/// What a plugin refused that was taken back is made again.
+/// The records that a plugin refused before it was taken back are made again.
 const MEND: &[Touched] = &[
     (Bronze, "_generations/*", "r"),
     (Bronze, "_kept_out/*", "r"),
@@ -54,9 +55,9 @@ const MEND: &[Touched] = &[
     (Silver, "_generations/*", "r"),
     (Silver, "_receipts/*", "r"),
 ];
-/// Who writes a layer asks its store once whether it heeds conditions, and notes that beside it.
+/// A process that writes a layer tests once whether its store heeds conditions, and notes the result beside the layer.
 const ASK_BRONZE: Touched = (Bronze, "_store/*", "rw");
-/// The lake is said to be the pipeline's; keys that stay forgotten are left out; the columns that ticks had are noted.
+/// The lake is claimed for the pipeline; keys that stay forgotten are left out; the columns of the ticks are noted.
 const TICK: &[Touched] = &[
     ASK_BRONZE,
     (Bronze, "run=*", "rw"),
@@ -68,7 +69,7 @@ const TICK: &[Touched] = &[
     (Bronze, "_sweep.json", "r"),
     (Bronze, "_quarantine/*", "rw"),
 ];
-/// What was lost is found, what is old goes, and ticks that are done are closed.
+/// Lost work is found, old objects go, and finished ticks are closed.
 const SWEEP: &[Touched] = &[
     (Bronze, "run=*", "rw"),
     (Bronze, "_open/*", "rwd"),
@@ -118,8 +119,8 @@ const AGGREGATE: &[Touched] = &[
     (Gold, "_generations/*", "rw"),
 ];
 
-/// A process with all roles: there is no folder of a layer that it does not write, and none of Silver and Gold in which it does not delete. To
-/// name them would say nothing. What it may delete of Bronze is named.
+/// A process with all roles: it writes to every folder of a layer, and deletes in every folder of Silver and Gold. To name them would add
+/// nothing. The folders of Bronze in which it may delete are named.
 const WHOLE: &[Touched] = &[(Bronze, EVERYTHING, "rw"), (Silver, EVERYTHING, "rwd"), (Gold, EVERYTHING, "rwd")];
 const EVERYTHING: &str = "*";
 
@@ -142,10 +143,10 @@ pub(super) enum Tables {
     Any,
 }
 
-/// A set of folders that is touched: why, the key that asks for it beside the layer's own, and the set.
+/// A set of folders that is touched: the reason, the key that asks for it beside the layer's own, and the set.
 type Reason = (&'static str, Option<&'static str>, &'static [Touched]);
 
-/// Why some roles touch something.
+/// The reasons why some roles touch folders.
 fn reasons(plan: &Plan, roles: &[Role], mode: Mode) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = Vec::new();
     if roles.len() == Role::ALL.len() {
@@ -185,7 +186,7 @@ fn reasons(plan: &Plan, roles: &[Role], mode: Mode) -> Vec<Reason> {
     reasons
 }
 
-/// A function sweeps after its tick; a server does so whatever its role.
+/// A function sweeps after its tick; a server does so in every role.
 fn sweeps(role: Role, mode: Mode) -> bool {
     mode == Mode::Ecs || role == Role::Ingest
 }
@@ -193,7 +194,7 @@ fn sweeps(role: Role, mode: Mode) -> bool {
 /// What a process with these roles may do.
 pub(super) fn statements(deployment: &Deployment<'_>, roles: &[Role], tables: Tables) -> Vec<Statement> {
     let Deployment { plan, site, layout } = deployment;
-    // A container's log is written by Fargate.
+    // Fargate writes a container's log.
     let functions = roles.iter().filter(|_| layout.mode == Mode::Lambda);
     let mut statements: Vec<Statement> = functions.map(|role| log(site, *role)).collect();
     statements.extend(site.layers().map(|layer| listing(site, layer)));
@@ -233,7 +234,7 @@ pub(super) fn statements(deployment: &Deployment<'_>, roles: &[Role], tables: Ta
     statements
 }
 
-/// A verb's word, and its actions. An upload in parts that fails is not taken back: the bucket's lifecycle does that.
+/// A verb's word, and its actions. A failed upload in parts is not aborted: the bucket's lifecycle does that.
 fn verb_of(verb: char) -> (&'static str, &'static [&'static str]) {
     match verb {
         'r' => ("Read", &["s3:GetObject"]),
@@ -266,13 +267,13 @@ fn log(site: &Site, role: Role) -> Statement {
     Statement::new("Log", &["logs:CreateLogStream", "logs:PutLogEvents"], vec![group], "pipeline.name")
 }
 
-/// A key in a policy, in which `*`, `?` and `$` would stand for others ("policy variables" in the user guide of IAM).
+/// A key in a policy with `*`, `?` and `$` escaped: they have a meaning there ("policy variables" in the user guide of IAM).
 fn literal(key: &str) -> String {
     let escaped = |letter| if "*?$".contains(letter) { format!("${{{letter}}}") } else { String::from(letter) };
     key.chars().map(escaped).collect()
 }
 
-/// What is not the pipeline's own: its source, plugins, secrets.
+/// What does not belong to the pipeline alone: its source, plugins, secrets.
 fn foreign(plan: &Plan, site: &Site, roles: &[Role]) -> Vec<Statement> {
     let mut statements = Vec::new();
     let object =
@@ -301,7 +302,7 @@ fn foreign(plan: &Plan, site: &Site, roles: &[Role]) -> Vec<Statement> {
     statements
 }
 
-/// Those that an endpoint sends. Behind a secret's name its ARN has six letters more.
+/// The secrets that an endpoint sends. In its ARN a secret's name ends in six more letters.
 fn secrets(plan: &Plan, site: &Site) -> Option<Statement> {
     let templates = plan.endpoints.values().flat_map(|endpoint| endpoint.query.iter().chain(&endpoint.headers));
     let used: BTreeSet<&String> = templates
@@ -339,7 +340,7 @@ fn queues(deployment: &Deployment<'_>, roles: &[Role]) -> Vec<Statement> {
     if !takers.is_empty() {
         let own = takers.iter().flat_map(|stage| match layout.mode {
             Mode::Lambda => vec![live(*stage)],
-            // A server gives dead letters their last try.
+            // A server gives dead letters a last try.
             Mode::Ecs => vec![live(*stage), dead(*stage)],
         });
         let actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"];
@@ -349,11 +350,11 @@ fn queues(deployment: &Deployment<'_>, roles: &[Role]) -> Vec<Statement> {
         STAGES.into_iter().filter(|stage| roles.iter().any(|role| tells(deployment, *role, *stage))).collect();
     let mut tells: Vec<String> = told.iter().map(|stage| live(*stage)).collect();
     if layout.mode == Mode::Lambda && roles.contains(&Role::Ingest) {
-        // Lambda itself, in its name: a tick that was given up.
+        // Lambda itself, in the function's name: a tick that was given up.
         tells.push(site.missed());
     }
     if !told.is_empty() {
-        // A function opens those that it tells something, with their dead letters; a server looks at all of them.
+        // A function opens the queues that it sends to, with their dead letters; a server looks at all of them.
         let opened = told.iter().flat_map(|stage| [live(*stage), dead(*stage)]).collect();
         statements.push(statement("Open", &["sqs:GetQueueAttributes"], opened));
         statements.push(statement("Tell", &["sqs:SendMessage"], tells));
@@ -365,12 +366,12 @@ fn queues(deployment: &Deployment<'_>, roles: &[Role]) -> Vec<Statement> {
 fn tells(deployment: &Deployment<'_>, role: Role, stage: Role) -> bool {
     let Deployment { plan, layout, .. } = deployment;
     let next = match role {
-        // What it makes again line by line: of whole objects S3 tells, or the role does.
+        // What it makes again line by line. Whole objects are notified by S3, or by the role.
         Role::Enrich => stage == Role::Clean,
         Role::Clean => stage == Role::Aggregate && !layout.notifies(),
         Role::Ingest | Role::Aggregate => false,
     };
-    // What is to be made again by the plugin before, or by the one that is new to a table.
+    // Work that the plugin before does again, or the one that is new to a table.
     let again = match role {
         Role::Ingest => false,
         Role::Enrich | Role::Clean => stage != Role::Aggregate,
@@ -379,7 +380,7 @@ fn tells(deployment: &Deployment<'_>, role: Role, stage: Role) -> bool {
     next || sweeps(role, layout.mode) || (plan.swap.watch && again)
 }
 
-/// With its first letter a capital one.
+/// The word with its first letter in upper case.
 pub(super) fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()

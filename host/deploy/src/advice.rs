@@ -1,6 +1,6 @@
-//! What of a plan does not go well as functions of Lambda, although it can be deployed: time that does not suffice, and calls that nothing bounds.
+//! Why a plan that can be deployed does not go well as functions of Lambda: too little time, and calls without a bound.
 //!
-//! Does not object to a plan that only costs more than it has to.
+//! Does not object to a plan that only costs more than it must.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use pipeline::{Objection, code};
 
 use super::functions;
 
-/// The part of a function's time in which it begins nothing more, and the most of that.
+/// The part of a function's time in which it begins nothing more, and the upper bound of that part.
 const LAST_PART: u32 = 5;
 const MOST_MARGIN: Duration = Duration::from_secs(15);
 
-/// A message that cannot end within a function's time at the rate of its service: it would come again until it is a dead letter.
+/// A message that cannot be finished within a function's time at the rate of its service: it would come again until it is a dead letter.
 pub(super) fn too_slow(plan: &Plan) -> Option<Objection> {
     let (rate, time) = (best_rate(plan)?, time(plan));
     let most = fits(rate, time);
@@ -51,7 +51,7 @@ pub fn advice(plan: &Plan) -> Vec<Objection> {
     advice
 }
 
-/// Messages of one invocation that cannot all end within it: the others come again, which costs each a receive.
+/// Messages of one invocation that cannot all be finished within it: the others come again, and each time costs a receive.
 fn crowded(plan: &Plan) -> Option<Objection> {
     let (rate, time) = (best_rate(plan)?, time(plan));
     let size = plan.source.batch_size.get();
@@ -70,14 +70,14 @@ fn crowded(plan: &Plan) -> Option<Objection> {
     })
 }
 
-/// The rate of the fastest endpoint, of which nobody knows that a record does not call it alone; none if one is not bounded.
+/// The rate of the fastest endpoint, since a record may call it alone; none if an endpoint has no rate.
 fn best_rate(plan: &Plan) -> Option<Rate> {
     plan.enrich.as_ref()?;
     let rates: Option<Vec<Rate>> = plan.endpoints.values().map(|endpoint| endpoint.rate).collect();
     rates?.into_iter().min_by_key(|rate| rate.interval)
 }
 
-/// The time that a function has for what it was handed.
+/// The time that a function has for its messages.
 fn time(plan: &Plan) -> Duration {
     let whole = Duration::from_secs(functions::timeout(plan, Role::Enrich));
     whole - (whole / LAST_PART).min(MOST_MARGIN)

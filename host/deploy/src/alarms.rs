@@ -1,7 +1,7 @@
-//! Alarms: work that grows old, letters that died, ticks that do not come, plugins that fail, functions that fail or hardly end in time. What to
+//! Alarms: old work, dead letters, missed ticks, failing plugins, functions that fail or come close to their time-out. What to
 //! do about each is in `docs/src/aws.md`, by its name.
 //!
-//! Does not say whom to tell: that is a parameter.
+//! Does not say where to send an alarm: that is a parameter.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pipeline::plan::{AtMost, Plan};
@@ -15,12 +15,12 @@ use super::resources::Resources;
 use super::services::{self, service_name};
 use super::{Deployment, Mode, functions, keys, timeouts};
 
-/// Work that is older than this waits for something: a quota, a secret, a plugin that was suspended.
+/// Work that is older than this waits for something: a quota, a secret, a plugin that is suspended.
 const OLD_SECONDS: u32 = 3600;
 const HOUR: u64 = 3600;
-/// The period of alarms that have no reason for another one.
+/// The period of alarms that need no other one.
 const PERIOD: u64 = 300;
-/// Refused records an hour above which there is an alarm, where the plan bounds no number.
+/// Refused records an hour above which there is an alarm, if the plan sets no bound.
 const MANY: u64 = 1_000;
 
 pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
@@ -48,7 +48,7 @@ pub(super) fn refused(plan: &Plan) -> u64 {
     }
 }
 
-/// A topic with one address, for who has none.
+/// A topic with one address, for an operator that has none.
 fn topic() -> Resources {
     let subscription = json!([{ "Protocol": "email", "Endpoint": { "Ref": "AlarmEmail" } }]);
     let topic = json!({
@@ -111,7 +111,7 @@ fn of_ticks(deployment: &Deployment<'_>) -> Option<Alarm> {
     Some(Alarm { namespace, of, statistic: "Sum", period, periods, is_missing: true, ..alarm })
 }
 
-/// The longest time between two ticks, of so many that a year's pattern shows.
+/// The longest time between two ticks, over enough ticks to show a year's pattern.
 fn longest_gap(schedule: &Schedule) -> Option<u64> {
     const TICKS: usize = 2_000;
     let start = DateTime::<Utc>::from_timestamp(1_767_225_600, 0)?;
@@ -120,7 +120,7 @@ fn longest_gap(schedule: &Schedule) -> Option<u64> {
     gaps.max().and_then(|gap| u64::try_from(gap).ok())
 }
 
-/// Period and number of periods of an alarm that looks back over a gap and as long as a tick may take: CloudWatch looks back a day by periods
+/// Period and number of periods of an alarm that looks back over a gap and the longest time of a tick. CloudWatch looks back a day by periods
 /// of minutes, and a week by hours.
 fn look_back(gap: u64) -> Option<(u64, u64)> {
     let whole = gap + HOUR;
@@ -161,7 +161,7 @@ fn of_functions(deployment: &Deployment<'_>) -> Vec<Alarm> {
     alarms
 }
 
-/// A task tells how busy it is once a minute: so many tasks, so many samples.
+/// Each task reports how busy it is once a minute, so the number of samples is the number of tasks.
 fn of_services(deployment: &Deployment<'_>) -> Vec<Alarm> {
     let one = |unit: services::Unit| {
         let text = "no task of the service runs: its events and its log say why";
@@ -172,7 +172,7 @@ fn of_services(deployment: &Deployment<'_>) -> Vec<Alarm> {
     services::units(deployment).map(one).collect()
 }
 
-/// An alarm, called after what it is about.
+/// An alarm, named after what it watches.
 struct Alarm {
     id: String,
     namespace: String,
@@ -183,7 +183,7 @@ struct Alarm {
     period: u64,
     periods: u64,
     threshold: Value,
-    /// Whether it is about what does not come: fewer than the threshold in all periods, and nothing at all is fewer.
+    /// Whether it watches for something missing: fewer than the threshold in all periods. No data counts as fewer.
     is_missing: bool,
     text: &'static str,
 }
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(told("0 3 * * *"), Some((3600, 26)));
         // Over a weekend.
         assert_eq!(told("0 3 * * 1-5"), Some((3600, 74)));
-        // An alarm looks back a week at most.
+        // An alarm looks back at most a week.
         assert_eq!((told("0 3 * * 1"), told("0 3 1 * *")), (None, None));
         for gap in [1, 60, 3_600, 71_000, 72_000, 80_000, 86_400, 500_000, 600_000] {
             let Some((period, periods)) = look_back(gap) else { continue };

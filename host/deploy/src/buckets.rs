@@ -1,4 +1,4 @@
-//! The buckets of the lake: closed, encrypted, without old versions, and telling the queues what is new. None where they are somebody else's.
+//! The buckets of the lake: closed, encrypted, without old versions, and notifying the queues of new objects. None if the buckets exist already.
 //!
 //! Does not declare the source's bucket, or the plugins'.
 
@@ -43,11 +43,11 @@ pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
         }
         let mut resource = json!({ "Type": "AWS::S3::Bucket" });
         if let Some(fields) = resource.as_object_mut() {
-            // S3 asks whether it may tell a queue before it notes that it should.
+            // S3 checks that it may send to a queue before it accepts the notification.
             if !after.is_empty() {
                 fields.insert("DependsOn".to_owned(), json!(after));
             }
-            // What a failed first deployment has made would be in the way of the next one, and is empty.
+            // A bucket that a failed first deployment made is empty, and would be in the way of the next one.
             fields.insert("DeletionPolicy".to_owned(), json!("RetainExceptOnCreate"));
             fields.insert("UpdateReplacePolicy".to_owned(), json!("Retain"));
             fields.insert("Properties".to_owned(), properties);
@@ -58,7 +58,7 @@ pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
     resources
 }
 
-/// Unfinished uploads end, and what Athena has answered goes: it holds rows that `forget` cannot reach.
+/// Ends unfinished uploads, and deletes Athena's results: they hold rows that `forget` cannot reach.
 fn lifecycle(with_results: bool) -> Vec<Value> {
     let mut rules = vec![json!({
         "Id": "unfinished-uploads", "Status": "Enabled", "AbortIncompleteMultipartUpload": { "DaysAfterInitiation": 2 },
@@ -69,7 +69,7 @@ fn lifecycle(with_results: bool) -> Vec<Value> {
     rules
 }
 
-/// What S3 tells the queues, and the resources that must be there before.
+/// The notifications from S3 to the queues, and the resources that must be there before.
 fn notifications(site: &Site, layers: &[&Layer]) -> (Vec<Value>, Vec<String>) {
     // Without the `=` of `run=`, which S3 wants escaped in a filter; everything else in Bronze begins with `_`.
     let told = [(&site.bronze, "run", ".jsonl", "clean"), (&site.silver, "_delta_log/", ".json", "aggregate")];

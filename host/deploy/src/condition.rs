@@ -1,4 +1,4 @@
-//! Values of a template that hang on whether a parameter is given.
+//! Values of a template that depend on whether a parameter is given.
 //!
 //! Does not declare parameters.
 

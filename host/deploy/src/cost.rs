@@ -1,4 +1,4 @@
-//! What a month costs in AWS, at list prices: an estimate to choose `batch_size` and the mode by, and no bill.
+//! The cost of a month in AWS, at list prices: an estimate for choosing `batch_size` and the mode, and no bill.
 //!
 //! Does not know transfer, storage, free tiers or discounts, nor what a plugin's service costs.
 
@@ -12,7 +12,7 @@ use super::{Mode, functions};
 
 /// List prices in dollars.
 struct Prices {
-    /// Of which region, and when they were read.
+    /// Their region, and when they were read.
     as_of: &'static str,
     put: f64,
     get: f64,
@@ -27,7 +27,7 @@ struct Prices {
     memory_hour: f64,
 }
 
-/// The prices that everything here is reckoned with.
+/// The prices of every estimate.
 const PRICES: Prices = Prices {
     as_of: "us-east-1, November 2026",
     // Also LIST.
@@ -59,14 +59,14 @@ const AT_HUNDRED: Requests = Requests { put: 0.06, get: 0.1 };
 
 /// Requests to SQS for one message: sent, received and deleted before each stage, several at once.
 const QUEUE_REQUESTS: f64 = 4.0;
-/// Long polls of a stage that has nothing to do, in a month: Lambda keeps five pollers, a host one.
+/// Long polls of an idle stage in a month: Lambda keeps five pollers, a host one.
 const IDLE_POLLS: f64 = 30.0 * 86_400.0 / 20.0;
 const POLLERS: f64 = 5.0;
 /// Looks at the dead letters of a stage by a host, in a month.
 const LOOKS: f64 = 30.0 * 1_440.0;
-/// Messages that an invocation is handed.
+/// Messages of an invocation.
 const PER_INVOCATION: f64 = 10.0;
-/// Seconds that a service takes to answer, and that a record takes in the stages behind it.
+/// Seconds that a service takes to answer, and that a record takes in the stages after it.
 const ANSWER: f64 = 0.1;
 const BEHIND: f64 = 0.002;
 /// Metrics of a role that are not always zero.
@@ -76,12 +76,12 @@ const LOG: f64 = 2e-6;
 /// Processors and gigabytes of a service on Fargate, and hours of a month.
 const TASK: (f64, f64) = (0.5, 1.0);
 const HOURS: f64 = 730.0;
-/// Where neither schedule nor `top_n` says how many records there are.
+/// Records where neither schedule nor `top_n` says how many there are.
 const UNKNOWN: f64 = 1e6;
-/// The most ticks that are counted: more than one a minute there are not.
+/// The most ticks that are counted: one a minute.
 const MOST_TICKS: usize = 31 * 1_440;
 
-/// What a service costs.
+/// The cost of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Share {
     /// The service.
@@ -90,7 +90,7 @@ pub struct Share {
     pub dollars: f64,
 }
 
-/// What a month costs.
+/// The cost of a month.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Month {
     /// Records that are taken from the source.
@@ -114,7 +114,7 @@ pub fn records_of(plan: &Plan) -> f64 {
     ticks as f64 * plan.source.top_n.get() as f64
 }
 
-/// What a month costs that brings so many records, with messages of `batch_size` and so many alarms.
+/// The cost of a month with `records` records, messages of `batch_size` and `alarms` alarms.
 pub(super) fn month(plan: &Plan, mode: Mode, alarms: usize, records: f64, batch_size: usize) -> Month {
     let messages = records / batch_size.max(1) as f64;
     let requests = requests(batch_size);
@@ -145,7 +145,7 @@ pub(super) fn month(plan: &Plan, mode: Mode, alarms: usize, records: f64, batch_
     Month { records, services, total, prices: PRICES.as_of }
 }
 
-/// A part for each record and a part for each message, as the counted figures come to.
+/// A part for each record and a part for each message, which together give the counted figures.
 fn requests(batch_size: usize) -> Requests {
     let at = |one: f64, hundred: f64| {
         let message = (one - hundred) / (1.0 - 1.0 / 100.0);
@@ -154,7 +154,7 @@ fn requests(batch_size: usize) -> Requests {
     Requests { put: at(AT_ONE.put, AT_HUNDRED.put), get: at(AT_ONE.get, AT_HUNDRED.get) }
 }
 
-/// Functions, and the gigabytes that they log.
+/// Functions, and the gigabytes of their logs.
 fn lambda(plan: &Plan, records: f64, messages: f64) -> ((&'static str, f64), f64) {
     let gigabytes = |role| functions::memory(plan, role) as f64 / 1_024.0;
     let seconds = |role| match (role, &plan.enrich) {

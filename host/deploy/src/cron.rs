@@ -1,8 +1,8 @@
 //! From cron expressions of five fields to those of EventBridge: six fields, `?` for the day that does not matter, Sunday is 1.
 //!
-//! Does not check an expression: a plan's schedule has been read. What AWS cannot say is an error, never another meaning.
+//! Does not check an expression: a plan's schedule has been checked. What AWS cannot express is an error, never another meaning.
 //!
-//! Clocks that change: AWS leaves out a time that the change leaves out, where a host would fire after the gap.
+//! Clock changes: AWS skips a time that the change skips; a host fires after the gap.
 
 use std::collections::BTreeSet;
 
@@ -47,8 +47,8 @@ const DAY: Field = Field { name: "day of month", first: 1, last: 31, highest: 31
 const MONTH: Field = Field { name: "month", first: 1, last: 12, highest: 12, words: MONTHS };
 const WEEKDAY: Field = Field { name: "day of week", first: 0, last: 6, highest: 7, words: DAYS };
 
-/// The schedules of EventBridge that together fire when `expression` does: mostly one. Of an expression with both days of the month and of
-/// the week, where either will do, they are two, which fire twice on a day that is both: a tick fired twice is one tick.
+/// The schedules of EventBridge that together fire when `expression` does: mostly one. An expression with both days of the month and days of
+/// the week, where either matches, needs two. They fire twice on a day that matches both: a tick fired twice is one tick.
 ///
 /// # Errors
 /// [`Inexpressible`] if there are none.
@@ -73,7 +73,7 @@ pub fn to_aws(expression: &str) -> Result<Vec<String>, Inexpressible> {
 }
 
 impl Field {
-    /// A field of days, which may also be the last one, the nearest weekday or the n-th of its kind.
+    /// A field of days, which may also name the last day, the nearest weekday or the n-th weekday of its kind.
     fn days(&self, text: &str) -> Result<String, Inexpressible> {
         let upper = text.to_ascii_uppercase();
         let of_week = !self.words.is_empty();
@@ -136,7 +136,7 @@ impl Field {
         (number - self.first) % self.size() + self.first
     }
 
-    /// Numbers in AWS's way: runs as ranges; days and months by their names.
+    /// Numbers in AWS's form: runs as ranges; days and months by their names.
     fn written(&self, numbers: &BTreeSet<u32>) -> String {
         if u32::try_from(numbers.len()) == Ok(self.size()) {
             return "*".to_owned();
@@ -198,7 +198,7 @@ mod tests {
         }
     }
 
-    /// `cron(…)` is read by the engine as EventBridge reads it, so that both can be asked when they fire.
+    /// The engine reads `cron(…)` as EventBridge does, so both can be asked when they fire.
     #[test]
     fn both_fire_at_the_same_moments() {
         let of = |text: &str| Schedule::parse(text, chrono_tz::UTC, Missed::Once).unwrap();

@@ -1,6 +1,6 @@
-//! A dashboard of CloudWatch: what waits, what died, how long it takes, what plugins refuse.
+//! A dashboard of CloudWatch: waiting work, dead letters, durations, refused records.
 //!
-//! Does not show records or what they cost.
+//! Does not show records or their cost.
 
 use pipeline::role::Role;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::logs::{self, REFUSED, ROLLED_BACK, SUSPENDED};
 use super::services::{self, service_name};
 use super::{Deployment, Mode, functions};
 
-/// Columns of CloudWatch's grid, and what a graph takes of it.
+/// Columns of CloudWatch's grid, and the width of a graph in it.
 const WIDE: usize = 24;
 const WIDTH: usize = 8;
 const HEIGHT: usize = 6;

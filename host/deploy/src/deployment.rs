@@ -1,4 +1,4 @@
-//! A plan with its places in AWS and its layout: what every part of a template is made from.
+//! A plan with its places in AWS and its layout: the input of every part of a template.
 //!
 //! Does not check that it can be deployed, and makes no part itself.
 
@@ -11,7 +11,7 @@ use super::places::Site;
 /// A plan that can be deployed.
 #[derive(Clone, Debug)]
 pub struct Deployment<'p> {
-    /// What is deployed.
+    /// The plan that is deployed.
     pub plan: &'p Plan,
     /// Where it is.
     pub site: Site,
@@ -20,8 +20,8 @@ pub struct Deployment<'p> {
 }
 
 impl Deployment<'_> {
-    /// What the program is told to set: what was set for the template, and where the queues are if the file says no account, so that no role
-    /// has to ask for that.
+    /// The values that the program is given: those that were set for the template, and the place of the queues if the file names no account, so
+    /// that no role has to ask for it.
     pub(super) fn set(&self, options: &Options) -> Vec<String> {
         let place = self.site.is_free.then(|| format!("queue.url=\"{}\"", self.site.queues()));
         options.set.iter().cloned().chain(place).collect()

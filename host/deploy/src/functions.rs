@@ -1,4 +1,4 @@
-//! The functions of Lambda, a role each, with log, role of IAM, and what invokes them.
+//! The functions of Lambda, one for each role, with log, IAM role, and trigger.
 //!
 //! Does not declare the schedule.
 
@@ -14,26 +14,26 @@ use super::policy::{self, Holder};
 use super::resources::Resources;
 use super::{Arch, Deployment, Options, keys, logs, roles};
 
-/// The longest that a function runs: all that Lambda allows for ingest, which reads a whole source and looks for what was lost. For the
-/// others enough for a batch; more of them only makes what fails come again later.
+/// The longest that a function runs: for ingest all that Lambda allows, since it reads a whole source and looks for lost work. For the
+/// others enough for a batch; more would only delay the retry of what fails.
 const TICK_SECONDS: u64 = 900;
 const BATCH_SECONDS: u64 = 300;
-/// Above this a plugin's deadline leaves too little of that for a batch.
+/// A plugin's deadline above this leaves too little time for a batch.
 const LONG_CALL: Duration = Duration::from_secs(60);
-/// With as much memory Lambda gives one whole processor.
+/// With so much memory Lambda gives a function one whole processor.
 const LEAST_MEMORY: u64 = 1_769;
 pub(super) const MOST_MEMORY: u64 = 10_240;
-/// The least that a parameter may give a function.
+/// The least memory that a parameter may give a function.
 pub(super) const FEWEST_MIB: u64 = 256;
-/// What the program takes itself.
+/// The memory that the program itself needs.
 const OWN_MEMORY: u64 = 640;
-/// The least that AWS lets a queue's functions be bounded to.
+/// The lowest bound that AWS accepts for a queue's functions.
 const FEW: u64 = 2;
 
-/// What a function of `stage` is handed at once, and for how many seconds messages are collected for it.
+/// The messages of one invocation of `stage`, and for how many seconds they are collected.
 pub(super) fn batch(stage: Role) -> (u32, u64) {
     match stage {
-        // A message is a batch of records already, and each waits for a service.
+        // A message is already a batch of records, and each of those waits for a service.
         Role::Enrich => (10, 0),
         // All of them become one commit.
         Role::Ingest | Role::Clean => (100, 5),
@@ -56,7 +56,7 @@ pub(super) fn timeout(plan: &Plan, role: Role) -> u64 {
     if role == Role::Ingest || long { TICK_SECONDS } else { BATCH_SECONDS }
 }
 
-/// What a role's process needs, in MiB: all calls at once may use what they may use.
+/// The memory that a role's process needs, in MiB, if all concurrent calls use as much as they may.
 pub(super) fn memory(plan: &Plan, role: Role) -> u64 {
     let calls = stages(plan, role).into_iter().map(|stage| {
         let at_once = u64::try_from(stage.concurrency.get()).unwrap_or(u64::MAX);
@@ -65,14 +65,14 @@ pub(super) fn memory(plan: &Plan, role: Role) -> u64 {
     calls.fold(OWN_MEMORY, u64::saturating_add).clamp(LEAST_MEMORY, MOST_MEMORY)
 }
 
-/// How many functions of a stage may run at once; 0 where nothing bounds them. A rate bounds one process, and those that commit to one table at
+/// How many functions of a stage may run at once; 0 for no bound. A rate bounds one process only, and functions that commit to one table at
 /// once wait for each other.
 pub(super) fn at_once(plan: &Plan, stage: Role) -> u64 {
     let bounded = stage != Role::Enrich || plan.endpoints.values().any(|endpoint| endpoint.rate.is_some());
     if bounded { FEW } else { 0 }
 }
 
-/// What a role's function is called.
+/// The name of a role's function.
 pub(super) fn name(deployment: &Deployment<'_>, role: Role) -> String {
     format!("{}-{}", deployment.site.name, role.name())
 }
@@ -92,7 +92,7 @@ pub(super) fn resources(deployment: &Deployment<'_>, options: &Options) -> Resou
     resources
 }
 
-/// What Lambda does in a function's name to have it in a network. It takes no narrower resource.
+/// The actions that connect a function to a network, which Lambda takes in the function's name. They accept no narrower resource.
 fn network() -> Value {
     let actions = [
         "ec2:CreateNetworkInterface",
@@ -135,7 +135,7 @@ fn environment(deployment: &Deployment<'_>, options: &Options, role: Role) -> Va
     if !set.is_empty() {
         variables.insert("SLUICEBOX_SET".to_owned(), json!(set.join("\n")));
     }
-    // Empty where nobody said: then nothing that came compiled is run.
+    // If it is not set it is empty: then no compiled plugin of the bundle is run.
     variables.insert("SLUICEBOX_BUNDLE".to_owned(), json!({ "Ref": "CodeDigest" }));
     variables.insert("SLUICEBOX_NOTIFICATIONS".to_owned(), json!(deployment.layout.notifies().to_string()));
     variables.insert("SLUICEBOX_LOG".to_owned(), json!({ "Ref": "LogLevel" }));

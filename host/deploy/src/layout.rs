@@ -1,26 +1,26 @@
-//! How a stack is laid out: what the roles run as, what is shared, and what somebody else has made already.
+//! How a stack is laid out: how the roles run, what is shared, and what exists already.
 //!
 //! Does not name anything in an account.
 
 use pipeline::role::Role;
 
-/// What the roles run as.
+/// How the roles run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// A function a role, invoked by a schedule and by the queues.
+    /// A function for each role, invoked by a schedule and by the queues.
     Lambda,
-    /// One service on Fargate, or one a role, which takes from the queues by itself.
+    /// One service on Fargate, or one for each role, which takes from the queues by itself.
     Ecs,
 }
 
-/// What a stack has of its own, and how the roles are shared out.
+/// What belongs to a stack alone, and how the roles are shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// What the roles run as.
+    /// How the roles run.
     pub mode: Mode,
-    /// Whether the lake's buckets are somebody else's and there already. Then the stack makes none, and the roles tell each other what is new.
+    /// Whether the lake's buckets exist already. Then the stack makes none, and the roles notify each other.
     pub own_buckets: bool,
-    /// Whether each role is a service of ECS by itself; otherwise one service has them all.
+    /// Whether each role is a service of ECS; otherwise one service has all roles.
     pub service_per_role: bool,
 }
 
@@ -31,13 +31,13 @@ impl From<Mode> for Layout {
 }
 
 impl Layout {
-    /// Whether S3 tells the queues what is new. A server's roles tell each other, and of a bucket that the stack did not make it cannot say
-    /// what it tells.
+    /// Whether S3 notifies the queues. The roles of a server notify each other, and the stack cannot configure the notifications of a bucket
+    /// that it did not make.
     pub fn notifies(self) -> bool {
         self.mode == Mode::Lambda && !self.own_buckets
     }
 
-    /// What runs by itself: its name, and the roles that it has.
+    /// The parts that run by themselves: name and roles.
     pub(super) fn units(self) -> Vec<(&'static str, &'static [Role])> {
         const ALL: &[Role] = &Role::ALL;
         if self.mode == Mode::Ecs && !self.service_per_role {

@@ -1,7 +1,7 @@
 //! What a pipeline is in AWS, from its plan alone: a CloudFormation template, the policies in it, and manifests for QuickSight.
 //!
-//! Pure: asks nobody, reads no clock, and gives equal text for equal plans. Does not load plugins (whoever has their columns hands them
-//! over), and does not deploy.
+//! Pure: calls no service, reads no clock, and gives equal text for equal plans. Does not load plugins (the caller passes their columns), and
+//! does not deploy.
 
 mod access;
 mod advice;
@@ -52,7 +52,7 @@ impl<'p> Deployment<'p> {
     /// The deployment of `plan`.
     ///
     /// # Errors
-    /// Everything for which it cannot be deployed.
+    /// Every reason why it cannot be deployed.
     pub fn of(plan: &'p Plan, layout: impl Into<Layout>) -> Result<Self, Vec<Objection>> {
         match Deployment::look(plan, layout) {
             (Some(deployment), objections) if objections.is_empty() => Ok(deployment),
@@ -60,7 +60,7 @@ impl<'p> Deployment<'p> {
         }
     }
 
-    /// As much as there is of a deployment of `plan`, for who only looks at its places; and everything for which it cannot be deployed.
+    /// As much as there is of a deployment of `plan`, for a caller that only looks at its places; and every reason why it cannot be deployed.
     #[must_use]
     pub fn look(plan: &'p Plan, layout: impl Into<Layout>) -> (Option<Self>, Vec<Objection>) {
         let (layout, mut objections) = (layout.into(), Vec::new());
@@ -80,7 +80,7 @@ impl<'p> Deployment<'p> {
         (Some(deployment), objections)
     }
 
-    /// What a month costs that brings `records`, with messages of `batch_size` records.
+    /// The cost of a month with `records` records and messages of `batch_size` records.
     #[must_use]
     pub fn month(&self, records: f64, batch_size: usize) -> Month {
         let made = alarms::resources(self);
@@ -88,14 +88,14 @@ impl<'p> Deployment<'p> {
         cost::month(self.plan, self.layout.mode, alarms, records, batch_size)
     }
 
-    /// What each role may do, and nothing else. Folders of Gold are named by their tables, unless those are so many that one policy does not
-    /// hold their names: then by what the files in them are called.
+    /// The actions that each role may take, and no others. Folders of Gold are named by their tables. If there are too many for one policy, they
+    /// are named by the files in them.
     #[must_use]
     pub fn policies(&self) -> Vec<RolePolicy> {
         roles::policies(self)
     }
 
-    /// For how long what a stage's queue hands out must stay invisible, in seconds.
+    /// How long a message of a stage's queue must stay invisible, in seconds.
     pub fn visibility(&self, mode: Mode, stage: Role) -> u64 {
         timeouts::visibility(self.plan, mode, stage)
     }
@@ -106,7 +106,7 @@ impl<'p> Deployment<'p> {
         template::template(self, options)
     }
 
-    /// For each Gold table, by name, what QuickSight is to be uploaded to read the table's CSV file by itself.
+    /// For each Gold table, by name, the manifest with which QuickSight reads the table's CSV file.
     #[must_use]
     pub fn manifests(&self) -> Vec<(String, Value)> {
         let manifest = |name: &String| {
@@ -171,7 +171,7 @@ mod tests {
         assert!(has(Role::Aggregate, csv) && !has(Role::Clean, csv));
         let deleted = |role| allowed(&plan, role).iter().filter(|one| one.starts_with("s3:DeleteObject")).count();
         assert_eq!(Role::ALL.map(deleted), [6, 1, 3, 3]);
-        // A function opens those queues that it tells something, each with its dead letters; of a given-up tick Lambda tells.
+        // A function opens the queues that it sends to, each with its dead letters; Lambda reports a tick that was given up.
         let of = |role, action| allowed(&plan, role).iter().filter(|one| one.starts_with(action)).count();
         assert_eq!(Role::ALL.map(|role| of(role, "sqs:SendMessage")), [4, 1, 0, 0]);
         assert_eq!(Role::ALL.map(|role| of(role, "sqs:GetQueueAttributes")), [6, 2, 0, 0]);
@@ -199,7 +199,7 @@ mod tests {
         let plan = plan(&tables(400));
         let many = allowed(&plan, Role::Aggregate);
         assert!(many.contains(&"s3:PutObject acme-lake/orders/gold/*.csv".to_owned()), "{many:?}");
-        // Who only deletes what is old gets no leave for notes and partial results.
+        // A role that only deletes old objects may not touch notes and partial results.
         let sweeps = allowed(&plan, Role::Ingest);
         let deletes = sweeps.iter().filter(|one| one.starts_with("s3:DeleteObject acme-lake/orders/gold"));
         let places: Vec<&str> = deletes.filter_map(|one| one.split_once("gold/")).map(|(_, place)| place).collect();
@@ -248,7 +248,7 @@ mod tests {
         let variables = &template["Resources"]["CleanFunction"]["Properties"]["Environment"]["Variables"];
         let url = "queue.url=\"https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/orders\"";
         assert_eq!(variables["SLUICEBOX_SET"]["Fn::Sub"], format!("a=1\nb=2\n{url}"));
-        // Nothing of an account is left in it as it stands.
+        // Names of the account are inside `Fn::Sub` only.
         fn bare(value: &Value, inside: bool) -> bool {
             match value {
                 Value::String(text) => !inside && text.contains("${AWS::"),
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(function["Environment"]["Variables"]["SLUICEBOX_SET"], "a=1\nb=2");
         // Without columns there is nothing to show.
         assert_eq!(template["Resources"]["QuickSightDashboard"], Value::Null);
-        // Without a rate nothing bounds how many functions enrich, unless somebody says so.
+        // Without a rate there is no bound on the functions that enrich, unless the operator sets one.
         assert_eq!(template["Parameters"]["EnrichConcurrency"]["Default"], 0);
         assert_eq!(template["Parameters"]["CleanConcurrency"]["Default"], 2);
     }

@@ -1,7 +1,7 @@
-//! The logs of roles, and the metrics that CloudWatch makes from lines in them: what was refused, suspended or taken back, in functions and on
+//! The logs of roles, and the metrics that CloudWatch makes from their lines: refused, suspended or taken back, for functions and
 //! servers alike.
 //!
-//! Does not write lines: a test holds that the host logs each message that is looked for here.
+//! Does not write lines: a test checks that the host logs each of these messages.
 
 use pipeline::role::Role;
 use serde_json::json;
@@ -23,7 +23,7 @@ const PLUGINS: &[Role] = &[Role::Enrich, Role::Clean, Role::Aggregate];
 /// Records that went into quarantine.
 pub(super) const REFUSED: Counted =
     Counted { metric: "Refused", messages: &["refused"], roles: &[Role::Ingest, Role::Enrich, Role::Clean] };
-/// Stages and tables that take nothing more.
+/// Stages and tables that are suspended.
 pub(super) const SUSPENDED: Counted = Counted {
     metric: "Suspended",
     messages: &["suspended, its messages stay queued", "its plugin failed, the table stays as it is"],
@@ -35,7 +35,7 @@ pub(super) const ROLLED_BACK: Counted = Counted {
     messages: &["the new plugin is worse, the one before it serves again"],
     roles: PLUGINS,
 };
-/// Ticks of a server; a function's are its invocations.
+/// Ticks of a server; for a function its invocations count.
 pub(super) const FIRED: Counted = Counted { metric: "TicksFired", messages: &["tick fired"], roles: &[Role::Ingest] };
 
 /// The namespace of a pipeline's metrics.

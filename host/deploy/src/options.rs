@@ -1,6 +1,6 @@
-//! Everything beside the plan that a template depends on: the processor, what the program is told, the tables' columns.
+//! The inputs of a template besides the plan: the processor, the program's settings, the tables' columns.
 //!
-//! Does not find out the columns: whoever has loaded the plugins says them.
+//! Does not find out the columns: the caller loads the plugins.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +15,20 @@ pub enum Arch {
     Arm64,
 }
 
-/// Everything beside the plan that a template depends on.
+/// The inputs of a template besides the plan.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// For which processor.
+    /// The processor.
     pub arch: Arch,
-    /// The target whose section was laid over the file: the program is told to do the same.
+    /// The target whose section was laid over the file: the program gets the same.
     pub target: Option<String>,
-    /// What was set on the command line, likewise.
+    /// The values set on the command line: the program gets the same.
     pub set: Vec<String>,
-    /// The columns of the tables, as far as they are known.
+    /// The columns of the tables, if they are known.
     pub columns: Columns,
 }
 
-/// What the plugins make. Without them tables are declared without columns, and QuickSight gets no data set.
+/// The columns that the plugins make. Without them tables are declared without columns, and QuickSight gets no data set.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
     /// The clean plugin's.

@@ -1,5 +1,5 @@
-//! The parameters of a template and the conditions that follow from them: what differs from one environment to the next, each with the value
-//! that the plan has for it.
+//! The parameters of a template and the conditions that follow from them: what differs between environments, each with the plan's value as
+//! its default.
 //!
 //! Does not use them: resources refer to them by name.
 
@@ -41,7 +41,7 @@ impl Declared {
         self.conditions.insert(format!("Has{name}"), json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": name }, ""] }] }));
     }
 
-    /// A list that may be empty, as a text with commas: of that CloudFormation can say whether it is empty.
+    /// A list that may be empty, as a text with commas: CloudFormation can test whether a text is empty.
     fn list(&mut self, name: &str, text: &str) {
         self.optional(name, ".*", &format!("{text}; several with commas"));
     }
@@ -140,7 +140,7 @@ fn of_functions(deployment: &Deployment<'_>, declared: &mut Declared) {
     for stage in STAGES {
         let (id, name) = (capital(stage.name()), stage.name());
         let (batch, window) = functions::batch(stage);
-        // Without time to collect SQS hands out ten at most.
+        // Without a window SQS hands out at most ten.
         let most = if window == 0 { 10 } else { 1_000 };
         declared.number(
             format!("{id}Batch"),

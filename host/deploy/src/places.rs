@@ -1,6 +1,6 @@
-//! Where a pipeline is in AWS: account and region, the buckets of its layers, its queues; or every reason why it is not there.
+//! Where a pipeline is in AWS: account and region, the buckets of its layers, its queues; or every reason why it cannot be there.
 //!
-//! Does not look whether anything is there.
+//! Does not check whether anything exists.
 
 use std::path::{Component, Path as FilePath};
 
@@ -11,22 +11,22 @@ use url::Url;
 
 use super::{Mode, pseudo};
 
-/// What AWS's hosts end with, in whatever partition the stack is.
+/// The suffix of AWS's host names, in every partition.
 const URL_SUFFIX: &str = "${AWS::URLSuffix}";
-/// What a queue's name may be long, `-aggregate-dead` not counted; a function's, `-aggregate` not counted, is shorter.
+/// The most characters of a queue's name, without `-aggregate-dead`. A function's, without `-aggregate`, is shorter.
 const LONGEST_NAME: usize = 54;
 
 /// A pipeline's places.
 #[derive(Clone, Debug)]
 pub struct Site {
-    /// `aws`, `aws-cn` or `aws-us-gov`: what ARNs begin with. This and the next two are CloudFormation's names for them where the pipeline
-    /// says no account.
+    /// `aws`, `aws-cn` or `aws-us-gov`: the beginning of ARNs. If the pipeline names no account, this and the next two hold CloudFormation's
+    /// pseudo parameters.
     pub(super) partition: &'static str,
     pub(super) region: String,
     pub(super) account: String,
-    /// Whether the pipeline says no account, and fits each.
+    /// Whether the pipeline names no account, and so fits every one.
     pub(super) is_free: bool,
-    /// What the queues are named from, and everything else.
+    /// The base of the names of the queues and of everything else.
     pub name: String,
     /// Where Bronze is.
     pub bronze: Layer,
@@ -47,7 +47,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// The key of what is `below` in the layer.
+    /// The key of the object or folder `below` in the layer.
     #[must_use]
     pub fn key(&self, below: &str) -> String {
         match self.prefix.as_str() {
@@ -56,12 +56,12 @@ impl Layer {
         }
     }
 
-    /// The place of what is `below` in the layer.
+    /// The URL of the object or folder `below` in the layer.
     pub(super) fn url(&self, below: &str) -> String {
         format!("s3://{}/{}", self.bucket, self.key(below))
     }
 
-    /// What it is called in `pipeline.toml`.
+    /// Its key in `pipeline.toml`.
     pub(super) fn said(&self) -> String {
         format!("lake.{}", self.name)
     }
@@ -78,13 +78,13 @@ impl Site {
         format!("arn:{}:s3:::{bucket}", self.partition)
     }
 
-    /// The region, if the pipeline says it.
+    /// The region, if the pipeline names it.
     #[must_use]
     pub fn said_region(&self) -> Option<&str> {
         (!self.is_free).then_some(self.region.as_str())
     }
 
-    /// The name of the log group of what is called `unit`.
+    /// The name of the log group of `unit`.
     pub(super) fn log_group(&self, unit: &str, mode: Mode) -> String {
         match mode {
             Mode::Lambda => format!("/aws/lambda/{}-{unit}", self.name),
@@ -102,7 +102,7 @@ impl Site {
         self.arn("sqs", &self.missed_name())
     }
 
-    /// Where the queues are, in whatever account the stack is.
+    /// The URL of the queues, in every account.
     pub(super) fn queues(&self) -> String {
         format!("https://sqs.{}.{URL_SUFFIX}/{}/{}", self.region, self.account, self.name)
     }
@@ -112,7 +112,7 @@ impl Site {
         [&self.bronze, &self.silver, &self.gold]
     }
 
-    /// The layers by the buckets that they share.
+    /// The buckets, each with its layers.
     #[must_use]
     pub fn buckets(&self) -> Vec<(&str, Vec<&Layer>)> {
         let mut buckets: Vec<(&str, Vec<&Layer>)> = Vec::new();
@@ -125,7 +125,7 @@ impl Site {
         buckets
     }
 
-    /// The name with `_` for what databases do not take.
+    /// The name with `_` for characters that databases do not take.
     pub(super) fn database(&self) -> String {
         identifier(&self.name)
     }
@@ -136,7 +136,7 @@ pub(super) fn identifier(name: &str) -> String {
     name.to_lowercase().replace('-', "_")
 }
 
-/// The places of `plan`, as far as it has them; what is missing is among the objections.
+/// The places of `plan`, as far as it has them; an objection names each that is missing.
 pub(super) fn site(plan: &Plan, mode: Mode, objections: &mut Vec<Objection>) -> Option<Site> {
     let queues = queues(plan, objections);
     let layer = |name, location, objections: &mut Vec<Objection>| layer(name, location, objections);
@@ -166,7 +166,7 @@ fn layer(name: &'static str, location: &Location, objections: &mut Vec<Objection
         return None;
     };
     let prefix = Path::from_url_path(url.path()).ok()?.to_string();
-    // S3 wants these escaped in filters and policies, each in its own way: nobody has to find out whether that works.
+    // S3 wants these escaped in filters and policies, each in its own way: they are refused, so that no pipeline depends on that.
     if let Some(odd) = prefix.chars().find(|letter| !letter.is_ascii_alphanumeric() && !"/-_.".contains(*letter)) {
         let message = format!("`{}` in the place of layer {name}", odd.escape_default());
         let hint = "notifications and policies take it for something else: choose another prefix";
@@ -246,7 +246,7 @@ fn secrets(plan: &Plan, objections: &mut Vec<Objection>) {
     }
 }
 
-/// What is in the bundle must be within the project.
+/// Every plugin of the bundle must be within the project.
 fn plugins(plan: &Plan, objections: &mut Vec<Objection>) {
     for (stage, settings) in plan.stages() {
         let PluginRef::File(Location::Local(path)) = &settings.plugin else { continue };

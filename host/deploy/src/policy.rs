@@ -1,6 +1,6 @@
-//! Statements of IAM, each with the keys of `pipeline.toml` that it follows from, and roles of IAM that have them.
+//! Statements of IAM, each with the keys of `pipeline.toml` that it follows from, and IAM roles that have them.
 //!
-//! Does not know what a role of ours touches.
+//! Does not know what our roles need.
 
 use serde_json::{Value, json};
 
@@ -12,11 +12,11 @@ use super::places::Site;
 pub struct Statement {
     /// Its name in the policy.
     pub sid: String,
-    /// What is allowed.
+    /// The allowed actions.
     pub actions: Vec<&'static str>,
-    /// On what.
+    /// The resources that they are allowed on.
     pub resources: Vec<String>,
-    /// Under which condition.
+    /// The condition, if there is one.
     pub condition: Option<Value>,
     /// Paths of the keys that it follows from, such as `lake.silver`.
     pub said: Vec<String>,
@@ -32,7 +32,7 @@ impl Statement {
         Statement { sid: sid.into(), actions: actions.to_vec(), resources, condition: None, said: vec![said.into()] }
     }
 
-    /// As it stands in a policy.
+    /// The statement in the form of a policy.
     #[must_use]
     pub fn document(&self) -> Value {
         let mut document = json!({
@@ -50,7 +50,7 @@ pub(super) fn document(statements: &[Statement]) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements.iter().map(Statement::document).collect::<Vec<_>>() })
 }
 
-/// A service of AWS that takes a role on, in this account's name alone.
+/// A service of AWS that may assume a role, for this account only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holder {
     /// Lambda.
@@ -64,7 +64,7 @@ pub(super) enum Holder {
 impl Holder {
     fn trust(self, site: &Site) -> Value {
         let (service, condition) = match self {
-            // Lambda's documentation does not promise to say the account: where it does, it has to be this one.
+            // Lambda's documentation does not promise to send the account: if Lambda sends it, it must be this one.
             Holder::Functions => ("lambda", json!({ "StringEqualsIfExists": { "aws:SourceAccount": site.account } })),
             Holder::Tasks => (
                 "ecs-tasks",
@@ -82,7 +82,7 @@ impl Holder {
     }
 }
 
-/// A role of IAM with one inline policy: these statements, and some that hang on parameters.
+/// An IAM role with one inline policy: these statements, and some that depend on parameters.
 pub(super) fn role(site: &Site, holder: Holder, name: &str, statements: &[Statement], more: Vec<Value>) -> Value {
     let mut policy = document(statements);
     if let Some(all) = policy.get_mut("Statement").and_then(Value::as_array_mut) {
@@ -95,7 +95,7 @@ pub(super) fn role(site: &Site, holder: Holder, name: &str, statements: &[Statem
     } })
 }
 
-/// Refuses whatever does not come over TLS.
+/// Denies every request that does not come over TLS.
 pub(super) fn only_tls(actions: &str, resources: &[Value]) -> Value {
     json!({
         "Sid": "OnlyTls", "Effect": "Deny", "Principal": "*", "Action": actions, "Resource": resources,

@@ -1,4 +1,4 @@
-//! Names of the account, the region and the partition that only CloudFormation knows: texts that hold them become `Fn::Sub`.
+//! Names of the account, the region and the partition that only CloudFormation knows: a text that holds one becomes `Fn::Sub`.
 //!
 //! Does not know what a text is for.
 
@@ -13,14 +13,14 @@ pub(super) const ACCOUNT: &str = "${AWS::AccountId}";
 
 const BEGIN: &str = "${AWS::";
 
-/// The same, with every text that holds such a name in a `Fn::Sub`.
+/// The value, with every text that holds such a name in a `Fn::Sub`.
 pub(super) fn substituted(value: Value) -> Value {
     match value {
         Value::String(text) if text.contains(BEGIN) => json!({ "Fn::Sub": escaped(&text) }),
         Value::Array(all) => Value::Array(all.into_iter().map(substituted).collect()),
         Value::Object(all) => {
             let one = |(name, value): (String, Value)| match value {
-                // It is one already.
+                // It is a `Fn::Sub` already.
                 value if name == "Fn::Sub" => (name, value),
                 value => (name, substituted(value)),
             };
@@ -30,7 +30,7 @@ pub(super) fn substituted(value: Value) -> Value {
     }
 }
 
-/// The same, with the names of this account and region in their place.
+/// The value, with this account and region in place of the names.
 #[must_use]
 pub fn in_account(value: Value, account: &str, region: &str) -> Value {
     let filled = |text: &str| {
@@ -47,7 +47,7 @@ pub fn in_account(value: Value, account: &str, region: &str) -> Value {
     }
 }
 
-/// What ARNs of a region begin with.
+/// The partition of a region, which begins its ARNs.
 pub(super) fn partition(region: &str) -> &'static str {
     match region {
         region if region.starts_with("cn-") => "aws-cn",
@@ -56,7 +56,7 @@ pub(super) fn partition(region: &str) -> &'static str {
     }
 }
 
-/// `Fn::Sub` takes every `${` for a name of its own; `${!` stands for `${`.
+/// `Fn::Sub` takes every `${` for a name; `${!` stands for a literal `${`.
 fn escaped(text: &str) -> String {
     text.replace("${", "${!").replace("${!AWS::", BEGIN)
 }

@@ -1,6 +1,6 @@
 //! The queues between the roles, each with its dead letters, as `queue::stages` opens them.
 //!
-//! Does not say who takes from them.
+//! Does not say which process takes from them.
 
 use pipeline::role::Role;
 use serde_json::{Value, json};
@@ -12,14 +12,14 @@ use super::policy::only_tls;
 use super::resources::Resources;
 use super::{Deployment, Mode, keys, timeouts};
 
-/// How long a message is kept that nobody takes. What is lost by then the next sweep finds again.
+/// How long a message that no consumer takes is kept. The next sweep finds what is lost by then.
 const KEPT_SECONDS: u32 = 7 * 24 * 3600;
-/// How long a dead letter is kept: as long as SQS keeps anything. It counts from when the message was first sent, so that a queue which kept
-/// its messages as long would hand them over dead and expired.
+/// How long a dead letter is kept: the most that SQS allows. SQS counts from when the message was first sent: if the live queue kept its
+/// messages as long, they would be expired when they become dead letters.
 const DEAD_KEPT_SECONDS: u32 = 14 * 24 * 3600;
-/// For how long a dead letter stays invisible to others that a server tries a last time.
+/// How long a dead letter stays invisible while a server gives it a last try.
 const DEAD_INVISIBLE: u32 = 1800;
-/// The most that SQS takes. The engine puts less into a message.
+/// The most that SQS accepts. The engine puts less into a message.
 const LARGEST_MESSAGE: u32 = 1 << 20;
 
 pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
@@ -31,7 +31,7 @@ pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
         resources.push((format!("{id}DeadQueue"), dead(&dead_name, &[site.arn("sqs", &name)])));
         resources.push((format!("{id}Queue"), live(deployment, stage, &name)));
         resources.push((format!("{id}DeadQueuePolicy"), policy(site, &format!("{id}DeadQueue"), &dead_name, None)));
-        // By its name, not by reference: the bucket waits for this policy.
+        // By its name, not by reference: the bucket depends on this policy.
         let teller = match stage {
             Role::Clean => Some(&site.bronze),
             Role::Aggregate => Some(&site.silver),
@@ -41,7 +41,7 @@ pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
         resources.push((format!("{id}QueuePolicy"), policy(site, &format!("{id}Queue"), &name, bucket)));
     }
     if layout.mode == Mode::Lambda {
-        // Ticks that were given up come from no queue.
+        // Given-up ticks come from no queue.
         let name = site.missed_name();
         resources.push(("IngestDeadQueue".to_owned(), dead(&name, &[])));
         resources.push(("IngestDeadQueuePolicy".to_owned(), policy(site, "IngestDeadQueue", &name, None)));
@@ -61,7 +61,7 @@ fn live(deployment: &Deployment<'_>, stage: Role, name: &str) -> Value {
     queue(name, KEPT_SECONDS, json!({ "VisibilityTimeout": visibility, "RedrivePolicy": redrive }))
 }
 
-/// A queue of dead letters, which takes those of these queues alone.
+/// A queue of dead letters, which accepts only those of these queues.
 fn dead(name: &str, of: &[String]) -> Value {
     let allowed = match of {
         [] => json!({ "redrivePermission": "denyAll" }),

@@ -1,6 +1,6 @@
 //! A dashboard of QuickSight over the Gold tables: a source, a set for each table, a sheet with a table and bars for each.
 //!
-//! Made only for whoever a parameter names. Does not give QuickSight itself its rights in the account: its administrator does.
+//! Made only if a parameter names a user. Does not give QuickSight its own rights in the account: its administrator does.
 
 use seams::plugin::{ColumnType, Field, ScalarType};
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ fn data_set(deployment: &Deployment<'_>, table: &str, fields: &[&Field]) -> Valu
     let columns: Vec<Value> =
         fields.iter().map(|field| json!({ "Name": column(field), "Type": type_of(field) })).collect();
     let mut resource = thing("DataSet", &format!("{}-{table}", deployment.site.name), SET);
-    // QuickSight looks at the table when the set is made.
+    // QuickSight reads the table when the set is made.
     if let Some(fields) = resource.as_object_mut() {
         fields.insert("DependsOn".to_owned(), json!([gold_id(table)]));
     }
@@ -101,7 +101,7 @@ fn data_set(deployment: &Deployment<'_>, table: &str, fields: &[&Field]) -> Valu
     resource
 }
 
-/// QuickSight has no lists.
+/// The columns that are shown: QuickSight has no lists.
 fn shown(fields: &[Field]) -> impl Iterator<Item = &Field> {
     fields.iter().filter(|field| matches!(field.ty, ColumnType::Scalar(_)))
 }
@@ -120,7 +120,7 @@ fn type_of(field: &Field) -> &'static str {
     }
 }
 
-/// All rows; and of the first number after the first column, a bar for each value of that.
+/// All rows; and a bar of the first number column for each value of the first column.
 fn sheet(table: &str, fields: &[&Field]) -> Value {
     let at = |field: &Field| json!({ "DataSetIdentifier": table, "ColumnName": column(field) });
     let id = |kind: &str, field: &Field| format!("{table}-{kind}-{}", column(field));

@@ -1,4 +1,4 @@
-//! The resources of a template, as all its parts hand them over.
+//! The resources of a template, as all its parts pass them.
 //!
 //! Does not make any.
 

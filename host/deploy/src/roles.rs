@@ -13,11 +13,11 @@ use super::{access, policy};
 /// A role of AWS for one or all of ours.
 #[derive(Clone, Debug)]
 pub struct RolePolicy {
-    /// What has it: a role of ours, or `all` for a process with all roles.
+    /// The name: a role of ours, or `all` for a process with all roles.
     pub name: &'static str,
     /// Our roles.
     pub roles: &'static [Role],
-    /// What it may do.
+    /// The actions that it may take.
     pub statements: Vec<Statement>,
 }
 
@@ -28,17 +28,17 @@ impl RolePolicy {
         policy::document(&self.statements)
     }
 
-    /// Its characters as IAM counts them.
+    /// Its number of characters as IAM counts them.
     fn length(&self) -> usize {
         self.document().to_string().chars().filter(|letter| !letter.is_whitespace()).count()
     }
 }
 
-/// The most characters of a role's inline policies, white space not counted: IAM's own limit, less what parameters may add (a key, a network).
+/// The most characters of a role's inline policies, without white space: IAM's own limit, less what parameters may add (a key, a network).
 const MOST_POLICY: usize = 10_240 - 1_200;
 
-/// What each role may do, and nothing else. Folders of Gold are named by their tables, unless those are so many that one policy does not
-/// hold their names: then by what the files in them are called.
+/// The actions that each role may take, and no others. Folders of Gold are named by their tables. If there are too many for one policy, they
+/// are named by the files in them.
 pub(super) fn policies(deployment: &Deployment<'_>) -> Vec<RolePolicy> {
     let policy = |(name, roles): (&'static str, &'static [Role])| {
         let of = |tables| RolePolicy { name, roles, statements: access::statements(deployment, roles, tables) };
@@ -48,7 +48,7 @@ pub(super) fn policies(deployment: &Deployment<'_>) -> Vec<RolePolicy> {
     deployment.layout.units().into_iter().map(policy).collect()
 }
 
-/// Why a policy does not fit into a role, if so.
+/// Why a policy does not fit into a role, if it does not.
 pub(super) fn too_long(policy: &RolePolicy) -> Option<Objection> {
     let length = policy.length();
     (length > MOST_POLICY).then(|| Objection {

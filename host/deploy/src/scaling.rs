@@ -1,7 +1,7 @@
-//! How many tasks of a service run: as many as keep what waits in its queues young, between two bounds.
+//! How many tasks of a service run: enough to keep the work in its queues young, between two bounds.
 //!
-//! Does not look at processors: a stage that waits for a service would look idle. Work that waits for a quota grows old as well, and then runs
-//! the most tasks to no use: the upper bound is what that costs.
+//! Does not look at processors: a stage that waits for a service would look idle. Work that waits for a quota grows old as well. Then the most
+//! tasks run for nothing: the upper bound limits that cost.
 
 use pipeline::role::Role;
 use serde_json::{Value, json};
@@ -11,9 +11,9 @@ use super::access::capital;
 use super::resources::Resources;
 use super::services::{self, Unit, service_name};
 
-/// The age of the oldest message that is aimed at, in seconds.
+/// The target age of the oldest message, in seconds.
 const YOUNG: u32 = 300;
-/// For how many seconds after a change nothing is changed again.
+/// How many seconds after a change the next change may come.
 const COOL_OUT: u32 = 120;
 const COOL_IN: u32 = 600;
 
@@ -23,7 +23,7 @@ pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
 
 fn of_unit(deployment: &Deployment<'_>, unit: &Unit) -> Resources {
     let queues: Vec<&Role> = unit.roles.iter().filter(|role| **role != Role::Ingest).collect();
-    // Ticks are fired once, however many are there to fire them.
+    // Each tick is fired once, by any number of tasks.
     if queues.is_empty() {
         return Resources::new();
     }

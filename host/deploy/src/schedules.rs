@@ -1,4 +1,4 @@
-//! The schedule that invokes the ingest function, with the instant that it was due, and what becomes of a tick that was given up: a dead letter.
+//! The schedule that invokes the ingest function with the due instant, and the dead letter of a tick that was given up.
 //!
 //! Does not translate expressions: `cron` does.
 
@@ -9,15 +9,15 @@ use super::policy::{self, Holder, Statement};
 use super::resources::Resources;
 use super::{Deployment, cron, keys};
 
-/// As long as the scheduler tries to invoke, and as often.
+/// How long the scheduler tries to invoke at most, and how often.
 const LONGEST_AGE: u32 = 24 * 3600;
 const MOST_TRIES: u32 = 185;
-/// The least that it can be told.
+/// The least age that it accepts.
 const SHORTEST_AGE: u32 = 60;
-/// As long as Lambda keeps an event for a function that is throttled.
+/// How long Lambda keeps an event for a function that is throttled.
 const LONGEST_EVENT: u32 = 6 * 3600;
 
-/// How often Lambda itself tries a tick that failed.
+/// How often Lambda itself retries a tick that failed.
 const TRIES_OF_A_TICK: u32 = 2;
 
 pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
@@ -39,7 +39,7 @@ pub(super) fn resources(deployment: &Deployment<'_>) -> Resources {
     ];
     resources
         .push(("ScheduleRole".to_owned(), policy::role(site, Holder::Schedules, "invoke", &may, vec![keys::ours()])));
-    // What was missed while nothing ran may be late, or is of no use any more.
+    // A tick that was missed may come late, or is skipped.
     let (age, tries) = match schedule.missed() {
         Missed::Skip => (SHORTEST_AGE, 0),
         Missed::Once | Missed::All => (LONGEST_AGE, MOST_TRIES),

@@ -1,7 +1,7 @@
-//! The services of ECS on Fargate: the same program as everywhere, as one service with all roles or as one a role.
+//! The services of ECS on Fargate: the same program as everywhere, as one service with all roles or as one for each role.
 //!
-//! Does not declare a network or an image: those are parameters. Nothing needs to come in: whether a task is well its own program says,
-//! `sluicebox health`. How many tasks run is `scaling`'s.
+//! Does not declare a network or an image: those are parameters. No port is opened: the program itself says whether a task is healthy, by
+//! `sluicebox health`. `scaling` says how many tasks run.
 
 use pipeline::plan::Plan;
 use pipeline::role::Role;
@@ -13,19 +13,19 @@ use super::policy::{self, Holder, Statement};
 use super::resources::Resources;
 use super::{Arch, Deployment, Mode, Options, functions, keys, logs, roles};
 
-/// The user of the image, and of nobody.
+/// The user id of the image. No real user has it.
 const USER: &str = "65532";
-/// The one folder that can be written to. The image names it as a `VOLUME`, so that it belongs to that user; else it belongs to root, and
+/// The one folder that can be written to. The image names it as a `VOLUME`, so that it belongs to that user; otherwise it belongs to root, and
 /// nothing is kept there.
 const SCRATCH: &str = "/scratch";
-/// Where the program answers its own health check. Nothing from outside of the task comes here.
+/// Where the program answers its own health check. Nothing outside the task can reach it.
 const LISTEN: &str = "127.0.0.1:9464";
-/// The longest that Fargate waits for what is under way.
+/// The longest that Fargate waits for work under way.
 const STOP_SECONDS: u32 = 120;
 /// Processors of Fargate that a plugin's calls can use.
 pub(super) const CPUS: [u64; 5] = [1_024, 2_048, 4_096, 8_192, 16_384];
 
-/// What runs by itself.
+/// A part that runs by itself.
 pub(super) struct Unit {
     pub(super) name: &'static str,
     pub(super) roles: &'static [Role],
@@ -41,10 +41,10 @@ pub(super) fn is_bounded(plan: &Plan) -> bool {
     plan.endpoints.values().any(|endpoint| endpoint.rate.is_some())
 }
 
-/// Processor and memory as Fargate has them together: a whole processor, or two where the memory is too much for one.
+/// Processor and memory in a combination that Fargate has: one whole processor, or two if the memory is too much for one.
 pub(super) fn size(plan: &Plan, roles: &[Role]) -> (u64, u64) {
     let most = roles.iter().map(|role| functions::memory(plan, *role)).max().unwrap_or_default();
-    // With all roles calls of all plugins are under way at once.
+    // With all roles, calls of all plugins run at once.
     let memory = if roles.len() > 1 { 2 * most } else { most }.next_multiple_of(1_024).min(16 << 10);
     (if memory > 8 << 10 { 2_048 } else { 1_024 }, memory)
 }
@@ -71,7 +71,7 @@ pub(super) fn resources(deployment: &Deployment<'_>, options: &Options) -> Resou
     resources
 }
 
-/// What Fargate itself does before and beside the program: fetches the image, writes the log.
+/// The role with which Fargate itself fetches the image and writes the log.
 fn execution_role(deployment: &Deployment<'_>) -> Value {
     let site = &deployment.site;
     let group = |unit: Unit| site.arn("logs", &format!("log-group:{}:*", site.log_group(unit.name, Mode::Ecs)));
@@ -132,7 +132,7 @@ fn container(deployment: &Deployment<'_>, options: &Options, unit: &Unit) -> Val
         "LinuxParameters": { "InitProcessEnabled": true, "Capabilities": { "Drop": ["ALL"] } },
         "MountPoints": [{ "SourceVolume": "scratch", "ContainerPath": SCRATCH, "ReadOnly": false }],
         "Environment": environment,
-        // It compiles its plugins before it is ready.
+        // The program compiles its plugins before it is ready.
         "HealthCheck": {
             "Command": ["CMD", "sluicebox", "health"], "Interval": 30, "Timeout": 5, "Retries": 3, "StartPeriod": 300,
         },
@@ -149,7 +149,7 @@ pub(super) fn service_name(deployment: &Deployment<'_>, unit: &Unit) -> String {
     format!("{}-{}", deployment.site.name, unit.name)
 }
 
-/// Without a `DesiredCount`: an update would set it back to what it was at first.
+/// Without a `DesiredCount`: an update would set it back to the first value.
 fn service(deployment: &Deployment<'_>, unit: &Unit) -> Value {
     let id = capital(unit.name);
     // Queues and buckets must be there when the program opens them.

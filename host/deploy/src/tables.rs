@@ -1,7 +1,7 @@
-//! Silver and Gold as tables of Glue's catalog, and a workgroup of Athena to ask them.
+//! Silver and Gold as tables of Glue's catalog, and a workgroup of Athena to query them.
 //!
-//! Does not declare Gold's Parquet files: to Athena a table is a folder, and each of those is one object. The Delta tables it reads itself,
-//! their columns from their logs; those that stand here are for people and other engines.
+//! Does not declare Gold's Parquet files: for Athena a table is a folder, and each of those is one object. Athena reads the Delta tables and
+//! their columns from their logs; the columns declared here are for people and other engines.
 
 use seams::plugin::{ColumnType, Field, ScalarType};
 use serde_json::{Value, json};
@@ -10,9 +10,9 @@ use super::places::identifier;
 use super::resources::Resources;
 use super::{Columns, Deployment, keys};
 
-/// Where Athena puts its answers, in Gold's bucket.
+/// Where Athena puts its results, in Gold's bucket.
 pub(super) const RESULTS: &str = "_athena/";
-/// What a query may read, in bytes: 100 GiB, half a dollar.
+/// The most bytes that a query may read: 100 GiB, half a dollar.
 const MOST_SCANNED: u64 = 100 << 30;
 
 pub(super) fn resources(deployment: &Deployment<'_>, columns: &Columns) -> Resources {
@@ -83,7 +83,7 @@ fn workgroup(deployment: &Deployment<'_>) -> Value {
 
 fn table(name: &str, place: &str, mut columns: Vec<Value>) -> Value {
     if columns.is_empty() {
-        // What Spark writes for a table whose columns are in its log.
+        // The column that Spark writes for a table whose columns are in its log.
         columns.push(json!({ "Name": "col", "Type": "array<string>" }));
     }
     json!({ "Type": "AWS::Glue::Table", "Properties": {

@@ -1,6 +1,6 @@
 //! The template put together: parameters, conditions, mappings, resources in our own order, outputs.
 //!
-//! Does not know any resource.
+//! Does not know any one resource.
 
 use serde_json::{Map, Value, json};
 

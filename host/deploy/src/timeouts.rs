@@ -1,4 +1,4 @@
-//! How long functions may run, and for how long what their queues hand out stays invisible: the one follows from the other, and a template cannot
+//! How long functions may run, and how long messages of their queues stay invisible: the second follows from the first, and a template cannot
 //! calculate.
 //!
 //! Does not say how long a role needs: `functions` does.
@@ -10,15 +10,15 @@ use serde_json::{Map, Value, json};
 use super::access::{STAGES, capital};
 use super::{Mode, functions};
 
-/// What a parameter may choose from, in seconds.
+/// The values that a parameter may have, in seconds.
 pub(super) const TIMEOUTS: [u64; 6] = [60, 120, 180, 300, 600, 900];
-/// Milliseconds of each second of its time after which a function is close to its end.
+/// Milliseconds, for each second of its time, after which a function is close to its end.
 const CLOSE_TO_END: u64 = 900;
-/// What the table of the template is called.
+/// The name of the mapping in the template.
 pub(super) const TABLE: &str = "Timeouts";
 
-/// For how long what is handed out stays invisible, in seconds. AWS wants six times as long as a function may take: a batch that is throttled
-/// comes again within that.
+/// How long a message stays invisible, in seconds. AWS wants six times as long as a function may take: a throttled batch comes again
+/// within that time.
 pub(super) fn visibility(plan: &Plan, mode: Mode, stage: Role) -> u64 {
     match mode {
         Mode::Lambda => visibility_for(plan, stage, functions::timeout(plan, stage)),
@@ -34,8 +34,8 @@ fn least(plan: &Plan) -> u64 {
     plan.queue.visibility_timeout.as_secs().max(60)
 }
 
-/// What follows from how long a function may run, for every choice: for how long its queue's messages stay invisible, never less than with what
-/// the plan asks for, and the milliseconds after which it is close to its end.
+/// The values that follow from how long a function may run, for every choice: how long its queue's messages stay invisible, never less than the
+/// plan asks for, and the milliseconds after which it is close to its end.
 pub(super) fn table(plan: &Plan) -> Value {
     let one = |timeout: u64| {
         let mut follows = Map::new();
@@ -49,7 +49,7 @@ pub(super) fn table(plan: &Plan) -> Value {
     Value::Object(TIMEOUTS.into_iter().map(one).collect())
 }
 
-/// For how long what a stage's queue hands out stays invisible, by the parameter.
+/// How long a message of a stage's queue stays invisible, by the parameter.
 pub(super) fn invisible(stage: Role) -> Value {
     look_up(stage, &capital(stage.name()))
 }
