@@ -1,4 +1,4 @@
-//! Answers for one thing: a file added to the plugin SDK makes the program, which carries the SDK's sources, be built again.
+//! Rebuilds the program, which carries the plugin SDK's sources, when a file is added to the SDK.
 //!
 //! Generates nothing.
 
