@@ -1,6 +1,6 @@
 //! The command line: what can be typed, and its help.
 //!
-//! Does not hold a command's own arguments: those stand beside its work in `commands`.
+//! Does not hold a command's own arguments: those are beside its code in `commands`.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ fn after_long_help() -> String {
     format!("{GLOBAL}\n\n{}\n\n{}", exit::HELP, env_vars::HELP)
 }
 
-/// What every command takes, once: the help of each command only points here.
+/// The options of every command, listed once: the help of each command only points here.
 const GLOBAL: &str = "\
 Options of every command:
   --json                write the result to stdout as one JSON document, errors included
@@ -46,12 +46,12 @@ Options of every command:
   --cache-dir DIR       where compiled plugins are kept [default: this user's cache folder]
   --memory SIZE         how much memory the process may have [default: three quarters of what there is]";
 
-/// The same in a line.
+/// The same in one line.
 const GLOBAL_IN_SHORT: &str = "\
 Options of every command (see `sluicebox --help`): --json, --color WHEN, --log-level FILTER, --log-format FORMAT, --cache-dir DIR,\
  --memory SIZE";
 
-/// The command line as it is parsed: what every command takes is told once.
+/// The command line as clap parses it, with the common options listed once.
 pub(crate) fn command() -> clap::Command {
     fn below(command: clap::Command) -> clap::Command {
         let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
@@ -100,7 +100,7 @@ pub(crate) struct GlobalArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Memory(pub(crate) u64);
 
-/// The least in which one call of a small plugin has room.
+/// The least memory in which one call of a small plugin fits.
 const LEAST_MEMORY: u64 = 128 << 20;
 
 fn memory(text: &str) -> Result<Memory, String> {
@@ -139,12 +139,12 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it goes on until it is stopped: then the log is what there is to look at.
+    /// Whether the command runs until it is stopped: then its log is all that a user sees.
     pub(crate) fn serves(&self) -> bool {
         matches!(self, Command::Run(args) if !args.once) || matches!(self, Command::Lambda(_))
     }
 
-    /// How it logs when nobody says otherwise.
+    /// The log format if the user sets none.
     pub(crate) fn log_format(&self) -> LogFormat {
         if matches!(self, Command::Lambda(_)) { LogFormat::Json } else { LogFormat::Human }
     }

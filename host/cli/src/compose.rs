@@ -1,4 +1,4 @@
-//! The composition root: a plan and its plugins become a service. With what lies below it the only code that names all adapters.
+//! The composition root: a plan and its plugins become a service. Only this module and those below it name all adapters.
 //!
 //! Does not run the service.
 
@@ -43,7 +43,7 @@ pub(crate) async fn compose(file: &PipelineFile, shared: &Shared, context: &Cont
     compose_with(file, shared, context, &Arc::default()).await
 }
 
-/// As [`compose`], counting on where another service of the pipeline has stopped.
+/// As [`compose`], with the counters of an earlier service of the pipeline.
 pub(crate) async fn compose_with(
     file: &PipelineFile,
     shared: &Shared,
@@ -58,7 +58,7 @@ pub(crate) async fn compose_anew(file: &PipelineFile, shared: &Shared, context: 
     compose_on(file, shared, context, Silvers::Emptied, &Arc::default()).await
 }
 
-/// As [`compose`], for commands that do not let the plugins of the file work: tables stay as they are, whatever those want.
+/// As [`compose`], for commands that do not run the file's plugins: the tables' columns do not change.
 pub(crate) async fn compose_to_look(
     file: &PipelineFile,
     shared: &Shared,
@@ -67,14 +67,14 @@ pub(crate) async fn compose_to_look(
     compose_on(file, shared, context, Silvers::Viewed, &Arc::default()).await
 }
 
-/// In what state Silver is opened.
+/// How Silver is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Silvers {
     /// With the clean plugin's columns, new ones added.
     Fitting,
     /// As it is.
     Viewed,
-    /// Without a row.
+    /// Emptied of all rows.
     Emptied,
 }
 
@@ -100,7 +100,7 @@ async fn compose_on(
     let soon = if else_last { &[][..] } else { &shared.roles };
     let loading = Loading { lake: Some(&lake), else_last, roles: soon, ..Loading::by_files(file, shared) };
     let prepared = async {
-        // A function is started for work that is there already.
+        // A function starts only when there is work.
         if shared.handed && shared.serves(Role::Enrich) {
             gateway.prepare().await;
         }
@@ -112,7 +112,7 @@ async fn compose_on(
         ours::heed_conditions(file, &lake, shared).await?;
         ours::examine(file, &lake, shared).await
     };
-    // Side by side, here and below: what lies in AWS is opened by calls, and a function is paid and waited for while it opens it.
+    // Concurrently, here and below: places in AWS are opened by calls, and a function costs money and time while it waits for them.
     let (loaded, queues, (), owned) =
         tokio::join!(load(loading), queues(plan, &file.folder, shared, identity.as_deref()), prepared, owned);
     owned?;
@@ -134,9 +134,9 @@ async fn compose_on(
     Ok(service)
 }
 
-/// The plugins that have made the lake of `file`, to make things of it again.
+/// The plugins that made the lake of `file`, to make parts of it again.
 pub(crate) async fn workshop(file: &PipelineFile, service: &Service, shared: &Shared) -> anyhow::Result<Workshop> {
-    // What a stage may use now says nothing of what another one could in its time: the widest of all it is.
+    // The present limits of a stage say nothing about an earlier plugin: all plugins get the widest limits of any stage.
     let limits = file.plan.stages().map(|(_, stage)| stage.limits).fold(Limits::default(), Limits::widest);
     Ok(Workshop::open(&service.enrich.lake, Arc::new(shared.plugins.clone()), limits).await?)
 }

@@ -1,6 +1,6 @@
-//! What every command is given besides its own arguments.
+//! The inputs of every command besides its own arguments.
 //!
-//! Does not hold an engine or an adapter: `compose` puts those together.
+//! Does not hold an engine or an adapter: `compose` makes those.
 
 use std::path::PathBuf;
 
@@ -8,12 +8,12 @@ use crate::output::Output;
 use crate::redact::Redactor;
 use crate::traces::Traces;
 
-/// The process as a command sees it.
+/// The process, from a command's view.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
     /// Where results and notices go.
     pub(crate) output: Output,
-    /// Whoever reads a secret registers it here before using it.
+    /// Code that reads a secret registers it here before it uses the secret.
     pub(crate) redactor: Redactor,
     /// Where spans go.
     pub(crate) traces: Traces,
@@ -23,16 +23,16 @@ pub(crate) struct Context {
     pub(crate) memory: Option<u64>,
 }
 
-/// Where compiled plugins are kept. What lies there is executed: nowhere in a project, which may be somebody else's.
+/// Where compiled plugins are kept. They are executed, so they are never in a project, which may come from another author.
 #[derive(Clone, Debug)]
 pub(crate) enum Compiled {
-    /// In this folder, or in this user's own one for such things, sealed with a key of this user's.
+    /// In this folder, or in this user's cache folder, sealed with a key of this user.
     ByUser(Option<PathBuf>),
-    /// In a folder that goes with the process, beside what came with the program.
+    /// In a folder that is deleted with the process, beside the plugins that came with the program.
     InFunction {
         /// The folder of the process.
         scratch: PathBuf,
-        /// What came with the program.
+        /// The plugins that came with the program.
         shipped: runtime::Shipped,
     },
     /// Into this folder, for functions.
@@ -40,7 +40,7 @@ pub(crate) enum Compiled {
 }
 
 impl Context {
-    /// The folder in which compiled plugins are kept; none where this user has no folder for such things.
+    /// The folder for compiled plugins; none if this user has no cache folder.
     pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
         match &self.compiled {
             Compiled::ByUser(Some(dir)) | Compiled::ForBundle(dir) => Some(dir.clone()),
@@ -49,7 +49,7 @@ impl Context {
         }
     }
 
-    /// The file with the key that seals what is kept there.
+    /// The file with the key that seals the compiled plugins.
     pub(crate) fn cache_key(&self) -> Option<PathBuf> {
         match &self.compiled {
             Compiled::ByUser(_) => Some(dirs::data_local_dir()?.join("sluicebox").join("compiled.key")),

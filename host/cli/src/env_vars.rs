@@ -10,13 +10,13 @@ pub(crate) const LOG_FORMAT: &str = "SLUICEBOX_LOG_FORMAT";
 pub(crate) const CACHE_DIR: &str = "SLUICEBOX_CACHE_DIR";
 /// How much memory this process may have, as `--memory`.
 pub(crate) const MEMORY: &str = "SLUICEBOX_MEMORY";
-/// The digest of the list of compiled plugins in a function's bundle, as `deploy bundle` tells it.
+/// The digest of the list of compiled plugins in a function's bundle, as `deploy bundle` prints it.
 pub(crate) const BUNDLE: &str = "SLUICEBOX_BUNDLE";
 /// Any value but an empty one switches colours off, unless `--color always` is given.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 /// The cargo that builds plugins; `cargo` if it is not set.
 pub(crate) const CARGO: &str = "CARGO";
-/// The rustc that is asked for its targets; `rustc` if it is not set. Cargo reads it as well.
+/// The rustc that is asked for its targets; `rustc` if it is not set. Cargo reads this variable, too.
 pub(crate) const RUSTC: &str = "RUSTC";
 
 /// Where a run answers probes and metrics, as `run --listen`.
@@ -29,26 +29,26 @@ pub(crate) const PIPELINE: &str = "SLUICEBOX_PIPELINE";
 pub(crate) const TARGET: &str = "SLUICEBOX_TARGET";
 /// Values that replace those of the file, one a line, as `lambda --set`.
 pub(crate) const SET: &str = "SLUICEBOX_SET";
-/// Whether S3 itself tells a function's neighbours, as `lambda --notifications`.
+/// Whether S3 itself notifies the next stages, as `lambda --notifications`.
 pub(crate) const NOTIFICATIONS: &str = "SLUICEBOX_NOTIFICATIONS";
-/// Where Lambda takes questions and answers, `HOST:PORT`; Lambda sets it.
+/// Where the Runtime API of Lambda answers, `HOST:PORT`; Lambda sets it.
 pub(crate) const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 /// The folder of a function's bundle; Lambda sets it.
 pub(crate) const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
 
-/// Where traces are sent: the collector's base URL; none are made if it is not set.
+/// Where traces are sent: the collector's base URL. Without it there are no traces.
 pub(crate) const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-/// The whole URL for traces, in the place of the other one.
+/// The whole URL for traces, instead of the base URL.
 pub(crate) const OTLP_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 /// Headers for the collector, `NAME=VALUE,…`.
 pub(crate) const OTLP_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-/// What the program is called in traces.
+/// The program's name in traces.
 pub(crate) const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 
 /// Where cargo keeps the sources of dependencies; `.cargo` in the home folder if it is not set.
 pub(crate) const CARGO_HOME: &str = "CARGO_HOME";
 
-/// The part of the long help that lists them.
+/// The part of the long help that lists these variables.
 pub(crate) const HELP: &str = "\
 Environment:
   SLUICEBOX_LOG         the log filter, as --log-level

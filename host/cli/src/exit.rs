@@ -1,6 +1,6 @@
-//! What the program's exit code says. One enum, one meaning each; `sluicebox --help` prints the same list.
+//! The program's exit codes. One enum, one meaning each; `sluicebox --help` prints the same list.
 //!
-//! Does not decide which code a command ends with: its `execute` does, or the [`crate::failure::Failure`] that it returns.
+//! Does not choose a command's code: its `execute` does, or the [`crate::failure::Failure`] that it returns.
 
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -19,7 +19,7 @@ pub(crate) enum ExitCode {
 }
 
 impl ExitCode {
-    /// The number that the operating system gets.
+    /// The number for the operating system.
     pub(crate) fn number(self) -> u8 {
         match self {
             ExitCode::Success => 0,

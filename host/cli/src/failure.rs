@@ -1,4 +1,4 @@
-//! An error with what a person needs beyond its text: a hint, and the exit code that it leads to.
+//! An error with what a user needs beyond its text: a hint, and the exit code.
 //!
 //! Does not print: `main` does, once, at the top. Errors without a hint stay plain `anyhow` errors and exit with 1.
 
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::exit::ExitCode;
 
-/// An error that says how to go on.
+/// An error that says what to do.
 #[derive(Debug, Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
@@ -24,14 +24,14 @@ impl Failure {
         Failure { code, message: message.into(), hint: None, cause: None }
     }
 
-    /// Adds what to do about it: one line.
+    /// Adds what to do: one line.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds what led to it.
+    /// Adds the cause.
     #[must_use]
     pub(crate) fn caused_by(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
@@ -47,12 +47,12 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> Option<&str> {
     })
 }
 
-/// An error and its causes in one line, outside in. A cause that the words before say already is not said again: many errors quote theirs.
+/// An error and its causes in one line, outside in. A cause whose words were already said is left out: many errors quote theirs.
 pub(crate) fn in_a_line(error: &anyhow::Error) -> String {
     told(error).join(": ")
 }
 
-/// What an error and its causes say, outside in, nothing twice.
+/// The texts of an error and its causes, outside in, none twice.
 pub(crate) fn told(error: &anyhow::Error) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for cause in error.chain() {
@@ -65,7 +65,7 @@ pub(crate) fn told(error: &anyhow::Error) -> Vec<String> {
     all
 }
 
-/// Without the words in which `object_store` wraps what it does not know, and what such a text says twice.
+/// The text without the words in which `object_store` wraps unknown errors, and without repetitions.
 pub(crate) fn plain(text: &str) -> String {
     let mut text = text.to_owned();
     while let Some(start) = text.find("Generic ") {
@@ -79,7 +79,7 @@ pub(crate) fn plain(text: &str) -> String {
     }
     let mut parts: Vec<&str> = Vec::new();
     for part in text.split(": ") {
-        // A short word may well stand in two places.
+        // A short word may occur twice by right.
         if part.len() <= 12 || !parts.contains(&part) {
             parts.push(part);
         }
@@ -88,7 +88,7 @@ pub(crate) fn plain(text: &str) -> String {
     if text.len() > shorter.len() && text.lines().count() == 1 { shorter } else { text }
 }
 
-/// The exit code that an error leads to: that of the first [`Failure`] in its chain, else 1.
+/// The exit code of an error: that of the first [`Failure`] in its chain, else 1.
 pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     error.chain().find_map(|cause| cause.downcast_ref::<Failure>()).map_or(ExitCode::Wrong, |failure| failure.code)
 }

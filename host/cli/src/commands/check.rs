@@ -1,6 +1,6 @@
-//! `sluicebox check`: everything that a start or its first tick would refuse, without starting. It is their own code.
+//! `sluicebox check`: everything that a start or its first tick would refuse, without starting. It runs the same code as a start.
 //!
-//! Does not call anybody, and does not change a lake: of what lies elsewhere `doctor` tells.
+//! Does not call a service, and does not change a lake: `doctor` checks what is elsewhere.
 
 use deploy::Mode;
 use pipeline::plan::SecretRef;
@@ -77,7 +77,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     Ok(ExitCode::Success)
 }
 
-/// Everything that is wrong with the pipelines.
+/// Everything wrong with the pipelines.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Refused(String);
@@ -92,7 +92,7 @@ impl Refused {
     }
 }
 
-/// What the file does not say and a newcomer may expect otherwise.
+/// Defaults that the file does not mention and that a newcomer may not expect.
 fn defaults(file: &PipelineFile) -> Vec<String> {
     let source = &file.plan.source;
     let mut all = Vec::new();
@@ -109,7 +109,7 @@ fn defaults(file: &PipelineFile) -> Vec<String> {
     all
 }
 
-/// Says which secrets are too short to be blotted out. Only those of this machine are read.
+/// Says which secrets are too short to be redacted. Only secrets of this machine are read.
 async fn warn_of_short_secrets(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<()> {
     let secrets = secrets(file, shared, context);
     for (name, place) in &file.plan.secrets {

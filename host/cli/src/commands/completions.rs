@@ -1,4 +1,4 @@
-//! `sluicebox completions`: a script that teaches a shell the command line.
+//! `sluicebox completions`: a script with which a shell completes the command line.
 //!
 //! Does not install it.
 
@@ -12,7 +12,7 @@ pub(crate) struct Args {
     shell: clap_complete::Shell,
 }
 
-/// Prints the script of the whole command line. It is the same with --json: a shell reads it.
+/// Prints the script of the whole command line. `--json` does not change it: a shell reads it.
 pub(crate) async fn execute(args: Args, mut command: clap::Command, context: &Context) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "sluicebox", &mut script);

@@ -1,6 +1,6 @@
 //! `sluicebox deploy`: what a pipeline is in AWS, from its file alone. A file for each verb.
 //!
-//! Does not change anything in AWS: what is made here is handed to its own tools.
+//! Does not change anything in AWS: its own tools do, with the files that are made here.
 
 mod built;
 mod bundle;

@@ -1,6 +1,6 @@
 //! `sluicebox doctor`: whether a pipeline has all that it needs where it is: source, secrets, and in AWS its queues and buckets, with what
 //! to do about each thing that is missing.
-//!
+//! Does not repair anything. For AWS `aws::doctor` does the looking.
 //! Does not mend anything. Of AWS `aws::doctor` does the looking.
 
 use aws::doctor::{self, Check, Finding};
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     built: Built,
 }
 
-/// Looks.
+/// Checks the pipelines.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let files = pipelines::read(&args.pipeline)?;
     pipelines::warn(&files, context)?;
@@ -56,11 +56,11 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     Ok(if is_well { ExitCode::Success } else { ExitCode::Wrong })
 }
 
-/// What can be looked at wherever the pipeline is: all that `check` looks at, and what has to be called for.
+/// The checks that are possible wherever the pipeline is: all that `check` does, and those that need a call.
 async fn here(file: &PipelineFile, shared: &Shared, context: &Context) -> Vec<Check> {
     let examined = examine(file, shared, context, Reach::Anywhere).await;
     let checks = examined.looked.into_iter().map(|looked| {
-        // A run would wait for a secret; a column that may be missing is only worth a look.
+        // A run would wait for a secret; a column that may be missing is only a note.
         let (mut wrong, notes) = (looked.wrong, looked.notes);
         let mut about = looked.about;
         if about.starts_with("secret ") {
@@ -80,14 +80,14 @@ async fn here(file: &PipelineFile, shared: &Shared, context: &Context) -> Vec<Ch
     checks
 }
 
-/// What is wrong; where, if the check does not say so.
+/// What is wrong, with its place if the check does not name it.
 fn told(wrong: &Wrong, about: &str) -> String {
     let code = wrong.code.map(|code| format!("[{code}] ")).unwrap_or_default();
     let place = if wrong.place == about { String::new() } else { format!("{}: ", wrong.place) };
     format!("{code}{place}{}", wrong.message)
 }
 
-/// Whether the lake holds a tick that is still to come. A lake that cannot be read is told elsewhere.
+/// Whether the lake holds a tick of the future. Another check reports a lake that cannot be read.
 async fn ticks(file: &PipelineFile, shared: &Shared) -> Result<(), Finding> {
     let lake = look_at_lake(file, &shared.remote).await;
     let now = Tick::at(shared.clock().now());
@@ -105,7 +105,7 @@ async fn ticks(file: &PipelineFile, shared: &Shared) -> Result<(), Finding> {
     }
 }
 
-/// What is not in AWS is told, and all else is looked at.
+/// Places outside AWS are reported, and all else is checked.
 async fn in_aws(file: &PipelineFile, shared: &Shared, layout: Layout) -> anyhow::Result<Vec<Check>> {
     let (deployment, objections) = Deployment::look(&file.plan, layout);
     let told = objections.into_iter().map(|objection| {

@@ -1,6 +1,6 @@
-//! `sluicebox explain`: where a record's row comes from, proved by making it again.
+//! `sluicebox explain`: where a record's row comes from, proved by computing it again.
 //!
-//! Does not change anything and asks no service.
+//! Does not change anything and calls no service.
 
 use anyhow::Context as _;
 use engine::drivers::service::Service;
@@ -52,7 +52,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     Ok(if explanation.is_proved() { ExitCode::Success } else { ExitCode::Wrong })
 }
 
-/// That the lake holds no record of that key, with those that may be meant.
+/// That the lake holds no record with that key, with the keys that may be meant.
 pub(crate) async fn unknown(service: &Service, key: &str, code: ExitCode) -> anyhow::Result<Failure> {
     let near: Vec<String> = similar(service, key, 5).await?.iter().map(|key| format!("`{key}`")).collect();
     let hint = if near.is_empty() {

@@ -1,6 +1,6 @@
 //! `sluicebox explain-error`: what a code means, what follows from it, and what to do.
 //!
-//! Does not know where the code was seen: the message says that.
+//! Does not know where the code appeared: the message says that.
 
 use engine::codes::{self, Code};
 use pipeline::problem::did_you_mean;

@@ -1,4 +1,4 @@
-//! `sluicebox forget`: one record is erased from every layer, and stays out if asked to.
+//! `sluicebox forget`: erases one record from every layer, and keeps it out if asked to.
 //!
 //! Does not touch the source.
 
@@ -22,7 +22,7 @@ use crate::output::{Tone, counted};
 use crate::pipelines::{self, PipelineArgs, PipelineFile};
 use crate::watch::watch;
 
-/// Digits of a digest that people are shown.
+/// The digits of a digest that are shown to people.
 const SHOWN: usize = 12;
 
 /// Erase one record from Bronze, kept answers, quarantine, Silver, Gold and all old versions
@@ -68,7 +68,7 @@ pub(crate) struct Args {
     pub(crate) yes: bool,
 }
 
-/// Erases the record, or sees to the list.
+/// Erases the record, or handles the list.
 pub(crate) async fn execute(mut args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     if args.list || args.allow.is_some() {
         // Without a key the first argument is the pipeline's file.
@@ -109,8 +109,8 @@ async fn erase(
     }
     let (mut done, mut unfinished) = (Forgotten { key: key.clone(), ..Forgotten::default() }, 0);
     if is_there {
-        // Messages are gone from the queue, but a file of the queue keeps what it held until it is written anew. Both of this comes before what
-        // tells that there is something to erase, so that whoever is interrupted is brought here again.
+        // Messages are gone from the queue, but the queue's file keeps their bytes until it is rewritten. Both steps come before the record's last
+        // trace is erased: after an interruption the next `forget` finds the record and repeats them.
         crate::compose::scrub_queue(file, shared).await?;
         unfinished = crate::compose::remove_unfinished(file).await?;
         done = watch(&steps, context, forget(service, &key, &steps)).await?;

@@ -1,6 +1,6 @@
 //! `sluicebox health`: asks the `/readyz` of a run on this machine, for a container's health check where the image has no other client.
 //!
-//! Does not look at anything itself: the run says how it is.
+//! Does not check anything itself: the run says how it is.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::env_vars;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 
-/// Where a run listens in the image.
+/// The address of a run in the image.
 const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
-/// Most bytes of an answer: a line for each pipeline.
+/// The most bytes of an answer: a line for each pipeline.
 const MOST: u64 = 64 << 10;
 
 /// Ask a run on this machine whether it is ready; exits with 0 if it is
@@ -56,7 +56,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     Ok(if status == 200 { ExitCode::Success } else { ExitCode::Wrong })
 }
 
-/// An address that stands for all of this machine's is listened at, and cannot be called everywhere.
+/// A run can listen at an address that stands for all of this machine's, but such an address cannot be called everywhere.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

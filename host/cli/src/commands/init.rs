@@ -1,6 +1,6 @@
 //! `sluicebox init`: a new project that runs at once: a file of weather readings, a pipeline, two plugins.
 //!
-//! Does not touch a folder that has something in it.
+//! Does not change a folder that is not empty.
 
 use std::path::{Path, PathBuf};
 

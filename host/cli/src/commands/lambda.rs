@@ -1,6 +1,6 @@
-//! `sluicebox lambda`: one role of a pipeline as a function of AWS Lambda. What Lambda starts as `bootstrap` is this.
+//! `sluicebox lambda`: one role of a pipeline as a function of AWS Lambda. This is what Lambda starts as `bootstrap`.
 //!
-//! Does not set up functions, and does not know what becomes of an event: `function` does.
+//! Does not set up functions, and does not handle an event: `function` does.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ mod function;
 mod metrics;
 mod place;
 
-/// The longest that the sending of spans holds up the next invocation.
+/// The longest that sending spans may delay the next invocation.
 const TO_SEND: Duration = Duration::from_secs(1);
 
 /// Serve one role as a function of AWS Lambda
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     notifications: bool,
 }
 
-/// Whether Lambda has started this program, or somebody who does as Lambda does.
+/// Whether Lambda has started this program, or an emulator of Lambda.
 pub(crate) fn is_here() -> bool {
     let mut words = std::env::args_os();
     let called = words.next().is_some_and(|name| std::path::Path::new(&name).file_name() == Some("bootstrap".as_ref()));
@@ -88,9 +88,9 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
 
 /// Why a function ends.
 enum Ended {
-    /// It could not be set up.
+    /// It could not start.
     BeforeTheFirst(anyhow::Error),
-    /// It cannot ask for work any more.
+    /// It can no longer ask for work.
     Later(anyhow::Error),
 }
 
@@ -119,12 +119,12 @@ async fn serve(api: &RuntimeApi, args: &Args, context: &Context) -> Result<std::
     let mut cold = true;
     loop {
         let invocation = api.next().await.map_err(|error| Ended::Later(error.into()))?;
-        // Less what it takes to ask for the next one.
+        // Less the time to ask for the next invocation.
         let until = Instant::now() + invocation.left.saturating_sub(TO_SEND / 10);
         let span = tracing::error_span!("invocation", request = invocation.id);
         let begun = Begun::now(function.progress(), std::mem::take(&mut cold));
         let answer = function.invoke(&invocation).instrument(span.clone()).await;
-        // Before the answer: after it the process stands still.
+        // Before the answer: after it the process is frozen.
         let metrics = begun.metrics((pipeline, role.name()), &invocation.id, function.progress());
         if let Err(error) = context.output.print(&format!("{metrics}\n")) {
             tracing::warn!(request = invocation.id, %error, "the metrics of the invocation are lost");

@@ -1,4 +1,4 @@
-//! `sluicebox plugin`: the plugin author's desk, a file for each verb.
+//! `sluicebox plugin`: the plugin author's tools, a file for each verb.
 //!
 //! Does not hold the work of any verb.
 

@@ -1,4 +1,4 @@
-//! `sluicebox quarantine`: the records that were refused, with the reason, where their input is, and the way back.
+//! `sluicebox quarantine`: the refused records, each with its reason, the place of its input, and how to replay it.
 //!
 //! Does not replay by itself: `replay` does.
 
@@ -47,12 +47,12 @@ enum Command {
     },
 }
 
-/// Shows what was asked for.
+/// Shows what the user asked for.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Ls { pipeline } => {
             let refused = read(&pipeline).await?;
-            // Written straight away: on the way through a `Value` numbers would lose digits.
+            // Written directly: in a `Value` numbers would lose digits.
             context.output.report(&BTreeMap::from([("refused", &refused)]), |_| list(&refused, context))?;
         }
         Command::Show { id, pipeline } => {
@@ -139,7 +139,7 @@ fn one(refused: &Refused) -> String {
     text
 }
 
-/// The next command, and what has to be done before.
+/// The next command, and what has to be done before it.
 fn way_back(refused: &Refused) -> String {
     let id = &refused.id;
     let (first, flag) = match (refused.stage, refused.code.as_str()) {

@@ -101,7 +101,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     Ok(ExitCode::Success)
 }
 
-/// How many keys no tick brings again.
+/// How many keys stay forgotten: no tick brings them again.
 fn stay_forgotten(keys: usize) -> String {
     if keys == 0 {
         return String::new();

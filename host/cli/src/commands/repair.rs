@@ -1,6 +1,6 @@
-//! `sluicebox repair`: lines of Bronze that cannot be read are moved into quarantine, so that all other commands work again.
+//! `sluicebox repair`: moves unreadable lines of Bronze into quarantine, so that all other commands work again.
 //!
-//! Does not mend anything else: `verify` says what is wrong with a lake that can be read.
+//! Does not repair anything else: `verify` says what is wrong with a readable lake.
 
 use engine::progress::Steps;
 use proof::repair::{Repaired, Unreadable, repair};
@@ -13,7 +13,7 @@ use crate::output::{Tone, counted};
 use crate::pipelines::{self, PipelineArgs};
 use crate::watch::watch;
 
-/// Characters of an unreadable line that people are shown.
+/// The characters of an unreadable line that are shown to people.
 const SHOWN: usize = 120;
 
 /// Find lines of Bronze that cannot be read, and with --yes move them into quarantine
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     pub(crate) yes: bool,
 }
 
-/// Looks, and repairs if asked to.
+/// Lists the lines, and repairs if asked to.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let files = pipelines::read(&args.pipeline)?;
     let shared = Shared::new(&files, context)?;

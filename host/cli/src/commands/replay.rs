@@ -1,4 +1,4 @@
-//! `sluicebox replay`: records are made again from Bronze, through the queue.
+//! `sluicebox replay`: makes records again from Bronze, through the queue.
 //!
 //! Does not choose records and does not make anything: the engine does.
 
@@ -24,7 +24,7 @@ use crate::watch::watch;
 
 mod undone;
 
-/// How often the queues are looked at for the bar.
+/// How often the bar looks at the queues.
 const REDRAW: Duration = Duration::from_millis(200);
 
 /// Make records again from Bronze: what another plugin or configuration made, or what is chosen
@@ -91,12 +91,12 @@ pub(crate) struct How {
     pub(crate) patience: Duration,
 }
 
-/// The end of one pipeline's replay.
+/// The result of one pipeline's replay.
 #[derive(Debug, Serialize)]
 struct Replayed {
     pipeline: String,
     dry_run: bool,
-    /// Whether the work was left to those who serve the pipeline.
+    /// Whether the work was left to the hosts that serve the pipeline.
     detached: bool,
     /// Record versions that were chosen.
     records: usize,
@@ -105,7 +105,7 @@ struct Replayed {
     cleaned: u64,
     /// Rows written to Silver or taken out of it.
     rows_changed: u64,
-    /// Gold tables with other content than before.
+    /// Gold tables whose content changed.
     gold_changed: u64,
     /// Outgoing requests.
     requests: u64,
@@ -135,7 +135,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     replay(&args.pipeline, &selection, &args.how, args.choice.rebuild, context).await
 }
 
-/// Replays the refusals of these ids, or all.
+/// Replays the refusals with these ids, or all.
 pub(crate) async fn quarantined(
     pipeline: &PipelineArgs,
     ids: Option<BTreeSet<String>>,
@@ -191,7 +191,7 @@ async fn one(
     if !how.dry_run {
         let messages = replay::queue(service, &planned).await?;
         if how.detach {
-            // Whether the others get through is theirs to say.
+            // Other processes do the work, so the outcome is not known here.
             return Ok(replayed(service, how, planned, left));
         }
         let work = service.work_off(how.patience, stop);
@@ -219,7 +219,7 @@ fn replayed(service: &Service, how: &How, planned: Planned, left: Left) -> Repla
     }
 }
 
-/// Works, with a bar over the messages that are left: other workers take theirs from the same queues.
+/// Runs the work, with a bar over the messages that are left: other workers take theirs from the same queues.
 async fn with_bar<T>(service: &Service, messages: usize, context: &Context, work: impl Future<Output = T>) -> T {
     let bar = context.output.countdown(messages as u64, format!("{} replay", service.pipeline));
     let mut work = std::pin::pin!(work);

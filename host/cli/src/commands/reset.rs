@@ -1,6 +1,6 @@
-//! `sluicebox reset`: a pipeline starts again from nothing, or takes back what one tick has brought.
+//! `sluicebox reset`: a pipeline starts again from nothing, or takes back the records of one tick.
 //!
-//! Says what goes, asks, and deletes nothing that Sluicebox has not written. Does not touch sources, plugins or `pipeline.toml`.
+//! Says what it will delete, asks, and deletes only what Sluicebox has written. Does not touch sources, plugins or `pipeline.toml`.
 
 use records::keys::Tick;
 use serde_json::json;

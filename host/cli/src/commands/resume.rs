@@ -1,4 +1,4 @@
-//! `sluicebox resume`: a suspended stage goes on, as it is.
+//! `sluicebox resume`: a suspended stage continues unchanged.
 //!
 //! Does not work off what waits: a host that serves the pipeline does, or the next run.
 
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     pipeline: PipelineOption,
 }
 
-/// Lifts what was asked for.
+/// Lifts the suspensions that were asked for.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let asked = args.stage.join(" ");
     let (mut lifted, mut ended) = (Vec::new(), Vec::new());
@@ -55,7 +55,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
         let waits = waiting::all(&lake, SystemClock.now()).await?;
         let stages = kept.into_iter().map(|one| one.stage).chain(waits.iter().map(|wait| wait.stage.clone()));
         let stages: BTreeSet<String> = stages.collect();
-        // All tables are one stage that waits, and each is suspended by itself.
+        // All tables share one wait, but each table is suspended by itself.
         let is_asked = |stage: &str| stage == asked || (stage == "aggregate" && asked.starts_with("aggregate "));
         let chosen: Vec<&String> = stages.iter().filter(|stage| args.all || is_asked(stage)).collect();
         if chosen.is_empty() {

@@ -90,9 +90,9 @@ pub(crate) struct Args {
 /// Which tick to fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tick {
-    /// The instant at which the command is run.
+    /// The instant at which the command runs.
     Now,
-    /// That instant.
+    /// This instant.
     At(DateTime<Utc>),
 }
 
@@ -146,7 +146,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
         monitored.answer_at(address).await?;
     }
     if args.once {
-        // Before anything is made.
+        // Before anything is created.
         refuse_future(&args, shared.clock().now())?;
     }
     monitored.health.expect(files.iter().map(|file| file.plan.name.as_str()));
@@ -154,7 +154,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     for file in &files {
         let service = tokio::select! {
             service = compose(file, &shared, context).instrument(spans::pipeline(&file.plan.name)) => service,
-            // As if it had died there: the next start goes on.
+            // As if the process had died: the next start continues the work.
             () = stop.cancelled() => return Ok(ExitCode::Interrupted),
         };
         let service = service.with_context(|| format!("pipeline `{}`", file.plan.name));
@@ -168,11 +168,11 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     serve(&args, begin(files, composed)?, shared, (&stop, &monitored), context).await
 }
 
-/// A pipeline as it begins: what serves, or why nothing does yet.
+/// A pipeline at its start: its service, or why it has none yet.
 type Begun = (PipelineFile, anyhow::Result<Service>);
 
-/// Which pipelines begin. One that cannot is no reason to keep its neighbours waiting: it is begun again and again. If none can, the
-/// process ends, for somebody is there to read why; unless it is only a store that does not answer.
+/// Which pipelines start. One that cannot start does not keep its neighbours waiting: it is started again and again. If none can start, the
+/// process ends, since a user is at hand to read why; unless only a store does not answer.
 fn begin(files: Vec<PipelineFile>, composed: Vec<anyhow::Result<Service>>) -> anyhow::Result<Vec<Begun>> {
     let some_serve = composed.iter().any(Result::is_ok);
     let waits = |error: &anyhow::Error| passes(error) && !error.chain().any(|cause| cause.is::<Failure>());
@@ -212,7 +212,7 @@ async fn serve(
     for (number, (file, service)) in begun.into_iter().enumerate() {
         let (args, context, shared) = (args.pipeline.clone(), context.clone(), Arc::clone(&shared));
         let (stop, health) = (stop.clone(), monitored.health.clone());
-        // One that serves badly must not hold up its neighbours: each has a thread, and is begun again by itself.
+        // A pipeline that fails must not hold up its neighbours: each has a thread, and is restarted by itself.
         all.push(supervise::on_own_thread(move || async move {
             let name = file.plan.name.clone();
             let mut one = One { args, file, shared, context, progress: Arc::default(), composed: Some(service) };
@@ -257,7 +257,7 @@ async fn once(
     Ok(code)
 }
 
-/// Refuses a tick that is still to come: it would make all older that comes until then.
+/// Refuses a tick of the future: every tick before it would count as older.
 fn refuse_future(args: &Args, now: DateTime<Utc>) -> Result<(), Failure> {
     match args.tick {
         Some(Tick::At(instant)) if instant > now && !args.allow_future => {
@@ -274,7 +274,7 @@ fn refuse_future(args: &Args, now: DateTime<Utc>) -> Result<(), Failure> {
     }
 }
 
-/// Says which ticks in the lakes are still to come.
+/// Says which ticks in the lakes are in the future.
 async fn warn_of_future<S: std::borrow::Borrow<Service>>(
     services: &[(&PipelineFile, S)],
     context: &Context,

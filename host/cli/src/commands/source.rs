@@ -1,6 +1,6 @@
-//! `sluicebox source`: what a tick would take of the source as it is now.
+//! `sluicebox source`: the records that a tick would take from the source now.
 //!
-//! Does not take it: nothing is queued, and the lake is not looked at.
+//! Does not take them: nothing is queued, and the lake is not read.
 
 use engine::roles::source::{Reading, read, unit};
 use records::record::Record;
@@ -29,9 +29,9 @@ pub(crate) struct Args {
 struct Read {
     pipeline: String,
     columns: Vec<String>,
-    /// What the source is counted in.
+    /// The unit of the counts.
     unit: &'static str,
-    /// All that the source holds.
+    /// All records of the source.
     total: usize,
     records: Vec<Row>,
     refused: Vec<Refused>,
@@ -56,7 +56,7 @@ struct All {
     pipelines: Vec<Read>,
 }
 
-/// Reads and shows.
+/// Reads the source and shows it.
 pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let files = pipelines::read(&args.pipeline)?;
     let shared = Shared::new(&files, context)?;

@@ -1,6 +1,6 @@
-//! `sluicebox status`: where each pipeline stands.
+//! `sluicebox status`: the state of each pipeline.
 //!
-//! Does not change what is in the lake, and does not need the pipeline to run.
+//! Does not change the lake, and does not need a running pipeline.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -142,10 +142,10 @@ fn named(part: &str) -> String {
     }
 }
 
-/// What stands in the place of a number that could not be read.
+/// Shown in place of a number that could not be read.
 const UNKNOWN: &str = "?";
 
-/// What a tick that is still to come means, and what helps.
+/// What a tick of the future means, and what helps.
 pub(crate) fn in_the_future(tick: Tick) -> String {
     format!(
         "tick {tick} is in the lake and still to come: until then, what other ticks bring of its records counts as older\n  hint: `sluicebox reset --run {tick}` takes back what it brought"
@@ -207,7 +207,7 @@ fn layers(status: &Status, context: &Context) -> String {
     table.trim_fmt()
 }
 
-/// The tick up to which a layer is complete, and what it is behind.
+/// The tick up to which a layer is complete, and what it still lacks.
 fn far(watermark: &Watermark) -> [String; 2] {
     let up_to = watermark.up_to.map_or("-".to_owned(), |tick| tick.to_string());
     let records = counted(watermark.behind(), "record", "records");

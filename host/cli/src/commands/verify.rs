@@ -1,6 +1,6 @@
-//! `sluicebox verify`: everything that is promised of a lake, recomputed and compared.
+//! `sluicebox verify`: every promise about a lake, recomputed and compared.
 //!
-//! Does not mend anything.
+//! Does not repair anything.
 
 use engine::progress::Steps;
 use pipeline::plan::Plan;
@@ -57,7 +57,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     Ok(if clean { ExitCode::Success } else { ExitCode::Wrong })
 }
 
-/// Whether a pin or a signature says what may serve.
+/// Whether a pin or a signature limits what may serve.
 fn is_guarded(plan: &Plan) -> bool {
     !plan.trusted_keys.is_empty() || plan.stages().any(|(_, stage)| stage.sha256.is_some())
 }
@@ -97,7 +97,7 @@ fn text(report: &Report, context: &Context) -> String {
     text
 }
 
-/// The findings of one promise: the smallest whole, of the others how many.
+/// The findings of one promise: the smallest one in full, and the number of the others.
 fn findings(report: &Report, invariant: Invariant, context: &Context) -> String {
     let mut found = report.findings.iter().filter(|finding| finding.invariant == invariant);
     let Some(smallest) = found.next() else { return String::new() };

@@ -1,6 +1,6 @@
-//! A service of its parts: the stages around loaded plugins, open tables and queues.
+//! Assembles a service from its parts: the stages around loaded plugins, open tables and queues.
 //!
-//! Does not open or load anything: what it takes is there.
+//! Does not open or load anything.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::load::Loaded;
 use crate::pipelines::PipelineFile;
 use crate::redact::RegisteringSecrets;
 
-/// What makes the calls of the enrich plugin.
+/// The gateway for the enrich plugin's calls.
 pub(super) fn gateway(
     file: &PipelineFile,
     shared: &Shared,
@@ -47,7 +47,7 @@ pub(super) fn gateway(
     ))
 }
 
-/// A service of its parts.
+/// Assembles a service from its parts.
 pub(super) fn assembled(
     (file, shared): (&PipelineFile, &Shared),
     loaded: Loaded,
@@ -97,12 +97,12 @@ pub(super) fn assembled(
     }
 }
 
-/// The secrets that a pipeline file can name; whatever is read is registered, so that no log shows it.
+/// The secrets that a pipeline file can name; each one is registered when it is read, so that no log shows it.
 pub(crate) fn secrets(file: &PipelineFile, shared: &Shared, context: &Context) -> Arc<dyn Secrets> {
     Arc::new(RegisteringSecrets::new(SecretPlaces::new(file, shared), context.redactor.clone()))
 }
 
-/// What the plugins become once the tables are open.
+/// The roles that the plugins become once the tables are open.
 struct Roles {
     enrich: Option<Arc<dyn seams::plugin::Enricher>>,
     enrich_config: String,
@@ -141,7 +141,7 @@ fn roles(
     }
 }
 
-/// The breaker of the enrich stage; of one without a plugin it never opens.
+/// The breaker of the enrich stage; without a plugin it never opens.
 pub(crate) fn enrich_breaker(plan: &Plan, loaded: &Loaded, lake: &Lake, shared: &Shared) -> Breaker {
     let (plugin, config) = loaded
         .enrich

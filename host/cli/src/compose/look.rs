@@ -1,6 +1,6 @@
-//! A service to look at: whatever is broken, what can be seen is seen, and nothing is made or changed.
+//! A service for looking only: everything readable is shown, even if other parts are broken. Nothing is made or changed.
 //!
-//! Does not say what cannot be seen where somebody meets it: each layer and queue says so when it is read.
+//! Does not report unreadable parts itself: each layer and queue says so when it is read.
 
 use std::sync::Arc;
 
@@ -27,17 +27,17 @@ use crate::load::{Ignored, Loaded, Loading, load_to_look};
 use crate::output::Tone;
 use crate::pipelines::PipelineFile;
 
-/// A service to look at.
+/// A service for looking only.
 pub(crate) struct Looked {
     pub(crate) service: Service,
-    /// The stages whose plugin cannot be loaded, and why: another one stands in its place.
+    /// The stages whose plugin cannot be loaded, and why: a substitute is in its place.
     pub(crate) absent: Vec<(String, String)>,
     /// Decisions of the lake that are not followed.
     pub(crate) ignored: Vec<Ignored>,
 }
 
 impl Looked {
-    /// The service, once it was said on the side which plugins are not those that the file names.
+    /// The service, after a notice on stderr of the plugins that differ from those in the file.
     pub(crate) fn told(self, context: &Context) -> anyhow::Result<Service> {
         for ignored in &self.ignored {
             let note = Tone::Bad.paint(context.output.stderr_color(), "warning:");
@@ -51,7 +51,7 @@ impl Looked {
     }
 }
 
-/// The service of a pipeline to look at. Fails for nothing that lies outside of the pipeline's file.
+/// The service of a pipeline for looking only. Nothing outside the pipeline's file makes it fail.
 pub(crate) async fn look(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<Looked> {
     let lake = look_at_lake(file, &shared.remote).await;
     let identity = ours::look(file, &lake, shared).await;
@@ -89,10 +89,10 @@ pub(crate) async fn look(file: &PipelineFile, shared: &Shared, context: &Context
     Ok(Looked { service, absent, ignored })
 }
 
-/// Says of an error that something which a command wanted to look at cannot be read.
+/// Adds to an error that it concerns something a command wanted to read.
 pub(crate) fn unread(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let error: anyhow::Error = error.into();
-    // One that says by itself what it comes to stays as it is.
+    // An error with its own exit code stays as it is.
     if error.chain().any(|cause| cause.is::<Failure>()) {
         return error;
     }
@@ -101,7 +101,7 @@ pub(crate) fn unread(error: impl Into<anyhow::Error>) -> anyhow::Error {
         .into()
 }
 
-/// The table as it is; of one that cannot be read, what says so later.
+/// The present table; if it cannot be read, a table that reports the error when it is used.
 async fn silver(loaded: &Loaded, lake: &Lake, shared: &Shared) -> Result<Silver, TableError> {
     let schema = loaded.clean.0.descriptor().output_schema();
     let (store, clock) = (&lake.silver, &shared.clock);
@@ -115,7 +115,7 @@ async fn silver(loaded: &Loaded, lake: &Lake, shared: &Shared) -> Result<Silver,
     }
 }
 
-/// Queues that cannot be opened.
+/// Queues that cannot be opened; each call says why.
 fn closed(why: &str) -> Queues {
     let stage = || StageQueue { live: Arc::new(ClosedQueue::because(why)), dead: Arc::new(ClosedQueue::because(why)) };
     Queues { enrich: stage(), clean: stage(), aggregate: stage() }

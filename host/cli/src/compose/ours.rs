@@ -1,4 +1,4 @@
-//! Whether a lake and a queue are this pipeline's: asked before anything is written.
+//! Whether a lake and a queue belong to this pipeline: checked before anything is written.
 //!
 //! Does not delete anything: `sluicebox reset` does.
 
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::output::counted;
 use crate::pipelines::PipelineFile;
 
-/// The identity of a lake that is only looked at.
+/// The identity of a lake that is only read.
 pub(super) async fn look(file: &PipelineFile, lake: &Lake, shared: &Shared) -> Option<String> {
     if shared.handed || file.plan.queue.url.is_some() {
         return None;
@@ -25,7 +25,7 @@ pub(super) async fn look(file: &PipelineFile, lake: &Lake, shared: &Shared) -> O
     identity::read(lake).await.ok().flatten().map(|identity| identity.id)
 }
 
-/// Makes sure that the lake is the pipeline's, sets messages of another lake aside, and says so.
+/// Makes sure that the lake belongs to the pipeline, sets messages of another lake aside, and says so.
 pub(super) async fn claim(
     file: &PipelineFile,
     lake: &Lake,
@@ -53,8 +53,8 @@ pub(super) async fn claim(
     Ok(identity.id)
 }
 
-/// Makes sure of a process that may not write to every layer, such as a function, that the lake is none of another pipeline. Where it may not
-/// even look, by a policy of an earlier version, nothing is said.
+/// For a process that may not write to every layer, such as a function: makes sure that the lake belongs to no other pipeline. If a policy of an
+/// earlier version forbids even that read, it says nothing.
 pub(super) async fn examine(file: &PipelineFile, lake: &Lake, shared: &Shared) -> anyhow::Result<()> {
     let name = &file.plan.name;
     let looked = match shared.serves(Role::Ingest) {
@@ -70,7 +70,7 @@ pub(super) async fn examine(file: &PipelineFile, lake: &Lake, shared: &Shared) -
     }
 }
 
-/// Makes sure that the stores of those layers which this process writes can hold a lake. Before anything else is written there.
+/// Makes sure that the stores of the layers that this process writes can hold a lake. Runs before any other write there.
 pub(super) async fn heed_conditions(file: &PipelineFile, lake: &Lake, shared: &Shared) -> anyhow::Result<()> {
     let places = &file.plan.lake;
     let layers = [
@@ -88,7 +88,7 @@ pub(super) async fn heed_conditions(file: &PipelineFile, lake: &Lake, shared: &S
             Ok(()) => Ok(()),
         }
     });
-    // All to their end: each takes away what it has written to find out.
+    // All of them run to their end: each removes what it wrote for the test.
     join_all(asked).await.into_iter().collect()
 }
 
@@ -99,7 +99,7 @@ fn refused(error: NotOurs) -> anyhow::Error {
     }
 }
 
-/// A refusal with the hint that its text ends with.
+/// A refusal, with the last part of its text as the hint.
 fn told(text: &str) -> anyhow::Error {
     let (message, hint) = text.split_once("\nhint: ").unwrap_or((text, ""));
     Failure::new(ExitCode::Wrong, message).hint(hint).into()

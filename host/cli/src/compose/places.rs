@@ -1,6 +1,6 @@
-//! From the places that a plan names to the adapters that reach them: folders, buckets, queues, secrets.
+//! From the places in a plan to the adapters that reach them: folders, buckets, queues, secrets.
 //!
-//! Does not load anything of AWS before a place is there.
+//! Does not load anything of AWS for a pipeline without a place there.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,10 +29,10 @@ use crate::exit::ExitCode;
 use crate::failure::{Failure, hint_of, in_a_line};
 use crate::pipelines::{PipelineFile, queue_path};
 
-/// The lake of one pipeline. Makes its folders if they are not there.
+/// The lake of one pipeline. Makes its folders if they do not exist.
 pub(crate) async fn lake(file: &PipelineFile, remote: &Remote) -> anyhow::Result<Lake> {
     let places = &file.plan.lake;
-    // Silver and Gold can be made again as long as Bronze is there.
+    // Silver and Gold can be made again while Bronze exists.
     let bronze = match &places.bronze {
         Location::Local(path) => Some(file.folder.join(path)),
         Location::Remote(_) => None,
@@ -76,7 +76,7 @@ fn elsewhere(url: &str) -> anyhow::Error {
         .into()
 }
 
-/// The lake of one pipeline to look at: nothing in it is made or changed. A layer that cannot be opened says why to whoever reads it.
+/// The lake of one pipeline for looking only: nothing in it is made or changed. A layer that cannot be opened says why when it is read.
 pub(crate) async fn look_at_lake(file: &PipelineFile, remote: &Remote) -> Lake {
     let places = &file.plan.lake;
     let closed = |error: anyhow::Error| {
@@ -101,7 +101,7 @@ async fn look_at_layer(location: &Location, file: &PipelineFile, remote: &Remote
     }
 }
 
-/// Where the records of a pipeline come from. Looked for when it is read: it may come later.
+/// The source of a pipeline. It is opened at each read, since it may be created later.
 pub(crate) fn source(file: &PipelineFile, shared: &Shared) -> SourcePlace {
     match &file.plan.source.location {
         Location::Remote(url) if matches!(url.scheme(), "http" | "https") => {
@@ -115,7 +115,7 @@ pub(crate) fn source(file: &PipelineFile, shared: &Shared) -> SourcePlace {
     }
 }
 
-/// A source that is looked for each time that it is read.
+/// A source that is opened at each read.
 #[derive(Debug)]
 struct LateSource {
     location: Location,
@@ -139,7 +139,7 @@ impl LateSource {
             Location::Local(path) => {
                 let path = self.folder.join(path);
                 let shown = path.display().to_string();
-                // Off the reactor, and not for ever: it may lie on a file system that does not answer.
+                // Off the reactor, and with a time-out: it may be on a file system that does not answer.
                 let found = outside::in_time(outside::QUIET, move || find_here(&path)).await;
                 found.map_err(|error| {
                     let hint = error.hint().unwrap_or("try again");
@@ -159,11 +159,11 @@ fn cannot_read_source(path: &str) -> String {
     format!("cannot read the source `{path}`")
 }
 
-/// The store and object of a source of this machine. What is neither file nor folder, or too large, is not opened.
+/// The store and object of a source on this machine. It opens only files and folders, and none that is too large.
 fn find_here(path: &Path) -> anyhow::Result<(Store, store::Path)> {
     let missing = || cannot_read_source(&path.display().to_string());
     let unavailable = |hint: &str| Failure::new(ExitCode::Unavailable, missing()).hint(hint);
-    // A source may well be a link to where the data is; what counts is the file that it leads to.
+    // A source may be a link to where the data is; the checks apply to the target.
     let real = path
         .canonicalize()
         .map_err(|error| unavailable("put the file there, or correct `uri` under `[source]`").caused_by(error))?;
@@ -174,12 +174,12 @@ fn find_here(path: &Path) -> anyhow::Result<(Store, store::Path)> {
         })?;
     }
     let (Some(folder), Some(name)) = (real.parent(), real.file_name()) else { anyhow::bail!(missing()) };
-    // Read only: nothing of the folder that somebody keeps his data in is ours to tidy up.
+    // Read only: the folder belongs to the user, and nothing in it is ours to tidy up.
     let store = DirStore::view(folder).with_context(missing)?;
     Ok((store, store::Path::parse(name.to_string_lossy()).with_context(missing)?))
 }
 
-/// The queues between a pipeline's roles, for messages of the lake of that identity.
+/// The queues between a pipeline's roles, for messages of the lake with that identity.
 pub(super) async fn queues(plan: &Plan, folder: &Path, shared: &Shared, lake: Option<&str>) -> anyhow::Result<Queues> {
     if let Some(url) = &plan.queue.url {
         return remote_queues(url, plan, shared).await;
@@ -205,7 +205,7 @@ async fn remote_queues(url: &Url, plan: &Plan, shared: &Shared) -> anyhow::Resul
     Ok(Queues { enrich, clean, aggregate })
 }
 
-/// A stage's queue that takes S3's news of the layer before it, if that is in S3.
+/// A stage's queue that accepts S3's notifications of the layer before it, if that layer is in S3.
 fn heard_by(stage: StageQueue, layer: &Location, news: fn(Arc<dyn Queue>, &Url) -> NewsQueue) -> StageQueue {
     match layer {
         Location::Local(_) => stage,
@@ -215,7 +215,7 @@ fn heard_by(stage: StageQueue, layer: &Location, news: fn(Arc<dyn Queue>, &Url) 
     }
 }
 
-/// Writes the embedded queue's file anew, so that nothing is left in it of messages that are gone.
+/// Rewrites the embedded queue's file, so that it holds no bytes of deleted messages.
 pub(crate) async fn scrub_queue(file: &PipelineFile, shared: &Shared) -> anyhow::Result<()> {
     if file.plan.queue.url.is_none() {
         queue_file(&file.plan, &file.folder, shared).await?.scrub().await?;
@@ -223,8 +223,8 @@ pub(crate) async fn scrub_queue(file: &PipelineFile, shared: &Shared) -> anyhow:
     Ok(())
 }
 
-/// Removes what killed writers have left half written in the folders of a lake; how many files those were. In S3 nothing is half written but
-/// uploads in parts, which the bucket's lifecycle ends.
+/// Removes half-written files that killed writers left in the folders of a lake. Returns how many there were. S3 has only unfinished
+/// uploads, which the bucket's lifecycle ends.
 pub(crate) async fn remove_unfinished(file: &PipelineFile) -> anyhow::Result<usize> {
     let places = &file.plan.lake;
     let mut removed = 0;
@@ -238,7 +238,7 @@ pub(crate) async fn remove_unfinished(file: &PipelineFile) -> anyhow::Result<usi
     Ok(removed)
 }
 
-/// The queues of a pipeline to look at.
+/// The queues of a pipeline for looking only.
 pub(super) async fn look_at_queues(file: &PipelineFile, shared: &Shared, lake: Option<&str>) -> anyhow::Result<Queues> {
     let plan = &file.plan;
     if let Some(url) = &plan.queue.url {
@@ -261,7 +261,7 @@ pub(crate) async fn queue_file(plan: &Plan, folder: &Path, shared: &Shared) -> a
 }
 
 fn embedded(file: &SqliteQueues, name: &str, settings: &QueueSettings, lake: Option<&str>) -> StageQueue {
-    // Without an identity, a lake is an earlier version's, and so are the names.
+    // A lake without an identity is of an earlier version, and so are the queues' names.
     let named = |stage: &str| lake.map_or_else(|| stage.to_owned(), |lake| SqliteQueues::name_of(stage, lake));
     let (name, dead) = (named(name), named(&format!("{name}-dead")));
     let options = QueueOptions {
@@ -274,7 +274,7 @@ fn embedded(file: &SqliteQueues, name: &str, settings: &QueueSettings, lake: Opt
     StageQueue { live: Arc::new(file.queue(&name, options)), dead: Arc::new(file.queue(&dead, dead_options)) }
 }
 
-/// Secrets of this machine and of AWS, each asked for at its place.
+/// Secrets of this machine and of AWS, each read from its place.
 #[derive(Debug)]
 pub(super) struct SecretPlaces {
     local: LocalSecrets,

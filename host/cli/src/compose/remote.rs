@@ -1,6 +1,6 @@
-//! What is not on this machine: AWS, and what lies in its S3.
+//! The clients for what is not on this machine: AWS, and objects in S3.
 //!
-//! Does not look for credentials before something of it is wanted.
+//! Does not look for credentials before a client is needed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use url::Url;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 
-/// AWS, found out about when it is first wanted. Clones share what was found.
+/// AWS, set up at first use. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Remote(Arc<OnceCell<Cloud>>);
 

@@ -1,6 +1,6 @@
-//! What all pipelines of a process share: its adapters, its roles, and what it may do.
+//! What all pipelines of a process share: adapters, roles, and permissions.
 //!
-//! Does not belong to any one pipeline: what does is made from a plan.
+//! Does not hold anything of one pipeline: that is made from its plan.
 
 use std::sync::Arc;
 
@@ -27,17 +27,17 @@ pub(crate) struct Shared {
     pub(crate) plugins: WasmPlugins,
     pub(crate) clock: Arc<dyn Clock>,
     pub(super) http: Arc<dyn Http>,
-    /// What is not on this machine.
+    /// The clients for what is not on this machine.
     pub(crate) remote: Remote,
-    /// Whether S3 itself tells a stage of what the one before has made.
+    /// Whether S3 itself notifies a stage of the new objects of the stage before.
     pub(crate) notified: bool,
-    /// Whether Lambda hands this process its messages: a queue is opened when it is told something, which may be never.
+    /// Whether Lambda delivers this process its messages: then a queue is opened only to send to it, which may never happen.
     pub(crate) handed: bool,
-    /// Knows every secret of this process, so that no answer holds one.
+    /// Knows every secret of this process, so that no output holds one.
     pub(super) redactor: Redactor,
-    /// The roles of this process. Tables of others are opened when they are first looked at, which may be never.
+    /// The roles of this process. Tables of other roles are opened at first use, which may never come.
     pub(crate) roles: Vec<Role>,
-    /// Says to other processes that this one works on pipelines.
+    /// Shows other processes that this one works on pipelines.
     pub(super) uses: Uses,
 }
 
@@ -58,12 +58,12 @@ impl Shared {
         })
     }
 
-    /// The way in which a stage is told of what the one before has made.
+    /// The queue by which a stage learns of the output of the stage before.
     pub(super) fn told(&self, queue: &Arc<dyn Queue>) -> Arc<dyn Queue> {
         if self.notified { Arc::new(NotifiedQueue::new(Arc::clone(queue))) } else { Arc::clone(queue) }
     }
 
-    /// Whether this process may write to every layer of the plan's lake: a function, or a process with some of the roles in AWS, may not.
+    /// Whether this process may write to every layer of the plan's lake. A function, or a process in AWS with only some of the roles, may not.
     pub(crate) fn writes_all(&self, plan: &Plan) -> bool {
         let places = &plan.lake;
         let afar = [&places.bronze, &places.silver, &places.gold].iter().any(|one| matches!(one, Location::Remote(_)));

@@ -1,4 +1,4 @@
-//! Who works on a pipeline on this machine: a process that does holds a lock, and others see it.
+//! Which pipelines are in use on this machine: a process holds a lock for each of its pipelines, and others see it.
 //!
 //! Does not know of other machines.
 
@@ -15,7 +15,7 @@ use crate::pipelines::{PipelineFile, lock_path};
 pub(super) struct Uses(Mutex<Vec<(PathBuf, File)>>);
 
 impl Uses {
-    /// Says that the pipeline of that file is worked on. Where no lock can be had, nobody is told.
+    /// Marks the pipeline of that file as in use. If the lock fails, other processes do not see it.
     pub(super) fn note(&self, file: &PipelineFile) {
         let path = lock_path(&file.plan, &file.folder);
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +30,7 @@ impl Uses {
     }
 }
 
-/// The only one that works on a pipeline on this machine, for as long as this lives.
+/// The only process that works on a pipeline on this machine, while this value lives.
 #[derive(Debug)]
 pub(crate) struct Alone {
     _lock: Option<File>,
@@ -39,7 +39,7 @@ pub(crate) struct Alone {
 /// Makes sure that no other process of this machine works on the pipeline.
 ///
 /// # Errors
-/// One does.
+/// Fails if another process does.
 pub(crate) fn in_use(file: &PipelineFile) -> Result<Alone, Failure> {
     let Ok(lock) = open(&lock_path(&file.plan, &file.folder)) else { return Ok(Alone { _lock: None }) };
     match lock.try_lock() {

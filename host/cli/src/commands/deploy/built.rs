@@ -1,4 +1,4 @@
-//! What a deployment is built of, as it is typed: what the roles run as, which buckets are there, and for which processor.
+//! What a deployment consists of, as options: how the roles run, which buckets exist, and for which processor.
 //!
 //! Does not build anything.
 
@@ -59,7 +59,7 @@ impl ArchName {
     /// This machine's.
     pub(super) const HERE: ArchName = if cfg!(target_arch = "aarch64") { ArchName::Arm64 } else { ArchName::X86_64 };
 
-    /// As people write it.
+    /// The name in the command line.
     pub(super) fn name(self) -> &'static str {
         match self {
             ArchName::X86_64 => "x86-64",

@@ -1,5 +1,5 @@
-//! `sluicebox deploy bundle`: the one zip file that all functions of a pipeline run, with its plugins compiled by the very program
-//! that will run them, so that nothing is compiled when a function starts.
+//! `sluicebox deploy bundle`: the one zip file that all functions of a pipeline run. The program that will run the plugins also compiles
+//! them, so that nothing is compiled when a function starts.
 //!
 //! Does not upload it. The same program, file and components make the same entries.
 
@@ -28,7 +28,7 @@ use crate::plugins::component;
 use crate::project::write_whole;
 use crate::published::Published;
 
-/// Most bytes that the entries of a function's bundle may have together: Lambda's own limit.
+/// The most bytes that the entries of a function's bundle may have together: Lambda's own limit.
 const MAX_UNPACKED: u64 = 250 << 20;
 
 /// Make the zip file that a pipeline's functions run, with its plugins compiled
@@ -79,7 +79,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
     Ok(ExitCode::Success)
 }
 
-/// A bundle has this very program, and what it compiles plugins to: both are for the processor that it runs on.
+/// A bundle holds this program and the plugins that it compiles: both are for the processor that it runs on.
 fn refuse_other(arch: ArchName) -> Result<(), Failure> {
     if arch == ArchName::HERE {
         return Ok(());
@@ -107,7 +107,7 @@ impl Entry {
     }
 }
 
-/// The components of this machine, each with its signature if it has one, at the places that the pipeline file names.
+/// The components of this machine, each with its signature if it has one, at the paths in the pipeline file.
 fn components(file: &PipelineFile) -> anyhow::Result<Vec<Entry>> {
     let mut entries: Vec<Entry> = Vec::new();
     for (name, stage) in file.plan.stages() {
@@ -122,7 +122,7 @@ fn components(file: &PipelineFile) -> anyhow::Result<Vec<Entry>> {
         if entries.iter().any(|entry| entry.name == inside) {
             continue;
         }
-        // Without the component loading says what there is to do.
+        // If the component is missing, loading says what to do.
         if let Ok(component) = component::read(path) {
             entries.push(Entry::new(inside.clone(), component));
         }
@@ -133,7 +133,7 @@ fn components(file: &PipelineFile) -> anyhow::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// A relative path with `/`, if it leads nowhere up.
+/// A relative path with `/`, if it does not lead upwards.
 fn inside(path: &Path) -> Option<String> {
     let names = path.components().filter(|part| *part != Component::CurDir).map(|part| match part {
         Component::Normal(name) => name.to_str(),
@@ -169,7 +169,7 @@ fn compiled(cache: &Path) -> anyhow::Result<Vec<Entry>> {
 fn zip(entries: &[Entry]) -> zip::result::ZipResult<Vec<u8>> {
     let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for entry in entries {
-        // The time of an entry is the format's first one, so that equal entries make equal files.
+        // The time of every entry is the earliest that the format allows, so that equal entries make equal files.
         let mode = if entry.is_program { 0o755 } else { 0o644 };
         let options = SimpleFileOptions::default()
             .compression_method(zip::CompressionMethod::Deflated)

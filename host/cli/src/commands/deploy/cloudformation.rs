@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::in_aws::{self, Cost};
 
-/// The most bytes of a template that CloudFormation takes in a request; a larger one it reads from a bucket.
+/// The most bytes of a template that CloudFormation accepts in a request; it reads a larger one from a bucket.
 const INLINE: usize = 51_200;
 
 /// The CloudFormation template of a pipeline: queues, buckets, functions or services, schedule, alarms, tables, dashboards

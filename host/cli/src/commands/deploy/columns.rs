@@ -1,6 +1,6 @@
 //! The columns of a pipeline's tables, as its plugins describe them.
 //!
-//! Does not fetch a plugin that is in S3 unless it is asked to: what is printed is to depend on the project alone.
+//! Does not fetch a plugin from S3 unless it is asked to: the output should depend on the project alone.
 
 use deploy::Columns;
 use pipeline::plan::{Location, PluginRef};
@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::load::{Loading, load};
 use crate::pipelines::PipelineFile;
 
-/// The columns, or none if some plugin is elsewhere and not to be read there.
+/// The columns, or none if a plugin is elsewhere and may not be fetched.
 pub(super) async fn columns(file: &PipelineFile, remote: bool, context: &Context) -> anyhow::Result<Columns> {
     let plan = &file.plan;
     let elsewhere = plan.stages().find(|(_, stage)| matches!(stage.plugin, PluginRef::File(Location::Remote(_))));

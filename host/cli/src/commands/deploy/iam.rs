@@ -51,7 +51,7 @@ pub(crate) fn execute(args: &Args, context: &Context) -> anyhow::Result<ExitCode
 }
 
 impl Args {
-    /// The policy, in the account and region that were given.
+    /// The policy, for the account and region of the options.
     fn filled(&self, policy: &RolePolicy) -> Value {
         let document = policy.document();
         match (&self.account, &self.region) {
@@ -83,7 +83,7 @@ fn explained(file: &PipelineFile, policies: &[RolePolicy], context: &Context) ->
     table.trim_fmt()
 }
 
-/// `pipeline.toml:47 lake.silver`; what nobody has said is a default.
+/// `pipeline.toml:47 lake.silver`; a key that the file does not set is a default.
 fn place(file: &PipelineFile, key: &str) -> String {
     match file.said.line(key) {
         Some(line) => format!("{line} {key}"),

@@ -1,6 +1,6 @@
-//! This very program as what Lambda starts: read whole, and asked whether it can run there.
+//! This program as the one that Lambda starts: read whole, and checked whether it can run there.
 //!
-//! Does not look at the processor's family: a function's setting has to fit, and the error of Lambda says so.
+//! Does not look at the processor's family: a function's setting has to match, and the error of Lambda says so.
 
 use anyhow::Context as _;
 use object::Endianness;
@@ -31,7 +31,7 @@ pub(super) fn read() -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The newest version of glibc that a program asks for; none of one that is linked without.
+/// The newest version of glibc that a program needs; none if it is linked without glibc.
 fn glibc(bytes: &[u8]) -> object::Result<Option<(u32, u32)>> {
     let header = FileHeader64::<Endianness>::parse(bytes)?;
     let endian = header.endian()?;

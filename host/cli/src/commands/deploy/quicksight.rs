@@ -1,6 +1,6 @@
 //! `sluicebox deploy quicksight`: manifests, so that QuickSight reads Gold's CSV files by itself.
 //!
-//! Does not upload them: that is done in QuickSight's own console, or with its own tools.
+//! Does not upload them: QuickSight's console or its own tools do.
 
 use std::path::PathBuf;
 

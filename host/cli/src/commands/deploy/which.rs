@@ -1,6 +1,6 @@
-//! The one pipeline that is deployed, and what its file makes of it.
+//! The one pipeline to deploy, and its deployment.
 //!
-//! Does not say what it runs as.
+//! Does not say how it runs.
 
 use std::path::PathBuf;
 
@@ -36,7 +36,7 @@ impl Which {
     }
 }
 
-/// The deployment of a file; an error shows every place in it that is in the way.
+/// The deployment of a file; an error shows every place in the file that prevents it.
 pub(super) fn deployment(file: &PipelineFile, layout: impl Into<Layout>) -> anyhow::Result<Deployment<'_>> {
     Deployment::of(&file.plan, layout).map_err(|objections| match file.said.problems(objections) {
         Some(problems) => InvalidPipelines::of(&file.path, problems).into(),

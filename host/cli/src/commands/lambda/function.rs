@@ -1,4 +1,4 @@
-//! What a function does with an event: a tick is fired, a batch of messages is worked off as the role's consumer would do it.
+//! What a function does with an event: it fires a tick, or works off a batch of messages as the role's consumer would.
 //!
 //! Does not talk to Lambda.
 
@@ -24,21 +24,21 @@ use tracing::Instrument as _;
 use super::place::Place;
 use crate::swap::Watch;
 
-/// How often it is looked whether something else was published, at most.
+/// How often it looks for a new version, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// How often a look is tried again that took too long.
+/// How long it waits after a look that took too long.
 const AFTER_LONG: Duration = Duration::from_secs(60);
-/// How often it is looked whether a batch can go on at all.
+/// How often it looks whether a batch can continue.
 const PULSE: Duration = Duration::from_millis(25);
-/// Of the time that an invocation has: the last part, in which nothing is begun any more, within these bounds.
+/// The last part of an invocation's time, in which it begins nothing more, within these bounds.
 const LAST_PART: u32 = 5;
 const LEAST_MARGIN: Duration = Duration::from_millis(500);
 const MOST_MARGIN: Duration = Duration::from_secs(15);
 /// The longest that the answer itself takes.
 const TO_ANSWER: Duration = Duration::from_millis(300);
-/// The rest of a message when what it has met is over.
+/// How long a message rests when its pause is over.
 const SHORT_REST: Duration = Duration::from_secs(1);
-/// The longest rest of a message that has met a pause. SQS allows twelve hours.
+/// The longest rest of a message that met a pause. SQS allows twelve hours.
 const LONGEST_REST: Duration = Duration::from_secs(11 * 3600);
 
 /// One role at work, warm from one invocation to the next.
@@ -53,7 +53,7 @@ pub(super) struct Function<'a> {
 }
 
 impl<'a> Function<'a> {
-    /// The function of `role`, for which `serving` serves.
+    /// The function of `role`, which `serving` serves.
     pub(super) async fn new(
         role: Role,
         serving: Arc<Serving>,
@@ -62,7 +62,7 @@ impl<'a> Function<'a> {
         watch: Option<Watch<'a>>,
     ) -> Self {
         let redelivery = match &plan.queue.url {
-            // Without AWS there is nobody to be told.
+            // Without AWS there is no redelivery.
             Some(url) => match place.remote.cloud().await {
                 Ok(cloud) => Redelivery::of_stage(cloud, url, role.name()).await,
                 Err(_) => None,
@@ -78,14 +78,14 @@ impl<'a> Function<'a> {
         Arc::clone(&self.serving.current().progress)
     }
 
-    /// What it has done since it began that would be done otherwise by the plugin that serves elsewhere meanwhile: records that it refused,
-    /// and objects that it was told of and found done.
+    /// What it has counted that a newer plugin, serving elsewhere meanwhile, would do differently: records that it refused, and objects that it
+    /// found done already.
     fn doubtful(&self) -> u64 {
         let progress = self.progress();
         Progress::get(&progress.quarantined) + Progress::get(&progress.found_done)
     }
 
-    /// Does what an event asks for, and gives the answer.
+    /// Does the work of an event, and returns the answer.
     pub(super) async fn invoke(&mut self, invocation: &Invocation) -> anyhow::Result<Vec<u8>> {
         let until = Instant::now() + invocation.left;
         self.look(invocation.left).await;
@@ -97,8 +97,8 @@ impl<'a> Function<'a> {
         let answer_at = until.checked_sub(TO_ANSWER).unwrap_or(until);
         let doubtful = self.doubtful();
         let (unfinished, paused) = self.batch(records, (until, answer_at)).instrument(span).await;
-        // What paused may be that another function has gone on to another plugin: then this one can, too. And if that one took back the plugin
-        // that serves here, nobody else knows until the next tick of what this one refuses, or finds done when it is told to do it again.
+        // The pause may mean that another function has switched to another plugin: then this one can, too. And if another function took back the
+        // plugin that serves here, only this function can tell before the next tick: it refuses records, or finds repeated work already done.
         let looks = (paused && !unfinished.is_empty()) || self.doubtful() > doubtful;
         let goes_on = looks && self.renewed(answer_at).await && paused;
         if !unfinished.is_empty() {
@@ -108,8 +108,8 @@ impl<'a> Function<'a> {
         Ok(json!({ "batchItemFailures": failures }).to_string().into_bytes())
     }
 
-    /// Lets what was published take over before the batch: between two invocations nothing can be done. Whatever goes wrong, what served
-    /// serves on.
+    /// Lets a newly published version take over before the batch: between two invocations the process is frozen. If anything fails, the old
+    /// version continues to serve.
     async fn look(&mut self, left: Duration) {
         let Some(watch) = &mut self.watch else { return };
         if Instant::now() < self.next_look {
@@ -132,7 +132,7 @@ impl<'a> Function<'a> {
         self.next_look = Instant::now() + rest;
     }
 
-    /// Whether something else serves after another look.
+    /// Whether another version serves after another look.
     async fn renewed(&mut self, answer_at: Instant) -> bool {
         let before = self.serving.number();
         self.next_look = Instant::now();
@@ -140,8 +140,8 @@ impl<'a> Function<'a> {
         self.serving.number() != before
     }
 
-    /// Fires a tick, then those that were missed, and then sees to what was lost for as long as there is time: whatever the lake has gathered, the tick
-    /// is fired.
+    /// Fires a tick, then those that were missed, and then looks for lost work while there is time. The tick is fired first, so that no amount of
+    /// lost work delays it.
     async fn tick(&self, event: &Bytes, until: Instant) -> anyhow::Result<Vec<u8>> {
         let service = self.serving.current();
         let tick = events::tick(event)?.unwrap_or_else(|| Tick::at(service.clock.now()));
@@ -166,7 +166,7 @@ impl<'a> Function<'a> {
         Ok(serde_json::to_vec(&fired)?)
     }
 
-    /// Works off a batch, and gives the messages that are not done, and whether they have met a pause.
+    /// Works off a batch. Returns the messages that are not done, and whether they met a pause.
     async fn batch(
         &self,
         records: Vec<BatchRecord>,
@@ -178,7 +178,7 @@ impl<'a> Function<'a> {
         });
         let queue = Arc::new(BatchQueue::of(works.collect()));
         let service = self.serving.current();
-        // An earlier invocation may have met either; whether it still holds is found out anew.
+        // An earlier invocation may have met either; this one checks again.
         service.progress.resume(self.role.name());
         service.progress.set_waiting_for(None);
         let stop = CancellationToken::new();
@@ -194,7 +194,7 @@ impl<'a> Function<'a> {
                     () = tokio::time::sleep_until(begin_until.into()) => break Some("the time is nearly over".to_owned()),
                     _ = pulse.tick() => {}
                 }
-                // To wait here would cost money, and SQS waits for nothing.
+                // To wait here would cost money, and SQS waits for free.
                 let blocked = service.progress.waiting_for();
                 if let Some(reason) = blocked.or_else(|| service.progress.suspended().remove(self.role.name())) {
                     break Some(reason);
@@ -214,7 +214,7 @@ impl<'a> Function<'a> {
         };
         let why = match tokio::time::timeout_at(answer_at.into(), both).await {
             Ok(why) => why,
-            // What is in hand is cut off as if the host had died: it comes again, and what is done of it is found done.
+            // Work in hand is cut off as if the host had died: it comes again, and its finished part is found done.
             Err(_) => Some("the time is over".to_owned()),
         };
         let unfinished = queue.unfinished();
@@ -225,7 +225,7 @@ impl<'a> Function<'a> {
         (unfinished, service.progress.waiting_for().is_some())
     }
 
-    /// Has the messages delivered again when they may do better: after a pause later each time, unless it goes on already.
+    /// Has the messages delivered again when a retry may succeed: after a pause later each time, unless the pause is over already.
     async fn put_off(&self, unfinished: &[Unfinished], (paused, goes_on): (bool, bool), answer_at: Instant) {
         let Some(redelivery) = &self.redelivery else { return };
         let rested = unfinished.iter().cloned().map(|one| {
@@ -251,7 +251,7 @@ impl<'a> Function<'a> {
     }
 }
 
-/// How long a message rests that has met a pause: twice as long each time, so that its receives last for more than a day.
+/// How long a message that met a pause rests: twice as long each time, so that its receives last for more than a day.
 fn rest(receives: u32) -> Duration {
     Duration::from_secs(60).saturating_mul(2_u32.saturating_pow(receives)).min(LONGEST_REST)
 }

@@ -1,7 +1,7 @@
 //! What one invocation has done, as metrics of CloudWatch: a line of the Embedded Metric Format on stdout, from which CloudWatch Logs makes
-//! them, so that nothing is called and nothing has to be allowed.
+//! metrics. So there is nothing to call and nothing to allow.
 //!
-//! Does not count. Holds the names of pipeline, role and request and numbers: no key, no record, no secret.
+//! Does not count. Holds the names of pipeline, role and request, and numbers: no key, no record, no secret.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 const NAMESPACE: &str = "Sluicebox";
 
-/// What had been counted when an invocation began.
+/// The counters at the start of an invocation.
 pub(super) struct Begun {
     at: Instant,
     cold: bool,
@@ -26,12 +26,12 @@ impl Begun {
         Begun { at: Instant::now(), cold, counted: counted(&progress) }
     }
 
-    /// What it has done until now. Besides the duration only what is not zero: CloudWatch is paid for each metric that it was ever told in an
-    /// hour, and a role does few of the things that can be counted.
+    /// What it has done until now. Besides the duration only what is not zero: CloudWatch charges for each metric that it receives in an hour,
+    /// and a role does few of the things that can be counted.
     pub(super) fn metrics(self, (pipeline, role): (&str, &str), request: &str, progress: Arc<Progress>) -> Value {
         let before = |name: &String| self.counted.get(name).copied().unwrap_or_default();
         let duration = json!(self.at.elapsed().as_secs_f64() * 1000.0);
-        // Another pipeline file starts counting anew.
+        // Another pipeline file starts its counters from zero.
         let done = counted(&progress).into_iter().map(|(name, value)| (value.saturating_sub(before(&name)), name));
         let counts = std::iter::once((u64::from(self.cold), "ColdStart".to_owned())).chain(done);
         let mut metrics = vec![("Duration".to_owned(), "Milliseconds", duration)];
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(others.collect::<Vec<_>>(), ["_aws", "Pipeline", "Role", "request"]);
         let names = ["HttpRequests", "DeliveriesGivenUp", "ColdStart"];
         assert_eq!(names.map(|name| line[name].as_u64().unwrap()), [3, 1, 1]);
-        // What was not done costs nothing.
+        // A count of zero costs nothing.
         assert_eq!(declared.len(), names.len() + 1, "{declared:?}");
         assert_eq!((&line["Pipeline"], &line["Role"]), (&json!("orders"), &json!("enrich")));
     }

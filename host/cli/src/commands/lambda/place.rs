@@ -1,6 +1,7 @@
-//! Where a function's things are: the bundle's folder, which can only be read, the pipeline file, and what is compiled.
+//! Where a function's files are: the bundle's folder, which can only be read, the pipeline file, and the compiled plugins.
 //!
-//! Does not load plugins, and does not say whether what came compiled is believed: the runtime does, by a digest that is told beside the bundle.
+//! Does not load plugins, and does not decide whether the bundle's compiled plugins are trusted: the runtime does, by a digest that is set
+//! beside the bundle.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -21,22 +22,22 @@ use crate::published::Published;
 
 /// A function's places.
 pub(super) struct Place {
-    /// What relative paths start from.
+    /// The base of relative paths.
     root: PathBuf,
-    /// The pipeline file, or the copy of it that is read.
+    /// The pipeline file, or the local copy that is read.
     file: PathBuf,
     /// Where the copy comes from, and its tag.
     from: Option<(Published, Mutex<String>)>,
-    /// What is compiled.
+    /// Where compiled plugins are.
     compiled: Compiled,
     /// The one folder that can be written to; goes with the process.
     _scratch: TempDir,
-    /// What is not on this machine.
+    /// The clients for what is not on this machine.
     pub(super) remote: Remote,
 }
 
 impl Place {
-    /// Finds them. Nothing of the pipeline is read yet.
+    /// Finds the places. Reads nothing of the pipeline yet.
     pub(super) fn find(pipeline: Option<&str>, context: &Context) -> anyhow::Result<Self> {
         let root = match std::env::var_os(env_vars::TASK_ROOT) {
             Some(root) => PathBuf::from(root),
@@ -67,7 +68,7 @@ impl Place {
         Ok(Place { root, file, from, compiled, _scratch: scratch, remote: Remote::default() })
     }
 
-    /// What commands are given, with the cache of this place.
+    /// The context of commands, with the cache of this place.
     pub(super) fn context(&self, context: &Context) -> Context {
         Context { compiled: self.compiled.clone(), ..context.clone() }
     }
@@ -84,7 +85,7 @@ impl Place {
         Ok(PipelineFile { folder: self.root.clone(), ..file })
     }
 
-    /// Fetches the pipeline file anew if it lies in S3 and has changed there.
+    /// Fetches the pipeline file again if it is in S3 and has changed there.
     pub(super) async fn fetch(&self) -> anyhow::Result<()> {
         let Some((published, seen)) = &self.from else { return Ok(()) };
         let mark = published.mark(&self.remote).await;

@@ -1,4 +1,4 @@
-//! `sluicebox plugin build`: plugin crates to components, without any other tool than cargo.
+//! `sluicebox plugin build`: plugin crates to components, with no tool but cargo.
 //!
 //! Does not run a plugin.
 
@@ -54,7 +54,7 @@ pub(crate) struct Built {
     pub(crate) size: usize,
     /// Its digest.
     pub(crate) digest: Digest,
-    /// Whether the file is another one than before.
+    /// Whether the file's content changed.
     pub(crate) changed: bool,
 }
 
@@ -117,7 +117,7 @@ fn publish(module: &CoreModule) -> anyhow::Result<Built> {
     })
 }
 
-/// Leaves an equal file as it is, but for its time: it is as new as its sources.
+/// Does not rewrite a file with equal content, but renews its time: it is as new as its sources.
 fn replace_if_changed(path: &Path, bytes: &[u8]) -> anyhow::Result<bool> {
     if std::fs::read(path).is_ok_and(|there| there == bytes) {
         let file = std::fs::File::options().write(true).open(path)?;
@@ -145,7 +145,7 @@ pub(crate) fn table(built: &[Built], output: &Output) -> String {
     table.trim_fmt()
 }
 
-/// The first digits of a digest: enough to tell two by eye.
+/// The first digits of a digest: enough to tell two apart by eye.
 pub(crate) fn short(digest: &Digest) -> String {
     digest.as_str().trim_start_matches("sha256:").chars().take(12).collect()
 }

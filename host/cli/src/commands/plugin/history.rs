@@ -59,12 +59,12 @@ pub(crate) struct RollbackArgs {
 struct StageHistory {
     pipeline: String,
     stage: String,
-    /// The digest that serves now; none if nothing does.
+    /// The digest that serves now; none if no plugin serves.
     serves: Option<String>,
-    /// Why what is published does not serve, if so.
+    /// Why the published plugin does not serve, if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     but: Option<String>,
-    /// What of the history cannot be read, and why.
+    /// The part of the history that cannot be read, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     unreadable: Option<String>,
     generations: Vec<Dated>,
@@ -106,7 +106,7 @@ pub(crate) async fn rollback(args: RollbackArgs, context: &Context) -> anyhow::R
     let stage = stage_of(file, &args.stage)?;
     let way =
         Way { file, shared: &shared, stage: &stage, lake: lake(file, &shared.remote).await?, at: SystemClock.now() };
-    // By the file alone: a decision is about what is published, whatever serves.
+    // By the file alone: a decision is about the published plugin, not the one that serves.
     let published = found_for(file, &stage, None, &shared).await?.version();
     if args.undo {
         return way.undo(&published, context).await;
@@ -176,8 +176,8 @@ impl Way<'_> {
         Ok(ExitCode::Success)
     }
 
-    /// Whether a host would follow: what is to serve is loaded and held against its neighbours and tables, as a host does when it finds the
-    /// decision. Nothing is written.
+    /// Whether a host would follow the decision: the plugin is loaded and checked against its neighbours and tables, as a host does when it finds
+    /// the decision. Nothing is written.
     async fn tried(
         &self,
         published: &Version,
@@ -242,7 +242,7 @@ fn same(one: &Version, other: &Version) -> bool {
     one.plugin.digest == other.plugin.digest && one.config == other.config
 }
 
-/// The published plugin by its name, which is known if it was loaded now or ever.
+/// The published plugin with its name, which is known if it was ever loaded.
 fn named(published: &Version, generations: &[Generation], looked: &Looked, stage: &str) -> PluginStamp {
     let known = generations.iter().rev().map(|one| &one.plugin).find(|plugin| plugin.digest == published.plugin.digest);
     let loaded = plugins_of(&looked.service)
@@ -344,7 +344,7 @@ fn instant(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// An event in a line.
+/// An event in one line.
 pub(crate) fn told(event: &Event) -> String {
     let plugin = called(&event.version.plugin);
     match &event.happened {

@@ -1,4 +1,4 @@
-//! `sluicebox plugin inspect`: what a component is and what it says of itself.
+//! `sluicebox plugin inspect`: what a component is and how it describes itself.
 //!
 //! Does not configure the plugin or give it any data: `describe` runs, under the default limits, and nothing else.
 
@@ -83,7 +83,7 @@ fn document(component: &Component) -> Value {
     })
 }
 
-/// The schema as a value; as text if it is none.
+/// The schema as a value; as text if it is not JSON.
 fn schema(descriptor: &Descriptor) -> Value {
     serde_json::from_str(&descriptor.config_schema).unwrap_or_else(|_| json!(descriptor.config_schema))
 }
@@ -143,7 +143,7 @@ fn settings(descriptor: &Descriptor, output: &Output) -> String {
     table.trim_fmt()
 }
 
-/// Text without its quotes, lists with bars, the rest as JSON.
+/// Text without quotes, lists with bars, all else as JSON.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

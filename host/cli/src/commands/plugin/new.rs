@@ -66,7 +66,7 @@ fn commands(name: &str) -> Vec<String> {
     ]
 }
 
-/// What makes a pipeline use the plugin.
+/// The lines of `pipeline.toml` that use the plugin.
 fn lines(name: &str, kind: Kind) -> String {
     match kind {
         Kind::Enricher => format!("[enrich]\nplugin = \"{name}\""),
@@ -78,7 +78,7 @@ fn lines(name: &str, kind: Kind) -> String {
 }
 
 fn text(files: &[PathBuf], commands: &[String], lines: &str) -> String {
-    // A pipeline has one plugin of a stage, but any number of aggregates.
+    // A pipeline has one plugin for each stage, but any number of aggregates.
     let adds = lines.starts_with("[[");
     let mut text = String::new();
     for file in files {

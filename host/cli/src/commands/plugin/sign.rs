@@ -1,6 +1,6 @@
 //! `sluicebox plugin keygen`, `sign` and `verify`: detached signatures of components.
 //!
-//! Does not decide whom to trust: `[signatures]` of `pipeline.toml` does.
+//! Does not decide which keys to trust: `[signatures]` of `pipeline.toml` does.
 
 use std::path::PathBuf;
 

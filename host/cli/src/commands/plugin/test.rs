@@ -97,7 +97,7 @@ async fn test(plugin: &PluginCrate, args: &Args, runtime: &WasmPlugins, context:
     for case in &cases {
         let started = Instant::now();
         let answer = answer(runtime, &component, world, case).await;
-        // A cleaner's and an aggregator's answer is typed rows, an enricher's is a document.
+        // The answer of a cleaner or an aggregator is typed rows, that of an enricher is a document.
         let compare = if matches!(world, World::Enricher) { compare_documents } else { compare };
         let verdict = judge(case, answer, compare, args.bless)?;
         tested.cases.push(verdict::TestedCase {
@@ -109,7 +109,7 @@ async fn test(plugin: &PluginCrate, args: &Args, runtime: &WasmPlugins, context:
     Ok(tested)
 }
 
-/// What the plugin makes of a case: an output, and for an aggregator whether it is the only one.
+/// The plugin's output for a case. For an aggregator also whether every way of merging gives that output.
 async fn answer(
     runtime: &WasmPlugins,
     component: &bytes::Bytes,

@@ -1,4 +1,4 @@
-//! What a replay was asked for and does not do: in words, and as an exit code.
+//! What a replay was asked for and did not do: in words, and as an exit code.
 //!
 //! Does not find it out: the engine does.
 
@@ -13,7 +13,7 @@ use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::output::{Tone, counted};
 
-/// Refuses keys and ticks that nothing in the lake has: most likely they are mistyped.
+/// Refuses keys and ticks that do not occur in the lake: most likely they are mistyped.
 pub(super) async fn refuse_unknown(service: &Service, selection: &Selection, planned: &Planned) -> anyhow::Result<()> {
     if let Some(unknown) = planned.unknown_keys.first() {
         let near = unknown.near.as_ref().map(|near| format!("did you mean `{near}`?"));
@@ -36,15 +36,15 @@ pub(super) async fn refuse_unknown(service: &Service, selection: &Selection, pla
     Ok(())
 }
 
-/// Whether nothing of what was asked for stays undone.
+/// Whether all that was asked for is done.
 pub(super) fn is_all_done(planned: &Planned, selection: &Selection) -> bool {
     let named = matches!(selection.which, Which::Quarantined(Some(_)));
-    // Of all that is in quarantine some may rightly stay; of none that can be made again nothing was done.
+    // Some records may rightly stay in quarantine; but if no record could be made again, nothing was done.
     let stays = !planned.stuck.is_empty() && (named || planned.records() == 0);
     planned.unanswered() == 0 && !stays
 }
 
-/// What stays as it is, why, and what helps.
+/// The records that stay undone, why, and what helps.
 pub(super) fn text(planned: &Planned, context: &Context) -> String {
     let mut text = String::new();
     let bad = |what: String| context.output.tone(Tone::Bad, &what);

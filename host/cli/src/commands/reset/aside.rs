@@ -1,4 +1,4 @@
-//! Messages of a lake that was here before.
+//! Messages of an earlier lake.
 //!
 //! Does not touch a lake.
 
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::output::{counted, size};
 use crate::pipelines::PipelineFile;
 
-/// Deletes them.
+/// Deletes the messages.
 pub(super) async fn delete(
     consent: &Consent,
     file: &PipelineFile,

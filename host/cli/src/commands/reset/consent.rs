@@ -1,4 +1,4 @@
-//! Whether what is going to be deleted may be: said on the command line, or asked of whoever sits there.
+//! Whether to delete: said on the command line, or asked of the user at the terminal.
 //!
 //! Does not delete anything.
 
@@ -21,7 +21,7 @@ pub(super) struct Consent {
 }
 
 impl Consent {
-    /// Asks whether to go on; `false` after a dry run.
+    /// Asks whether to continue; `false` after a dry run.
     pub(super) fn given(&self, what: &str, context: &Context) -> anyhow::Result<bool> {
         context.output.notice(what)?;
         if self.dry_run {

@@ -1,10 +1,10 @@
-//! Whose a lake is.
+//! Which pipeline a lake belongs to.
 //!
 //! Does not claim it.
 
 use lake::{Lake, identity};
 
-/// Whose lake it is, also if only Silver or Gold is left of it.
+/// The identity of a lake, also if only Silver or Gold is left of it.
 pub(super) async fn owner(lake: &Lake) -> anyhow::Result<Option<identity::Identity>> {
     for layer in [&lake.bronze, &lake.silver, &lake.gold] {
         let alone = Lake { bronze: layer.clone(), ..lake.clone() };

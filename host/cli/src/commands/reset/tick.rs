@@ -1,6 +1,6 @@
-//! What one tick has brought.
+//! The records of one tick.
 //!
-//! Does not know how it is taken back: `proof::reset` does.
+//! Does not know how to take them back: `proof::reset` does.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::failure::Failure;
 use crate::output::{Tone, counted};
 use crate::pipelines::PipelineFile;
 
-/// How long work that is left may be blocked.
+/// How long the remaining work may be blocked.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Takes it back, and works off what follows from that.
+/// Takes the records back, and works off what follows.
 pub(super) async fn take_back(
     consent: &Consent,
     tick: Tick,

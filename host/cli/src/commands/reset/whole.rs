@@ -1,6 +1,6 @@
 //! All of a pipeline's lake and queue.
 //!
-//! Does not know what of a lake is ours: `proof::reset` does.
+//! Does not know which parts of a lake Sluicebox wrote: `proof::reset` does.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,10 +21,10 @@ use crate::failure::Failure;
 use crate::output::{counted, size};
 use crate::pipelines::{PipelineFile, queue_path};
 
-/// What is left in a layer that is named one by one.
+/// The most files left in a layer that are named one by one.
 const MOST_NAMED: usize = 10;
 
-/// Empties the lake and the queue, and the cache of compiled plugins if that is wanted.
+/// Empties the lake and the queue, and the cache of compiled plugins if the user wants that.
 pub(super) async fn delete(
     consent: &Consent,
     with_cache: bool,
@@ -90,7 +90,7 @@ async fn do_it(
     queued: &Queued,
     shared: &Shared,
 ) -> anyhow::Result<()> {
-    // The queue first: a message that outlived its lake would be set aside, and asked about for ever.
+    // The queue first: if a message outlived its lake, every later run would set it aside and say so.
     if let (Queued::File(..), Some(owner)) = (queued, owner) {
         queue_file(&file.plan, &file.folder, shared).await?.discard(&owner.id, true).await?;
     }
@@ -155,14 +155,14 @@ fn others(name: &str, layer: &Layer) -> String {
     format!("\n  in {name} stays what Sluicebox has not written: {named}{more}")
 }
 
-/// Removes folders without a file in them; never follows a link.
+/// Removes folders that hold no file; never follows a link.
 fn remove_empty(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_empty(&entry.path());
         }
     }
-    // It fails where something is left.
+    // It fails if the folder is not empty.
     let _ = std::fs::remove_dir(folder);
 }
 

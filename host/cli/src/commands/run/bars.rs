@@ -1,6 +1,6 @@
 //! Progress of a running tick on a terminal's stderr: a bar for Bronze and one for Silver.
 //!
-//! Counts from the lake, so that the work of other hosts is seen as well. Does not decide when a run is done.
+//! Counts in the lake, so that the work of other hosts shows as well. Does not decide when a run is done.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::context::Context;
 
 const REDRAW: Duration = Duration::from_millis(100);
-/// After so many redraws the lake is looked at: each look lists what the tick has made.
+/// After so many redraws the bars read the lake: each read lists all objects of the tick.
 const LOOK_EVERY: u32 = 20;
 
 /// The bars of one pipeline.
@@ -24,7 +24,7 @@ pub(crate) struct Bars {
 }
 
 impl Bars {
-    /// Shows the bars of a tick and keeps them moving. Where nobody sees them, nothing is looked at.
+    /// Shows the bars of a tick and keeps them moving. Without a terminal it reads nothing.
     pub(crate) fn show(service: &Service, tick: Tick, pipeline: &str, context: &Context) -> Self {
         let bars = ["bronze", "silver"].map(|layer| context.output.bar(None, format!("{pipeline} {layer}")));
         let seen = !context.output.progress().is_hidden();
@@ -32,7 +32,7 @@ impl Bars {
         Bars { bars, painter }
     }
 
-    /// Takes them away.
+    /// Removes the bars.
     pub(crate) fn finish(self) {
         if let Some(painter) = self.painter {
             painter.abort();
@@ -53,7 +53,7 @@ async fn paint(bars: [ProgressBar; 2], service: Service, tick: Tick) {
             let come = how_far(&service, tick).await.unwrap_or_default();
             of_lake = [come.enriched as u64, come.cleaned as u64];
         }
-        // A bar over nothing would be a full one.
+        // A bar without a length would look full.
         if total > 0 && !is_bar {
             bars.iter().for_each(|bar| bar.set_style(crate::output::bar_style()));
             is_bar = true;

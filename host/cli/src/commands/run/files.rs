@@ -1,18 +1,18 @@
-//! How many files this process may have open: as many as the system lets it, for a lake, its queue and its services take some at once.
+//! How many files this process may have open: as many as the system allows, since a lake, its queue and its services need several at once.
 //!
 //! Does not count them.
 
 use crate::context::Context;
 
-/// More than this no pipeline needs, and some libraries walk through all that there may be.
+/// No pipeline needs more, and some libraries walk through all possible file numbers.
 const ENOUGH: u64 = 1 << 16;
-/// With fewer it is said that a pipeline may rest for want of them.
+/// With fewer there is a warning that a pipeline may rest for want of them.
 const FEW: u64 = 256;
-/// What one in so many may go to whoever asks at `--listen`, and between how many.
+/// One file in so many may go to connections at `--listen`, within these bounds.
 const SHARE: u64 = 8;
 const ASKERS: (u64, u64) = (4, 64);
 
-/// Raises the bound to what the system allows, and says when that is little.
+/// Raises the limit to what the system allows, and warns if that is little.
 pub(super) fn keep_some(context: &Context) -> anyhow::Result<()> {
     let Some(most) = raise() else { return Ok(()) };
     if most < FEW {
@@ -24,7 +24,7 @@ pub(super) fn keep_some(context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many connections may be open at once at `--listen`: what they take, the pipelines do not have.
+/// How many connections may be open at once at `--listen`: the pipelines cannot have those files.
 pub(super) fn askers() -> usize {
     let most = limit().map_or(ASKERS.1, |most| (most / SHARE).clamp(ASKERS.0, ASKERS.1));
     usize::try_from(most).unwrap_or(usize::MAX)
@@ -36,7 +36,7 @@ fn raise() -> Option<u64> {
     let now = getrlimit(Resource::Nofile);
     let wanted = now.maximum.unwrap_or(ENOUGH).min(ENOUGH);
     if now.current.is_some_and(|current| current < wanted) {
-        // Where that is refused, what there is has to do.
+        // If the system refuses, the present limit has to do.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: now.maximum });
     }
     limit()

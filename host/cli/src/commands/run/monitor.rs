@@ -1,7 +1,7 @@
-//! What a serving process says of itself over HTTP: `/livez`, `/readyz`, and `/metrics` in OpenMetrics' text form.
+//! What a serving process reports over HTTP: `/livez`, `/readyz`, and `/metrics` in OpenMetrics' text form.
 //!
-//! Does not ask who is asking: it is for an address that only the monitoring can reach. It shows counts and names of stages, no record, key
-//! or secret. Whoever asks slowly, or in numbers, is cut off: what he takes, the pipelines do not have.
+//! Does not authenticate clients: it is for an address that only the monitoring can reach. It shows counts and names of stages, no record, key
+//! or secret. A client that is slow, or opens many connections, is cut off: the pipelines need the files.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,13 +29,13 @@ use super::supervise::{Does, Health};
 mod depths;
 mod metrics;
 
-/// How long a request's head may take to come.
+/// How long a request's head may take to arrive.
 const HEAD: Duration = Duration::from_secs(5);
-/// How long a connection may last, from the first byte to the last of the answer.
+/// How long a connection may last, from its first byte to the last byte of the answer.
 const WHOLE: Duration = Duration::from_secs(20);
 /// Most bytes of a request's head.
 const MOST_HEAD: usize = 16 << 10;
-/// How long nobody is let in when the system has no connection to give: it has no file left, or no memory.
+/// How long it accepts no connection when the system has none to give: no file is left, or no memory.
 const REST: Duration = Duration::from_millis(100);
 
 /// What is monitored.
@@ -50,15 +50,15 @@ pub(super) struct Monitored {
 }
 
 impl Monitored {
-    /// Nothing yet, until `stop`.
+    /// Watches no pipeline yet, until `stop`.
     pub(super) fn until(stop: &CancellationToken) -> Self {
         Monitored { stop: stop.clone(), ..Monitored::default() }
     }
 
-    /// Answers at `address` for as long as the process lives: also while it starts and while it drains, which its probes ask about.
+    /// Answers at `address` for as long as the process lives: also while it starts and while it drains, since probes ask about both.
     ///
     /// # Errors
-    /// The address cannot be listened at.
+    /// Fails if it cannot listen at the address.
     pub(super) async fn answer_at(&self, address: SocketAddr) -> anyhow::Result<()> {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen at `{address}`"))?;
         let address = listener.local_addr().with_context(|| format!("cannot listen at `{address}`"))?;
@@ -74,7 +74,7 @@ impl Monitored {
     }
 }
 
-/// Answers whoever comes, so many at once; further ones are sent away at once.
+/// Answers clients, so many at once; further ones are turned away at once.
 async fn answer(listener: TcpListener, routes: Router, room: Arc<Semaphore>) {
     let mut full = false;
     loop {
@@ -100,7 +100,7 @@ async fn answer(listener: TcpListener, routes: Router, room: Arc<Semaphore>) {
     }
 }
 
-/// One request and its answer: a connection is not kept, so that nobody sits on it.
+/// One request and its answer: the connection is then closed, so that no client occupies it.
 async fn one(connection: TcpStream, routes: Router, _place: OwnedSemaphorePermit) {
     let answered = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -115,7 +115,7 @@ async fn one(connection: TcpStream, routes: Router, _place: OwnedSemaphorePermit
     }
 }
 
-/// A stage that is suspended does not make the process unready: another process would be no better off. A pipeline that has ended does, and is
+/// A suspended stage does not make the process unready: another process would be no better off. A pipeline that has ended does, and is
 /// named.
 async fn ready(State(monitored): State<Monitored>) -> (StatusCode, String) {
     let unready = |text: String| (StatusCode::SERVICE_UNAVAILABLE, text);
@@ -140,7 +140,7 @@ async fn metrics(State(monitored): State<Monitored>) -> Response {
         let Some(serving) = one.serving else { continue };
         let service = serving.current();
         metrics.count(&service.pipeline, &service.progress);
-        // Queues that do not answer are no reason to hide the rest.
+        // If queues do not answer, the rest is still shown.
         match monitored.depths.of(&service).await {
             Ok(queues) => {
                 let now = service.clock.now();

@@ -1,6 +1,6 @@
-//! One pipeline of a process that serves: made, served, and watched while it is.
+//! One pipeline of a process that serves: composed, served, and watched.
 //!
-//! Does not begin again when it ends: `supervise` does.
+//! Does not restart the pipeline when it ends: `supervise` does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::guard::Guard;
 use crate::pipelines::{self, InvalidPipelines, PipelineArgs, PipelineFile};
 use crate::swap::Watch;
 
-/// How long whoever watches a pipeline may take to leave when it has ended.
+/// How long the watchers of a pipeline may take to stop when it has ended.
 const TO_LEAVE: Duration = Duration::from_secs(2);
 
 /// One pipeline of a process that serves.
@@ -30,14 +30,14 @@ pub(super) struct One {
     pub(super) file: PipelineFile,
     pub(super) shared: Arc<Shared>,
     pub(super) context: Context,
-    /// Counts go on when it is begun again.
+    /// The counters continue after a restart.
     pub(super) progress: Arc<Progress>,
-    /// What it begins with, the first time.
+    /// The service of the first start.
     pub(super) composed: Option<anyhow::Result<Service>>,
 }
 
 impl One {
-    /// Makes it and serves it. An error says why it has ended before `stop`.
+    /// Composes and serves the pipeline. An error says why it ended before `stop`.
     pub(super) async fn once(
         &mut self,
         number: usize,
@@ -72,7 +72,7 @@ impl One {
             done.cancel();
             ended
         };
-        // What is just being tried when the stop comes is left: the next start tries it.
+        // A trial under way at the stop is dropped: the next start repeats it.
         let mut beside = std::pin::pin!(futures::future::join(watched, guarded).fuse());
         let mut served = std::pin::pin!(served);
         let ended = loop {
@@ -87,7 +87,7 @@ impl One {
         Ok(ended?)
     }
 
-    /// Makes it anew, by its file as it is now.
+    /// Composes the service again, from the file as it is now.
     async fn compose(&mut self) -> anyhow::Result<Service> {
         let args = PipelineArgs { files: vec![self.file.path.clone()], ..self.args.clone() };
         let read = pipelines::read_in_time(&args).await.map_err(told_whole)?;
@@ -100,7 +100,7 @@ impl One {
     }
 }
 
-/// With every problem of a file in its text.
+/// The error with every problem of a file in its text.
 fn told_whole(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<InvalidPipelines>() {
         Ok(invalid) => anyhow::anyhow!("{}", invalid.render(false)),

@@ -1,4 +1,4 @@
-//! What of a tick is in quarantine, held against what a run may leave there.
+//! The records of a tick in quarantine, compared with how many a run may leave there.
 //!
 //! Does not say why a record was refused: `sluicebox quarantine ls` does.
 
@@ -14,13 +14,13 @@ use crate::output::{Tone, counted};
 /// The refusals of one tick.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Refusals {
-    /// Records of the tick that are in quarantine, whichever stage has refused them.
+    /// Records of the tick that are in quarantine, refused by any stage.
     quarantined: usize,
     /// Records of the tick.
     of: usize,
-    /// How many may be.
+    /// How many may be in quarantine.
     at_most: String,
-    /// Whether that is too many: the run fails then.
+    /// Whether there are too many: then the run fails.
     exceeded: bool,
 }
 
@@ -29,7 +29,7 @@ impl Refusals {
     pub(crate) async fn of(service: &Service, tick: Tick, records: usize, at_most: AtMost) -> anyhow::Result<Self> {
         let all = quarantine::all(&service.enrich.lake).await?;
         let here: Vec<_> = all.iter().filter(|one| one.seq == tick).collect();
-        // What was refused when the source was read is in no message.
+        // Records refused while the source was read are in no message.
         let of = records + here.iter().filter(|one| one.stage == RefusedAt::Ingest).count();
         let exceeded = !at_most.allows(here.len(), of);
         Ok(Refusals { quarantined: here.len(), of, at_most: at_most.to_string(), exceeded })

@@ -1,5 +1,5 @@
-//! What a person who has fired a tick by hand may have expected otherwise: how much of the source was taken, and that a tick that ran before
-//! does not read it again. With the command that does what was meant.
+//! What may surprise a user who has fired a tick by hand: how much of the source was taken, and that a tick that ran before does not read the
+//! source again. Each remark names the command that does what the user meant.
 //!
 //! Does not find it out: `engine::roles::ingest` and `engine::stale` do.
 
@@ -9,14 +9,14 @@ use engine::stale::Stale;
 use crate::output::{Tone, counted, grouped};
 use crate::pipelines::PipelineFile;
 
-/// What was asked for, as far as it can surprise.
+/// The request, as far as its result may surprise.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
-    /// `[source] top_n`, if the file says it.
+    /// `[source] top_n`, if the file sets it.
     top_n: Option<usize>,
-    /// What a tick takes.
+    /// How many records a tick takes.
     most: usize,
-    /// The pipeline file's name behind a command; nothing for the usual one.
+    /// The pipeline file's name for a command; empty for the usual name.
     file: String,
 }
 
@@ -47,7 +47,7 @@ impl Asked {
         }
     }
 
-    /// What else is worth to know, with what helps.
+    /// Further remarks, each with what helps.
     pub(super) fn remarks(&self, fired: &Fired, stale: &Stale) -> Vec<(Tone, String)> {
         let mut all = Vec::new();
         if let Some(already) = &fired.already {

@@ -1,4 +1,4 @@
-//! What a tick came to: where its records are, and what the lake holds now.
+//! The result of a tick: where its records are, and what the lake holds now.
 //!
 //! Does not count by itself: it shows the engine's status.
 
@@ -22,16 +22,16 @@ pub(crate) struct Summary {
     pub(crate) pipeline: String,
     #[serde(flatten)]
     ended: Ended,
-    /// What of this tick is in quarantine.
+    /// The records of this tick in quarantine.
     quarantine: Refusals,
     /// Outgoing requests of this run.
     requests: u64,
-    /// What the lake holds, all ticks together.
+    /// The content of the lake, all ticks together.
     #[serde(serialize_with = "whole")]
     lake: Status,
     /// Where Gold is.
     gold_at: String,
-    /// What the plugins of today would perhaps make otherwise.
+    /// The rows that today's plugins might make differently.
     stale: Stale,
     #[serde(skip)]
     asked: Asked,
@@ -60,7 +60,7 @@ impl Summary {
 }
 
 impl Summary {
-    /// Whether more of the tick is in quarantine than may be.
+    /// Whether more of the tick is in quarantine than allowed.
     pub(crate) fn refused_too_much(&self) -> bool {
         self.quarantine.exceeded()
     }

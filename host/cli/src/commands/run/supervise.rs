@@ -1,7 +1,7 @@
-//! Pipelines beside each other in one process: each is served on a thread of its own, and one that ends is told at once and begun again,
-//! later and later, while the others go on.
+//! Several pipelines in one process: each is served on a thread of its own, and one that ends is reported at once and restarted,
+//! later and later, while the others continue.
 //!
-//! Does not serve: the engine does. Does not end the process: whoever stops it does.
+//! Does not serve: the engine does. Does not end the process: its caller does.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -17,21 +17,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::in_a_line;
 
-/// How long a pipeline rests that has ended: at first, doubled each time, and at most.
+/// How long a pipeline rests after it has ended: at first (doubled each time), and at most.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// One that has served for so long begins with the first rest again.
+/// After so long a service the next rest is the first one again.
 const CALM: Duration = Duration::from_secs(300);
 /// As much stack as a program's first thread has.
 const STACK: usize = 8 << 20;
 
-/// What a pipeline of this process does.
+/// The state of a pipeline in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Does {
     /// It is made ready for the first time.
     Start,
     /// It serves.
     Serve,
-    /// It has ended, and is begun again.
+    /// It has ended, and will be restarted.
     Rest,
 }
 
@@ -40,7 +40,7 @@ struct One {
     name: String,
     does: Does,
     ended: u64,
-    /// What serves, or served last.
+    /// The pipeline that serves, or served last.
     serving: Option<Arc<Serving>>,
 }
 
@@ -68,14 +68,14 @@ impl Health {
         *self.all() = names.map(start).collect();
     }
 
-    /// The pipeline of that number serves.
+    /// Pipeline `number` serves.
     pub(super) fn serves(&self, number: usize, serving: &Arc<Serving>) {
         if let Some(one) = self.all().get_mut(number) {
             (one.does, one.serving) = (Does::Serve, Some(Arc::clone(serving)));
         }
     }
 
-    /// It has ended, or could not be begun; how often that has happened.
+    /// Pipeline `number` has ended, or could not start. Returns how often that has happened.
     fn ends(&self, number: usize) -> u64 {
         let mut all = self.all();
         let Some(one) = all.get_mut(number) else { return 0 };
@@ -84,7 +84,7 @@ impl Health {
         one.ended
     }
 
-    /// The pipelines as they are now.
+    /// The present state of the pipelines.
     pub(super) fn seen(&self) -> Vec<Seen> {
         let all = self.all();
         let seen = all.iter().map(|one| Seen {
@@ -97,8 +97,8 @@ impl Health {
     }
 }
 
-/// Serves a pipeline until `stop`: `once` makes it and serves it, and comes back without an error only when it was stopped. Whatever else
-/// ends it, a panic too, it is told, and begun again after a rest.
+/// Serves a pipeline until `stop`: `once` composes and serves it, and returns without an error only at the stop. After any other end, also a
+/// panic, the reason is logged, and the pipeline restarted after a rest.
 pub(super) async fn keep(
     (number, name): (usize, &str),
     health: &Health,
@@ -135,10 +135,10 @@ pub(super) async fn keep(
     }
 }
 
-/// Runs work on a thread of its own, so that what holds it up holds up nobody else. Comes back when it is done, also if it has panicked.
+/// Runs work on a thread of its own, so that it delays no other pipeline. Returns when the work is done or has panicked.
 ///
 /// # Errors
-/// The machine has no thread to spare.
+/// Fails if the machine has no thread to spare.
 pub(super) fn on_own_thread<F: Future<Output = ()>>(
     work: impl FnOnce() -> F + Send + 'static,
 ) -> std::io::Result<tokio::sync::oneshot::Receiver<()>> {

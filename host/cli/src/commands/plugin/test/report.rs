@@ -1,6 +1,6 @@
-//! Tested plugins, as people and as machines read them.
+//! Test results, for people and for machines.
 //!
-//! Does not judge: `verdict` has what is shown.
+//! Does not judge: `verdict` does.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::golden::difference::Difference;
 use crate::golden::exact;
 use crate::output::{Output, Tone, counted};
 
-/// Differences of one case that people are shown; machines get all.
+/// The differences of one case that people see; machines get all.
 const SHOWN: usize = 40;
 
 /// The document for machines.

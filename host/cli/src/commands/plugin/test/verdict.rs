@@ -33,11 +33,11 @@ pub(crate) struct TestedCase {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub(crate) enum Verdict {
-    /// The output is what was expected.
+    /// The output is as expected.
     Passed,
-    /// The output is now what is expected.
+    /// The output has become what is expected.
     Blessed,
-    /// The output is another one.
+    /// The output differs.
     Differs {
         /// Where.
         differences: Vec<Difference>,
@@ -46,7 +46,7 @@ pub(crate) enum Verdict {
     Unstable {
         /// The way that gave another table.
         way: &'static str,
-        /// How that table differs from the one made in one go.
+        /// How that table differs from the one made in one pass.
         differences: Vec<Difference>,
     },
     /// There is no `expected.json`.
@@ -63,12 +63,12 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    /// Whether nothing has to be done.
+    /// Whether there is nothing to do.
     pub(crate) fn is_good(&self) -> bool {
         matches!(self, Verdict::Passed | Verdict::Blessed)
     }
 
-    /// The verdict on a case that gave no output.
+    /// The verdict on a case without an output.
     pub(crate) fn of_error(error: &anyhow::Error) -> Verdict {
         let fault = error.chain().find_map(|cause| cause.downcast_ref::<Fault>());
         let details = fault.map(|fault| {

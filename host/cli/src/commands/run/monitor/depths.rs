@@ -1,4 +1,4 @@
-//! What is in the queues, as a scrape shows it. Where each look is paid for, scrapes within a minute share one.
+//! The depths of the queues, as a scrape shows them. If each look costs money, scrapes within a minute share one.
 //!
 //! Does not show the rest of the metrics.
 
@@ -12,15 +12,15 @@ use proof::status::{self, QueueStatus};
 
 type ByStage = BTreeMap<&'static str, QueueStatus>;
 
-/// The last looks, by pipeline.
+/// The latest looks, by pipeline.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Depths(Arc<Mutex<BTreeMap<String, (Instant, ByStage)>>>);
 
 impl Depths {
-    /// What is in the queues of a pipeline, by stage.
+    /// The depths of a pipeline's queues, by stage.
     ///
     /// # Errors
-    /// A queue does not answer.
+    /// Fails if a queue does not answer.
     pub(super) async fn of(&self, service: &Service) -> Result<ByStage, Failure> {
         let every = service.queues.look_every();
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&service.pipeline).cloned();

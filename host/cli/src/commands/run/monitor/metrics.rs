@@ -1,6 +1,6 @@
-//! The metrics and their names. Each series is there from the start, with zero: who sums or alarms need not wait for the first event.
+//! The metrics and their names. Each series exists from the start, with zero: a sum or an alarm need not wait for the first event.
 //!
-//! Does not collect: a scrape makes a registry of what the counters say, and drops it.
+//! Does not collect: a scrape makes a registry from the counters, and drops it.
 
 use std::sync::atomic::AtomicU64;
 
@@ -14,11 +14,11 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::{Outcome, Progress, QueueStatus};
 
-/// What the text is.
+/// The content type of the text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
-/// Where a counter is.
+/// Where a counter is stored.
 type Value = fn(&Progress) -> &AtomicU64;
 
 /// What a scrape shows.
@@ -88,7 +88,7 @@ impl Metrics {
         self.ended.get_or_create(&of_pipeline()).inc_by(ended);
     }
 
-    /// What the process has counted of a pipeline.
+    /// The counters of a pipeline in this process.
     pub(super) fn count(&mut self, pipeline: &str, progress: &Progress) {
         let of_pipeline = || vec![("pipeline", pipeline.to_owned())];
         for (family, value) in &self.counters {
@@ -108,7 +108,7 @@ impl Metrics {
         }
     }
 
-    /// What is in a stage's queue, the age only where the queue can tell.
+    /// The depth of a stage's queue, and the age if the queue can tell.
     pub(super) fn queue(&mut self, pipeline: &str, stage: &str, queue: &QueueStatus, now: DateTime<Utc>) {
         let of_stage = || vec![("pipeline", pipeline.to_owned()), ("stage", stage.to_owned())];
         let states =
