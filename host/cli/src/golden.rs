@@ -1,6 +1,6 @@
-//! Golden cases: a plugin's input beside the output that it must have, run in the real sandbox under the real limits.
+//! Golden cases: a plugin's input with the expected output, run in the real sandbox under the real limits.
 //!
-//! Does not decide what is done about a difference: `commands::plugin::test` does.
+//! Does not decide what follows from a difference: `commands::plugin::test` does.
 
 pub(crate) mod aggregator;
 pub(crate) mod case;

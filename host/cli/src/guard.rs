@@ -1,6 +1,6 @@
-//! The guard of a pipeline that is served: what another process does to its lake is noticed, and the service made anew where it has to be.
+//! The guard of a pipeline that is served: it notices changes that another process makes to the lake, and composes the service again if needed.
 //!
-//! Does not watch what was published: `swap` does. Does not retry work: the engine's consumers do.
+//! Does not watch what is published: `swap` does. Does not retry work: the engine's consumers do.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::compose::{Shared, compose_with};
 use crate::context::Context;
 use crate::pipelines::{self, PipelineArgs, PipelineFile, queue_path};
 
-/// How often it looks, at folders and at buckets, where each look is a request.
+/// How often it looks, at folders and at buckets. In a bucket each look is a request.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 const LOOK_AFAR_EVERY: Duration = Duration::from_secs(30);
 
@@ -34,7 +34,7 @@ pub(crate) struct Guard<'a> {
     lake: Option<Identity>,
     /// The embedded queue's file.
     queue: Option<Inode>,
-    /// What was wrong at the last look.
+    /// The error of the last look.
     trouble: Option<String>,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Guard<'a> {
     /// Guards until `stop`.
     pub(crate) async fn run(mut self, stop: &CancellationToken) {
         if !self.shared.writes_all(&self.file.plan) {
-            // It may not even read what it would have to look at: whoever may write everywhere sees to it.
+            // This process may not even read what the guard looks at: a process that may write every layer guards the lake.
             return;
         }
         let afar = matches!(self.file.plan.lake.bronze, Location::Remote(_));
@@ -94,7 +94,7 @@ impl<'a> Guard<'a> {
             (_, found) => return self.begin_again(found).await,
         }
         if self.shared.serves(Role::Clean) {
-            // What it finds missing is work for the sweep, and nobody has to wait ten minutes for that.
+            // The sweep repairs what `heal` finds missing, and no record has to wait ten minutes for it.
             if heal(&service).await? {
                 sweep(&service, true).await?;
             }
@@ -102,7 +102,7 @@ impl<'a> Guard<'a> {
         self.look_at_queue(&service).await
     }
 
-    /// Another lake is at the place, or what told it is gone: everything is opened anew.
+    /// Another lake is in the place, or its identity is gone: composes the service again.
     async fn begin_again(&mut self, found: Option<Identity>) -> anyhow::Result<()> {
         let files = pipelines::read_in_time(&self.args).await?;
         let next = files.into_iter().next().unwrap_or_else(|| self.file.clone());
@@ -116,7 +116,7 @@ impl<'a> Guard<'a> {
         Ok(())
     }
 
-    /// A queue file that was deleted has taken messages with it: the lake knows which.
+    /// A deleted queue file took its messages with it: the lake knows which.
     async fn look_at_queue(&mut self, service: &Service) -> anyhow::Result<()> {
         let now = inode(queue_path(&self.file.plan, &self.file.folder));
         if now.is_some() && now != self.queue {
@@ -127,7 +127,7 @@ impl<'a> Guard<'a> {
     }
 }
 
-/// What tells a file from another one that takes its place.
+/// Tells a file from another file at the same path.
 type Inode = (u64, u64);
 
 #[cfg(unix)]

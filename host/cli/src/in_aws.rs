@@ -1,6 +1,6 @@
-//! What is said of a pipeline's place in AWS before it is there: what a month costs, and what of the file does not go well with functions.
+//! What a user is told about a pipeline in AWS before it is deployed: the cost of a month, and what does not go well with functions.
 //!
-//! Does not reckon: `deploy` does. Calls nobody.
+//! Does not calculate: `deploy` does. Calls no service.
 
 use deploy::{Deployment, Layout, Mode, Month, advice, records_of};
 use pipeline::plan::{Location, Plan};
@@ -9,14 +9,14 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::pipelines::{PipelineFile, rendered};
 
-/// The batch size that others are held against.
+/// The batch size that others are compared with.
 const LARGE: usize = 100;
-/// Above which share of what it would cost with [`LARGE`] the batch size is told.
+/// The batch size is mentioned if the cost exceeds this multiple of the cost with [`LARGE`].
 const MUCH: f64 = 1.5;
-/// Below which difference, in dollars a month, nothing is said.
+/// Nothing is said about a smaller difference, in dollars a month.
 const LITTLE: f64 = 1.0;
 
-/// What a month costs with the file's `batch_size`, and with another one.
+/// The cost of a month with the file's `batch_size`, and with messages of a hundred records.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Cost {
     #[serde(flatten)]
@@ -33,7 +33,7 @@ pub(crate) fn is_in_aws(plan: &Plan) -> bool {
 }
 
 impl Cost {
-    /// Of a month that brings so many records, else as many as the schedule takes; none of a pipeline that is not all in AWS.
+    /// The cost of a month with so many records, or as many as the schedule takes; none for a pipeline that is not all in AWS.
     pub(crate) fn of(file: &PipelineFile, layout: impl Into<Layout>, records: Option<u64>) -> Option<Self> {
         let plan = &file.plan;
         let deployment = Deployment::look(plan, layout).0?;
@@ -43,7 +43,7 @@ impl Cost {
         Some(Cost { month: deployment.month(records, batch_size), batch_size, total_at_100 })
     }
 
-    /// For people, in a line or two.
+    /// The text for people, in a line or two.
     pub(crate) fn text(&self) -> String {
         let Month { records, services, total, prices } = &self.month;
         let parts: Vec<String> =
@@ -66,7 +66,7 @@ impl Cost {
     }
 }
 
-/// Says on the side what of the file does not go well with functions of Lambda.
+/// Says on stderr what in the file does not go well with functions of Lambda.
 pub(crate) fn warn(file: &PipelineFile, mode: Mode, context: &Context) -> anyhow::Result<()> {
     let told = if mode == Mode::Lambda { file.said.warnings(advice(&file.plan)) } else { None };
     if let Some(warnings) = told {

@@ -1,6 +1,6 @@
-//! Rows as JSON objects: the form in which people write and read them, dates as `2026-03-01`, timestamps as RFC 3339.
+//! Rows as JSON objects: the form that people write and read, dates as `2026-03-01`, timestamps as RFC 3339.
 //!
-//! Does not compare rows, and is not on the way of any data that a pipeline moves.
+//! Does not compare rows, and does not handle any data of a running pipeline.
 
 use std::sync::Arc;
 
@@ -26,13 +26,13 @@ pub(crate) fn from_batch(batch: &RecordBatch) -> anyhow::Result<Vec<Row>> {
     writer.write(batch)?;
     writer.finish()?;
     let bytes = writer.into_inner();
-    // A writer that was given no rows writes nothing at all.
+    // The writer writes nothing at all for no rows.
     let mut rows: Vec<Row> = if bytes.is_empty() { Vec::new() } else { serde_json::from_slice(&bytes)? };
     tell_not_finite(&mut rows, batch);
     Ok(rows)
 }
 
-/// JSON has no number for these floats, and null is another value.
+/// JSON has no number for these floats, and null would be another value.
 fn tell_not_finite(rows: &mut [Row], batch: &RecordBatch) {
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         let Some(column) = column.as_any().downcast_ref::<Float64Array>() else { continue };
@@ -44,7 +44,7 @@ fn tell_not_finite(rows: &mut [Row], batch: &RecordBatch) {
     }
 }
 
-/// Opens the text of JSON columns, so that people see values and not text in text.
+/// Parses the text of JSON columns, so that people see values and not text in text.
 pub(crate) fn open_json_columns<'f>(rows: &mut [Row], columns: impl Iterator<Item = (&'f str, ColumnType)>) {
     let is_json =
         |ty: &ColumnType| matches!(ty, ColumnType::Scalar(ScalarType::Json) | ColumnType::List(ScalarType::Json));
@@ -61,7 +61,7 @@ fn open(value: &mut Value) {
     }
 }
 
-/// A batch of the columns that `fields` ask for; rows may have others. A key that looks like a misspelt column is an error.
+/// A batch of the columns in `fields`; rows may have others. A key that looks like a misspelt column is an error.
 pub(crate) fn to_batch(rows: &[Row], fields: &[InputField]) -> anyhow::Result<RecordBatch> {
     refuse_misspelt(rows, fields)?;
     strict::check(rows, fields).with_context(|| format!("rows do not fit the plugin's input; {}", expected(fields)))?;
@@ -77,7 +77,7 @@ pub(crate) fn to_batch(rows: &[Row], fields: &[InputField]) -> anyhow::Result<Re
     Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(schema)))
 }
 
-/// A column that no row has, beside a key of nearly its name: that would silently be a column of nulls.
+/// A column that no row has, beside a key of nearly the same name: it would silently be a column of nulls.
 fn refuse_misspelt(rows: &[Row], fields: &[InputField]) -> anyhow::Result<()> {
     let nowhere = |name: &&str| rows.iter().all(|row| !row.contains_key(*name));
     let absent: Vec<&str> = fields.iter().map(|field| field.name.as_str()).filter(nowhere).collect();
@@ -100,7 +100,7 @@ fn expected(fields: &[InputField]) -> String {
     format!("expected {}", fields.iter().map(column).collect::<Vec<_>>().join(", "))
 }
 
-/// The reverse of `open`: a JSON column is text.
+/// The reverse of `open_json_columns`: a JSON column is text.
 fn close_json(row: &mut Row, field: &InputField) {
     let Some(value) = row.get_mut(&field.name).filter(|value| !value.is_null()) else { return };
     match (field.ty, &mut *value) {

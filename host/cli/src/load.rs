@@ -1,4 +1,4 @@
-//! From a plan to loaded plugins whose contracts fit: what `check` does, and the first half of what `run` does.
+//! From a plan to loaded plugins whose contracts fit: all of `check`'s loading, and the first half of `run`.
 //!
 //! Does not open a lake, a queue or a connection.
 
@@ -53,17 +53,17 @@ pub(crate) use trouble::{CannotLoad, Trouble};
 /// The plugins of one pipeline.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// Each with the configuration that it was loaded with.
+    /// Each with its configuration.
     pub(crate) enrich: Option<(Arc<dyn Enricher>, String)>,
     pub(crate) clean: (Arc<dyn Cleaner>, String),
     /// In the order of the plan's aggregates.
     pub(crate) aggregates: Vec<(Arc<dyn Aggregator>, String)>,
-    /// What was seen beside the plugins.
+    /// Findings besides the plugins.
     pub(crate) aside: Aside,
 }
 
 impl Loaded {
-    /// Who reads the source's records.
+    /// The plugin that reads the source's records.
     pub(crate) fn reader(&self) -> Reader {
         Reader::of(self.enrich.as_ref().map(|(plugin, _)| plugin.descriptor()), self.clean.0.descriptor())
     }
@@ -81,31 +81,31 @@ impl Loaded {
 /// Where plugins are looked for, and what else decides which of them serve.
 #[derive(Clone, Copy)]
 pub(crate) struct Loading<'a> {
-    /// What to load.
+    /// The plan to load.
     pub(crate) plan: &'a Plan,
-    /// The folder that relative paths start from.
+    /// The base of relative paths.
     pub(crate) folder: &'a Path,
-    /// Loads.
+    /// Loads a component.
     pub(crate) plugins: &'a dyn Plugins,
-    /// What is not on this machine.
+    /// The clients for what is not on this machine.
     pub(crate) remote: &'a Remote,
-    /// The lake, which knows the plugins that were taken back. Without one the files alone decide.
+    /// The lake, which knows the plugins that were taken back. Without a lake only the files decide.
     pub(crate) lake: Option<&'a Lake>,
-    /// What serves: plugins that it has already are not loaded again.
+    /// The plan and service that run now: their plugins are not loaded again.
     pub(crate) serves: Option<(&'a Plan, &'a Service)>,
-    /// Whether the plugin that has worked last is taken where the one that is named cannot be: for those who only look, and want to see
-    /// what has become of that.
+    /// Whether the plugin that last worked replaces one that cannot be loaded: for commands that only read, and show what became of
+    /// the pipeline.
     pub(crate) else_last: bool,
-    /// Whose plugins will be called soon, and are made ready for that as soon as they are loaded.
+    /// The roles whose plugins will be called soon: those are prepared as soon as they are loaded.
     pub(crate) roles: &'a [Role],
-    /// A decision that is not made yet: what would be loaded if it were?
+    /// A decision that is not made yet, to see what would then be loaded.
     pub(crate) what_if: Option<&'a swaps::Event>,
-    /// Where is put what is seen beside the plugins: whoever loads sets it.
+    /// Where the findings besides the plugins go: `load` sets it.
     pub(crate) aside: Option<&'a Mutex<Aside>>,
 }
 
 impl<'a> Loading<'a> {
-    /// By what a pipeline's files say alone: without a lake, and with nothing that serves.
+    /// By the pipeline's files only: without a lake, and without a running service.
     pub(crate) fn by_files(file: &'a PipelineFile, shared: &'a Shared) -> Self {
         Loading {
             plan: &file.plan,
@@ -132,8 +132,8 @@ fn taken(aside: Mutex<Aside>) -> Aside {
     aside.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What was decided about plugins beside the files. One call for all stages, under way while their components are read: each listing takes its
-/// time when a function starts.
+/// The decisions about plugins besides the files. One call for all stages, concurrent with the reads of their components: each listing
+/// delays the start of a function.
 pub(crate) struct Decided<'a> {
     lake: &'a Lake,
     what_if: Option<&'a swaps::Event>,
@@ -155,7 +155,7 @@ impl<'a> Decided<'a> {
     }
 }
 
-/// Loads every plugin of a plan, all at once, and checks what each layer needs against what the one before gives; an error names all that is
+/// Loads every plugin of a plan concurrently, and checks what each layer needs against what the one before gives. An error names everything
 /// wrong.
 pub(crate) async fn load(loading: Loading<'_>) -> anyhow::Result<Loaded> {
     let aside = Mutex::default();
@@ -194,7 +194,7 @@ async fn load_with(loading: Loading<'_>) -> anyhow::Result<Loaded> {
     let all_loaded = enrich.is_some() || loading.plan.enrich.is_none();
     if let (Some((clean, _)), true) = (&clean, all_loaded) {
         let reader = Reader::of(enrich.as_ref().map(|(plugin, _)| plugin.descriptor()), clean.descriptor());
-        // What serves has read this source before: of that its ticks tell.
+        // The running service has read this source before: its ticks report trouble.
         if loading.serves.is_none_or(|(_, service)| service.reader() != reader) {
             troubles.extend(source_troubles(&loading.plan.source, loading.folder, &reader).await);
         }
@@ -205,8 +205,8 @@ async fn load_with(loading: Loading<'_>) -> anyhow::Result<Loaded> {
     }
 }
 
-/// As [`load`], for those who only look: in the place of a plugin that cannot be loaded stands the one that has worked last, or none. What fits
-/// what is not asked. With each stage that has another plugin than the one that is named, and why.
+/// As [`load`], for commands that only read: a plugin that cannot be loaded is replaced by the one that last worked, or by none. Contracts are
+/// not checked. Returns also each stage with a replaced plugin, and why.
 pub(crate) async fn load_to_look(loading: Loading<'_>) -> (Loaded, Vec<(String, String)>) {
     let aside = Mutex::default();
     let (loaded, others) = load_to_look_with(Loading { aside: Some(&aside), ..loading }).await;
@@ -215,7 +215,7 @@ pub(crate) async fn load_to_look(loading: Loading<'_>) -> (Loaded, Vec<(String, 
 
 async fn load_to_look_with(loading: Loading<'_>) -> (Loaded, Vec<(String, String)>) {
     let decided = loading.lake.map(|lake| Decided::of(lake, loading.what_if));
-    // Where nothing can be read of decisions, the files alone decide.
+    // If the decisions cannot be read, only the files decide.
     let decided = match &decided {
         Some(known) if known.events().await.is_ok() => decided.as_ref(),
         _ => None,
@@ -258,7 +258,7 @@ async fn load_to_look_with(loading: Loading<'_>) -> (Loaded, Vec<(String, String
     (Loaded { enrich, clean, aggregates: all, aside: Aside::default() }, others)
 }
 
-/// What stands in for a plugin that cannot be loaded.
+/// The replacement of a plugin that cannot be loaded.
 async fn instead<P: ?Sized>(
     (loading, place): (Loading<'_>, &StagePlace<'_>),
     trouble: Trouble,
@@ -278,7 +278,7 @@ async fn instead<P: ?Sized>(
     (absent(why), place.stage.config.clone())
 }
 
-/// A plugin with its configuration, or why there is none.
+/// A plugin with its configuration, or why it is missing.
 type OneLoaded<P> = Result<(Arc<P>, String), Trouble>;
 
 async fn load_enrich(
@@ -320,14 +320,14 @@ async fn load_aggregates(loading: Loading<'_>, decided: Option<&Decided<'_>>) ->
     join_all(loaded).await
 }
 
-/// The plugin that serves a stage.
+/// The plugin that serves a stage now.
 struct Before<'a, P: ?Sized> {
     stage: &'a Stage,
     config: &'a str,
     plugin: Arc<P>,
 }
 
-/// One plugin with its configuration. The one that serves is taken as it is if nothing of it has changed.
+/// One plugin with its configuration. The plugin that serves is reused if nothing about it has changed.
 async fn one<P: Plugin + ?Sized>(
     role: Role,
     (loading, decided): (Loading<'_>, Option<&Decided<'_>>),
@@ -382,7 +382,7 @@ fn keep<T>(result: Result<T, Trouble>, troubles: &mut Vec<Trouble>) -> Option<T>
     result.map_err(|trouble| troubles.push(trouble)).ok()
 }
 
-/// What serves a stage: `enrich`, `clean` or `aggregate NAME`. Without a lake, what the files say.
+/// The version that serves a stage: `enrich`, `clean` or `aggregate NAME`. Without a lake, the one in the files.
 pub(crate) async fn found_for(
     file: &PipelineFile,
     name: &str,
@@ -396,8 +396,8 @@ pub(crate) async fn found_for(
     found.map_err(|trouble| CannotLoad(vec![trouble]).into())
 }
 
-/// A stage's component and what it is granted: the file's, its pinned digest and signature checked, or what serves in its place, held against
-/// the same.
+/// A stage's component with its grants: the file's, with its pinned digest and signature checked, or the version that serves instead, checked
+/// in the same way.
 async fn found(loading: Loading<'_>, decided: Option<&Decided<'_>>, place: &StagePlace<'_>) -> Result<Found, Trouble> {
     let (stage, remote) = (place.stage, loading.remote);
     let published = Published::component(&stage.plugin, loading.folder);
@@ -416,7 +416,7 @@ async fn found(loading: Loading<'_>, decided: Option<&Decided<'_>>, place: &Stag
         };
         let events = decided.events().await.map_err(trouble)?;
         let events: Vec<&swaps::Event> = events.iter().filter(|event| event.stage == place.name).collect();
-        // One that was taken back may have taken the place of another one that was.
+        // The version before may have been taken back as well.
         for _ in 0..events.len() {
             let version = found.version();
             let held = swaps::held(events.iter().copied(), &version.plugin.digest, &version.config);
@@ -463,7 +463,7 @@ async fn read(stage: &Stage, published: &Published, place: &StagePlace<'_>, remo
     Err(Trouble { about, ..Trouble::of(place, Some("P016"), message, Some(hint)) })
 }
 
-/// The plugin that has worked last at a stage, if the lake has it.
+/// The plugin that last worked at a stage, if the lake has it.
 async fn last(loading: Loading<'_>, place: &StagePlace<'_>) -> Option<Found> {
     let lake = loading.lake?;
     let last = Generations::of(lake, &place.name).latest().await.ok()??;
@@ -474,7 +474,7 @@ async fn last(loading: Loading<'_>, place: &StagePlace<'_>) -> Option<Found> {
     }
 }
 
-/// What is missed in a source that can be looked at here and names its columns.
+/// The columns missing in a source that can be read here and names its columns.
 async fn source_troubles(source: &Source, folder: &Path, reader: &Reader) -> Vec<Trouble> {
     let found = match (&source.location, source.format) {
         (Location::Local(path), SourceFormat::Csv | SourceFormat::Parquet) => {

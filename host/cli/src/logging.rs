@@ -1,6 +1,6 @@
 //! Log lines on stderr: for people or as one JSON object a line, filtered, and without any registered secret.
 //!
-//! Does not show results or errors: those are `output` and `main`.
+//! Does not show results or errors: `output` and `main` do.
 
 use std::io::{self, Write};
 
@@ -30,13 +30,13 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// What is logged of a served pipeline when nobody says otherwise: our own news, and only the troubles of the big libraries.
+/// The log filter of a served pipeline if the user sets none: our own events, and only warnings of the big libraries.
 pub(crate) const SERVING: &str =
     "info,buoyant_kernel=warn,cranelift=warn,delta_kernel=warn,deltalake_core=warn,object_store=warn,wasmtime=warn";
-/// What is logged of a command that ends by itself and tells its result: troubles that are not in that.
+/// The log filter of a command that ends by itself and reports its result: warnings that are not in the result.
 pub(crate) const ENDING: &str = "warn,engine::told=off";
 
-/// Libraries whose debug lines print requests, headers and key material. They are never heard below `warn`, whatever the filter says.
+/// Libraries whose debug lines print requests, headers and key material. No filter shows them below `warn`.
 const CAPPED: [&str; 7] = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tokio_rustls", "tower"];
 
 /// Starts logging for the whole process, and the collecting of spans. `filter` is in the syntax of `tracing_subscriber::EnvFilter`.
@@ -72,17 +72,17 @@ fn may_be_heard(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::WARN || !CAPPED.contains(&library)
 }
 
-/// A panic's text may quote what it stumbled over.
+/// A panic's text may quote data.
 fn report_panics_redacted(redactor: Redactor) {
     std::panic::set_hook(Box::new(move |panic| {
         let text = format!("{panic}\n{}", std::backtrace::Backtrace::capture());
         let text = redactor.redact(&text);
-        // Nothing can be done about a stderr that is gone.
+        // If stderr is gone there is nothing to do.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }));
 }
 
-/// Makes a writer for each line, which first takes the progress bars away.
+/// Makes a writer for each line, which first hides the progress bars.
 struct LogWriter {
     redactor: Redactor,
     progress: MultiProgress,
@@ -96,7 +96,7 @@ impl<'w> MakeWriter<'w> for LogWriter {
     }
 }
 
-/// Stderr, with the bars out of the way while it is written.
+/// Stderr, with the bars hidden during a write.
 struct AboveBars(MultiProgress);
 
 impl Write for AboveBars {

@@ -2,7 +2,7 @@
 //!
 //! Does not do any command's work: each has a file in `commands`, and the engine has the rest.
 
-// The program is where the environment, the file system and the clock enter.
+// Only the program itself uses the environment, the file system and the clock.
 #![allow(clippy::disallowed_methods)]
 
 mod args;

@@ -1,7 +1,7 @@
-//! What the program shows: one result on stdout, as a table for people or as one JSON document for machines; notices and
+//! The program's output: one result on stdout, as a table for people or as one JSON document for machines; notices and
 //! progress on stderr.
 //!
-//! Does not log (that is `logging`) and does not choose what to say. Everything passes the redactor on its way out.
+//! Does not log (`logging` does) and does not choose the words. The redactor filters everything on its way out.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -98,7 +98,7 @@ impl Output {
         }
     }
 
-    /// Whether machines read.
+    /// Whether the output is for machines.
     pub(crate) fn json(&self) -> bool {
         self.json
     }
@@ -113,12 +113,12 @@ impl Output {
         tone.paint(self.stdout_color, text)
     }
 
-    /// The bars on stderr. Whoever else writes there does it within `suspend`.
+    /// The bars on stderr. All other output there goes through its `suspend`.
     pub(crate) fn progress(&self) -> &MultiProgress {
         &self.progress
     }
 
-    /// Shows a command's result on stdout: `document` as JSON for machines, else what `human` makes of it.
+    /// Shows a command's result on stdout: `document` as JSON for machines, else the text that `human` makes of it.
     pub(crate) fn report<T: Serialize>(&self, document: &T, human: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         let mut text = match (self.json, width_of(&io::stdout())) {
             (true, _) => inert_json(&serde_json::to_string_pretty(document)?).into_owned(),
@@ -132,12 +132,12 @@ impl Output {
         Ok(())
     }
 
-    /// Writes text to stdout as it is: for what is no result but a file, such as a script.
+    /// Writes text to stdout unchanged: for a file rather than a result, such as a script.
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         self.write(io::stdout().lock(), text)
     }
 
-    /// Says something on the side, on stderr.
+    /// Writes a notice to stderr.
     pub(crate) fn notice(&self, text: &str) -> io::Result<()> {
         let text = shown(text, self.stderr_color);
         let text = width_of(&io::stderr()).map_or_else(|| text.clone(), |width| wrapped(&text, width));
@@ -148,7 +148,7 @@ impl Output {
         let mut stream = RedactingWriter::new(&self.redactor, stream);
         let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
         match written {
-            // The reader has seen enough (`sluicebox … | head`): nobody is left to tell.
+            // The reader has closed the pipe (`sluicebox … | head`).
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other,
         }
@@ -171,7 +171,7 @@ impl Output {
         }
     }
 
-    /// A bar on stderr over `length` steps, with an estimate of the time that is left; seen only on a terminal.
+    /// A bar on stderr over `length` steps, with an estimate of the remaining time; shown only on a terminal.
     pub(crate) fn countdown(&self, length: u64, message: impl Into<String>) -> ProgressBar {
         let template = "{msg} {bar:24} {human_pos}/{human_len}, {eta} left";
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -180,7 +180,7 @@ impl Output {
         bar
     }
 
-    /// A bar on stderr, seen only on a terminal: over `length` steps, or without an end if there is none.
+    /// A bar on stderr, shown only on a terminal: over `length` steps, or without an end if there is none.
     pub(crate) fn bar(&self, length: Option<u64>, message: impl Into<String>) -> ProgressBar {
         let (bar, style) = match length {
             Some(length) => (ProgressBar::new(length), bar_style()),
@@ -195,8 +195,8 @@ impl Output {
     }
 }
 
-/// Text for people with everything escaped that is more than text, but for line breaks and, in `color`, for colours: who shows words of
-/// others escapes those before, so that these are ours.
+/// Text for people, with everything but text escaped, except line breaks and, in `color`, colours. Callers escape foreign text first, so
+/// that every colour here is ours.
 fn shown(text: &str, color: bool) -> String {
     let mut rest = text;
     let mut made = String::with_capacity(text.len());
@@ -219,7 +219,7 @@ fn shown(text: &str, color: bool) -> String {
     made
 }
 
-/// How a bar looks whose length is known.
+/// The style of a bar with a known length.
 pub(crate) fn bar_style() -> ProgressStyle {
     let style = ProgressStyle::with_template("{msg} {bar:24} {human_pos}/{human_len}");
     style.unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -238,7 +238,7 @@ fn width_of(stream: &impl IsTerminal) -> Option<usize> {
     Some(usize::from(width))
 }
 
-/// A digest for people: its kind and the first twelve digits, which tell it from others. Machines get it whole.
+/// A digest for people: its kind and the first twelve digits, enough to tell it from others. Machines get all of it.
 pub(crate) fn short_digest(digest: &str) -> &str {
     const DIGITS: usize = 12;
     let kind = digest.find(':').map_or(0, |colon| colon + 1);

@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 
-/// The file that is looked for where none is named.
+/// The default name of a pipeline file.
 const DEFAULT: &str = "pipeline.toml";
 
 /// Which pipelines, where.
@@ -53,7 +53,7 @@ pub(crate) struct PipelineOption {
 }
 
 impl PipelineOption {
-    /// The same as arguments.
+    /// The same as [`PipelineArgs`].
     pub(crate) fn args(&self) -> PipelineArgs {
         PipelineArgs { files: vec![self.file.clone()], target: self.target.clone(), set: self.set.clone() }
     }
@@ -66,15 +66,15 @@ pub(crate) struct PipelineFile {
     pub(crate) path: PathBuf,
     /// The folder that its relative paths start from.
     pub(crate) folder: PathBuf,
-    /// What it says.
+    /// Its plan.
     pub(crate) plan: Plan,
-    /// What in it stops nothing, but is worth a look.
+    /// Findings in it that stop nothing, but are worth a look.
     pub(crate) warnings: Option<Problems>,
-    /// Where it says each of its values.
+    /// Where it sets each of its values.
     pub(crate) said: Said,
 }
 
-/// Pipeline files that are not valid, with all that is wrong in each.
+/// Pipeline files that are not valid, with everything wrong in each.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", summary(.0))]
 pub(crate) struct InvalidPipelines(Vec<(PathBuf, Problems)>);
@@ -86,18 +86,18 @@ fn summary(files: &[(PathBuf, Problems)]) -> String {
 }
 
 impl InvalidPipelines {
-    /// One file that will not do.
+    /// One invalid file.
     pub(crate) fn of(path: &Path, problems: Problems) -> Self {
         InvalidPipelines(vec![(path.to_owned(), problems)])
     }
 
-    /// The problems as a person reads them.
+    /// The problems for people.
     pub(crate) fn render(&self, color: bool) -> String {
         let texts: Vec<String> = self.0.iter().map(|(_, problems)| rendered(problems, color)).collect();
         texts.join("\n")
     }
 
-    /// The problems as a machine reads them: a list, each with its file.
+    /// The problems for machines: a list, each with its file.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         let problems = self.0.iter().map(|(path, problems)| {
             let list = serde_json::to_value(problems).unwrap_or_default();
@@ -107,12 +107,12 @@ impl InvalidPipelines {
     }
 }
 
-/// Problems as a person reads them.
+/// Problems for people.
 pub(crate) fn rendered(problems: &Problems, color: bool) -> String {
     if color { problems.to_colored() } else { problems.to_string() }
 }
 
-/// Reads and checks every file; an error holds what is wrong in all of them.
+/// Reads and checks every file; an error holds everything wrong in all of them.
 pub(crate) fn read(args: &PipelineArgs) -> anyhow::Result<Vec<PipelineFile>> {
     let overrides = Overrides { target: args.target.clone(), set: args.set.clone() };
     let (mut valid, mut invalid) = (Vec::new(), Vec::new());
@@ -129,11 +129,11 @@ pub(crate) fn read(args: &PipelineArgs) -> anyhow::Result<Vec<PipelineFile>> {
     if invalid.is_empty() { Ok(valid) } else { Err(InvalidPipelines(invalid).into()) }
 }
 
-/// How long a look at pipeline files may take.
+/// How long reading pipeline files may take.
 const IN_TIME: Duration = Duration::from_secs(10);
 
-/// As [`read`], without holding up a thread of the reactor, and not for longer than a few seconds: a process that serves looks again and
-/// again, and must not hang on a file system that does.
+/// As [`read`], without blocking a thread of the reactor, and with a time-out: a process that serves reads again and
+/// again, and must not hang with a file system.
 pub(crate) async fn read_in_time(args: &PipelineArgs) -> anyhow::Result<Vec<PipelineFile>> {
     let asked = args.clone();
     let looked = outside::in_time(IN_TIME, move || read(&asked)).await;
@@ -144,11 +144,11 @@ pub(crate) async fn read_in_time(args: &PipelineArgs) -> anyhow::Result<Vec<Pipe
     })?
 }
 
-/// Refuses files of one process that share what is one pipeline's alone: a layer, or one within another, a queue, or the file itself. Whoever works on
-/// them would take the messages of the other one for its own.
+/// Refuses files of one process that share what each pipeline needs for itself: a layer, or one within another, a queue, or the file. Two
+/// pipelines there would take each other's messages.
 ///
 /// # Errors
-/// The first two that do, with what they share.
+/// The first two files that share something, and what they share.
 pub(crate) fn refuse_shared(files: &[PipelineFile]) -> Result<(), Failure> {
     let mut places: Vec<(&PipelineFile, &'static str, String)> = Vec::new();
     for file in files {
@@ -181,7 +181,7 @@ pub(crate) fn refuse_shared(files: &[PipelineFile]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A place as a text that begins with those that it lies in.
+/// A place as a text that begins with the texts of the folders around it.
 fn place_of(location: &Location, folder: &Path) -> String {
     match location {
         Location::Local(path) => slashed(&real(&folder.join(path)).to_string_lossy()),
@@ -211,8 +211,8 @@ pub(crate) fn warn(files: &[PipelineFile], context: &Context) -> anyhow::Result<
     Ok(())
 }
 
-/// The file itself; in place of a `pipeline.toml` that is not here, the nearest one upwards, as `plugin` finds its project. Which one that is,
-/// is said.
+/// The file itself; if a plain `pipeline.toml` is not here, the nearest one upwards, as `plugin` finds its project. Says which one
+/// it took.
 fn found(path: &Path) -> PathBuf {
     if path != Path::new(DEFAULT) || path.exists() {
         return path.to_owned();
@@ -221,7 +221,7 @@ fn found(path: &Path) -> PathBuf {
     let above = here.ancestors().skip(1).position(|folder| folder.join(DEFAULT).is_file());
     let Some(above) = above else { return path.to_owned() };
     let found = Path::new(&"../".repeat(above + 1)).join(DEFAULT);
-    // On the side: who asked for a result gets nothing else.
+    // On stderr: stdout holds only the result.
     let _ = writeln!(
         std::io::stderr().lock(),
         "note: taking `{}`: there is no `{DEFAULT}` in this folder",

@@ -1,6 +1,6 @@
-//! Components on the author's desk: compiled, found, loaded, each a file below.
+//! Components for the plugin author: compiled, found, loaded, a file for each.
 //!
-//! Does not load the plugins of a running pipeline: that is `compose`.
+//! Does not load the plugins of a running pipeline: `compose` does.
 
 pub(crate) mod cargo;
 pub(crate) mod component;

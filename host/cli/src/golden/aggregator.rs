@@ -1,6 +1,6 @@
-//! An aggregator's case: rows in, the table out, however the rows are spread over partial results.
+//! An aggregator's case: rows in, the table out, for several ways to spread the rows over partial results.
 //!
-//! Does not prove that a merge is associative: it tries the ways that find most mistakes on the case's own rows.
+//! Does not prove that a merge is associative: it tries the ways that find most mistakes, on the case's own rows.
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -11,15 +11,15 @@ use super::case::Case;
 use super::difference::{Difference, compare};
 use crate::json_rows::{self, Row};
 
-/// What the plugin makes of the case's rows.
+/// The plugin's output for the case's rows.
 pub(crate) struct Outcome {
     /// The table.
     pub(crate) table: Value,
-    /// The first way of spreading the rows that gives another table, and how that one differs.
+    /// The first way of spreading the rows that gives another table, and how that table differs.
     pub(crate) unstable: Option<(&'static str, Vec<Difference>)>,
 }
 
-/// Aggregates the case's rows in one go, and then in other ways.
+/// Aggregates the case's rows in one pass, and then in other ways.
 pub(crate) async fn run(plugin: &dyn Aggregator, case: &Case) -> anyhow::Result<Outcome> {
     let rows: Vec<Row> = case.input()?;
     let batch = json_rows::to_batch(&rows, &plugin.descriptor().input)?;
@@ -81,7 +81,7 @@ mod tests {
     use seams::plugin::{ColumnType, Descriptor, Digest, Fault, FaultKind, Field, InputField, Plugin, ScalarType};
     use serde_json::json;
 
-    /// Lists names: in order of the alphabet, or in the order in which they came.
+    /// Lists names in alphabetical order, or in the order of the input.
     #[derive(Debug)]
     struct Names {
         sorted: bool,

@@ -1,6 +1,6 @@
 //! A case on disk: `cases/NAME/input.json`, `expected.json` and, if there is one, `config.json`.
 //!
-//! Does not know what a world's input or output looks like.
+//! Does not know the form of a world's input or output.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use super::exact;
 use crate::plugins::component::cannot_read;
 use crate::project::{PluginCrate, write_whole};
 
-/// Most bytes of a file of a case.
+/// The most bytes of a file of a case.
 const MOST_SAMPLE: u64 = 64 << 20;
 
 /// A case.
@@ -46,25 +46,25 @@ pub(crate) fn of(plugin: &PluginCrate) -> anyhow::Result<Vec<Case>> {
 }
 
 impl Case {
-    /// What the plugin is given.
+    /// The plugin's input.
     pub(crate) fn input<T: serde::de::DeserializeOwned>(&self) -> anyhow::Result<T> {
         let path = self.dir.join("input.json");
         let text = outside::read_text(&path, MOST_SAMPLE).map_err(|error| cannot_read(&path, error))?;
         serde_json::from_str(&text).with_context(|| format!("`{}` is no input for this kind of plugin", path.display()))
     }
 
-    /// What it must answer; `None` if nobody has said so yet.
+    /// The expected output; `None` if there is no `expected.json`.
     pub(crate) fn expected(&self) -> anyhow::Result<Option<Value>> {
         read_if_there(&self.dir.join("expected.json"))
     }
 
-    /// The configuration of `config.json`, or none, and the default limits.
+    /// The configuration of `config.json`, or none, with the default limits.
     pub(crate) fn grants(&self) -> anyhow::Result<Grants> {
         let config = read_if_there(&self.dir.join("config.json"))?.unwrap_or_else(|| serde_json::json!({}));
         Ok(Grants { config: exact::text(&config, false), limits: Limits::default() })
     }
 
-    /// Makes `output` what is expected.
+    /// Makes `output` the expected output.
     pub(crate) fn bless(&self, output: &Value) -> anyhow::Result<()> {
         let text = format!("{}\n", exact::text(output, true));
         write_whole(&self.dir.join("expected.json"), text.as_bytes())

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use super::case::Case;
 use crate::json_rows::{self, Row};
 
-/// What the plugin makes of the case's documents.
+/// The plugin's output for the case's documents.
 pub(crate) async fn run(plugin: &dyn Cleaner, case: &Case) -> anyhow::Result<Value> {
-    // As they are written in the case, digits and all: a cleaner gets the lake's own text.
+    // As they are written in the case, with every digit: a cleaner gets the lake's own text.
     let documents: Vec<Box<RawValue>> = case.input()?;
     let documents: Vec<Bytes> =
         documents.into_iter().map(|document| Bytes::from(record::compact(document).get().to_owned())).collect();

@@ -1,4 +1,4 @@
-//! Where two JSON documents differ, named as a person would point at it: `rows[3].temperature_c`.
+//! Where two JSON documents differ, with paths as `rows[3].temperature_c`.
 //!
 //! Does not print.
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-/// One place where the output is not what was expected. `None` is "nothing there".
+/// One place where the output differs from what was expected. `None` means "no value there".
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Difference {
     /// The place, from the document's root.
@@ -17,15 +17,15 @@ pub(crate) struct Difference {
     pub(crate) got: Option<Value>,
 }
 
-/// Every difference between tables. A key that is missing is as good as one that is null: a column has no third state. Where a float came
-/// out, `3` is as good as `3.0`; where a whole number did, it is not. Items of lists are matched so that one row too many is one difference.
+/// Every difference between tables. A missing key equals a null: a column has no third state. If the output is a float,
+/// `3` equals `3.0`; if it is a whole number, it does not. Items of lists are matched so that one row too many is one difference.
 pub(crate) fn compare(expected: &Value, got: &Value) -> Vec<Difference> {
     let mut differences = Vec::new();
     visit("", expected, got, &mut differences);
     differences
 }
 
-/// Every difference between documents, which are text to whoever reads them next: there `3` is not `3.0`, and no key is not null.
+/// Every difference between documents. Their next reader sees text, in which `3` is not `3.0`, and a missing key is not a null.
 pub(crate) fn compare_documents(expected: &Value, got: &Value) -> Vec<Difference> {
     let mut differences = compare(expected, got);
     if differences.is_empty() {
@@ -34,7 +34,7 @@ pub(crate) fn compare_documents(expected: &Value, got: &Value) -> Vec<Difference
     differences
 }
 
-/// As [`visit`] of two values in which that has found no difference, so that lists are of equal length.
+/// As [`visit`] for two values in which `visit` has found no difference, so that lists have equal lengths.
 fn exactly(at: &str, expected: Option<&Value>, got: Option<&Value>, found: &mut Vec<Difference>) {
     match (expected, got) {
         (Some(Value::Object(wanted)), Some(Value::Object(there))) => {
@@ -68,7 +68,7 @@ fn visit(at: &str, expected: &Value, got: &Value, found: &mut Vec<Difference>) {
             }
         }
         (Value::Array(wanted), Value::Array(there)) => lists(at, wanted, there, found),
-        // A list that is not written down is an empty one.
+        // A missing list equals an empty one.
         (Value::Null, Value::Array(there)) => lists(at, &[], there, found),
         _ if same(expected, got) => {}
         _ => found.push(Difference { at: at.to_owned(), expected: Some(expected.clone()), got: Some(got.clone()) }),
@@ -80,7 +80,7 @@ fn lists(at: &str, wanted: &[Value], there: &[Value], found: &mut Vec<Difference
     for op in capture_diff_slices(Algorithm::Myers, &keys(wanted), &keys(there)) {
         let (old, new) = (op.old_range(), op.new_range());
         if matches!(op, DiffOp::Equal { .. }) {
-            // Matched by what they are worth: whether a whole number is written as one is seen only here.
+            // Matched by value: only this step sees whether a whole number is written as one.
             let pairs = wanted.get(old.clone()).into_iter().flatten().zip(there.get(new).into_iter().flatten());
             for (index, (expected, got)) in old.zip(pairs) {
                 visit(&format!("{at}[{index}]"), expected, got, found);
@@ -108,7 +108,7 @@ fn unexpected(at: String, got: &Value) -> Difference {
     Difference { at, expected: None, got: Some(got.clone()) }
 }
 
-/// Equal as JSON values, floats by what they are worth.
+/// Equal as JSON values; floats are compared by value.
 fn same(expected: &Value, got: &Value) -> bool {
     match (expected, got) {
         (Value::Number(expected), Value::Number(got)) if got.is_f64() => expected.as_f64() == got.as_f64(),
@@ -116,7 +116,7 @@ fn same(expected: &Value, got: &Value) -> bool {
     }
 }
 
-/// A text that two values share when nothing between them differs.
+/// A text that is equal for two values without a difference.
 fn canonical(value: &Value) -> String {
     match value {
         Value::Object(object) => {

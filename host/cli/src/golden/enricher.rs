@@ -1,6 +1,6 @@
 //! An enricher's case: a record and the answers so far in, the next step out.
 //!
-//! Does not call anybody.
+//! Does not call a service.
 
 use std::collections::BTreeMap;
 
@@ -30,12 +30,12 @@ struct Answer {
     status: u16,
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// Text as it stands; any other value is the JSON that the service would have sent.
+    /// A text is the body itself; any other value is the JSON that the service would have sent.
     #[serde(default)]
     body: Option<Box<RawValue>>,
 }
 
-/// The step that the plugin takes.
+/// The plugin's next step.
 pub(crate) async fn run(plugin: &dyn Enricher, case: &Case) -> anyhow::Result<Value> {
     let input: Input = case.input()?;
     let entry = input.record.to_string();
@@ -74,7 +74,7 @@ fn request(request: &EndpointRequest) -> Value {
     })
 }
 
-/// An object; a list of pairs where a name stands twice.
+/// An object; a list of pairs if a name occurs twice.
 fn pairs(pairs: &[(String, String)]) -> Value {
     let object: Map<String, Value> = pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     if object.len() == pairs.len() { Value::Object(object) } else { json!(pairs) }

@@ -1,18 +1,18 @@
-//! JSON values in which no number loses a digit, for comparing what a plugin makes with what is expected.
+//! JSON values in which no number loses a digit, for comparing a plugin's output with what is expected.
 //!
-//! `serde_json` keeps a number beyond 64 bits as the nearest double. Such a number stands here as a text behind a mark that no
-//! document has, and is written as the number that it is by [`text`]. Does not compare.
+//! `serde_json` keeps a number beyond 64 bits as the nearest double. Here such a number is a text behind a mark that no
+//! document has, and [`text`] writes it as a number again. Does not compare.
 
 use lake::decimal::Decimal;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// A character of a private area: what begins with it is a number.
+/// A character of a private area: a text that begins with it is a number.
 const MARK: char = '\u{F8E5}';
 
 /// The value of a JSON text.
 pub(crate) fn parse(text: &str) -> serde_json::Result<Value> {
-    // Tells what is no JSON, and bounds the depth.
+    // Refuses text that is not JSON, and bounds the depth.
     let plain: Value = serde_json::from_str(text)?;
     value(text.trim(), plain)
 }
@@ -39,7 +39,7 @@ fn value(text: &str, plain: Value) -> serde_json::Result<Value> {
     })
 }
 
-/// A value as JSON text, each number with its digits; `pretty` as files have it.
+/// A value as JSON text, each number with all its digits; `pretty` as files have it.
 pub(crate) fn text(value: &Value, pretty: bool) -> String {
     let written = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
     let written = written.unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Whether a row as a person wrote it has the types of its columns, exactly: `"11"` is no int64, and neither is `11.0`.
+//! Whether the values of a hand-written row have exactly the types of their columns: `"11"` is no int64, and neither is `11.0`.
 //!
-//! Does not convert anything: `json_rows` does, with a reader that would take some of what is refused here.
+//! Does not convert anything: `json_rows` does, with a reader that would accept some of what is refused here.
 
 use chrono::{DateTime, NaiveDate};
 use seams::plugin::{ColumnType, InputField, ScalarType};
@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 
-/// What floats that JSON has no number for are written as.
+/// How floats without a JSON number are written.
 pub(super) const NOT_FINITE: [&str; 3] = ["NaN", "inf", "-inf"];
 
-/// Refuses the first value that is not of its column's type.
+/// Refuses the first value that does not have its column's type.
 pub(super) fn check(rows: &[Map<String, Value>], fields: &[InputField]) -> Result<(), Failure> {
     for (number, row) in (1..).zip(rows) {
         for field in fields {
@@ -52,7 +52,7 @@ fn is_scalar(value: &Value, ty: ScalarType) -> bool {
         (ScalarType::Int64, Value::Number(number)) => number.is_i64(),
         (ScalarType::Float64, Value::Number(_)) => true,
         (ScalarType::Float64, Value::String(text)) => NOT_FINITE.contains(&text.as_str()),
-        // Ten characters: the parser would take `2026-3-1` as well.
+        // Ten characters: the parser would accept `2026-3-1` as well.
         (ScalarType::Date32, Value::String(text)) => {
             text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
         }
@@ -90,7 +90,7 @@ fn said(value: &Value) -> String {
     format!("{kind}{value}")
 }
 
-/// For the two commonest slips: quotes too many or too few.
+/// For the two most common mistakes: a value in quotes that needs none, or without the quotes that it needs.
 fn hint(value: Option<&Value>, ty: ColumnType) -> Option<String> {
     match (ty, value?) {
         (ColumnType::Scalar(ScalarType::Int64 | ScalarType::Float64 | ScalarType::Boolean), Value::String(text)) => {

@@ -1,6 +1,6 @@
-//! A plugin that cannot be had, in the place of one: so that a lake can be looked at all the same.
+//! A substitute for a plugin that cannot be loaded, so that a lake can be read all the same.
 //!
-//! Does not do a plugin's work: each call says why there is none.
+//! Does not do a plugin's work: each call says why there is no plugin.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use seams::http::HttpAnswer;
 use seams::plugin::{Aggregator, Cleaned, Cleaner, Descriptor, Digest, Enricher, Fault, FaultKind, Plugin, Step};
 
-/// Stands in for a plugin.
+/// Substitutes for a plugin.
 #[derive(Debug)]
 pub(crate) struct Absent {
     why: String,
@@ -20,7 +20,7 @@ pub(crate) struct Absent {
 }
 
 impl Absent {
-    /// In the place of one that cannot be loaded.
+    /// The substitute for a plugin that cannot be loaded.
     pub(super) fn because(why: String) -> Arc<Self> {
         let (name, version) = ("(cannot be loaded)".to_owned(), "-".to_owned());
         let descriptor =

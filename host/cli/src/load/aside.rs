@@ -1,7 +1,7 @@
-//! What is seen while plugins are loaded, beside the plugins: decisions that are not followed, and the signatures by which components were
+//! Findings besides the plugins: decisions that are not followed, and the signatures by which components were
 //! accepted.
 //!
-//! Does not judge either.
+//! Does not judge them.
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -10,12 +10,12 @@ use pipeline::role::Role;
 
 use super::covered::Ignored;
 
-/// What is seen while plugins are loaded.
+/// Findings besides the plugins.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Aside {
     /// Decisions of the lake that are not followed.
     pub(crate) ignored: Vec<Ignored>,
-    /// By which signature each component was accepted, if it had to have one.
+    /// The signature by which each component was accepted, if it needed one.
     pub(super) signatures: Vec<Signed>,
 }
 
@@ -35,8 +35,8 @@ impl Aside {
         }
     }
 
-    /// Keeps the signatures of the plugins of these roles beside their components in the lake, where they are believed as little as anywhere:
-    /// so that what served before can be told from what somebody has put there, when it is to serve again.
+    /// Stores the signatures of the plugins of these roles beside their components in the lake. They are checked there like anywhere else:
+    /// so a later return can tell a component that served before from one that another writer put there.
     pub(crate) async fn keep_signatures(&self, lake: &Lake, roles: &[Role]) {
         let ours = self.signatures.iter().filter(|one| roles.contains(&one.role));
         let kept = ours.map(|one| components::keep_signature(lake, &one.digest, &one.signature));

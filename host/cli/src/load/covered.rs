@@ -1,7 +1,7 @@
-//! Whether pins and signatures cover what the lake says is to serve. Whoever can write the lake can put a component there, and a decision that
-//! it serves, in whatever configuration: neither is believed for lying there.
+//! Whether pins and signatures cover the version that the lake wants to serve. A writer of the lake can put a component there, and a decision
+//! that it serves, in any configuration: neither is trusted for being there.
 //!
-//! Does not decide what serves where nothing is pinned or signed: there the lake's word counts.
+//! Does not decide what serves without pins and signatures: there the lake's decision counts.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub(crate) struct Ignored {
     pub(crate) stage: String,
     /// Stable code: P016 or P017.
     pub(crate) code: &'static str,
-    /// What it would have serve, and what does not cover that.
+    /// The version that the decision wants, and what does not cover it.
     pub(crate) message: String,
     /// What to do.
     pub(crate) hint: String,
@@ -36,17 +36,17 @@ impl Ignored {
     }
 }
 
-/// What the lake has of a version.
+/// The state of a version in the lake.
 pub(super) enum Kept {
-    /// Its component, as it may serve.
+    /// Its component, which may serve.
     Found(Box<Found>),
     /// No component.
     Nothing,
-    /// Something that may not serve.
+    /// A version that may not serve.
     Uncovered(LoadError),
 }
 
-/// The version of a stage as the lake has it, held against the pins and signatures that hold for the stage's files.
+/// A stage's version in the lake, checked against the pins and signatures of the stage's files.
 pub(super) async fn kept(
     lake: &Lake,
     (plan, folder): (&Plan, &Path),
@@ -87,7 +87,7 @@ fn uncovered(code: &'static str, message: String) -> Kept {
     Kept::Uncovered(LoadError { code, message, hint: None })
 }
 
-/// What is said of a decision that is not followed.
+/// The message about a decision that is not followed.
 pub(super) fn ignored(stage: &str, error: LoadError) -> Ignored {
     let message = format!("a decision in the lake is not followed: {}; what the file names serves", error.message);
     let hint = format!(

@@ -10,21 +10,21 @@ use seams::plugin::{Digest, Grants, PluginStamp};
 pub(crate) struct Found {
     pub(super) component: Bytes,
     pub(super) grants: Grants,
-    /// Which it is, if it is of the lake and not of a file.
+    /// Its version, if it comes from the lake and not from a file.
     pub(super) kept: Option<Version>,
-    /// Its signature, if it had to have one.
+    /// Its signature, if it needed one.
     pub(super) signature: Option<Bytes>,
 }
 
 impl Found {
-    /// What is known of it before it is loaded: digest and configuration, and of one that the lake keeps also its name. Works the digest of a
-    /// file's component out.
+    /// The version, before the component is loaded: digest and configuration, and also the name if it comes from the lake. For a file's
+    /// component it computes the digest.
     pub(crate) fn version(&self) -> Version {
         self.kept.clone().unwrap_or_else(|| version_of(&self.component, &self.grants.config))
     }
 }
 
-/// The version of a component that nothing but its bytes is known of.
+/// The version of a component of which only the bytes are known.
 pub(super) fn version_of(component: &Bytes, config: &str) -> Version {
     let digest = Digest::of(component).to_string();
     let plugin = PluginStamp { name: "?".to_owned(), version: "?".to_owned(), digest };

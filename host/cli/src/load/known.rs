@@ -1,8 +1,8 @@
-//! The configurations that a pipeline's file has had on this machine. Where something is pinned or signed, a decision of the lake may bring one of
-//! these back, and no other: the lake could hold any.
+//! The configurations that a pipeline's file has had on this machine. If a stage is pinned or signed, a decision of the lake may bring back only
+//! one of these: the lake could hold any.
 //!
-//! Does not keep the configurations themselves, only their digests. Lies beside the queue, in the project's folder: whoever writes there could
-//! write the pipeline's file as well. A function has no such place, and knows only what its file says now.
+//! Does not keep the configurations themselves, only their digests. The file is beside the queue, in the project's folder: a process that can
+//! write there could write the pipeline's file as well. A function has no such place, and knows only what its file says now.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use seams::plugin::Digest;
 use crate::pipelines::{PipelineFile, configurations_path};
 use crate::project::write_whole;
 
-/// Digests that are kept, the latest: a file of so many configurations is read in no time.
+/// The newest digests that are kept: so small a file is read in no time.
 const MOST_KEPT: usize = 1_000;
 
 fn digest(stage: &str, config: &str) -> String {
@@ -33,7 +33,7 @@ async fn lines(path: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Remembers what the file says now, if anything in it is pinned or signed.
+/// Remembers the present configurations, if any stage is pinned or signed.
 pub(crate) async fn note(file: &PipelineFile) {
     let plan = &file.plan;
     if plan.trusted_keys.is_empty() && plan.stages().all(|(_, stage)| stage.sha256.is_none()) {

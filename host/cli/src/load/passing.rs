@@ -1,11 +1,11 @@
-//! Whether an error may be over soon.
+//! Whether an error may pass soon.
 //!
-//! Does not try anything again.
+//! Does not retry anything.
 
 use lake::{LakeError, TableError};
 use seams::store::StoreError;
 
-/// Whether an error is a store's, of the kind that may be over soon.
+/// Whether an error is a store's that may pass soon.
 pub(crate) fn passes(error: &anyhow::Error) -> bool {
     let of_store = |error: &StoreError| matches!(error, StoreError::Generic { .. });
     let of_lake = |error: &LakeError| match error {

@@ -14,7 +14,7 @@ pub(super) struct StagePlace<'a> {
 }
 
 impl<'a> StagePlace<'a> {
-    /// One that is called the same everywhere.
+    /// A stage with one name for both.
     pub(super) fn plain(name: &str, stage: &'a Stage) -> Self {
         StagePlace { name: name.to_owned(), shown: name.to_owned(), stage }
     }

@@ -1,6 +1,6 @@
-//! What stops a valid pipeline file from running, each with its place and what to do.
+//! Reasons why a valid pipeline file cannot run, each with its place and what to do.
 //!
-//! Does not decide what becomes of it.
+//! Does not decide what follows.
 
 use engine::contract::Breach;
 use engine::contract::columns::Missing;
@@ -9,15 +9,15 @@ use seams::plugin::LoadError;
 
 use super::stage_place::StagePlace;
 
-/// Everything that stops a valid pipeline file from running.
+/// Every reason why a valid pipeline file cannot run.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", summary(.0))]
 pub(crate) struct CannotLoad(pub(crate) Vec<Trouble>);
 
-/// One thing that stops it.
+/// One reason.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Trouble {
-    /// The stage, and the version of its plugin as far as that is known.
+    /// The stage, and its plugin's version if that is known.
     #[serde(skip)]
     pub(crate) about: Option<Box<(String, Version)>>,
     /// Stage and plugin, or layer.
@@ -26,10 +26,10 @@ pub(crate) struct Trouble {
     pub(crate) code: Option<&'static str>,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
-    /// Whether it may be over soon: the store's, not the plugin's.
+    /// Whether it may pass soon: a fault of the store, not of the plugin.
     #[serde(skip)]
     pub(crate) passing: bool,
-    /// Whether the next look may find it otherwise although nothing else is published: a file could not be read.
+    /// Whether the next look may differ although nothing new is published: a file could not be read.
     #[serde(skip)]
     pub(crate) again: bool,
 }

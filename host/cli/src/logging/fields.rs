@@ -1,4 +1,4 @@
-//! The fields of a line: those of what is said and of every span that it is said in, in one flat object or behind the words.
+//! The fields of a line: those of the event and of every span around it, in one flat object or after the message.
 //!
 //! Does not show fields that are for traces.
 
@@ -19,7 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::output::Tone;
 
-/// Bytes of one value in a line; how many more there are is said.
+/// The most bytes of one value in a line; the line says how many are left out.
 const MOST_SAID: usize = 16 << 10;
 
 /// Fields for people.
@@ -33,7 +33,7 @@ impl<'w> FormatFields<'w> for Words {
     }
 }
 
-/// Writes `name=value` behind each other, what is said itself without its name. Further lines of a value stand below, indented.
+/// Writes `name=value` one after another, the message without its name. Further lines of a value go below, indented.
 struct Lines<'w> {
     writer: Writer<'w>,
     is_first: bool,
@@ -46,7 +46,7 @@ impl Lines<'_> {
             return;
         }
         let gap = if std::mem::take(&mut self.is_first) { "" } else { " " };
-        // Whoever wrote it: nothing moves the cursor, and no line of it looks like a line of the log.
+        // The value may come from anywhere: it must not move the cursor, and no line of it may look like a line of the log.
         let value = inert_lines(&cut(value.trim_end(), MOST_SAID)).replace('\n', "\n    ");
         self.outcome = match field.name() {
             "message" => write!(self.writer, "{gap}{value}"),
@@ -63,7 +63,7 @@ impl Visit for Lines<'_> {
         if field.name() == "message" {
             self.put(field, value);
         } else {
-            // Quoted as a value of Rust is, but that its lines are lines.
+            // Quoted as a value of Rust is, but with real line breaks.
             self.put(field, &format!("{value:?}").replace("\\n", "\n").replace("\\\"", "\""));
         }
     }
@@ -73,7 +73,7 @@ impl Visit for Lines<'_> {
     }
 }
 
-/// What is said, its own fields, and those of its spans from the inside out. The spans' names would say nothing that these do not.
+/// The message, its own fields, and those of its spans from the inside out. The spans' names would add nothing.
 pub(super) struct Line;
 
 impl<S> FormatEvent<S, Words> for Line
@@ -134,7 +134,7 @@ fn object(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// One flat object a line. Of two fields of one name the inner one counts.
+/// One flat object a line. If two fields have one name, the inner one counts.
 pub(super) struct Flat;
 
 impl<S> FormatEvent<S, Json> for Flat
@@ -175,7 +175,7 @@ where
     }
 }
 
-/// Hands on what is for readers.
+/// Passes on the fields that are for readers.
 struct Shown<V>(V);
 
 impl<V: Visit> Shown<V> {

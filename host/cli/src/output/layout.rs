@@ -1,11 +1,11 @@
-//! Text and tables in the width of a terminal: lines end between words, and a table that has no room becomes a list.
+//! Text and tables in the width of a terminal: lines break between words, and a table that is too wide becomes a list.
 //!
-//! Does not know what is shown. Where nobody looks (no terminal) nothing is laid out.
+//! Does not know the content. Without a terminal nothing is laid out.
 
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Row, Width, presets};
 use unicode_width::UnicodeWidthStr as _;
 
-/// `text` with no line longer than `width`, as far as its words allow: what follows stands below its line's beginning.
+/// `text` with no line longer than `width`, as far as its words allow: the rest of a line is indented below its beginning.
 pub(crate) fn wrapped(text: &str, width: usize) -> String {
     let mut all = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
@@ -22,7 +22,7 @@ pub(crate) fn wrapped(text: &str, width: usize) -> String {
 
 fn wrapped_line(line: &str, width: usize) -> String {
     let indent = line.len() - line.trim_start_matches(' ').len();
-    // Deeper than its beginning, but not so deep that nothing has room.
+    // Deeper than its beginning, but not so deep that no word fits.
     let below = " ".repeat((indent + 2).min(width / 2));
     let (mut text, mut used) = (" ".repeat(indent), indent);
     let mut at_start = true;
@@ -59,7 +59,7 @@ fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// How many columns a text takes: colours take none.
+/// How many columns a text needs: colours need none.
 fn visible(text: &str) -> usize {
     let mut width = 0;
     let mut parts = text.split('\u{1b}');
@@ -74,7 +74,7 @@ fn visible(text: &str) -> usize {
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     inner: comfy_table::Table,
-    /// The width that there is, if somebody looks.
+    /// The width of the terminal, if there is one.
     width: Option<usize>,
 }
 
@@ -126,7 +126,7 @@ impl Table {
         fitted.set_width(u16::try_from(width).unwrap_or(u16::MAX));
         let last = columns.saturating_sub(1);
         for ((index, column), least) in fitted.column_iter_mut().enumerate().zip(&least) {
-            // A column's width has its padding in it.
+            // A column's width includes its padding.
             let least = least + if index == last { 0 } else { 2 };
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(
                 u16::try_from(least).unwrap_or(u16::MAX),

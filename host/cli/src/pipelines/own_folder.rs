@@ -1,6 +1,6 @@
-//! The folder that a pipeline has for itself on this machine, beside its file: `.sluicebox/NAME`.
+//! The folder of one pipeline on this machine, beside its file: `.sluicebox/NAME`.
 //!
-//! Does not make it: who writes there does.
+//! Does not make it: its writers do.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ pub(crate) fn queue_path(plan: &Plan, folder: &Path) -> PathBuf {
     own_folder(plan, folder).join("queue.sqlite")
 }
 
-/// The file whose lock says that a process works on the pipeline.
+/// The file whose lock shows that a process works on the pipeline.
 pub(crate) fn lock_path(plan: &Plan, folder: &Path) -> PathBuf {
     own_folder(plan, folder).join("in-use.lock")
 }
 
-/// Where it is remembered which configurations the pipeline file has had.
+/// The record of the configurations that the pipeline file has had.
 pub(crate) fn configurations_path(plan: &Plan, folder: &Path) -> PathBuf {
     own_folder(plan, folder).join("configurations")
 }

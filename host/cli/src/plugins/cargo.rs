@@ -1,6 +1,6 @@
-//! Plugin crates to core WebAssembly modules, by the user's own cargo.
+//! Compiles plugin crates to core WebAssembly modules, with the user's own cargo.
 //!
-//! Does not make components of them (that is `commands::plugin::build`) and does not install a toolchain.
+//! Does not turn them into components (`commands::plugin::build` does) and does not install a toolchain.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -125,12 +125,12 @@ fn no_cargo(error: std::io::Error) -> Failure {
         .hint("plugins in Rust are built by cargo: install Rust from https://rustup.rs, or set CARGO")
 }
 
-/// Whether the toolchain that the workspace uses has the target's standard library, asked before a minute of compiling.
+/// Whether the toolchain of the workspace has the target's standard library, checked before a minute of compiling.
 fn require_target(workspace: &Workspace) -> anyhow::Result<()> {
     let rustc = std::env::var_os(env_vars::RUSTC).unwrap_or_else(|| "rustc".into());
     let mut command = Command::new(&rustc);
     command.args(["--print", "target-libdir", "--target", TARGET]).current_dir(&workspace.root);
-    // Cargo's own rustc may differ (RUSTC_WRAPPER, a `build.rustc` setting): if this one cannot be asked, let cargo find out.
+    // Cargo's own rustc may differ (RUSTC_WRAPPER, a `build.rustc` setting): if this one does not answer, cargo finds out.
     let Ok(output) = command.output() else { return Ok(()) };
     let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     if !output.status.success() || has_std(&folder) {
@@ -175,15 +175,15 @@ fn compile_workspace(workspace: &Workspace, members: &[Member], debug: bool) -> 
     members.iter().map(|member| core_module(member, &artifacts)).collect()
 }
 
-/// The flags, as cargo wants them in one variable. Panic messages hold source paths: whose machine a plugin was built on must not show
-/// in it, nor make another digest of it.
+/// The flags, as cargo wants them in one variable. Panic messages hold source paths. A plugin must not show on which machine it was
+/// built, nor get another digest there.
 fn rustflags(root: &Path) -> String {
     let home = std::env::var_os(env_vars::CARGO_HOME).map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let registries =
         home.iter().filter_map(|home| std::fs::read_dir(home.join("registry/src")).ok()).flatten().flatten();
     let mut remaps: Vec<(PathBuf, &str)> = registries.map(|registry| (registry.path(), "/registry")).collect();
-    // The last that fits counts: the longest has to come last.
+    // The last match counts: the longest path comes last.
     remaps.splice(0..0, home.map(|home| (home, "/cargo")));
     remaps.push((root.to_owned(), "/project"));
     let remaps = remaps.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
@@ -196,7 +196,7 @@ fn core_module(member: &Member, artifacts: &BTreeMap<PackageId, PathBuf>) -> any
     Ok(CoreModule { plugin: member.plugin.clone(), version: member.version.clone(), path: path.clone() })
 }
 
-/// The modules that cargo says it made. Its messages for people go to stderr by themselves.
+/// The modules that cargo reports. Its messages for people go to stderr directly.
 fn artifacts(messages: impl std::io::BufRead) -> anyhow::Result<BTreeMap<PackageId, PathBuf>> {
     let mut modules = BTreeMap::new();
     for message in Message::parse_stream(messages) {

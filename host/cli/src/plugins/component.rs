@@ -1,4 +1,4 @@
-//! Components as files: read, described, and run by a runtime that keeps what it compiles.
+//! Components as files: read, described, and run by a runtime that caches compiled code.
 //!
 //! Does not build them.
 
@@ -14,11 +14,11 @@ use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::project::PluginCrate;
 
-/// The argument that makes this program a worker. No command: it is not for people.
+/// The argument that makes this program a worker. It is no command: it is not for people.
 pub(crate) const WORKER: &str = "guest-worker";
 
-/// A runtime that keeps what it compiles where this user alone can write. Where there is no such place it keeps nothing and says so: that costs
-/// time at the next start, and no run.
+/// A runtime that caches compiled code where only this user can write. Without such a place it caches nothing and says so: that costs
+/// time at the next start, and stops no run.
 pub(crate) fn runtime(context: &Context) -> anyhow::Result<WasmPlugins> {
     let shipped = match &context.compiled {
         Compiled::InFunction { shipped, .. } => Some(shipped.clone()),
@@ -43,7 +43,7 @@ pub(crate) fn runtime(context: &Context) -> anyhow::Result<WasmPlugins> {
     })
 }
 
-/// This very program as a worker. Where it cannot be found again, there are no workers.
+/// This program as a worker. If its file cannot be found, there are no workers.
 fn worker() -> Option<WorkerProgram> {
     let program = std::env::current_exe().ok()?;
     Some(WorkerProgram { program, args: vec![WORKER.into()] })
@@ -54,12 +54,12 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Bytes> {
     read_of(path, outside::MOST_COMPONENT)
 }
 
-/// The bytes of a file that somebody else may have put there, at most `most`.
+/// The bytes of a file that may come from another author, at most `most`.
 pub(crate) fn read_of(path: &Path, most: u64) -> anyhow::Result<Bytes> {
     outside::read(path, most).map_err(|error| cannot_read(path, error))
 }
 
-/// Says of a file that it cannot be read, and what to do.
+/// The error that a file cannot be read, with what to do.
 pub(crate) fn cannot_read(path: &Path, error: OutsideError) -> anyhow::Error {
     let failure = Failure::new(ExitCode::Wrong, format!("cannot read `{}`", path.display()));
     match error.hint() {
@@ -85,7 +85,7 @@ pub(crate) fn read_built(plugin: &PluginCrate, context: &Context) -> anyhow::Res
     read(&path)
 }
 
-/// Whether a source is newer than the component. A build that changes nothing renews the component's time, too.
+/// Whether a source is newer than the component. A build without a change renews the component's time, too.
 fn is_stale(plugin: &PluginCrate, component: &Path) -> std::io::Result<bool> {
     let built = component.metadata()?.modified()?;
     let newer = |path: &Path| path.metadata().and_then(|data| data.modified()).is_ok_and(|changed| changed > built);

@@ -1,6 +1,6 @@
-//! The plugin SDK that the program carries: its sources, unpacked into a project that has none of its own.
+//! The plugin SDK inside the program: its sources, unpacked into a project that has none of its own.
 //!
-//! Does not fetch anything: what is unpacked is what this program was built with, so contract and SDK always fit together.
+//! Does not download anything: the sources are those that this program was built with, so contract and SDK always fit together.
 
 use std::path::{Path, PathBuf};
 
@@ -15,16 +15,16 @@ static SDK_MACROS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/sdk
 static WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../wit");
 const SDK_MANIFEST: &str = include_str!("../../../../plugins/sdk/Cargo.toml");
 const SDK_MACROS_MANIFEST: &str = include_str!("../../../../plugins/sdk-macros/Cargo.toml");
-/// Ours: where the SDK's manifests inherit from.
+/// Our own manifest, from which the SDK's manifests inherit.
 const WORKSPACE_MANIFEST: &str = include_str!("../../../../Cargo.toml");
 
-/// The folder in a project that the SDK is unpacked to. It is a workspace of its own, with the layout of the original.
+/// The folder of the unpacked SDK in a project. It is a workspace of its own, with the layout of the original.
 pub(crate) const FOLDER: &str = ".sluicebox/sdk";
 
 /// Where the SDK's crate is, from the project's folder.
 pub(crate) const CRATE: &str = ".sluicebox/sdk/plugins/sdk";
 
-/// Unpacks the SDK into the project in `root`, or brings the one that is there up to this program's. Says whether anything changed.
+/// Unpacks the SDK into the project in `root`, or updates the one there to this program's. Returns whether anything changed.
 pub(crate) fn unpack(root: &Path) -> anyhow::Result<bool> {
     let folder = root.join(FOLDER);
     let files = files()?;
@@ -58,7 +58,7 @@ pub(crate) fn collect(dir: &Dir<'_>, place: &Path, files: &mut Vec<(PathBuf, Vec
     dir.dirs().for_each(|dir| collect(dir, place, files));
 }
 
-/// The manifest of the workspace that the unpacked crates inherit from: ours, less what they do not use.
+/// The manifest of the workspace that the unpacked crates inherit from: ours, without what they do not use.
 fn workspace_manifest() -> anyhow::Result<String> {
     let mut dependencies = Table::new();
     for manifest in [SDK_MANIFEST, SDK_MACROS_MANIFEST] {
@@ -81,7 +81,7 @@ fn workspace_manifest() -> anyhow::Result<String> {
     Ok(format!("# Unpacked by `sluicebox`: the next version of the program replaces this folder.\n\n{manifest}"))
 }
 
-/// How our workspace depends on a crate: the version and features that plugins are built with.
+/// Our workspace's dependency on a crate: the version and features that plugins are built with.
 pub(crate) fn dependency(name: &str) -> anyhow::Result<Value> {
     ours(&["workspace", "dependencies", name])
 }

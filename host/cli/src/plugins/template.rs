@@ -1,4 +1,4 @@
-//! New plugin crates and new projects, from the templates that the program carries.
+//! New plugin crates and new projects, from the templates inside the program.
 //!
 //! Does not build them, and does not decide whether a folder may be written to: the commands do.
 
@@ -17,7 +17,7 @@ use crate::project::write_whole;
 
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
-/// The versions that this program's own plugins are built and tested with. Cargo drops what a project does not use.
+/// The versions with which this program's own plugins are built and tested. Cargo drops what a project does not use.
 const LOCK: &str = include_str!("../../../../Cargo.lock");
 
 /// Which world a plugin is of.
@@ -41,7 +41,7 @@ impl Kind {
         }
     }
 
-    /// What the template's rules need besides the SDK.
+    /// The dependencies of the template's rules besides the SDK.
     fn dependencies(self) -> &'static [&'static str] {
         match self {
             Kind::Enricher => &["serde", "serde_json"],
@@ -60,7 +60,7 @@ impl Kind {
 }
 
 /// Writes a plugin crate into the project in `root`, and what the project lacks to build it: a workspace, the SDK.
-/// Gives the files written, from the project's folder.
+/// Returns the files written, relative to the project's folder.
 pub(crate) fn write_plugin(root: &Path, name: &str, kind: Kind) -> anyhow::Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     let path = root.join("Cargo.toml");
@@ -90,7 +90,7 @@ pub(crate) fn write_plugin(root: &Path, name: &str, kind: Kind) -> anyhow::Resul
     Ok(written)
 }
 
-/// Writes a project's own files into `root`: pipeline, data, workspace. Gives them, from the project's folder.
+/// Writes a project's own files into `root`: pipeline, data, workspace. Returns them, relative to the project's folder.
 pub(crate) fn write_project(root: &Path, name: &str) -> anyhow::Result<Vec<PathBuf>> {
     let template = TEMPLATES.get_dir("project").context("the program carries no such template")?;
     let mut files: Vec<_> = workspace_files()?.into_iter().map(|(path, text)| (path, text.into_bytes())).collect();
@@ -114,7 +114,7 @@ fn embedded(dir: &Dir<'_>) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// Refuses a workspace that would not take the new crate, before anything is written.
+/// Refuses a workspace that would not accept the new crate, before anything is written.
 fn require_room(path: &Path, workspace: &Table, name: &str) -> Result<(), Failure> {
     let lists = |key: &str, wanted: &[&str]| {
         let list = workspace.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
@@ -157,7 +157,7 @@ fn workspace_manifest() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The crate's manifest: whatever the workspace has to inherit is inherited, the rest is written out.
+/// The crate's manifest: it inherits what the workspace has, and spells out the rest.
 fn crate_manifest(name: &str, kind: Kind, workspace: &Table) -> anyhow::Result<String> {
     let inherits = |section: &str, key: &str| workspace.get(section).is_some_and(|table| table.get(key).is_some());
     let mut text = format!("[package]\nname = \"{name}\"\ndescription = \"{}\"\n", kind.description());
