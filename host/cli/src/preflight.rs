@@ -1,7 +1,7 @@
-//! Everything that a start or a first tick would refuse, found without changing anything: what `check` and `doctor` do.
+//! Everything that a start or a first tick would refuse, found without changing anything: the checks of `check` and `doctor`.
 //!
-//! Does not have rules of its own: plugins are loaded, tables opened and the source read by the code that does so in a run. Only what would be
-//! written stays in memory, and whether it could be written is tried with a file that is gone at once.
+//! Does not have rules of its own: the code of a run loads the plugins, opens the tables and reads the source. Only writes
+//! stay in memory, and a temporary file shows whether a folder can be written to.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -22,16 +22,16 @@ use crate::failure::{hint_of, in_a_line};
 use crate::load::{CannotLoad, Loaded, Loading, load};
 use crate::pipelines::{PipelineFile, queue_path};
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Debug)]
 pub(crate) struct Looked {
-    /// What, as in `layer silver`.
+    /// Its name, as in `layer silver`.
     pub(crate) about: String,
-    /// What it has to be.
+    /// What must hold.
     pub(crate) promise: &'static str,
-    /// What is wrong with it; nothing runs until that is mended.
+    /// What is wrong with it; nothing runs until that is fixed.
     pub(crate) wrong: Vec<Wrong>,
-    /// What may be meant.
+    /// What the user may not have meant.
     pub(crate) notes: Vec<Wrong>,
 }
 
@@ -42,13 +42,13 @@ pub(crate) struct Wrong {
     pub(crate) code: Option<&'static str>,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
-    /// What a command that finds only this exits with.
+    /// The exit code of a command that finds only this.
     #[serde(skip)]
     exit: ExitCode,
 }
 
 impl Wrong {
-    /// With the error's own hint, or else `fix`.
+    /// With the error's own hint, or `fix` if it has none.
     fn of(place: &str, error: &anyhow::Error, fix: Option<&str>) -> Self {
         let text = in_a_line(error);
         let (message, told) = split_hint(&text);
@@ -64,7 +64,7 @@ impl Wrong {
     }
 }
 
-/// A message without the hint that stands in its last line.
+/// A message and the hint in its last line.
 fn split_hint(text: &str) -> (String, Option<String>) {
     match text.rsplit_once("hint: ") {
         Some((message, hint)) if message.trim_end_matches(' ').ends_with('\n') && !message.contains("hint: ") => {
@@ -74,19 +74,19 @@ fn split_hint(text: &str) -> (String, Option<String>) {
     }
 }
 
-/// How much is looked at.
+/// How far the checks reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// What is on this machine.
+    /// This machine.
     Here,
-    /// Also what has to be called for.
+    /// Also places that need a call.
     Anywhere,
 }
 
-/// Looks at everything that a run needs.
+/// Checks everything that a run needs.
 pub(crate) async fn examine(file: &PipelineFile, shared: &Shared, context: &Context, reach: Reach) -> Examined {
     let mut looked = layers(file);
-    // What has no place is looked at no further: it would only be said again.
+    // A lake without a place is not checked further: the same error would only repeat.
     let has_place = looked.iter().all(|layer| layer.wrong.is_empty());
     looked.push(queue(file, shared).await);
     let lake = if has_place { look_at_lake(file, &shared.remote).await } else { empty_lake(file) };
@@ -127,28 +127,28 @@ pub(crate) async fn examine(file: &PipelineFile, shared: &Shared, context: &Cont
     Examined { looked, loaded }
 }
 
-/// What was looked at, and the plugins if they can be loaded.
+/// What was checked, and the plugins if they can be loaded.
 pub(crate) struct Examined {
     pub(crate) looked: Vec<Looked>,
     pub(crate) loaded: Option<Loaded>,
 }
 
 impl Examined {
-    /// All that is wrong.
+    /// Everything wrong.
     pub(crate) fn wrong(&self) -> impl Iterator<Item = &Wrong> {
         self.looked.iter().flat_map(|one| &one.wrong)
     }
 
-    /// All that may be meant.
+    /// Everything that the user may not have meant.
     pub(crate) fn notes(&self) -> impl Iterator<Item = &Wrong> {
         self.looked.iter().flat_map(|one| &one.notes)
     }
 
-    /// What a command exits with that refuses for this; none if there is nothing to refuse.
+    /// The exit code of a command that refuses for this; none if nothing is wrong.
     pub(crate) fn exit(&self) -> Option<ExitCode> {
         let codes: Vec<ExitCode> = self.wrong().map(|wrong| wrong.exit).collect();
         let first = *codes.first()?;
-        // The file is to blame as soon as it is for one of several.
+        // One fault of the file is enough to blame the file.
         Some(if codes.contains(&ExitCode::Usage) { ExitCode::Usage } else { first })
     }
 }
@@ -166,7 +166,7 @@ fn of_loading(error: &anyhow::Error) -> Vec<Wrong> {
     wrong.collect()
 }
 
-/// A lake in which nothing is.
+/// An empty lake.
 fn empty_lake(file: &PipelineFile) -> Lake {
     let empty = ViewStore::of_nothing;
     Lake { bronze: empty(), silver: empty(), gold: empty(), buckets: file.plan.lake.buckets }
@@ -177,7 +177,7 @@ fn has_remote_layer(file: &PipelineFile) -> bool {
     [&lake.bronze, &lake.silver, &lake.gold].into_iter().any(|layer| matches!(layer, Location::Remote(_)))
 }
 
-/// Whether the lake is this pipeline's: claimed as a run claims it, in memory.
+/// Whether the lake is this pipeline's: claimed as a run claims it, but in memory.
 async fn owner(file: &PipelineFile, lake: &Lake, shared: &Shared) -> Looked {
     let claimed = identity::claim(lake, &file.plan.name, shared.clock().now()).await;
     let wrong = claimed.err().map(|error| Wrong { exit: ExitCode::Wrong, ..Wrong::of("lake", &error.into(), None) });
@@ -189,7 +189,7 @@ async fn owner(file: &PipelineFile, lake: &Lake, shared: &Shared) -> Looked {
     }
 }
 
-/// Whether the layers of this machine can be written to.
+/// Whether the layers on this machine can be written to.
 fn layers(file: &PipelineFile) -> Vec<Looked> {
     let lake = &file.plan.lake;
     let places = [("bronze", &lake.bronze), ("silver", &lake.silver), ("gold", &lake.gold)];
@@ -211,7 +211,7 @@ fn layers(file: &PipelineFile) -> Vec<Looked> {
     looked.collect()
 }
 
-/// Whether the embedded queue can be written to, and is one.
+/// Whether the embedded queue is one, and can be written to.
 async fn queue(file: &PipelineFile, shared: &Shared) -> Looked {
     let mut looked =
         Looked { about: "queue".into(), promise: "can be written to", wrong: Vec::new(), notes: Vec::new() };
@@ -244,7 +244,7 @@ async fn queue(file: &PipelineFile, shared: &Shared) -> Looked {
     looked
 }
 
-/// Why nothing can be written into a folder, which may have to be made. Leaves nothing behind.
+/// Why nothing can be written into a folder, which may not exist yet. Leaves nothing behind.
 fn unwritable(folder: &Path) -> Option<String> {
     let shown = |path: &Path| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() };
     for place in folder.ancestors().map(shown) {
@@ -254,7 +254,7 @@ fn unwritable(folder: &Path) -> Option<String> {
                 return tried.err().map(|error| format!("cannot write to `{}`: {}", place.display(), reason(&error)));
             }
             Ok(_) => return Some(format!("`{}` is a file, expected a folder", place.display())),
-            // A link to nowhere is no folder that could be made.
+            // A dangling link is no folder that could be made.
             Err(error) if error.kind() == ErrorKind::NotFound && place.is_symlink() => {
                 return Some(format!("`{}` is a link to something that is not there", place.display()));
             }
@@ -265,7 +265,7 @@ fn unwritable(folder: &Path) -> Option<String> {
     None
 }
 
-/// Without the name of a file that was only a try.
+/// The text without the name of the temporary file.
 fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
@@ -275,7 +275,7 @@ fn reason(error: &std::io::Error) -> String {
     }
 }
 
-/// Whether the tables that are there take the plugins' columns, and new ones could be made of them: opened as a run opens them.
+/// Whether the existing tables accept the plugins' columns, and new tables could be made of them: opened as a run opens them.
 pub(crate) async fn tables(file: &PipelineFile, loaded: &Loaded, lake: &Lake, shared: &Shared) -> Vec<Looked> {
     let fix = "see `sluicebox explain-error P041`";
     let told = |about: String, opened: Option<anyhow::Error>| {
@@ -298,7 +298,7 @@ pub(crate) async fn tables(file: &PipelineFile, loaded: &Loaded, lake: &Lake, sh
     looked
 }
 
-/// Whether the source can be read as a tick reads it, and has the columns that are read.
+/// Whether the source can be read as a tick reads it, and has the needed columns.
 async fn records(file: &PipelineFile, loaded: Option<&Loaded>, lake: &Lake, shared: &Shared) -> Looked {
     let ingest = Ingest {
         pipeline: file.plan.name.clone(),
@@ -328,7 +328,7 @@ async fn records(file: &PipelineFile, loaded: Option<&Loaded>, lake: &Lake, shar
     looked
 }
 
-/// Whether the secrets can be read. A run rests until they can, so that is told and refuses nothing here.
+/// Whether the secrets can be read. A run would rest until they can, so a missing one is reported but refuses nothing here.
 async fn secrets_of(file: &PipelineFile, shared: &Shared, context: &Context, reach: Reach) -> Vec<Looked> {
     let places = secrets(file, shared, context);
     let mut looked = Vec::new();

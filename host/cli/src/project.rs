@@ -1,4 +1,4 @@
-//! A project on disk: the folder with `pipeline.toml`, its plugin crates, and where their components are.
+//! A project on disk: the folder with `pipeline.toml`, its plugin crates, and the places of their components.
 //!
 //! Does not read `pipeline.toml` and does not build anything.
 
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 
-/// Crates of the `plugins` folder that are no plugins.
+/// Crates of the `plugins` folder that are not plugins.
 const SDK_CRATES: [&str; 2] = ["sdk", "sdk-macros"];
 
 /// Where the project is.
@@ -43,7 +43,7 @@ impl PluginCrate {
         PluginCrate { name, dir: dir.to_owned() }
     }
 
-    /// Where its component is, once it is built.
+    /// Where its component is after a build.
     pub(crate) fn component(&self) -> PathBuf {
         self.dir.join(format!("{}.wasm", self.name))
     }
@@ -74,19 +74,19 @@ impl Project {
         }
     }
 
-    /// The crates in `plugins/`, by name.
+    /// The crates in `plugins/`, sorted by name.
     pub(crate) fn plugins(&self) -> anyhow::Result<Vec<PluginCrate>> {
         let mut crates = crates_in(&self.root.join("plugins"))?;
         crates.retain(|plugin| !SDK_CRATES.contains(&plugin.name.as_str()));
         Ok(crates)
     }
 
-    /// The plugins that misbehave on request, in `tests/guests/`, by name; empty if there is no such folder.
+    /// The plugins that misbehave on request, in `tests/guests/`, sorted by name; empty if there is no such folder.
     pub(crate) fn guests(&self) -> anyhow::Result<Vec<PluginCrate>> {
         crates_in(&self.root.join("tests").join("guests"))
     }
 
-    /// The crate that a person means: a name in `plugins/` (or `tests/guests/`), or a path to a crate's folder.
+    /// The crate that a user names: by a name in `plugins/` (or `tests/guests/`), or by a path to a crate's folder.
     pub(crate) fn plugin(&self, name_or_path: &str) -> anyhow::Result<PluginCrate> {
         let mut known = self.plugins()?;
         known.extend(self.guests()?);
@@ -130,7 +130,7 @@ fn crates_in(folder: &Path) -> anyhow::Result<Vec<PluginCrate>> {
     Ok(crates)
 }
 
-/// Writes a file so that it is there whole or not at all.
+/// Writes a file so that it is there completely or not at all.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().context("a file needs a folder")?;
     let write = || -> std::io::Result<()> {
@@ -144,7 +144,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-/// Temporary files are private; what they become is an ordinary file.
+/// Temporary files are private; the final file is an ordinary one.
 #[cfg(unix)]
 fn make_readable(file: &std::fs::File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,6 @@
-//! Where what people publish lies: a file of this machine, or an object in S3. Read whole, and looked at for a change.
+//! Published files: on this machine, or objects in S3. Read whole, and checked for a change.
 //!
-//! Does not judge what it reads: pins and signatures are checked by who loads it.
+//! Does not judge the content: the loading code checks pins and signatures.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::compose::Remote;
 
-/// How long an object may take to be read, its retries included.
+/// How long reading an object may take, retries included.
 const OBJECT_IN: Duration = Duration::from_secs(60);
 
 /// A published file or object.
@@ -37,7 +37,7 @@ impl std::fmt::Display for Published {
 }
 
 impl Published {
-    /// A plugin's component; `folder` is where relative paths start from.
+    /// A plugin's component; `folder` is the base of relative paths.
     pub(crate) fn component(plugin: &PluginRef, folder: &Path) -> Self {
         match plugin {
             PluginRef::Crate(name) => Published::File(folder.join("plugins").join(name).join(format!("{name}.wasm"))),
@@ -66,10 +66,10 @@ impl Published {
         }
     }
 
-    /// All of it, if it is a file or object of at most `most` bytes.
+    /// The whole content, if it is a file or object of at most `most` bytes.
     pub(crate) async fn read(&self, remote: &Remote, most: u64) -> anyhow::Result<Bytes> {
         match self {
-            // On a thread of its own each: what a pipeline has of them is read side by side when a function starts.
+            // Each file on a thread of its own: a pipeline's files are read concurrently when a function starts.
             Published::File(path) => Ok(outside::read_soon(path, most).await?),
             Published::Object(url) => {
                 let read = async {
@@ -86,7 +86,7 @@ impl Published {
         }
     }
 
-    /// Most bytes of what is looked at there.
+    /// The most bytes that are read to look for a change.
     fn most(&self) -> u64 {
         let name = match self {
             Published::File(path) => path.extension().and_then(|end| end.to_str()).unwrap_or_default(),
@@ -99,7 +99,7 @@ impl Published {
         }
     }
 
-    /// Another text when it is another one: a file's digest; of an object its tag, so that it is not fetched to be looked at.
+    /// A text that changes with the content: a file's digest; an object's tag, since the tag needs no download.
     pub(crate) async fn mark(&self, remote: &Remote) -> String {
         let seen = match self {
             Published::File(path) => match outside::read_soon(path, self.most()).await {
@@ -119,7 +119,7 @@ impl Published {
     }
 }
 
-/// Where the signature of a component of this machine is.
+/// The place of the signature of a component on this machine.
 pub(crate) fn signature_path(component: &Path) -> PathBuf {
     let mut path = component.as_os_str().to_owned();
     path.push(".sig");

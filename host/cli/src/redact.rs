@@ -1,7 +1,7 @@
-//! Secrets that must not be shown: a writer that blots them out of everything written through it, and secrets that are known to it as
-//! they are read.
+//! Secrets must not be shown: a writer that redacts them in everything written through it, and a source of secrets that registers
+//! each one when it is read.
 //!
-//! Does not find them: `engine::redaction` does, for the lake and the plugins as for what is printed.
+//! Does not find them: `engine::redaction` does, for the lake and the plugins as well.
 
 use std::io::{self, Write};
 
@@ -12,15 +12,15 @@ use pipeline::plan::Location;
 use pipeline::urls::secrets_of_url;
 use seams::secrets::{ExposeSecret, SecretError, SecretRef, SecretString, Secrets};
 
-/// Writes what remains after redaction; JSON stays JSON. Each `write` must hold whole records (a log line, a document): a secret that is
-/// spread over two calls is not seen.
+/// Writes the redacted text; JSON stays JSON. Each `write` must hold whole records (a log line, a document): a secret that is
+/// spread over two calls is not found.
 pub(crate) struct RedactingWriter<W> {
     redactor: Redactor,
     inner: W,
 }
 
 impl<W> RedactingWriter<W> {
-    /// A writer that hands on to `inner` what remains.
+    /// A writer that passes the redacted text on to `inner`.
     pub(crate) fn new(redactor: &Redactor, inner: W) -> Self {
         RedactingWriter { redactor: redactor.clone(), inner }
     }
@@ -37,7 +37,7 @@ impl<W: Write> Write for RedactingWriter<W> {
     }
 }
 
-/// Has the credentials in a source's URL blotted out as secrets are.
+/// Has the credentials in a source's URL redacted like secrets.
 pub(crate) fn register_place(redactor: &Redactor, place: &Location) {
     if let Location::Remote(url) = place {
         for secret in secrets_of_url(url) {
@@ -46,7 +46,7 @@ pub(crate) fn register_place(redactor: &Redactor, place: &Location) {
     }
 }
 
-/// Secrets that are registered as they are read, before anybody else has them.
+/// Secrets that are registered when they are read, before other code has them.
 #[derive(Debug)]
 pub(crate) struct RegisteringSecrets<S> {
     inner: S,
@@ -54,7 +54,7 @@ pub(crate) struct RegisteringSecrets<S> {
 }
 
 impl<S: Secrets> RegisteringSecrets<S> {
-    /// `inner`'s secrets, known to `redactor`.
+    /// `inner`'s secrets, registered at `redactor`.
     pub(crate) fn new(inner: S, redactor: Redactor) -> Self {
         RegisteringSecrets { inner, redactor }
     }

@@ -1,7 +1,7 @@
-//! Which version of a plugin serves a stage: not always the one that is published, which may have been refused.
+//! Which version of a plugin serves a stage: not always the published one, which may have been refused.
 //!
-//! Does not ask a running host: what hosts did with a published version is noted in the lake, and what made something last stands in the
-//! stage's history.
+//! Does not ask a running host: the lake records what hosts did with a published version, and the stage's history holds the version that last
+//! made something.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,19 @@ use seams::plugin::PluginStamp;
 use crate::compose::Looked;
 use crate::output::short_digest;
 
-/// What serves a stage.
+/// The version that serves a stage.
 #[derive(Clone, Debug)]
 pub(crate) struct Serves {
-    /// The version that is published, as far as it can be loaded.
+    /// The published version, if it can be loaded.
     pub(crate) published: Option<Version>,
-    /// The version that serves; none if nothing has served yet and what is published cannot.
+    /// The version that serves; none if nothing has served yet and the published version cannot.
     pub(crate) version: Option<Version>,
-    /// Why what is published does not serve, if so.
+    /// Why the published version does not serve, if it does not.
     pub(crate) but: Option<String>,
 }
 
 impl Serves {
-    /// What serves each stage of a service that was opened to be looked at. Where the lake cannot be read, the file decides.
+    /// The version that serves each stage of a service that was opened for looking only. If the lake cannot be read, the file decides.
     pub(crate) async fn all(looked: &Looked) -> BTreeMap<String, Serves> {
         let mut all = BTreeMap::new();
         for (stage, version) in versions(&looked.service) {
@@ -66,13 +66,13 @@ impl Serves {
             Some(Happened::Promoted { .. } | Happened::Released | Happened::RolledBack(_)) | None => None,
         };
         match (but, latest) {
-            // Before anything has served there is nothing to go on with: a start takes what is published.
+            // Before any version has served, a start takes the published one.
             (None, _) | (Some(_), None) => Serves { version: Some(wanted.clone()), published: Some(wanted), but: None },
             (but, latest) => Serves { published: Some(wanted), version: latest, but },
         }
     }
 
-    /// In a few words, where what serves is shown: what is published and does not.
+    /// A short note beside the serving version: a published version that does not serve.
     pub(crate) fn note(&self) -> String {
         match (&self.but, &self.published) {
             (None, _) => String::new(),
@@ -84,7 +84,7 @@ impl Serves {
     }
 }
 
-/// A plugin for people: its name and version and the first digits of its digest, or these alone.
+/// A plugin for people: its name and version and the first digits of its digest, or only the digits.
 pub(crate) fn called(plugin: &PluginStamp) -> String {
     match plugin.name.as_str() {
         "?" => short_digest(&plugin.digest).to_owned(),

@@ -1,7 +1,7 @@
 //! Signatures of components: ed25519 (RFC 8032) over the component's bytes, 64 raw bytes in `FILE.wasm.sig` beside it, as
 //! `openssl pkeyutl -rawin` makes and takes them.
 //!
-//! Does not keep keys: a private key is a PKCS#8 file of the publisher, the public ones stand in `pipeline.toml`.
+//! Does not keep keys: a private key is a PKCS#8 file of the publisher, the public keys are in `pipeline.toml`.
 
 use std::path::Path;
 
@@ -24,11 +24,11 @@ use crate::published::{Published, signature_path};
 /// Why a component does not count as signed.
 pub(crate) struct Unsigned {
     pub(crate) error: LoadError,
-    /// Whether the next look may find it otherwise although nothing else is published: the signature could not be read.
+    /// Whether the next look may differ although nothing new is published: the signature could not be read.
     pub(crate) again: bool,
 }
 
-/// Checks that the component that was published there is signed with one of `keys`, if there are any. Gives the signature.
+/// Checks that the component published there is signed with one of `keys`, if there are any. Returns the signature.
 pub(crate) async fn check(
     component: &[u8],
     keys: &[TrustedKey],
@@ -47,7 +47,7 @@ pub(crate) async fn check(
     Ok(Some(bytes))
 }
 
-/// Checks that a signature of a place is one of the component with one of `keys`.
+/// Checks that a signature is of this component and by one of `keys`.
 pub(crate) fn covers(
     component: &[u8],
     signature: &[u8],
@@ -62,14 +62,14 @@ pub(crate) fn covers(
     Ok(())
 }
 
-/// The key of `keys` that has made the signature at `path`, or why there is no signature to look at.
+/// The key of `keys` that made the signature at `path`, or why there is no signature to check.
 pub(crate) fn signer(component: &[u8], path: &Path, keys: &[TrustedKey]) -> Result<Option<TrustedKey>, String> {
     let bytes = outside::read(path, outside::MOST_SIGNATURE)
         .map_err(|error| format!("cannot read the signature `{}`: {error}", path.display()))?;
     made_by(component, &bytes, &path.display(), keys)
 }
 
-/// The key of `keys` that has made a signature.
+/// The key of `keys` that made a signature.
 fn made_by(
     component: &[u8],
     signature: &[u8],

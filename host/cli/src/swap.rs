@@ -1,5 +1,5 @@
-//! Hot swap: a plugin or the pipeline's file is replaced while the pipeline is served. What is new is loaded off the hot path, tried
-//! beside what serves, and takes over between two batches; what is no good is not let in, and says why.
+//! Hot swap: replaces a plugin or the pipeline's file while the pipeline is served. A new version is loaded off the hot path, tried
+//! beside the serving one, and takes over between two batches; a version that does worse is refused, with the reason.
 //!
 //! Does not switch: `engine::drivers::serving` does. Does not compare: `engine::rehearsal` does.
 
@@ -36,32 +36,32 @@ use compare::Comparing;
 use refused::{Refused, WHOLE, of_file};
 use sight::Sight;
 
-/// How often a comparison looks for inputs that have come in.
+/// How often a comparison looks for new inputs.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
-/// When a look that has failed is repeated: at first, doubled each time, and at most.
+/// When a failed look is repeated: at first (doubled each time), and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// A pipeline that is served and watched.
 pub(crate) struct Watch<'a> {
     args: PipelineArgs,
-    /// What serves.
+    /// The file of the serving version.
     file: PipelineFile,
     serving: Arc<Serving>,
     shared: &'a Shared,
     context: &'a Context,
-    /// What was seen at the last look.
+    /// The marks of the last look.
     seen: Vec<String>,
-    /// When a look last saw something else.
+    /// When a look last found a change.
     noticed: DateTime<Utc>,
-    /// Sees it.
+    /// Reads the marks.
     sight: Sight,
     comparing: Option<Comparing>,
-    /// When the last look is repeated, if it has failed.
+    /// When the last look is repeated, if it failed.
     again: Option<Again>,
-    /// What was said of the look that is repeated: once is enough.
+    /// The refusals that were already logged: a repeated look does not log them again.
     said: BTreeSet<(String, String)>,
 }
 
-/// A look that has failed and is repeated.
+/// A failed look that will be repeated.
 struct Again {
     at: Instant,
     tries: u32,
@@ -105,7 +105,7 @@ impl<'a> Watch<'a> {
     /// Watches until `stop`.
     pub(crate) async fn run(mut self, stop: &CancellationToken) {
         let mut files = FileWatch::new();
-        // What was published while the service was made is noticed, too: nothing counts as seen that was not compared with what serves.
+        // A version published while the service was composed is noticed, too: no mark counts as seen before it was compared with the service.
         self.look().await;
         let mut turns = tokio::time::interval(COMPARE_EVERY);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -121,7 +121,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// One look, where nobody can be told of changes: what was published serves when this returns, if it is any good.
+    /// One look, for a process that gets no notice of changes: when this returns, a good published version serves.
     pub(crate) async fn turn(&mut self) {
         self.sight.expire();
         self.look().await;
@@ -130,12 +130,12 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Forgets what it has seen, so that the next look finds it changed.
+    /// Forgets the marks, so that the next look finds a change.
     pub(crate) fn forget(&mut self) {
         self.seen.clear();
     }
 
-    /// The files and objects that decide what serves.
+    /// The files and objects that decide which version serves.
     fn published(&self, plan: &Plan) -> Vec<Published> {
         let components = plan.stages().map(|(_, stage)| Published::component(&stage.plugin, &self.file.folder));
         let signed = !plan.trusted_keys.is_empty();
@@ -146,10 +146,10 @@ impl<'a> Watch<'a> {
         std::iter::once(Published::File(self.file.path.clone())).chain(both).collect()
     }
 
-    /// Finds out whether something has changed, and deals with it.
+    /// Looks for a change, and handles it.
     async fn look(&mut self) {
         let now = self.shared.clock().now();
-        // Wherever the file lies, its paths start from where those of the first one did.
+        // Wherever the file is, its paths start where those of the first file did.
         let placed = |file: PipelineFile| PipelineFile { folder: self.file.folder.clone(), ..file };
         let next = pipelines::read_in_time(&self.args).await;
         let next = next.map(|files| files.into_iter().map(placed).collect::<Vec<_>>());
@@ -178,7 +178,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Tries a candidate, then lets it take over, or has it compared.
+    /// Tries a candidate, then lets it take over, or starts its comparison.
     async fn consider(&mut self, mut candidate: Candidate) {
         if let Err(refused) = candidate.rehearse(&self.serving.current()).await {
             return self.refuse(refused).await;
@@ -201,7 +201,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Goes on with the comparison.
+    /// Continues the comparison.
     async fn compare(&mut self) {
         let Some(mut comparing) = self.comparing.take() else { return };
         match comparing.step(&self.serving.current()).await {
@@ -245,8 +245,8 @@ impl<'a> Watch<'a> {
         let now = self.serving.current();
         self.mend(&now, &replaced).await;
         if tables && let Ok(snapshot) = now.clean.silver.snapshot().await {
-            // A table is made anew by the plugin that is new to it, and not only when Silver changes. Whoever aggregates says so; others'
-            // sweeps do.
+            // A new plugin makes its table again at once, and not only when Silver changes. The process that aggregates sends the event; in other
+            // processes the sweep does.
             let event = encode(&NewVersion { silver: snapshot.version });
             let told = now.queues.aggregate.live.send(vec![event]).await;
             if let Err(error) = told {
@@ -255,7 +255,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// What this process refused by a plugin that another one has taken back meanwhile is made again.
+    /// Makes the records again that this process refused by a plugin which another process has taken back meanwhile.
     async fn mend(&self, now: &Service, replaced: &[Replaced]) {
         let mended = async {
             let decisions = swaps::all_decisions(&now.enrich.lake).await?;
@@ -297,9 +297,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Notes what happened where `status` and `plugin history` find it.
+    /// Records what happened, for `status` and `plugin history`.
     async fn tell(&self, stage: &str, version: &Version, happened: Happened) {
-        // Who only fires ticks runs no plugin, and in AWS may not write there.
+        // A process that only fires ticks runs no plugin, and in AWS may not write there.
         if self.shared.roles.iter().all(|role| *role == Role::Ingest) {
             return;
         }
@@ -309,7 +309,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// A pipeline file that cannot be read, or is not valid.
+    /// The refusal of a pipeline file that cannot be read, or is not valid.
     async fn invalid(&self, error: &anyhow::Error) -> Refused {
         let reason = match error.downcast_ref::<InvalidPipelines>() {
             Some(invalid) => invalid.render(false),

@@ -1,6 +1,6 @@
-//! The two ends of the program: from the command line to a [`Context`], and from a command's end to words and an exit code.
+//! The two ends of the program: from the command line to a [`Context`], and from a command's result to a message and an exit code.
 //!
-//! Does not know any command.
+//! Does not know any one command.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -21,12 +21,12 @@ use crate::pipelines::InvalidPipelines;
 use crate::redact::Redactor;
 use crate::traces::Traces;
 
-/// How long work on blocking threads may take when the command is done.
+/// How long work on blocking threads may take after the command is done.
 const TO_LEAVE: Duration = Duration::from_secs(5);
 
-/// Reads the command line. Help and usage errors are printed here: what remains is the code to exit with.
+/// Reads the command line. Help and usage errors are printed here; the error is then the exit code.
 pub(crate) fn parse() -> Result<Args, ExitCode> {
-    // Lambda starts a function's program without a word.
+    // Lambda starts a function's program without arguments.
     let words = std::env::args_os();
     let words: Vec<OsString> =
         if lambda::is_here() { vec!["bootstrap".into(), "lambda".into()] } else { words.collect() };
@@ -79,12 +79,12 @@ where
 {
     let reactor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = reactor.block_on(command);
-    // What still waits for a file system then, nobody waits for.
+    // Work that still hangs in a file system is abandoned.
     reactor.shutdown_timeout(TO_LEAVE);
     ended
 }
 
-/// Says what went wrong, if anything did, and gives the code to exit with.
+/// Reports an error, if there is one, and returns the exit code.
 pub(crate) fn finish(outcome: anyhow::Result<ExitCode>, context: &Context) -> ExitCode {
     let error = match outcome {
         Ok(code) => return code,
@@ -96,7 +96,7 @@ pub(crate) fn finish(outcome: anyhow::Result<ExitCode>, context: &Context) -> Ex
         Some(invalid) => invalid.render(context.output.stderr_color()),
         None => human(&error, context.output.stderr_color()),
     };
-    // When stderr is gone, the exit code is all that is left to say.
+    // If stderr is gone, only the exit code is left.
     let _ = context.output.notice(text.trim_end());
     if context.output.json() {
         let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();

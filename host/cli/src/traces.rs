@@ -1,7 +1,7 @@
-//! Traces: the spans of the work, sent to a collector of OpenTelemetry when the environment names one.
+//! Traces: the spans of the work, sent to a collector of OpenTelemetry if the environment names one.
 //!
-//! Does not decide what a span is or whose child: `seams::spans` does. Sends no key of a record and no secret. A collector that is slow
-//! or away costs spans, and never work.
+//! Does not decide what a span is, or its parent: `seams::spans` does. Sends no key of a record and no secret. A slow or missing collector
+//! costs spans, never work.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ mod document;
 mod layer;
 mod waiting;
 
-/// How long spans wait for company.
+/// How long spans wait for more spans.
 const EVERY: Duration = Duration::from_secs(5);
-/// How long the end of the program waits for the last of them.
+/// How long the end of the program waits for the last spans.
 const LAST: Duration = Duration::from_secs(5);
 
-/// The way of spans to the collector, if there is one. Clones share it.
+/// The connection to the collector, if there is one. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Traces(Option<Arc<Sending>>);
 
@@ -44,15 +44,15 @@ struct Sending {
     collector: OtlpCollector,
     service: String,
     redactor: Redactor,
-    /// Held by whoever sends; whether that went wrong the last time.
+    /// Held during a send; whether the last send failed.
     turn: tokio::sync::Mutex<bool>,
 }
 
 impl Traces {
-    /// What the environment asks for: a layer that collects spans, and the way to the collector; neither if it names none.
+    /// Reads the environment: a layer that collects spans, and the connection to the collector; neither if no collector is named.
     ///
     /// # Errors
-    /// When the environment names a place that is none.
+    /// Fails if the environment names an invalid place.
     pub(crate) fn from_environment(redactor: &Redactor) -> anyhow::Result<(Option<SpanLayer>, Self)> {
         let Some(url) = endpoint()? else { return Ok((None, Traces::default())) };
         let headers = headers(&variable(env_vars::OTLP_HEADERS).unwrap_or_default());
@@ -72,7 +72,7 @@ impl Traces {
         Ok((Some(SpanLayer::to(waiting)), Traces(Some(Arc::new(sending)))))
     }
 
-    /// Sends what there is while `command` runs, and what is left at its end.
+    /// Sends spans while `command` runs, and the rest at its end.
     pub(crate) async fn during<T>(&self, command: impl Future<Output = T>) -> T {
         let Some(sending) = &self.0 else { return command.await };
         let stop = CancellationToken::new();
@@ -89,10 +89,10 @@ impl Traces {
         ended
     }
 
-    /// Sends what there is, for no longer than `limit`.
+    /// Sends the waiting spans, for at most `limit`.
     pub(crate) async fn flush(&self, limit: Duration) {
         if let Some(sending) = &self.0 {
-            // What is not sent now is sent the next time.
+            // The rest is sent the next time.
             let _ = tokio::time::timeout(limit, sending.flush()).await;
         }
     }
@@ -126,7 +126,7 @@ impl Sending {
                 Ok(()) => *failed = false,
                 Err(error) => {
                     let again = matches!(error, CollectorError::Later(_));
-                    // Told once and not with each try.
+                    // Logged once and not with each try.
                     if !std::mem::replace(&mut *failed, true) {
                         tracing::warn!(%error, again, "spans could not be sent");
                     }
@@ -143,7 +143,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where spans go: the variable for traces names the place itself, the one for all signals what is above it.
+/// Where spans go: the variable for traces holds the place itself, the one for all signals holds its base URL.
 fn endpoint() -> Result<Option<Url>, Failure> {
     let (name, text) = match (variable(env_vars::OTLP_TRACES_ENDPOINT), variable(env_vars::OTLP_ENDPOINT)) {
         (Some(whole), _) => (env_vars::OTLP_TRACES_ENDPOINT, whole),

@@ -1,6 +1,6 @@
-//! Long looks at a lake, with a bar on a terminal's stderr while they last: which part is under way, and how far it is.
+//! Long reads of a lake, with a bar on a terminal's stderr: which part is under way, and how far it is.
 //!
-//! Does not do the looking.
+//! Does not read the lake itself.
 
 use std::future::Future;
 use std::time::Duration;

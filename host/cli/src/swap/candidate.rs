@@ -1,6 +1,6 @@
-//! What was published, loaded and tried: a service that could take the place of the one that serves.
+//! A published version, loaded and tried: a service that could replace the serving one.
 //!
-//! Does not decide whether it does.
+//! Does not decide whether it takes over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,18 +26,18 @@ use crate::pipelines::PipelineFile;
 pub(crate) struct Candidate {
     pub(crate) service: Service,
     pub(crate) file: PipelineFile,
-    /// The plugins in which it differs.
+    /// The plugins that differ.
     pub(crate) replaced: Vec<Replaced>,
-    /// Whether it differs in more than plugins.
+    /// Whether more than plugins differs.
     pub(crate) whole: bool,
-    /// By stage: what comes out otherwise.
+    /// By stage: the differences in the output.
     pub(crate) summaries: BTreeMap<String, Comparison>,
-    /// The file as it stands on disk.
+    /// The version of the file on disk.
     as_file: Version,
 }
 
 impl Candidate {
-    /// The candidate that `next` makes, if it differs from what serves.
+    /// The candidate from `next`, if it differs from the serving version.
     pub(crate) async fn build(
         file: &PipelineFile,
         next: PipelineFile,
@@ -46,13 +46,13 @@ impl Candidate {
         context: &Context,
     ) -> Result<Option<Self>, Vec<Refused>> {
         let serves = serving.current();
-        // A place is told without its credentials, and other ones are another place.
+        // Places are compared without credentials; other credentials count as another place.
         let moved = file.plan.source.location != next.plan.source.location;
         let whole = moved || frame(&file.plan) != frame(&next.plan);
         let as_file = of_file(&next).await;
         let cannot = |error: &anyhow::Error| cannot(error, &as_file);
         let service = if whole {
-            // Counters go on, and what is shown of them.
+            // The counters continue, and with them the metrics.
             compose_with(&next, shared, context, &serves.progress).await.map_err(|error| cannot(&error))?
         } else {
             let loaded = load(Loading {
@@ -75,7 +75,7 @@ impl Candidate {
         Ok(Some(Candidate { service, file: next, replaced, whole, summaries: BTreeMap::new(), as_file }))
     }
 
-    /// Whether inputs that come in say something of it: of an aggregate there are none before its table is made.
+    /// Whether new inputs can test it: an aggregate has no inputs before its table is made.
     pub(crate) fn can_be_compared(&self) -> bool {
         !self.whole && self.replaced.iter().any(|one| ["enrich", "clean"].contains(&one.stage.as_str()))
     }
@@ -95,7 +95,7 @@ impl Candidate {
         Ok(())
     }
 
-    /// Takes in how a new plugin did, and refuses it if it does worse.
+    /// Adds a new plugin's results, and refuses the plugin if it does worse.
     pub(super) fn add(&mut self, one: &Replaced, comparison: Comparison) -> Result<(), Vec<Refused>> {
         let summary = self.summaries.entry(one.stage.clone()).or_default();
         summary.add(comparison);
@@ -108,7 +108,7 @@ impl Candidate {
         Ok(())
     }
 
-    /// With its tables opened for its plugins' columns: the last thing before it takes over, for it changes them.
+    /// Opens its tables with its plugins' columns: the last step before it takes over, since it changes the tables.
     pub(crate) async fn ready(self, serves: &Service, shared: &Shared) -> Result<Self, Vec<Refused>> {
         if self.whole {
             return Ok(self);
@@ -147,7 +147,7 @@ impl Candidate {
         Ok(Candidate { service, ..self })
     }
 
-    /// A reason that is not one plugin's: told of each that is new, or of the file.
+    /// A reason that is not one plugin's: reported for each new plugin, or for the file.
     fn refusals(&self, code: Option<&str>, why: &Failure) -> Vec<Refused> {
         let (reason, passing) = (why.to_string(), why.passes());
         if self.replaced.is_empty() {
@@ -158,7 +158,7 @@ impl Candidate {
     }
 }
 
-/// How a stage's new plugin does on inputs.
+/// Compares a stage's new plugin with the old one on inputs.
 pub(super) async fn compared(
     serves: &Service,
     next: &Service,
@@ -181,7 +181,7 @@ pub(super) async fn compared(
     }
 }
 
-/// What serves, with the plugins that are new in their places.
+/// The serving service, with the new plugins in their places.
 fn restaged(serves: &Service, old: &Plan, new: &Plan, loaded: Loaded, shared: &Shared) -> Service {
     let lake = &serves.enrich.lake;
     let enrich = {
@@ -195,7 +195,7 @@ fn restaged(serves: &Service, old: &Plan, new: &Plan, loaded: Loaded, shared: &S
         if same && as_json(&old.enrich) == as_json(&new.enrich) {
             Arc::clone(role)
         } else {
-            // The same plugin under other limits has nothing to prove.
+            // The same plugin under other limits needs no trial.
             let breaker = if same { breaker } else { breaker.on_trial(&role.breaker) };
             Arc::new(role.with(plugin, config, breaker))
         }
@@ -215,12 +215,12 @@ fn restaged(serves: &Service, old: &Plan, new: &Plan, loaded: Loaded, shared: &S
     Service { enrich, clean, aggregate, ..serves.clone() }
 }
 
-/// Whether they are one plugin in one configuration: they make the same of everything.
+/// Whether both are one plugin in one configuration: then they make the same of every input.
 fn is(one: &dyn Plugin, config: &str, other: &dyn Plugin, other_config: &str) -> bool {
     one.digest() == other.digest() && config == other_config
 }
 
-/// The plugins in which two services differ, stage by stage.
+/// The plugins that differ between two services, stage by stage.
 fn differences(old: &Service, new: &Service) -> Vec<Replaced> {
     let version =
         |plugin: &dyn Plugin, config: &str| Version { plugin: PluginStamp::of(plugin), config: config.to_owned() };
@@ -246,7 +246,7 @@ fn as_json(part: &impl serde::Serialize) -> serde_json::Value {
     serde_json::to_value(part).unwrap_or_default()
 }
 
-/// A plan without what a stage may have of its own.
+/// A plan without the settings of single stages.
 fn frame(plan: &Plan) -> serde_json::Value {
     let mut frame = as_json(plan);
     let concurrency = |stage: Option<&mut serde_json::Value>| {

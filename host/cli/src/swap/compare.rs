@@ -1,7 +1,7 @@
-//! A candidate beside what serves, on inputs that come in: all of them (shadow) or a share (canary). What it makes is compared and
-//! thrown away.
+//! Compares a candidate with the serving version on new inputs: all of them (shadow) or a share (canary). The candidate's output is compared and
+//! dropped.
 //!
-//! Does not slow the stages down: it reads what they have written to Bronze.
+//! Does not slow the stages down: it reads what they wrote to Bronze.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use seams::store::Path;
 use super::candidate::{Candidate, compared};
 use super::refused::{Refused, not_good};
 
-/// Inputs looked at in one step.
+/// Inputs of one step.
 const MOST_AT_ONCE: usize = 2000;
 
 /// A comparison under way.
@@ -27,7 +27,7 @@ pub(super) struct Comparing {
 }
 
 impl Comparing {
-    /// Starts with what comes in from now on. None if the lake cannot be listed now, which the log says.
+    /// Starts with the inputs from now on. None if the lake cannot be listed now; the log says so.
     pub(super) async fn start(candidate: Candidate, how: Compare, serves: &Service) -> Option<Self> {
         match bronze::inventory(&serves.enrich.lake, None).await {
             Ok(inventory) => {
@@ -41,7 +41,7 @@ impl Comparing {
         }
     }
 
-    /// Compares what has come in since; whether that was enough and the candidate may take over.
+    /// Compares the inputs since the last step. Returns whether there were enough, so that the candidate may take over.
     pub(super) async fn step(&mut self, serves: &Service) -> Result<bool, Vec<Refused>> {
         let inputs = match rehearsal::latest(&serves.enrich.lake, MOST_AT_ONCE, &mut self.seen).await {
             Ok(inputs) => inputs,
@@ -66,7 +66,7 @@ impl Comparing {
         Ok(self.inputs >= self.how.inputs)
     }
 
-    /// Whether an input is of the share: by its key, so that a record is always or never.
+    /// Whether an input is in the share: by its key, so that a record is in it always or never.
     fn is_chosen(&self, input: &Input) -> bool {
         let hash = fingerprint(&[input.line.meta.key.as_str().as_bytes()]);
         let number = hash.get(..8).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! What is not let in: a plugin or the pipeline's file, which version of it, and why.
+//! A refused version: of a plugin or of the pipeline's file, and why.
 //!
-//! Does not decide that: who tries a candidate does.
+//! Does not decide that: the code that tries a candidate does.
 
 use engine::drivers::serving::Replaced;
 use engine::rehearsal::NotGood;
@@ -11,22 +11,22 @@ use seams::plugin::{Digest, PluginStamp};
 use crate::load::{CannotLoad, passes};
 use crate::pipelines::PipelineFile;
 
-/// The stage that events of the file as a whole are told under.
+/// The stage name for events of the file as a whole.
 pub(super) const WHOLE: &str = "pipeline";
 
-/// Something that is not let in.
+/// A refused version.
 pub(super) struct Refused {
     pub(super) stage: String,
     pub(super) version: Version,
     pub(super) code: Option<String>,
     pub(super) reason: String,
-    /// Whether that says nothing of it: the store failed, and may not the next time.
+    /// Whether the refusal says nothing about the version: the store failed, and may work the next time.
     pub(super) passing: bool,
-    /// Whether it could not be read: it is looked at again although nothing else is published.
+    /// Whether it could not be read: then the look is repeated although nothing new is published.
     pub(super) again: bool,
 }
 
-/// The version of a pipeline file as it stands on disk.
+/// The version of a pipeline file on disk.
 pub(super) async fn of_file(file: &PipelineFile) -> Version {
     let bytes = outside::read_soon(&file.path, outside::MOST_TEXT).await.unwrap_or_default();
     let digest = Digest::of(&bytes).to_string();
@@ -34,7 +34,7 @@ pub(super) async fn of_file(file: &PipelineFile) -> Version {
     Version { plugin: PluginStamp { name, version: "-".to_owned(), digest }, config: "{}".to_owned() }
 }
 
-/// A new plugin that has not stood its trial.
+/// A new plugin that failed its trial.
 pub(super) fn not_good(one: &Replaced, error: &NotGood) -> Refused {
     let (code, passing) = match error {
         NotGood::Plugin { code, .. } => (Some(*code), false),
@@ -43,13 +43,13 @@ pub(super) fn not_good(one: &Replaced, error: &NotGood) -> Refused {
     Refused { passing, ..refused(one, code, error.to_string()) }
 }
 
-/// A new plugin, and why it is not let in.
+/// A new plugin, and why it is refused.
 pub(super) fn refused(one: &Replaced, code: Option<&str>, reason: String) -> Refused {
     let (stage, version, code) = (one.stage.clone(), one.new.clone(), code.map(str::to_owned));
     Refused { stage, version, code, reason, passing: false, again: false }
 }
 
-/// Why nothing could be built of a file: of each plugin that is at fault, or of the file.
+/// Why a file gives no service: one refusal for each plugin at fault, or one for the file.
 pub(super) fn cannot(error: &anyhow::Error, as_file: &Version) -> Vec<Refused> {
     let of_plugins = error.chain().find_map(|cause| cause.downcast_ref::<CannotLoad>());
     let Some(CannotLoad(troubles)) = of_plugins else {

@@ -1,7 +1,7 @@
-//! What a watch sees of what was published and decided: marks of files and objects, decisions in the lake, and Silver's columns. Where a look is
-//! a request that is paid for, it is made less often.
+//! The marks that a watch compares: of files and objects, of decisions in the lake, and of Silver's columns. Marks whose read
+//! costs money are read less often.
 //!
-//! Does not judge what it sees.
+//! Does not judge them.
 
 use std::time::{Duration, Instant};
 
@@ -15,24 +15,24 @@ use crate::compose::Shared;
 use crate::pipelines::PipelineFile;
 use crate::published::Published;
 
-/// How often objects are looked at: each look at each object is a request.
+/// How often objects are checked: each check of each object is a request.
 const OBJECTS_EVERY: Duration = Duration::from_secs(5);
-/// How often Silver's columns are looked at where that is afar: they change with a rebuild.
+/// How often Silver's columns are read if Silver is remote: they change with a rebuild.
 const COLUMNS_EVERY: Duration = Duration::from_secs(60);
-/// How often decisions are listed, although nothing says that there is another one: earlier versions of the program do not say so.
+/// How often decisions are listed without a sign of a new one: earlier versions of the program give no sign.
 const LIST_EVERY: Duration = Duration::from_secs(600);
 
-/// What was seen, and when.
+/// The marks, and when they were read.
 #[derive(Debug, Default)]
 pub(super) struct Sight {
     objects: Kept,
     decisions: Kept,
-    /// What the decisions were listed at.
+    /// When the decisions were listed, and the tag at that time.
     listed: Option<(Instant, Option<String>)>,
     columns: Kept,
 }
 
-/// Texts that were seen at a time; without a time they are to be looked at again.
+/// Marks with the time of their read; without a time they are due.
 #[derive(Debug, Default)]
 struct Kept {
     at: Option<Instant>,
@@ -50,12 +50,12 @@ impl Kept {
 }
 
 impl Sight {
-    /// Has the next look see what was published and decided by then, however short ago the last one was.
+    /// Makes the next look read every mark again, however recent the last read is.
     pub(super) fn expire(&mut self) {
         (self.objects.at, self.decisions.at) = (None, None);
     }
 
-    /// What there is now: another text, when something has changed.
+    /// The present marks: a mark differs if something has changed.
     pub(super) async fn of(
         &mut self,
         published: Vec<Published>,
@@ -64,7 +64,7 @@ impl Sight {
         shared: &Shared,
     ) -> Vec<String> {
         let (files, objects): (Vec<_>, Vec<_>) = published.into_iter().partition(|one| one.path().is_some());
-        // Side by side: of those that hang, each would hold up the others.
+        // Concurrently: a file that hangs must not delay the others.
         let mut sight = join_all(files.iter().map(|file| file.mark(&shared.remote))).await;
         if self.objects.is_due(OBJECTS_EVERY) || self.objects.seen.len() != objects.len() {
             self.objects.set(join_all(objects.iter().map(|object| object.mark(&shared.remote))).await);
@@ -73,7 +73,7 @@ impl Sight {
         if self.decisions.is_due(paid(OBJECTS_EVERY)) {
             self.look_at_decisions(service).await;
         }
-        // What was refused because of the table may fit another one: `replay --rebuild` beside this process makes it.
+        // A version refused because of the table may fit a rebuilt table: `replay --rebuild` can run beside this process.
         let paid = |every| if is_afar(&file.plan.lake.silver) { every } else { Duration::ZERO };
         if shared.serves(Role::Clean) && !shared.handed && self.columns.is_due(paid(COLUMNS_EVERY)) {
             match service.clean.silver.shape().await {
@@ -87,7 +87,7 @@ impl Sight {
         sight
     }
 
-    /// Lists the decisions if there may be another one. One object's tag says that.
+    /// Lists the decisions if there may be a new one. The tag of one object says that.
     async fn look_at_decisions(&mut self, service: &Service) {
         let lake = &service.enrich.lake;
         let looked = async {

@@ -25,7 +25,7 @@ pub(super) struct Ended<'a> {
     pub(super) attributes: Map<String, Value>,
 }
 
-/// The span, as it stands in a document.
+/// The span in the form of a document.
 pub(super) fn span(ended: Ended<'_>) -> Value {
     let mut text = json!({
         "traceId": ended.place.trace_id(),

@@ -1,6 +1,6 @@
-//! From the spans of `tracing` to those of a trace: each that has a place in one, or whose parent has.
+//! Makes trace spans of the spans of `tracing`: of each that has a place in a trace, or whose parent has one.
 //!
-//! Does not send. What is in no trace (a consumer that waits) gives its fields to the spans below it.
+//! Does not send. A span in no trace (a consumer that waits) passes its fields to the spans below it.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ struct Open {
     seen: Seen,
 }
 
-/// What a span says of itself.
+/// The recorded fields of a span.
 #[derive(Default)]
 struct Seen {
     name: Option<String>,
@@ -55,7 +55,7 @@ impl SpanLayer {
 }
 
 impl Open {
-    /// A span below one that has the place `above`, if that is in a trace.
+    /// A span below one that has the place `above`, if that one is in a trace.
     fn below(above: Option<Place>, name: &str, seen: Seen) -> Self {
         let parent = seen.parent.or(above.filter(|_| seen.place.is_none()));
         let place = match seen.place {
@@ -116,7 +116,7 @@ where
     }
 }
 
-/// The fields of those above a span that are in no trace.
+/// The fields of the ancestors that are in no trace.
 fn given<'s, S: LookupSpan<'s>>(span: &SpanRef<'s, S>) -> Map<String, Value> {
     let mut fields = Map::new();
     for above in span.scope().skip(1) {
@@ -184,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    /// The spans that `act` leaves, by name.
+    /// The spans that `act` makes, by name.
     fn left(act: impl FnOnce()) -> Map<String, Value> {
         let waiting = Arc::new(Waiting::default());
         let subscriber = tracing_subscriber::registry().with(SpanLayer::to(Arc::clone(&waiting)));

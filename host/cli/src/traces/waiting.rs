@@ -1,4 +1,4 @@
-//! The spans that have ended and wait to be sent, and how many of them there may be.
+//! The spans that have ended and wait to be sent, up to a maximum.
 //!
 //! Does not send them.
 
@@ -9,10 +9,10 @@ use tokio::sync::Notify;
 
 /// Spans in one document.
 const AT_ONCE: usize = 512;
-/// Spans that wait to be sent, at most: what comes beyond is dropped and counted.
+/// The most spans that wait to be sent: further spans are dropped and counted.
 const MOST_WAITING: usize = 16 * AT_ONCE;
 
-/// Spans that have ended and were not sent yet.
+/// Spans that have ended and are not sent yet.
 #[derive(Default)]
 pub(super) struct Waiting {
     spans: Mutex<(Vec<Value>, u64)>,
@@ -20,7 +20,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Adds a span, or counts it as dropped when there are too many.
+    /// Adds a span; if there are too many, it is dropped and counted.
     pub(super) fn push(&self, span: Value) {
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         if spans.0.len() < MOST_WAITING {
@@ -33,20 +33,20 @@ impl Waiting {
         }
     }
 
-    /// Some of them, and how many were dropped since it was last asked.
+    /// The next spans, and how many were dropped since the last call.
     pub(super) fn take(&self) -> (Vec<Value>, u64) {
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         let some = spans.0.len().min(AT_ONCE);
         (spans.0.drain(..some).collect(), std::mem::take(&mut spans.1))
     }
 
-    /// Puts spans that could not be sent before all others.
+    /// Puts spans that could not be sent back at the front.
     pub(super) fn put_back(&self, spans: Vec<Value>) {
         let mut waiting = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.0.splice(0..0, spans);
     }
 
-    /// Waits until there are as many as one document takes.
+    /// Waits until there are enough for one document.
     pub(super) async fn enough(&self) {
         self.enough.notified().await;
     }
