@@ -403,7 +403,7 @@ async fn a_stage_that_nobody_needs_is_not_looked_at_and_one_that_somebody_does_o
     let stage = aws::unopened_stage(&script.cloud(), &base, "clean", std::num::NonZeroU32::new(10).unwrap(), &clock);
     assert_eq!(script.requests().len(), 0);
 
-    // The first look finds queues that do not serve, the next one finds them mended.
+    // The first look finds queues that do not serve, the next one finds them corrected.
     let error = stage.live.receive(1, Duration::ZERO).await.unwrap_err().to_string();
     assert!(error.contains("MaximumMessageSize"), "{error}");
     for _ in 0..2 {

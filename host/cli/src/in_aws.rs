@@ -1,4 +1,4 @@
-//! What a user is told about a pipeline in AWS before it is deployed: the cost of a month, and what does not go well with functions.
+//! Advice about a pipeline in AWS before it is deployed: the cost of a month, and what does not go well with functions.
 //!
 //! Does not calculate: `deploy` does. Calls no service.
 

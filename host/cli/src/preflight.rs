@@ -31,7 +31,7 @@ pub(crate) struct Looked {
     pub(crate) promise: &'static str,
     /// What is wrong with it; nothing runs until that is fixed.
     pub(crate) wrong: Vec<Wrong>,
-    /// What the user may not have meant.
+    /// Findings that may be intended.
     pub(crate) notes: Vec<Wrong>,
 }
 
@@ -139,7 +139,7 @@ impl Examined {
         self.looked.iter().flat_map(|one| &one.wrong)
     }
 
-    /// Everything that the user may not have meant.
+    /// All findings that may be intended.
     pub(crate) fn notes(&self) -> impl Iterator<Item = &Wrong> {
         self.looked.iter().flat_map(|one| &one.notes)
     }

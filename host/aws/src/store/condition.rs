@@ -1,4 +1,4 @@
-//! The condition of a write, the mark that an object bears of the put that made it, and which write has won if that is unclear.
+//! The condition of a write, the mark by which an object names its put, and which write has won if that is unclear.
 //!
 //! Does not write.
 

@@ -32,7 +32,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Begins one; what it becomes bears the mark.
+    /// Begins an upload. The object that it makes has the mark.
     pub(super) async fn begin(place: &Place, key: &str, mark: &str) -> Called<Self> {
         let call = place
             .client

@@ -1,7 +1,7 @@
 //! `sluicebox doctor`: whether a pipeline has all that it needs where it is: source, secrets, and in AWS its queues and buckets, with what
 //! to do about each thing that is missing.
+//!
 //! Does not repair anything. For AWS `aws::doctor` does the looking.
-//! Does not mend anything. Of AWS `aws::doctor` does the looking.
 
 use aws::doctor::{self, Check, Finding};
 use deploy::{Deployment, Layout};

@@ -172,7 +172,7 @@ pub(crate) async fn execute(args: Args, context: &Context) -> anyhow::Result<Exi
 type Begun = (PipelineFile, anyhow::Result<Service>);
 
 /// Which pipelines start. One that cannot start does not keep its neighbours waiting: it is started again and again. If none can start, the
-/// process ends, since a user is at hand to read why; unless only a store does not answer.
+/// process ends, since the user is there to read why; unless only a store does not answer.
 fn begin(files: Vec<PipelineFile>, composed: Vec<anyhow::Result<Service>>) -> anyhow::Result<Vec<Begun>> {
     let some_serve = composed.iter().any(Result::is_ok);
     let waits = |error: &anyhow::Error| passes(error) && !error.chain().any(|cause| cause.is::<Failure>());
@@ -212,7 +212,7 @@ async fn serve(
     for (number, (file, service)) in begun.into_iter().enumerate() {
         let (args, context, shared) = (args.pipeline.clone(), context.clone(), Arc::clone(&shared));
         let (stop, health) = (stop.clone(), monitored.health.clone());
-        // A pipeline that fails must not hold up its neighbours: each has a thread, and is restarted by itself.
+        // A pipeline that fails must not delay its neighbours: each has a thread, and is restarted by itself.
         all.push(supervise::on_own_thread(move || async move {
             let name = file.plan.name.clone();
             let mut one = One { args, file, shared, context, progress: Arc::default(), composed: Some(service) };

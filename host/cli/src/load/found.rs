@@ -24,7 +24,7 @@ impl Found {
     }
 }
 
-/// The version of a component of which only the bytes are known.
+/// The version of a component, from its bytes.
 pub(super) fn version_of(component: &Bytes, config: &str) -> Version {
     let digest = Digest::of(component).to_string();
     let plugin = PluginStamp { name: "?".to_owned(), version: "?".to_owned(), digest };

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use sluicebox_sdk::{Aggregate, Date, Groups, Input, NoConfig, Output};
 
-/// What is read of a row of Silver.
+/// The columns that the rule reads from a row of Silver.
 #[derive(Input)]
 pub struct Reading<'a> {
     station: &'a str,
@@ -101,7 +101,7 @@ fn tenths(number: f64) -> i64 {
     (number * 10.0).round() as i64
 }
 
-/// The span of two spans, of which one or both may be missing.
+/// The span around two spans. One or both may be missing.
 fn wider<T: Ord>(one: Option<(T, T)>, other: Option<(T, T)>) -> Option<(T, T)> {
     match (one, other) {
         (Some((low, high)), Some((lower, higher))) => Some((low.min(lower), high.max(higher))),

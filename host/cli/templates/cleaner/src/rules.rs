@@ -20,7 +20,7 @@ impl Default for Settings {
     }
 }
 
-/// What is read of a document: the host hands over these fields and nothing else.
+/// The fields that the rule reads from a document: the host passes these and no others.
 #[derive(Input)]
 pub struct Document<'a> {
     station: &'a str,
@@ -67,7 +67,7 @@ pub fn clean(settings: &Settings, document: Document<'_>) -> Result<Reading, Ref
     })
 }
 
-/// The text, unless it says that there is none.
+/// The text, unless it stands for a missing value.
 fn known(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !matches!(*text, "" | "-" | "n/a" | "N/A"))
 }

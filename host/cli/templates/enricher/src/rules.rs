@@ -1,11 +1,11 @@
 //! A reading and where its station is: one pure function, tested by `cargo test`.
 //!
-//! Does not call anybody: it names the endpoint `stations` of `pipeline.toml`, and the host makes the request.
+//! Does not call a service: it names the endpoint `stations` of `pipeline.toml`, and the host makes the request.
 
 use serde::{Deserialize, Serialize};
 use sluicebox_sdk::{Answer, Input, NoConfig, Request, Step};
 
-/// What is read of the source's record.
+/// The fields that the rule reads from the source's record.
 #[derive(Deserialize, Serialize, Input)]
 pub struct Reading {
     station: String,
@@ -24,8 +24,8 @@ struct Document<'r> {
     place: serde_json::Value,
 }
 
-/// The rule: called first without answers, and again with those that it asked for. A service in trouble (429, 5xx) is not seen
-/// here: the host asks it again.
+/// The rule: called first without answers, and again with those that it asked for. An answer that says
+/// "later" (429, 5xx) does not come here: the host asks again.
 pub fn enrich(_: &NoConfig, reading: &Reading, answers: &[Answer]) -> Result<Step, String> {
     let Some(answer) = answers.first() else {
         return Ok(Request::to("stations").query("id", reading.station.trim()).into());
