@@ -195,8 +195,8 @@ impl Output {
     }
 }
 
-/// Text for people, with everything but text escaped, except line breaks and, in `color`, colours. Callers escape foreign text first, so
-/// that every colour here is ours.
+/// Text for people. All else is escaped, but for line breaks and, in `color`, colours. Callers escape foreign text first, so that every
+/// colour here is ours.
 fn shown(text: &str, color: bool) -> String {
     let mut rest = text;
     let mut made = String::with_capacity(text.len());

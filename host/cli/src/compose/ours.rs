@@ -54,7 +54,7 @@ pub(super) async fn claim(
 }
 
 /// For a process that may not write to every layer, such as a function: makes sure that the lake belongs to no other pipeline. If a policy of an
-/// earlier version forbids even that read, it says nothing.
+/// earlier version forbids even that, it says nothing.
 pub(super) async fn examine(file: &PipelineFile, lake: &Lake, shared: &Shared) -> anyhow::Result<()> {
     let name = &file.plan.name;
     let looked = match shared.serves(Role::Ingest) {

@@ -46,7 +46,7 @@ impl Candidate {
         context: &Context,
     ) -> Result<Option<Self>, Vec<Refused>> {
         let serves = serving.current();
-        // Places are compared without credentials; other credentials count as another place.
+        // `frame` leaves credentials out, so locations are compared as well: other credentials are another place.
         let moved = file.plan.source.location != next.plan.source.location;
         let whole = moved || frame(&file.plan) != frame(&next.plan);
         let as_file = of_file(&next).await;

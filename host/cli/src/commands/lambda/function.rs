@@ -26,7 +26,7 @@ use crate::swap::Watch;
 
 /// How often it looks for a new version, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// How long it waits after a look that took too long.
+/// How long it waits for the next look after one that took too long.
 const AFTER_LONG: Duration = Duration::from_secs(60);
 /// How often it looks whether a batch can continue.
 const PULSE: Duration = Duration::from_millis(25);
