@@ -7,8 +7,8 @@ use std::error::Error;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 
-/// A call that failed: its operation, its place, what the service said, and what to do if that is known. The SDK has tried it again already where
-/// that could help.
+/// A call that failed: its operation, its place, what the service said, and what to do if that is known. The SDK has tried it again already
+/// where that could help.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct CallError {

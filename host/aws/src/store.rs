@@ -2,8 +2,8 @@
 //!
 //! Does not know layers or keys.
 //!
-//! The SDK signs, retries what is worth it (503 SlowDown, time-outs) and compares checksums: S3 checks the CRC32 of what is sent, the SDK checks
-//! what is read whole. This file adds what the SDK leaves open: whose object it is when a conditional write is refused or its reply
+//! The SDK signs, retries what is worth it (503 SlowDown, time-outs) and compares checksums: S3 checks the CRC32 of what is sent, the SDK
+//! checks what is read whole. This file adds what the SDK leaves open: whose object it is when a conditional write is refused or its reply
 //! lost.
 
 mod condition;

@@ -245,8 +245,8 @@ impl<'a> Watch<'a> {
         let now = self.serving.current();
         self.mend(&now, &replaced).await;
         if tables && let Ok(snapshot) = now.clean.silver.snapshot().await {
-            // A new plugin makes its table again at once, and not only when Silver changes. The process that aggregates sends the event; in other
-            // processes the sweep does.
+            // A new plugin makes its table again at once, and not only when Silver changes. The process that aggregates sends the event; in
+            // other processes the sweep does.
             let event = encode(&NewVersion { silver: snapshot.version });
             let told = now.queues.aggregate.live.send(vec![event]).await;
             if let Err(error) = told {

@@ -43,8 +43,8 @@ const TABLES: &[Touched] = &[
 /// A process that watches what is published: a new plugin is tried on the latest inputs, and Silver gets its new columns.
 const WATCH: &[Touched] =
     &[(Bronze, "run=*", "r"), (Bronze, "_answers/*", "r"), (Silver, "_bucket=*", "r"), (Silver, "_delta_log/*", "w")];
-/// A process that runs plugins notes what became of those that were published, and takes back one that is worse. A process that only fires ticks
-/// does neither.
+/// A process that runs plugins notes what became of those that were published, and takes back one that is worse. A process that only fires
+/// ticks does neither.
 const DECIDE: &[Touched] = &[(Bronze, "_swaps/*", "rw")];
 /// The records that a plugin refused before it was taken back are made again.
 const MEND: &[Touched] = &[

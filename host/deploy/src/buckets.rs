@@ -1,4 +1,5 @@
-//! The buckets of the lake: closed, encrypted, without old versions, and notifying the queues of new objects. None if the buckets exist already.
+//! The buckets of the lake: closed, encrypted, without old versions, and notifying the queues of new objects. None if the buckets exist
+//! already.
 //!
 //! Does not declare the source's bucket, or the plugins'.
 

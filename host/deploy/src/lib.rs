@@ -88,8 +88,8 @@ impl<'p> Deployment<'p> {
         cost::month(self.plan, self.layout.mode, alarms, records, batch_size)
     }
 
-    /// The actions that each role may take, and no others. Folders of Gold are named by their tables. If there are too many for one policy, they
-    /// are named by the files in them.
+    /// The actions that each role may take, and no others. Folders of Gold are named by their tables. If there are too many for one policy,
+    /// they are named by the files in them.
     #[must_use]
     pub fn policies(&self) -> Vec<RolePolicy> {
         roles::policies(self)

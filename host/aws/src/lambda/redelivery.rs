@@ -20,15 +20,15 @@ pub struct Redelivery {
 }
 
 impl Redelivery {
-    /// For the stage `stage`, its queue named as [`crate::open_stage`] does. Nothing is asked yet, unless the queue is named without its account:
-    /// then SQS is asked where it is. `None` if SQS does not say.
+    /// For the stage `stage`, its queue named as [`crate::open_stage`] does. Nothing is asked yet, unless the queue is named without its
+    /// account: then SQS is asked where it is. `None` if SQS does not say.
     pub async fn of_stage(cloud: &Cloud, base: &Url, stage: &str) -> Option<Self> {
         let url = stages::place(cloud, base, stage).await.ok()?;
         Some(Redelivery { client: cloud.sqs(region_of(&url)), url: url.to_string() })
     }
 
-    /// Makes messages that were given back for a while visible when that while is over. For those that were given back at once there is no better
-    /// time known: there the queue's own timeout holds.
+    /// Makes messages that were given back for a while visible when that while is over. For those that were given back at once there is no
+    /// better time known: there the queue's own timeout holds.
     pub async fn settle(&self, unfinished: &[Unfinished]) {
         let entries: Vec<_> = unfinished
             .iter()

@@ -109,8 +109,8 @@ async fn erase(
     }
     let (mut done, mut unfinished) = (Forgotten { key: key.clone(), ..Forgotten::default() }, 0);
     if is_there {
-        // Messages are gone from the queue, but the queue's file keeps their bytes until it is rewritten. Both steps come before the record's last
-        // trace is erased: after an interruption the next `forget` finds the record and repeats them.
+        // Messages are gone from the queue, but the queue's file keeps their bytes until it is rewritten. Both steps come before the record's
+        // last trace is erased: after an interruption the next `forget` finds the record and repeats them.
         crate::compose::scrub_queue(file, shared).await?;
         unfinished = crate::compose::remove_unfinished(file).await?;
         done = watch(&steps, context, forget(service, &key, &steps)).await?;

@@ -53,8 +53,8 @@ pub(super) async fn claim(
     Ok(identity.id)
 }
 
-/// For a process that may not write to every layer, such as a function: makes sure that the lake belongs to no other pipeline. If a policy of an
-/// earlier version forbids even that, it says nothing.
+/// For a process that may not write to every layer, such as a function: makes sure that the lake belongs to no other pipeline. If a policy of
+/// an earlier version forbids even that, it says nothing.
 pub(super) async fn examine(file: &PipelineFile, lake: &Lake, shared: &Shared) -> anyhow::Result<()> {
     let name = &file.plan.name;
     let looked = match shared.serves(Role::Ingest) {

@@ -1,5 +1,5 @@
-//! The configurations that a pipeline's file has had on this machine. If a stage is pinned or signed, a decision of the lake may bring back only
-//! one of these: the lake could hold any.
+//! The configurations that a pipeline's file has had on this machine. If a stage is pinned or signed, a decision of the lake may bring back
+//! only one of these: the lake could hold any.
 //!
 //! Does not keep the configurations themselves, only their digests. The file is beside the queue, in the project's folder: a process that can
 //! write there could write the pipeline's file as well. A function has no such place, and knows only what its file says now.

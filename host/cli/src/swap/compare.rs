@@ -1,5 +1,5 @@
-//! Compares a candidate with the serving version on new inputs: all of them (shadow) or a share (canary). The candidate's output is compared and
-//! dropped.
+//! Compares a candidate with the serving version on new inputs: all of them (shadow) or a share (canary). The candidate's output is compared
+//! and dropped.
 //!
 //! Does not slow the stages down: it reads what they wrote to Bronze.
 

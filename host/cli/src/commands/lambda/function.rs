@@ -97,8 +97,8 @@ impl<'a> Function<'a> {
         let answer_at = until.checked_sub(TO_ANSWER).unwrap_or(until);
         let doubtful = self.doubtful();
         let (unfinished, paused) = self.batch(records, (until, answer_at)).instrument(span).await;
-        // The pause may mean that another function has switched to another plugin: then this one can, too. And if another function took back the
-        // plugin that serves here, only this function can tell before the next tick: it refuses records, or finds repeated work already done.
+        // The pause may mean that another function has switched to another plugin: then this one can, too. And if another function took back
+        // the plugin that serves here, only this function can tell before the next tick: it refuses records, or finds repeated work done.
         let looks = (paused && !unfinished.is_empty()) || self.doubtful() > doubtful;
         let goes_on = looks && self.renewed(answer_at).await && paused;
         if !unfinished.is_empty() {
@@ -140,8 +140,8 @@ impl<'a> Function<'a> {
         self.serving.number() != before
     }
 
-    /// Fires a tick, then those that were missed, and then looks for lost work while there is time. The tick is fired first, so that no amount of
-    /// lost work delays it.
+    /// Fires a tick, then those that were missed, and then looks for lost work while there is time. The tick is fired first, so that no
+    /// amount of lost work delays it.
     async fn tick(&self, event: &Bytes, until: Instant) -> anyhow::Result<Vec<u8>> {
         let service = self.serving.current();
         let tick = events::tick(event)?.unwrap_or_else(|| Tick::at(service.clock.now()));

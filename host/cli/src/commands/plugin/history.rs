@@ -176,8 +176,8 @@ impl Way<'_> {
         Ok(ExitCode::Success)
     }
 
-    /// Whether a host would follow the decision: the plugin is loaded and checked against its neighbours and tables, as a host does when it finds
-    /// the decision. Nothing is written.
+    /// Whether a host would follow the decision: the plugin is loaded and checked against its neighbours and tables, as a host does when it
+    /// finds the decision. Nothing is written.
     async fn tried(
         &self,
         published: &Version,
