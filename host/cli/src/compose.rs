@@ -58,7 +58,7 @@ pub(crate) async fn compose_anew(file: &PipelineFile, shared: &Shared, context: 
     compose_on(file, shared, context, Silvers::Emptied, &Arc::default()).await
 }
 
-/// As [`compose`], for commands that do not run the file's plugins: the tables' columns do not change.
+/// As [`compose`], for commands that do not run the file's plugins: the tables stay as they are.
 pub(crate) async fn compose_to_look(
     file: &PipelineFile,
     shared: &Shared,

@@ -35,8 +35,8 @@ impl Aside {
         }
     }
 
-    /// Stores the signatures of the plugins of these roles beside their components in the lake. They are checked there like anywhere else:
-    /// so a later return can tell a component that served before from one that another writer put there.
+    /// Stores the signatures of the plugins of these roles beside their components in the lake. They are checked there like anywhere
+    /// else: so a rollback can tell a component that served before from one that another writer put there.
     pub(crate) async fn keep_signatures(&self, lake: &Lake, roles: &[Role]) {
         let ours = self.signatures.iter().filter(|one| roles.contains(&one.role));
         let kept = ours.map(|one| components::keep_signature(lake, &one.digest, &one.signature));
