@@ -1,4 +1,4 @@
-//! Explanation: where a record's row comes from, step by step, proved by making it again, and what of Gold it feeds.
+//! Explanation: where a record's row comes from, step by step, proved by making it again, and which rows of Gold depend on it.
 //!
 //! Changes nothing and asks no service.
 
@@ -33,16 +33,16 @@ pub use search::similar;
 pub struct Explanation {
     /// The record.
     pub key: Key,
-    /// Every version of it, by tick, then place; only the one whose row stands, where no others were looked for.
+    /// Its versions, by tick, then place. Only the one whose row stands, if no others were searched for.
     pub versions: Vec<RecordVersion>,
     /// Whether all of Bronze was searched for its versions.
     pub searched: bool,
-    /// Its row in Silver, if one stands.
+    /// Its row in Silver, if there is one.
     pub row: Option<Provenance>,
 }
 
 impl Explanation {
-    /// Whether all that could be made again came out the same.
+    /// Whether everything that could be made again came out the same.
     #[must_use]
     pub fn is_proved(&self) -> bool {
         self.row.as_ref().is_none_or(|row| row.document.agrees != Some(false) && row.cleaned.agrees != Some(false))
@@ -52,7 +52,7 @@ impl Explanation {
 /// Where a row comes from.
 #[derive(Clone, Debug, Serialize)]
 pub struct Provenance {
-    /// The row: columns and values as text. A document may make several rows.
+    /// The row: columns and values as text. A document may yield several rows.
     pub rows: Vec<Vec<(String, String)>>,
     /// The Bronze object and line.
     pub source: String,
@@ -64,15 +64,15 @@ pub struct Provenance {
     pub document_text: String,
     /// The answers that the document was made from.
     pub answers: Vec<Answer>,
-    /// What made the document; none if it is the source's record.
+    /// The plugin that made the document; none if it is the source's record.
     pub enriched_by: Option<Generation>,
-    /// What made the row.
+    /// The plugin that made the row.
     pub cleaned_by: Option<Generation>,
     /// Whether the document came out again.
     pub document: Proof,
     /// Whether the row came out again.
     pub cleaned: Proof,
-    /// What of Gold would be otherwise without it.
+    /// The rows of Gold that would differ without it.
     pub feeds: Vec<Fed>,
 }
 
@@ -81,7 +81,7 @@ pub struct Provenance {
 pub struct Answer {
     /// Its id.
     pub id: String,
-    /// What was asked, secrets by name; none if the answer is not kept.
+    /// The request, secrets by name; none if the answer is not kept.
     pub request: Option<EndpointRequest>,
     /// The status.
     pub status: Option<u16>,
@@ -89,10 +89,10 @@ pub struct Answer {
     pub bytes: Option<usize>,
 }
 
-/// Whether something came out the same when it was made again.
+/// The result of making something again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Proof {
-    /// Whether every byte agrees; `None` if it was never to be made again, because an answer of a service was not kept.
+    /// Whether every byte agrees; `None` if it cannot be made again, because a service's answer was not kept.
     pub agrees: Option<bool>,
     /// What differs, or why it could not be made again.
     pub because: Option<String>,
@@ -117,8 +117,8 @@ pub struct Fed {
     pub row: Vec<(String, String)>,
 }
 
-/// Explains a record; none if the lake holds nothing of it. Its row names the line that it comes from, so a few requests do. `all` also looks
-/// for the record's other versions, which may be anywhere in Bronze; so does a record without a row.
+/// Explains a record; none if the lake holds nothing of it. Its row names its line, so a few requests are enough. `all` also searches
+/// for other versions, which may be anywhere in Bronze. Without a row the search is always made.
 ///
 /// # Errors
 /// The lake cannot be read.
@@ -303,7 +303,7 @@ async fn rows_again(
     }))
 }
 
-/// The Gold rows that would be otherwise, or not be there, without the record.
+/// The Gold rows that would differ, or be missing, without the record.
 async fn feeds(service: &Service, workshop: &Workshop, key: &Key) -> Result<Vec<Fed>, Failure> {
     let mut fed = Vec::new();
     for table in &service.aggregate.tables {
@@ -335,7 +335,7 @@ async fn fed_by(
     let mut columns: Vec<&str> = plugin.descriptor().input.iter().map(|field| field.name.as_str()).collect();
     columns.push(KEY);
     let own = bucket_of(key.as_str(), silver.buckets());
-    // What other buckets come to is kept, unless Silver has moved on since.
+    // The partial results of other buckets are kept, unless Silver has changed since.
     let ids: Vec<_> = snapshot
         .buckets
         .values()
@@ -367,7 +367,7 @@ async fn fed_by(
     Ok(rows.map(|row| Fed { table: table.name.clone(), row }).collect())
 }
 
-/// The rows that are not of that key.
+/// The rows of all other keys.
 fn less(rows: &[RecordBatch], key: &Key) -> Vec<RecordBatch> {
     let others = |batch: &RecordBatch| {
         let keys = batch.column_by_name(KEY)?.as_string_opt::<i32>()?;

@@ -1,7 +1,7 @@
-//! Erasure: one record goes from every layer, from what is kept of services, from old versions, and from what dead writers have left.
+//! Erasure: one record goes from every layer, from kept answers, from old versions, and from the files of dead writers.
 //!
-//! The one thing that changes what was written once. Does not stop the source from bringing the record again, and does not reach into
-//! copies that others have made. What cannot go now is told, with when it will.
+//! Nothing else changes what was written once. Does not stop the source from bringing the record again, and does not reach into
+//! copies that others have made. What cannot go now is reported, with the time when it can.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,17 +37,17 @@ pub use tables::removed_tables;
 pub struct Forgotten {
     /// The record.
     pub key: Key,
-    /// Lines of Bronze, each replaced by one that says nothing.
+    /// Lines of Bronze, each replaced by an empty one.
     pub lines: Vec<String>,
     /// Records in what ticks took from the source.
     pub snapshots: usize,
-    /// Kept answers. Also those that no line names: what they were asked for is not known any more.
+    /// Kept answers. Also those that no line names: nothing says which record they were for.
     pub answers: usize,
     /// Refusals.
     pub refusals: usize,
     /// Rows of Silver.
     pub rows: usize,
-    /// Gold tables that are another without it.
+    /// Gold tables that differ without it.
     pub tables: usize,
     /// Data files of old versions.
     pub old_files: usize,
@@ -55,11 +55,11 @@ pub struct Forgotten {
     pub old_log_entries: usize,
     /// Data files that no version names: killed writers have left them.
     pub strays: usize,
-    /// Gold tables that the pipeline file names no more: they could not be made without the record, so they went whole.
+    /// Gold tables that the pipeline file no longer names. They cannot be made without the record, so they were deleted whole.
     pub removed_tables: Vec<String>,
-    /// Notes of suspensions and swaps that spoke of it.
+    /// Notes of suspensions and swaps that mentioned it.
     pub notes: usize,
-    /// Answers that other records were made from as well, with one of those: they stay.
+    /// Answers that other records were made from as well, each with one such record. They stay.
     pub shared_answers: BTreeMap<String, Key>,
     /// What may still hold it.
     pub remains: Vec<Remains>,
@@ -68,7 +68,7 @@ pub struct Forgotten {
 /// Something that could not be erased.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remains {
-    /// What.
+    /// The thing.
     pub what: String,
     /// Why it stays.
     pub why: String,
@@ -90,7 +90,7 @@ impl Forgotten {
     }
 }
 
-/// Whether the lake holds anything of a record: a line of Bronze, a row, a refusal, or a place in what a tick took.
+/// Whether the lake holds anything of a record: a line of Bronze, a row, a refusal, or an entry in what a tick took.
 pub async fn is_there(service: &Service, key: &Key, steps: &Steps) -> Result<bool, Failure> {
     let lake = &service.enrich.lake;
     if service.clean.silver.find(key.as_str()).await?.num_rows() > 0 || !lines_of(lake, key, steps).await?.is_empty() {
@@ -107,8 +107,8 @@ pub async fn is_there(service: &Service, key: &Key, steps: &Steps) -> Result<boo
     Ok(!service.clean.silver.strays_with(key.as_str()).await?.is_empty())
 }
 
-/// Erases a record. Interrupted, it is to be called again: what tells that there was something to erase goes last. Nobody else may work on the
-/// lake meanwhile: files that no version names go at once, for nobody is left who could commit them.
+/// Erases a record. If interrupted, call it again: the evidence that there is something to erase goes last. No other process may work on
+/// the lake meanwhile: files that no version names are deleted at once, because no writer is left that could commit them.
 ///
 /// # Errors
 /// [`Failure::Fatal`] while records are under way: what a queue carries cannot be erased.
@@ -160,7 +160,7 @@ async fn nothing_is_under_way(service: &Service) -> Result<(), Failure> {
         return Err(Failure::Fatal(format!("silver is being made anew, and gold stays as it is until then\n{hint}")));
     }
     let mut missing = everything(service).await?;
-    // Tables are made here, also those that an erasure which was interrupted has left behind.
+    // Tables are made here, also those that an interrupted erasure has left.
     missing.tables = 0;
     if missing.is_nothing() {
         return Ok(());
@@ -176,8 +176,8 @@ async fn refusals(lake: &Lake, key: &Key, done: &mut Forgotten) -> Result<(), Fa
     Ok(())
 }
 
-/// Answers that only this record was made from, and those that nothing says what they were asked for: of a message that was given up, its
-/// answers are kept and no line names them. Whoever needs one of these again asks again.
+/// Answers that only this record was made from, and answers that no line names: those of a message that was given up. A record that needs
+/// one of these again asks again.
 async fn kept_answers(
     lake: &Lake,
     key: &Key,
@@ -200,14 +200,14 @@ async fn kept_answers(
     for object in answers::objects(lake).await? {
         done.answers += answers::retain(lake, &object, named).await?;
     }
-    // What says where answers are names requests by their digests, which can be guessed.
+    // The index of answers names requests by their digests, which can be guessed.
     answers::drop_indexes(lake).await?;
     others.retain(|id, _| own.contains(id));
     done.shared_answers = others;
     Ok(())
 }
 
-/// Makes Gold without the record; how many tables are another. A table whose plugin fails may still hold it.
+/// Makes Gold without the record; returns how many tables differ. A table whose plugin fails may still hold it.
 async fn gold(service: &Service, remains: &mut Vec<Remains>) -> Result<usize, Failure> {
     let before = rows(service).await?;
     for (table, came) in service.aggregate.each(&[]).await? {
@@ -238,7 +238,7 @@ async fn rows(service: &Service) -> Result<Vec<Option<arrow::array::RecordBatch>
     Ok(all)
 }
 
-/// Puts an empty line in the place of each, and has the receipts say so.
+/// Replaces each with an empty line, and changes the receipts to match.
 async fn lines(lake: &Lake, silver: &Silver, places: &[Place], done: &mut Forgotten) -> Result<(), Failure> {
     let mut by_object: BTreeMap<&Path, BTreeSet<usize>> = BTreeMap::new();
     for place in places {
@@ -261,10 +261,10 @@ async fn lines(lake: &Lake, silver: &Silver, places: &[Place], done: &mut Forgot
         listed.insert(object.to_string(), Some(sha256.clone()));
         bodies.push((object, numbers, Bytes::from(body), sha256));
     }
-    // The chain before the objects: whoever dies in between is told so by `verify`, and erases again.
+    // The chain before the objects: if the process dies in between, `verify` reports it, and the erasure is run again.
     silver.list_objects(Why::Forgotten, &listed).await?;
     for (object, numbers, body, sha256) in bodies {
-        // The receipt first: it may tell a reason in the record's words, and it says nothing of a line that is still there but that it
+        // The receipt first: its reason may quote the record. If the line outlives it, the receipt only says that the line
         // made no row, which is true by now.
         let emptied = |receipt: &mut Receipt| {
             receipt.skipped.retain(|skip| !numbers.contains(&skip.line));
@@ -293,7 +293,7 @@ fn emptied(meta: &Meta) -> Meta {
     }
 }
 
-/// What ticks took, as far as the record is in it, as it shall be without.
+/// What ticks took, where it holds the record, and the same without it.
 async fn snapshots_with(
     lake: &Lake,
     key: &Key,
@@ -312,7 +312,7 @@ async fn snapshots_with(
     Ok(taken)
 }
 
-/// Messages that went through the store. All of them are done, so their bodies are of no use any more.
+/// Messages that went through the store. All are done, so their bodies are not needed any more.
 async fn message_bodies(lake: &Lake, key: &Key) -> Result<(), Failure> {
     let needle = serde_json::to_vec(key).unwrap_or_default();
     for tick in bronze::ticks(lake).await? {
@@ -340,8 +340,8 @@ fn empty_entries(message: &mut Message, key: &Key) -> usize {
     found
 }
 
-/// Old versions of the tables, and files that no version names: of Silver those that hold the record, of Gold all, since a sum does not say
-/// what it was made of.
+/// Old versions of the tables, and files that no version names: those of Silver that hold the record, and all of Gold, since a sum does not say
+/// which records are in it.
 async fn past(service: &Service, key: &Key, done: &mut Forgotten) -> Result<(), Failure> {
     let mut tidied = service.clean.silver.drop_past().await?;
     done.strays = service.clean.silver.erase_strays(key.as_str()).await?;

@@ -1,4 +1,4 @@
-//! What is done to a whole lake: proved, explained, counted, made again, erased, mended.
+//! Operations on a whole lake: verify, explain, count, make again, erase, repair.
 //!
 //! Does no work of a tick: that is `engine`. Knows no file system, no cloud, no environment and no wall clock.
 

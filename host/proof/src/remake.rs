@@ -1,4 +1,4 @@
-//! Making things again by the plugin that made them: from its component, its configuration and the recorded input.
+//! Making things again with the plugin that made them: from its component, its configuration and the recorded input.
 //!
 //! Does not compare what comes out with what is there, and writes nothing: `verify` and `explain` compare.
 
@@ -43,10 +43,10 @@ pub enum CannotRemake {
     /// An answer that the document was made from is not kept.
     #[error("the kept answer `{0}` is missing")]
     NoAnswer(String),
-    /// An answer that the document was made from was not worth keeping: it says nothing of what was asked for.
+    /// An answer that the document was made from was not worth keeping: it does not answer the request.
     #[error("an answer of the service was not kept (status {0})")]
     NotKept(u16),
-    /// The plugin asks for something else than is recorded: it is not the plugin that made the document, or not pure.
+    /// The plugin makes another request than is recorded: it did not make the document, or it is not pure.
     #[error("the plugin asks for {asked}, recorded is {recorded}")]
     AsksOtherwise {
         /// The request.
@@ -54,10 +54,10 @@ pub enum CannotRemake {
         /// What was answered.
         recorded: String,
     },
-    /// The plugin breaks.
+    /// The plugin traps or returns something invalid.
     #[error("the plugin breaks [{}]: {}", .0.code, .0.message)]
     Fault(Fault),
-    /// The plugin has broken so often that it is not asked any more.
+    /// The plugin has broken so often that it is not called any more.
     #[error("{0}")]
     GivenUp(String),
     /// An object of the lake does not hold what it should.
@@ -76,10 +76,10 @@ pub enum Remade {
     Refused(String),
 }
 
-/// Why the attempt itself failed, or why there is nothing to show for it.
+/// Why the attempt itself failed, or why it has no result.
 #[derive(Debug, Error)]
 pub enum RemakeError {
-    /// The lake does not hold what is needed.
+    /// The lake lacks what is needed.
     #[error(transparent)]
     Cannot(#[from] CannotRemake),
     /// The lake could not be read.
@@ -98,7 +98,7 @@ impl From<LakeError> for RemakeError {
 
 type Cache<T> = Mutex<HashMap<(String, String), Arc<T>>>;
 
-/// Loads the plugins that have made the lake, each once.
+/// Loads the plugins that made the lake, each once.
 pub struct Workshop {
     lake: Lake,
     plugins: Arc<dyn Plugins>,
@@ -150,7 +150,7 @@ impl Workshop {
         let generation = self.enrich_generation(meta.generation)?;
         let plugin = self.enricher(generation).await?;
         let mut given: Vec<HttpAnswer> = Vec::new();
-        // Each round asks for more, so there are at most as many as answers, and one that decides.
+        // Each round asks for more, so there is at most one round for each answer, and one that decides.
         for _ in 0..=meta.answers.len() {
             match plugin.enrich(&text, &given).await.map_err(CannotRemake::Fault)? {
                 Step::Done(document) => return Ok(Remade::Document(document)),

@@ -1,6 +1,6 @@
-//! Repair: lines of Bronze that no reader reads are moved into quarantine with their text, so that everything else works again.
+//! Repair: unreadable lines of Bronze are moved into quarantine with their text, so that everything else works again.
 //!
-//! Changes only objects that cannot be read, and only lines in them that cannot. Does not make a record of what is unreadable: its
+//! Changes only objects that cannot be read, and only lines in them that cannot. Does not guess a record from unreadable text: the
 //! record comes from the line itself or from what its tick took.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use records::record::Record;
 use seams::store::{Path, read, replace};
 use serde::Serialize;
 
-/// A generation behind every other one, so that whatever stands of a line goes.
+/// A generation later than every other, so that any rows of a line are removed.
 const BEHIND_ALL: u32 = 999_999;
 /// Most bytes of an unreadable line that are kept in quarantine.
 const MOST_TEXT: usize = 64 << 10;
@@ -39,7 +39,7 @@ pub struct Unreadable {
     pub key: Option<Key>,
     /// Why it cannot be read.
     pub reason: String,
-    /// What stands there.
+    /// The text of the line.
     pub text: String,
     /// Id of its refusal, once it is in quarantine.
     pub id: String,
@@ -57,19 +57,19 @@ pub struct Repaired {
 }
 
 impl Repaired {
-    /// Whether all can be read.
+    /// Whether everything can be read.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         self.unreadable.is_empty() && self.other.is_empty()
     }
 }
 
-/// Finds what cannot be read; if `mend`, moves it into quarantine and has the objects looked at again. Interrupted, it is to be called
+/// Finds what cannot be read. If `mend`, moves it into quarantine and has the objects processed again. If interrupted, call it
 /// again: a line is in quarantine before its object is changed.
 pub async fn repair(service: &Service, mend: bool, steps: &Steps) -> Result<Repaired, Failure> {
     let lake = &service.enrich.lake;
     if mend {
-        // Whatever else is not as it was: the next sweep looks at every tick.
+        // Other things may have changed too: the next sweep checks every tick.
         sweeping::forget_marks(lake).await?;
     }
     let inventory = bronze::inventory(lake, None).await?;
@@ -122,7 +122,7 @@ async fn look(service: &Service, object: &Path, bytes: &Bytes, snapshots: &[Path
     Ok(texts.into_iter().zip(1..).map(line).collect())
 }
 
-/// What the tick took that became this object.
+/// The records that the tick took and that became this object.
 async fn taken(lake: &Lake, object: &Path, snapshots: &[Path]) -> Result<Vec<bronze::Entry>, Failure> {
     let folder = object.as_ref().split('/').next().unwrap_or_default();
     for snapshot in snapshots.iter().filter(|path| path.as_ref().split('/').next() == Some(folder)) {
@@ -173,10 +173,10 @@ fn unreadable(
     Line { text, meta, unreadable: Some(found) }
 }
 
-/// The host's own `_meta`, which stands last, of a line whose document has one of its own.
+/// The host's own `_meta`, which comes last, in a line whose document has a `_meta` too.
 fn last_meta(line: &[u8]) -> Option<Meta> {
     let at = memchr::memmem::rfind_iter(line, b"\"_meta\":");
-    // From the last one on to the end, less the bracket of the line.
+    // From the last one to the end, without the line's closing bracket.
     at.filter_map(|at| line.get(at + b"\"_meta\":".len()..)?.trim_ascii_end().strip_suffix(b"}"))
         .find_map(|text| serde_json::from_slice(text).ok())
 }
@@ -204,11 +204,11 @@ async fn rewrite(service: &Service, object: &Path, lines: &[Line]) -> Result<(),
     service.clean.silver.list_objects(Why::Repaired, &listed).await?;
     replace(&*lake.bronze, object, body.into()).await?;
     opening.settle(lake, service.clock.now()).await?;
-    // An object that was never readable is cleaned now; of another one the aggregates hear.
+    // An object that was never readable is cleaned now; for any other, the aggregates are told.
     Ok(service.queues.clean.live.send(vec![encode(&NewObject::whole(object))]).await?)
 }
 
-/// Takes back what was made of lines while they could be read, so that an older version of their records stands again.
+/// Removes what lines yielded while they could be read, so that an older version of their records takes their place.
 async fn take_back(
     service: &Service,
     object: &Path,

@@ -1,6 +1,6 @@
-//! Beginning anew: what of a lake is ours to delete, and taking back what one tick has brought.
+//! Reset: deletes the objects of a lake that the engine wrote, or takes back one tick.
 //!
-//! Deletes only objects that the engine writes: whatever else lies in a layer stays, and is named. Does not ask; whoever calls it has.
+//! Deletes only objects that the engine writes: anything else in a layer stays, and is named. Does not ask for confirmation; the caller does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,20 +48,20 @@ const SILVER: [&str; 9] = [
 ];
 /// What it writes at the root of Gold, besides tables and their exports.
 const GOLD: [&str; 6] = ["_generations", "_lake.json", "_partials", "_store", "_suspended", "_waiting"];
-/// What the names of a tick's objects begin with.
+/// Prefixes of the names of a tick's objects.
 const OF_TICK: [&str; 6] = ["batch=", "redo=", "_snapshot-", "_message-", "_source-", "_columns"];
 
-/// What is in one layer.
+/// The objects in one layer.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Layer {
     /// Objects that the engine has written.
     #[serde(skip)]
     pub ours: Vec<Path>,
-    /// How many those are.
+    /// Their number.
     pub objects: usize,
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
-    /// What it has not written, and leaves.
+    /// Objects that it did not write, and leaves.
     pub others: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ pub async fn survey(lake: &Lake, tables: &[String]) -> Result<BTreeMap<&'static 
 async fn layer(name: &str, store: &Store, tables: &[String]) -> Result<Layer, LakeError> {
     let objects: Vec<_> = store.list(None).try_collect().await?;
     let mut known: BTreeSet<String> = tables.iter().cloned().collect();
-    // Also tables of aggregates that the file names no more: their plugins' history is kept.
+    // Also tables of aggregates that the file no longer names: their plugins' history is kept.
     let in_history = |path: &Path| {
         let mut parts = path.parts();
         (parts.next()?.as_ref() == "_generations").then(|| parts.next().map(|part| part.as_ref().to_owned()))?
@@ -121,7 +121,7 @@ fn is_ours(layer: &str, parts: &[String], tables: &BTreeSet<String>) -> bool {
     }
 }
 
-/// Deletes what is ours, Gold first and what tells the lake last, so that whoever is interrupted can do it again.
+/// Deletes what is ours, Gold first and the lake's marker last, so that an interrupted reset can run again.
 pub async fn empty(lake: &Lake, layers: &BTreeMap<&'static str, Layer>) -> Result<(), LakeError> {
     for (name, store) in [("gold", &lake.gold), ("silver", &lake.silver), ("bronze", &lake.bronze)] {
         let Some(layer) = layers.get(name) else { continue };
@@ -138,7 +138,7 @@ async fn delete(store: &Store, paths: Vec<Path>) -> Result<(), LakeError> {
     futures::stream::iter(paths.into_iter().map(one)).buffer_unordered(16).try_collect().await
 }
 
-/// What a tick has brought.
+/// What a tick added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Brought {
     /// Objects in its folder of Bronze.
@@ -151,7 +151,7 @@ pub struct Brought {
     pub standing: usize,
 }
 
-/// What `tick` has brought; `None` if nothing of it is in the lake.
+/// What `tick` added; `None` if nothing of it is in the lake.
 pub async fn brought(service: &Service, tick: Tick) -> Result<Option<Brought>, Failure> {
     let lake = &service.enrich.lake;
     let objects: Vec<_> = lake.bronze.list(Some(&folder(tick))).try_collect().await.map_err(LakeError::from)?;
@@ -166,13 +166,13 @@ pub async fn brought(service: &Service, tick: Tick) -> Result<Option<Brought>, F
     Ok(Some(Brought { objects: objects.len(), records, refusals, standing }))
 }
 
-/// Takes back what `tick` has brought: its rows of Silver, its refusals, its objects and receipts. The sweep then lets the versions that
-/// stood before stand again, and Gold follows. Interrupted, it is to be called again.
+/// Takes back what `tick` added: its rows of Silver, its refusals, its objects and receipts. The sweep then restores the versions that
+/// stood before, and Gold follows. If interrupted, call it again.
 pub async fn take_back(service: &Service, tick: Tick) -> Result<(), Failure> {
     let lake = &service.enrich.lake;
     let silver = &service.clean.silver;
     closed::forget(lake, tick).await?;
-    // Before the rows go, so that whoever dies in between has it finished by the sweep.
+    // Before the rows go, so that the sweep finishes it if the process dies in between.
     retracted::note(lake, &silver.keys_of(tick).await?).await?;
     silver.take_back(tick).await?;
     let refused = quarantine::all(lake).await?.into_iter().filter(|refused| refused.seq == tick);
@@ -184,7 +184,7 @@ pub async fn take_back(service: &Service, tick: Tick) -> Result<(), Failure> {
     let inventory = bronze::inventory(lake, Some(tick)).await?;
     let gone = inventory.objects.iter().map(|object| (object.to_string(), None)).collect();
     silver.list_objects(Why::TakenBack, &gone).await?;
-    // What it took goes first: without it nobody queues its messages again.
+    // What it took goes first: without it no host queues its messages again.
     let (snapshots, rest): (Vec<_>, Vec<_>) = all(&lake.bronze, folder(tick))
         .await?
         .into_iter()
@@ -201,7 +201,7 @@ pub async fn take_back(service: &Service, tick: Tick) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes away the answers of the tick's day, if no other tick is of that day: nothing asks for them again.
+/// Deletes the answers of the tick's day, if that day has no other tick: nothing requests them again.
 async fn answers_of(lake: &Lake, tick: Tick) -> Result<(), Failure> {
     if bronze::ticks(lake).await?.iter().any(|other| other.day() == tick.day()) {
         return Ok(());
@@ -210,7 +210,7 @@ async fn answers_of(lake: &Lake, tick: Tick) -> Result<(), Failure> {
     let own = |object: Path| async move {
         let found = match answers::in_object(lake, &object).await {
             Ok(found) => found,
-            // One that is damaged is told by `verify`.
+            // A damaged one is reported by `verify`.
             Err(LakeError::Corrupt { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };

@@ -1,6 +1,6 @@
 //! Where a pipeline stands, read from the lake and the queues: what is in each layer, what is refused, how far each is behind.
 //!
-//! Does not change anything, and does not re-compute anything: that is `verify`'s.
+//! Does not change anything, and does not compute anything again: `verify` does.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub struct Status {
     pub at: DateTime<Utc>,
     /// The last tick that took records.
     pub last_tick: Option<Tick>,
-    /// Ticks in the lake that are still to come, by a wrong clock or a slip of the hand: what the schedule brings until then counts as older.
+    /// Ticks in the lake that are still to come, through a wrong clock or a typing error. Until then, what the schedule brings counts as older.
     pub future_ticks: Vec<Tick>,
     /// The next one.
     pub next_tick: Option<chrono::DateTime<chrono::Utc>>,
@@ -51,19 +51,19 @@ pub struct Status {
     pub quarantine: BTreeMap<&'static str, usize>,
     /// Stages whose plugin, as configured, is suspended.
     pub suspended: BTreeMap<String, Suspension>,
-    /// What stages wait for, and until when: a service, a quota, a secret, room on a disk.
+    /// What stages wait for, and until when: a service, a quota, a secret, disk space.
     pub waiting: Vec<Waiting>,
-    /// What became of the plugin that was published last, by stage; of the pipeline's file as `pipeline`.
+    /// The fate of the plugin that was published last, by stage; that of the pipeline file as `pipeline`.
     pub swaps: BTreeMap<String, Event>,
     /// The plugins that this configuration loads, by stage.
     pub plugins: BTreeMap<String, PluginStamp>,
-    /// What could not be read, and why: `bronze`, `silver`, `gold NAME`, `queue NAME`, `quarantine`, `suspended`, `waiting`, `swaps`, and by who has
-    /// loaded them `plugin STAGE`. What stands for it elsewhere in here says nothing.
+    /// What could not be read, and why: `bronze`, `silver`, `gold NAME`, `queue NAME`, `quarantine`, `suspended`, `waiting`, `swaps`, and from the
+    /// process that loads them, `plugin STAGE`. Its value elsewhere in this status means nothing.
     pub unreadable: BTreeMap<String, String>,
 }
 
 impl Status {
-    /// What could not be read of `part`, if so.
+    /// Why `part` could not be read, if so.
     #[must_use]
     pub fn why_not(&self, part: &str) -> Option<&str> {
         self.unreadable.get(part).map(String::as_str)
@@ -85,7 +85,7 @@ impl Status {
                 (Some(place), None) => *place = serde_json::Value::Null,
                 (Some(place), Some(name)) => {
                     if let Some(members) = place.as_object_mut() {
-                        // Of a plugin that cannot be loaded, the one that serves in its place may be known.
+                        // If a plugin cannot be loaded, the one that serves in its place may be known.
                         members.entry(name.to_owned()).or_insert(serde_json::Value::Null);
                     }
                 }
@@ -99,13 +99,13 @@ impl Status {
 /// Messages of one stage.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct QueueStatus {
-    /// May be received now.
+    /// Messages that may be received now.
     pub ready: u64,
-    /// Become ready later.
+    /// Messages that become ready later.
     pub delayed: u64,
-    /// Being worked on.
+    /// Messages that are being worked on.
     pub in_flight: u64,
-    /// Given up by the queue.
+    /// Messages that the queue has given up.
     pub dead: u64,
     /// When the oldest of all these was first sent.
     pub oldest: Option<DateTime<Utc>>,
@@ -122,7 +122,7 @@ pub struct BronzeStatus {
     pub objects: usize,
     /// Record versions in all messages.
     pub records: usize,
-    /// How far it is: what the ticks took has arrived, what has a line is done.
+    /// Its watermark: a record that a tick took has arrived; one that has a line is done.
     pub watermark: Watermark,
 }
 
@@ -136,17 +136,17 @@ pub struct SilverStatus {
     pub rows: u64,
     /// Record versions seen.
     pub seen: usize,
-    /// Record versions whose rows stand.
+    /// Record versions whose rows are in the table.
     pub standing: usize,
-    /// Record versions in whose place another one stands.
+    /// Record versions that another version replaced.
     pub superseded: usize,
-    /// Rightly made none.
+    /// Record versions that the plugin skipped.
     pub skipped: usize,
-    /// Refused at enrich or clean.
+    /// Record versions that were refused at enrich or clean.
     pub quarantined: usize,
     /// Bronze objects not seen yet.
     pub unseen_objects: usize,
-    /// How far it is: what has a line of Bronze has arrived, what is in one of the four places for good is done.
+    /// Its watermark: a version that has a line of Bronze has arrived; one in one of the four places for good is done.
     pub watermark: Watermark,
     /// The table's last commit.
     pub last_commit: Option<LastCommit>,
@@ -157,19 +157,19 @@ pub struct SilverStatus {
 pub struct GoldStatus {
     /// Rows.
     pub rows: usize,
-    /// The Silver version that it holds for.
+    /// The Silver version that it was computed from.
     pub silver_version: Option<i64>,
-    /// Whether that is a version of another Silver table, which was removed.
+    /// Whether that version belongs to an earlier Silver table, which was removed.
     pub other_silver: bool,
-    /// The Silver version since which it stays as it is, because its plugin fails.
+    /// The Silver version since which it is unchanged, because its plugin fails.
     pub behind_since: Option<i64>,
-    /// How far it is: what Silver is done with has arrived, what that version of Silver holds is done.
+    /// Its watermark: what Silver is done with has arrived; what that version of Silver holds is done.
     pub watermark: Watermark,
     /// The table's last commit.
     pub last_commit: LastCommit,
 }
 
-/// Reads the status of `service`. What cannot be read is said to be so, and the rest is read all the same.
+/// Reads the status of `service`. What cannot be read is reported, and the rest is read all the same.
 ///
 /// # Errors
 /// None so far: what fails is part of the status.
@@ -267,14 +267,14 @@ async fn gold(service: &Service, ticks: &Ticks, unreadable: &mut Unreadable) -> 
 
 async fn one_gold(service: &Service, table: &GoldTable, ticks: &Ticks) -> Result<GoldStatus, Failure> {
     let made_from = table.gold.made_from().await?;
-    // A Silver that cannot be read says so itself.
+    // If Silver cannot be read, that is reported elsewhere.
     let newest = service.clean.silver.snapshot().await.ok().map(|snapshot| snapshot.named());
     let other_silver = made_from.as_ref().zip(newest).is_some_and(|(made_from, newest)| !made_from.is_of(&newest));
     let silver_version = made_from.map(|made_from| made_from.number);
     let behind_since = service.aggregate.failure(table).await?.and_then(|note| Some(note.behind?.since.number));
     let rows = table.gold.current().await?.map_or(0, |rows| rows.num_rows());
     let holds = |version: i64| !other_silver && silver_version.is_some_and(|holds| version <= holds);
-    // Of a day whose last version it does not hold it may hold some ticks.
+    // If it does not hold a day's last version, it may still hold some ticks of that day.
     let parts = ticks.in_detail(&service.enrich.lake, holds).await?;
     let seen = |part: &Part| part.seen_at.is_some();
     let watermark = watermark::watermark(&parts, seen, |part| part.seen_at.is_some_and(holds));

@@ -1,4 +1,4 @@
-//! Verification: everything that the engine promises of a lake, recomputed from what it keeps and held against what is there.
+//! Verification: everything that the engine promises about a lake, recomputed from what it keeps and compared with what is there.
 //!
 //! Changes nothing, and trusts no counter, event, receipt or partial result for what it can compute itself. Asks no service.
 
@@ -33,7 +33,7 @@ use patience::Patience;
 pub use report::{Finding, Invariant, Report};
 pub(crate) use standing::plugin_columns;
 
-/// A verification under way.
+/// A verification in progress.
 struct Checker<'a> {
     service: &'a Service,
     workshop: Workshop,
@@ -45,7 +45,7 @@ struct Checker<'a> {
     report: Report,
 }
 
-/// Holds the lake of `service` against every promise; `workshop` is the one of that lake.
+/// Checks the lake of `service` against every promise; `workshop` belongs to that lake.
 pub async fn verify(service: &Service, workshop: Workshop, steps: &Steps) -> Result<Report, Failure> {
     let lake = &service.enrich.lake;
     let evidence = Evidence::read(lake, &service.clean.silver, steps).await?;
@@ -93,7 +93,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// What could not even be read.
+    /// Things that could not be read at all.
     fn damage(&mut self) {
         self.report.checked(Invariant::V6, self.evidence.inventory.objects.len() + self.evidence.receipts.len());
         for (at, reason) in &self.evidence.damaged {
@@ -101,7 +101,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Keys that stay forgotten are in no line.
+    /// No line holds a key that stays forgotten.
     async fn kept_out(&mut self) -> Result<(), Failure> {
         let kept_out = KeptOut::read(&self.service.enrich.lake).await?;
         if kept_out.is_empty() {
@@ -117,7 +117,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// A tick that is still to come makes all that the schedule brings until then older than itself.
+    /// A tick in the future makes everything that the schedule brings until then count as older.
     async fn future(&mut self) -> Result<(), Failure> {
         for tick in self.service.future_ticks().await? {
             self.report.notes.push(format!(

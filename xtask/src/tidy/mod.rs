@@ -13,6 +13,7 @@ mod lockfile;
 mod modules;
 mod names;
 mod paths;
+mod plain;
 mod sources;
 mod strangers;
 mod tree;
@@ -78,6 +79,7 @@ fn of_source(source: &Source) -> Vec<Finding> {
         findings.extend(words::domain(source));
     }
     findings.extend(words::machine_paths(source));
+    findings.extend(plain::check(source));
     findings
 }
 

@@ -1,6 +1,6 @@
-//! Finding a record: the line that a row names, every line of a key, and keys that are nearly so.
+//! Finding a record: the line that a row names, every line of a key, and similar keys.
 //!
-//! Looks at much only where nothing says where to look; then at many objects at once, and holds what it has found.
+//! Reads many objects only if nothing says where to look. Then it reads several at once, and holds what it has found.
 
 use std::collections::BTreeSet;
 
@@ -21,14 +21,14 @@ const AT_ONCE: usize = 64;
 /// Buckets that are read at once.
 const BUCKETS_AT_ONCE: usize = 8;
 
-/// The line of a place, if it is there and of that key.
+/// The line of a place, if it is there and has that key.
 pub(super) async fn line_named(
     lake: &Lake,
     key: &Key,
     (object, line): (Path, usize),
 ) -> Result<Option<Place>, Failure> {
     let Some(bytes) = read_if_there(&*lake.bronze, &object).await.map_err(LakeError::from)? else { return Ok(None) };
-    // One that is damaged is told where its row is made again.
+    // A damaged one is reported where its row is made again.
     let Ok(lines) = bronze::lines(&object, &bytes) else { return Ok(None) };
     let found = lines.into_iter().nth(line.saturating_sub(1)).filter(|found| found.meta.key == *key);
     Ok(found.map(|found| Place { object, line, meta: found.meta }))
@@ -57,13 +57,13 @@ async fn lines_in(lake: &Lake, key: &Key, needle: &[u8], object: Path) -> Result
     if memchr::memmem::find(&bytes, needle).is_none() {
         return Ok(Vec::new());
     }
-    // One that is damaged is told where its row is made again.
+    // A damaged one is reported where its row is made again.
     let Ok(lines) = bronze::lines(&object, &bytes) else { return Ok(Vec::new()) };
     let own = lines.into_iter().zip(1_usize..).filter(|(line, _)| line.meta.key == *key);
     Ok(own.map(|(line, number)| Place { object: object.clone(), line: number, meta: line.meta }).collect())
 }
 
-/// Keys that contain a text, whatever its case, or else are spelt nearly so; at most `most`.
+/// Keys that contain a text in any case, or else are spelt similarly; at most `most`.
 ///
 /// # Errors
 /// Silver cannot be read.

@@ -1,4 +1,4 @@
-//! Whether a text speaks of a record: its key, or the values of all its key columns.
+//! Whether a text mentions a record: its key, or the values of all its key columns.
 //!
 //! Does not know columns: a value counts where it stands by itself, and a key of few characters only where it stands in quotes.
 
@@ -8,7 +8,7 @@ use records::keys::Key;
 /// A shorter key would be found everywhere by chance.
 const SHORTEST: usize = 4;
 
-/// Whether a refusal is of that record: by its key, or where it has none by what is kept of its line or message.
+/// Whether a refusal belongs to the record: by its key, or if it has none, by the kept text of its line or message.
 pub(super) fn refused(refused: &Refused, key: &Key) -> bool {
     match &refused.key {
         Some(own) => own == key,
@@ -20,12 +20,12 @@ pub(super) fn refused(refused: &Refused, key: &Key) -> bool {
     }
 }
 
-/// Whether a text speaks of the record.
+/// Whether a text mentions the record.
 pub(super) fn text_of(text: &str, key: &Key) -> bool {
     let parts: Vec<String> = key.as_str().split('/').map(decoded).collect();
     let length: usize = parts.iter().map(|part| part.chars().count()).sum();
     let quoted = |word: &str| {
-        // As a text has it, as JSON has it, and as JSON within JSON has it.
+        // As text, as JSON, and as JSON within JSON.
         ["\"", "\\\"", "`", "'"].iter().any(|quote| text.contains(&format!("{quote}{word}{quote}")))
     };
     if quoted(key.as_str()) || (parts.len() > 1 && parts.iter().all(|part| quoted(part))) {
@@ -39,7 +39,7 @@ fn decoded(part: &str) -> String {
     percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
 }
 
-/// Whether the word stands in the text with no letter or digit right beside it.
+/// Whether the text holds the word with no letter or digit right beside it.
 fn stands_in(text: &str, word: &str) -> bool {
     !word.is_empty()
         && text.match_indices(word).any(|(at, found)| {

@@ -1,6 +1,6 @@
-//! Notes for people that may tell a record in a plugin's words: suspensions and what became of published plugins.
+//! Notes for people that may quote a record in a plugin's words: suspensions and the fate of published plugins.
 //!
-//! Does not read receipts and refusals: those say of which record they are.
+//! Does not read receipts and refusals: those name their record.
 
 use futures::TryStreamExt;
 use lake::receipts::FORGOTTEN;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::mentions;
 
-/// Takes out of all notes what speaks of the record; how many did.
+/// Removes every mention of the record from all notes; returns how many notes held one.
 pub(super) async fn forget(lake: &Lake, key: &Key) -> Result<usize, LakeError> {
     let mut changed = 0;
     for (layer, folder) in [
@@ -40,7 +40,7 @@ async fn in_folder(layer: &Store, folder: &str, key: &Key) -> Result<usize, Lake
     Ok(changed)
 }
 
-/// Puts a word that says nothing in the place of each text that people read and that speaks of the record; whether there was one.
+/// Replaces each text for people that mentions the record with a word that says nothing; returns whether there was one.
 fn silence(note: &mut Value, key: &Key) -> bool {
     match note {
         Value::Object(members) => {

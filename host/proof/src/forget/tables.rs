@@ -1,4 +1,4 @@
-//! Gold tables that the pipeline file names no more: nobody makes them again, so what is in them stays as it is.
+//! Gold tables that the pipeline file no longer names. Nothing makes them again, so their rows stay unchanged.
 //!
 //! Does not touch tables that the file names, and no folder without a history of plugins: that is not ours.
 
@@ -10,7 +10,7 @@ use lake::LakeError;
 use lake::failure::Failure;
 use seams::store::{ObjectStoreExt, Path, StoreError, delete_if_there};
 
-/// The names of tables that this pipeline has made, of which something is there, and which its file names no more.
+/// The names of tables that this pipeline made, that still have objects, and that its file no longer names.
 pub async fn removed_tables(service: &Service) -> Result<Vec<String>, Failure> {
     let mut found = Vec::new();
     for name in unnamed(service).await? {
@@ -41,7 +41,7 @@ async fn unnamed(service: &Service) -> Result<BTreeSet<String>, Failure> {
     Ok(names.filter(|name| !known.contains(name.as_str())).collect())
 }
 
-/// All that a table has, its log last: as long as that is there, so is the table.
+/// All objects of a table, its log last: as long as the log is there, so is the table.
 async fn objects(service: &Service, name: &str) -> Result<Vec<Path>, Failure> {
     let gold = &service.enrich.lake.gold;
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! What became of the ticks: of closed ones as it is said, of open ones as it is counted.
+//! The state of the ticks: closed ones as recorded, open ones as counted.
 //!
 //! Does not change anything, and holds a part for each day and for each message of an open tick, not for each record.
 
@@ -18,7 +18,7 @@ use super::unreadable::Unreadable;
 /// Days that are read at once.
 const AT_ONCE: usize = 16;
 
-/// Records that have come equally far.
+/// Records that are equally far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     /// Their tick, or the last of their ticks.
@@ -34,7 +34,7 @@ pub(super) struct Part {
 /// All ticks of a lake.
 #[derive(Debug, Default)]
 pub(super) struct Ticks {
-    /// What became of all of them.
+    /// The counts of all of them.
     pub(super) sums: Sums,
     /// Objects without a receipt.
     pub(super) unseen: usize,
@@ -70,7 +70,7 @@ impl Ticks {
         self.sums.messages.saturating_sub(self.missing)
     }
 
-    /// The parts, and in the place of a day that is not done as a whole those of its ticks.
+    /// The parts; a day that is not wholly done is replaced by its ticks.
     pub(super) async fn in_detail(&self, lake: &Lake, done: impl Fn(i64) -> bool) -> Result<Vec<Part>, Failure> {
         let is_whole = |part: &&Part| !self.days.contains(&part.tick.day()) || part.seen_at.is_some_and(&done);
         let (mut parts, split): (Vec<Part>, Vec<Part>) = self.parts.iter().partition(is_whole);
@@ -82,7 +82,7 @@ impl Ticks {
         Ok(parts)
     }
 
-    /// Takes in the closed ticks; gives the open ones.
+    /// Adds the closed ticks; returns the open ones.
     async fn closed(&mut self, lake: &Lake) -> Result<Vec<Tick>, LakeError> {
         if !sweeping::read(lake).await?.marked {
             return bronze::ticks(lake).await;
@@ -91,7 +91,7 @@ impl Ticks {
         let in_part: BTreeSet<NaiveDate> = open.iter().map(|tick| tick.day()).collect();
         for (day, sums) in closed::days(lake).await? {
             if in_part.contains(&day) {
-                // What is said of a tick that is open again does not hold any more.
+                // The recorded counts of a tick that is open again do not hold any more.
                 let closed = closed::of_day(lake, day).await?.into_iter().filter(|(tick, _)| !open.contains(tick));
                 for (tick, sums) in closed {
                     self.sums += sums;
@@ -106,7 +106,7 @@ impl Ticks {
         Ok(open.into_iter().collect())
     }
 
-    /// Counts an open tick. An error names the layer that it is of.
+    /// Counts an open tick. An error names its layer.
     async fn add(&mut self, lake: &Lake, tick: Tick) -> Result<(), (&'static str, LakeError)> {
         let of_bronze = |error| ("bronze", error);
         let look = look(lake, tick).await.map_err(of_bronze)?;

@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::ticks::Part;
 
-/// How far a layer is.
+/// A layer's watermark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Watermark {
     /// Record versions that have arrived at the layer.
     pub arrived: usize,
-    /// Those of them that the layer is done with.
+    /// Those that the layer is done with.
     pub done: usize,
     /// The newest tick up to which the layer is done with everything, arrived or not.
     pub up_to: Option<Tick>,
@@ -30,7 +30,7 @@ impl Watermark {
     }
 }
 
-/// The watermark of a layer at which a part `arrives`, and which is `done` with it.
+/// The watermark of a layer: `arrives` says whether a part has arrived there, `done` whether the layer is done with it.
 pub(super) fn watermark(parts: &[Part], arrives: impl Fn(&Part) -> bool, done: impl Fn(&Part) -> bool) -> Watermark {
     let mut watermark = Watermark::default();
     let mut complete: BTreeMap<Tick, bool> = BTreeMap::new();

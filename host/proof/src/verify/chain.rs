@@ -31,7 +31,7 @@ impl Checker<'_> {
         self.listed_objects(&listed).await
     }
 
-    /// Whether each entry follows the one before, and what all of them come to.
+    /// Whether each entry follows the one before, and the state that they add up to.
     fn links(&mut self, found: &[Found]) -> BTreeMap<String, Listed> {
         let (mut listed, mut rewritten) = (BTreeMap::<String, Listed>::new(), BTreeMap::<&str, usize>::new());
         let (mut last, mut before) = (0, String::new());
@@ -131,7 +131,7 @@ impl Checker<'_> {
                 continue;
             }
             match self.service.enrich.lake.bronze.head(&path).await {
-                // It cannot be read, or has come meanwhile: either is told elsewhere.
+                // It cannot be read, or is new: either is reported elsewhere.
                 Ok(_) => {}
                 Err(StoreError::NotFound { .. }) => {
                     found.push((

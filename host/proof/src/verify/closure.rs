@@ -1,4 +1,4 @@
-//! V6: what points to something points to something that is there: receipts to objects, lines to refusals and answers, refusals to
+//! V6: every reference leads to something that is there: receipts to objects, lines to refusals and answers, refusals to
 //! lines.
 //!
 //! Does not look into tables: `tables` does.

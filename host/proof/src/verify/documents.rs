@@ -39,7 +39,7 @@ impl Checker<'_> {
         self.report.notes.extend(unprovable.iter().map(|(status, count)| {
             format!("{count} of the record versions cannot be made again: {}", CannotRemake::NotKept(*status))
         }));
-        // Who refused it tells why; a fault of the moment, such as a deadline, need not come again.
+        // The code tells why it was refused; a transient fault, such as a deadline, need not recur.
         found.retain(|(id, _)| {
             let code = id.as_ref().and_then(|id| self.refused.get(id)).map(|refused| refused.code.as_str());
             code.is_none_or(|code| code == REFUSED_BY_PLUGIN)
@@ -53,7 +53,7 @@ impl Checker<'_> {
 /// A finding, and the refusal that it is about, if it is about one.
 type About = (Option<String>, Finding);
 
-/// The statuses of answers that were not kept, of the lines that cannot be made again for it; how many others there are; what is wrong.
+/// The statuses of answers that were not kept, for lines that cannot be made again without them; the number of other such lines; the findings.
 type Looked = (Vec<u16>, usize, Vec<About>);
 
 /// What is asked, and what is known before.
@@ -66,7 +66,7 @@ struct Asking<'a> {
 async fn one(asking: &Asking<'_>, store: &Store, object: &Path) -> Result<Looked, Failure> {
     let workshop = asking.workshop;
     let bytes = read(&**store, object).await?;
-    // What is damaged was told before.
+    // Damage was reported before.
     let Ok(lines) = bronze::lines(object, &bytes) else { return Ok(Looked::default()) };
     let (mut unkept, mut found) = (Vec::new(), Vec::new());
     for (line, number) in lines.iter().zip(1_usize..) {
@@ -100,14 +100,14 @@ async fn one(asking: &Asking<'_>, store: &Store, object: &Path) -> Result<Looked
     Ok((unkept, count, found))
 }
 
-/// What a line says wrongly of itself, if anything: its tick, and who has made it.
+/// What a line says wrongly about itself, if anything: its tick, and the plugin that made it.
 fn misstated(workshop: &Workshop, object: &Path, line: &Line) -> Option<String> {
     let Meta { seq, plugin, generation, .. } = &line.meta;
     if bronze::tick_of(object) != Some(*seq) {
         return Some(format!("its `seq` is {seq}, which is not the tick of its object"));
     }
     let maker = workshop.enrich_generation(*generation).ok().map(|maker| &maker.plugin);
-    // A generation that is not recorded is told where the document is made again.
+    // A generation that is not recorded is reported where the document is made again.
     let wrong = if *generation == 0 { plugin.is_some() } else { maker.is_some() && maker != plugin.as_ref() };
     let named = || plugin.as_ref().map_or("none".to_owned(), ToString::to_string);
     wrong.then(|| format!("its `plugin` is {}, which is not that of generation {generation}", named()))
@@ -134,7 +134,7 @@ async fn line_again(
     let remade = match remade {
         Ok(remade) => remade,
         Err(RemakeError::Failed(failure)) => return Err(failure),
-        // What was refused may have been refused for want of an answer worth keeping.
+        // A record may have been refused because no answer was worth keeping.
         Err(RemakeError::Cannot(_)) if refusal.is_some() => return Ok(None),
         Err(RemakeError::Cannot(reason)) => {
             return Ok(Some((Invariant::V6, None, format!("it cannot be made again: {reason}"))));

@@ -22,7 +22,7 @@ impl Checker<'_> {
                 self.report.find(Invariant::V9, format!("queue of {stage}"), message);
             }
         }
-        // What the sweep needs may be what is broken: it was told already then.
+        // If what the sweep needs is broken, that was reported already.
         if self.evidence.damaged.is_empty() {
             let mut missing = everything(self.service).await?;
             if is_untouched(&self.evidence.snapshot) {
@@ -50,7 +50,7 @@ impl Checker<'_> {
     }
 }
 
-/// What a replay of this refusal would lack. That its line is there is V6's business.
+/// What a replay of this refusal would lack. V6 checks that its line is there.
 fn unreplayable(refused: &Refused) -> Option<&'static str> {
     let kept = match refused.stage {
         RefusedAt::Ingest => !refused.record.is_empty() || refused.line.is_some(),

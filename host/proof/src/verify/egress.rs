@@ -17,11 +17,11 @@ impl Checker<'_> {
         let lake = &self.service.enrich.lake;
         let objects = self.evidence.inventory.objects.iter().chain(&self.evidence.inventory.snapshots);
         let days: BTreeSet<_> = objects.filter_map(bronze::tick_of).map(records::keys::Tick::day).collect();
-        // Nearly every answer is named by a line, whose day is its own: trying all days of a lake for each would take far longer.
+        // Nearly every answer is named by a line and has that line's day: trying all days of a lake for each would take far longer.
         let mut asked: HashMap<String, BTreeSet<NaiveDate>> = HashMap::new();
         for place in &self.evidence.places {
             for id in &place.meta.answers {
-                // A line of a tick that is not there any more says nothing of a day.
+                // A line whose tick is gone does not tell a day.
                 asked
                     .entry(id.clone())
                     .or_default()
@@ -53,7 +53,7 @@ impl Checker<'_> {
         }
         Ok(())
     }
-    /// One answer, whose request may be of one of these days, the likeliest first.
+    /// One answer. Its request was made on one of these days, the likeliest first.
     fn answer<'a>(
         &mut self,
         at: &AnswerAt,

@@ -29,11 +29,11 @@ impl Checker<'_> {
             self.steps.step(1);
             let (mut after, mut whole) = (Ticks::new(), true);
             for path in &commit.added {
-                // Only what is still there can be looked at: a vacuum may have taken it.
+                // Only what is still there can be looked at: a vacuum may have deleted it.
                 let ticks = match silver.ticks_in(path).await {
                     Ok(Some(ticks)) => ticks,
                     Err(error) if error.is_transient() => return Err(error.into()),
-                    // One that is damaged was told, if any version still needs it.
+                    // A damaged one was reported, if any version still needs it.
                     Ok(None) | Err(_) => {
                         whole = false;
                         continue;
@@ -43,7 +43,7 @@ impl Checker<'_> {
                 files.insert(path.clone(), ticks);
             }
             let before: Vec<Ticks> = commit.removed.iter().filter_map(|path| files.remove(path)).collect();
-            // What is missing may have held what seems to be lost: a clean-up that was interrupted takes files in any order.
+            // A missing file may have held what seems to be lost: an interrupted clean-up deletes files in any order.
             if !whole || may_go_back(commit) {
                 continue;
             }
@@ -63,7 +63,7 @@ impl Checker<'_> {
             self.report.checked(Invariant::V5, history.len());
             let name = format!("gold {}", table.name);
             self.falls(&name, &history, GENERATION, |commit| generation(commit).map(|now| (String::new(), now)));
-            // Only of one Silver table: one that was removed and made again counts its versions from the start.
+            // Only within one Silver table: a table that was removed and made again counts its versions from the start.
             self.falls(&name, &history, MADE_FROM, |commit| {
                 let table = commit.parameters.get(SILVER_TABLE).and_then(|table| table.as_str()).unwrap_or_default();
                 commit.transactions.get(MADE_FROM).map(|number| (table.to_owned(), *number))
@@ -72,7 +72,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// What a table's commits say under a name must not fall from one to the next of those that count the same.
+    /// A value that a table's commits hold under a name must not fall from one commit to the next of the same count.
     fn falls(&mut self, table: &str, history: &[Commit], name: &str, of: impl Fn(&Commit) -> Option<(String, i64)>) {
         let mut latest: BTreeMap<String, i64> = BTreeMap::new();
         for commit in history {
@@ -87,7 +87,7 @@ impl Checker<'_> {
     }
 }
 
-/// The plugin's generation whose commit it is.
+/// The generation of the plugin that made the commit.
 fn generation(commit: &Commit) -> Option<i64> {
     commit.parameters.get(GENERATION).and_then(count).and_then(|number| i64::try_from(number).ok())
 }

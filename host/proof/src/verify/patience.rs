@@ -1,6 +1,6 @@
-//! How often a plugin that breaks is asked: a verification comes to its end, whatever the plugins of the lake do.
+//! How often a plugin that breaks is called: a verification comes to its end, whatever the plugins of the lake do.
 //!
-//! Does not bound a call: the limits of the pipeline file do. What a plugin is recorded to have broken on is not held against it.
+//! Does not bound a call: the limits of the pipeline file do. Recorded failures do not count against it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,12 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use lake::generations::Generation;
 use seams::plugin::{Fault, FaultKind};
 
-/// After so many calls that ran past their deadline a plugin is not asked any more: each costs the whole deadline.
+/// After so many calls past their deadline a plugin is not called any more: each costs the whole deadline.
 const MOST_DEADLINES: usize = 3;
-/// After so many calls that broke otherwise, and are not recorded to have done so.
+/// The same for calls that broke in another way, without a record of it.
 const MOST_FAULTS: usize = 50;
 
-/// What the plugins of a lake have broken on so far.
+/// The failures of a lake's plugins so far.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     met: Mutex<BTreeMap<(&'static str, u32), Met>>,
@@ -29,7 +29,7 @@ struct Met {
 }
 
 impl Patience {
-    /// A plugin broke on a document, which is not recorded.
+    /// Counts that a plugin broke on a document without a record of it.
     pub(super) fn met(&self, stage: &'static str, by: &Generation, fault: &Fault, source: &str) {
         let mut all = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         let met = all.entry((stage, by.number)).or_default();
@@ -40,7 +40,7 @@ impl Patience {
         met.last = format!("{} on `{source}`: {}", fault.code, fault.message);
     }
 
-    /// Why the plugin is not asked any more, if so.
+    /// Why the plugin is not called any more, if so.
     pub(super) fn is_spent(&self, stage: &'static str, by: &Generation) -> Option<String> {
         let all = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         let met = all.get(&(stage, by.number))?;

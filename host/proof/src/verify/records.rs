@@ -124,7 +124,7 @@ impl Checker<'_> {
                             format!("it stands in bucket {bucket}, where it does not belong"),
                         );
                     }
-                    // A document may make several rows: they have one source.
+                    // A document may yield several rows: they have one source.
                     match seen.get(&key) {
                         Some(first) if first != source => {
                             let message = format!("it stands in silver twice: from `{first}` and from `{source}`");
@@ -143,7 +143,7 @@ impl Checker<'_> {
     }
 }
 
-/// The id that an object's records come to, if it is not the one in the object's name.
+/// The id computed from an object's records, if it differs from the one in the object's name.
 fn misnamed(pipeline: &str, object: &Path, places: &[&Place]) -> Option<String> {
     let tick = bronze::tick_of(object)?;
     let (batch, id) = object.filename()?.strip_prefix("batch=")?.strip_suffix(".jsonl")?.split_once('-')?;

@@ -1,4 +1,4 @@
-//! What is promised of a lake, and what a verification found of it.
+//! What is promised about a lake, and what a verification found.
 //!
 //! Does not look at a lake.
 
@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// Findings of one kind that are told one by one; of more only the number is told.
+/// Findings of one kind that are listed; the rest are only counted.
 const MOST_TOLD: usize = 20;
 
-/// What is promised.
+/// The promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Invariant {
     /// Conservation.
@@ -72,7 +72,7 @@ impl Invariant {
 pub struct Finding {
     /// Which promise.
     pub invariant: Invariant,
-    /// Where: a key, an object and line, a table.
+    /// The place: a key, an object and line, a table.
     pub at: String,
     /// What is there against what was expected.
     pub message: String,
@@ -83,17 +83,17 @@ pub struct Finding {
 pub struct Report {
     /// The pipeline.
     pub pipeline: String,
-    /// For each promise, how many things were held against it.
+    /// For each promise, how many things were checked.
     pub checked: BTreeMap<Invariant, usize>,
     /// For each promise that does not hold, how often.
     pub broken: BTreeMap<Invariant, usize>,
     /// What does not hold: for each promise the first few by place, the smallest witness first.
     pub findings: Vec<Finding>,
-    /// Record versions by state.
+    /// The number of record versions by state.
     pub states: BTreeMap<&'static str, usize>,
-    /// What breaks no promise but is worth knowing.
+    /// Notes: they break no promise but are worth knowing.
     pub notes: Vec<String>,
-    /// The last entry of the chain, as `NUMBER-DIGEST`: kept elsewhere, it tells a chain that was forged whole.
+    /// The last entry of the chain, as `NUMBER-DIGEST`: kept elsewhere, it exposes a chain that was forged whole.
     pub chain: Option<String>,
 }
 
@@ -104,12 +104,12 @@ impl Report {
         self.findings.is_empty()
     }
 
-    /// Takes in how many things were held against a promise by somebody else: what the lake does not know, its pipeline file does.
+    /// Adds the number of things that a caller checked against a promise: the pipeline file knows things that the lake does not.
     pub fn looked_at(&mut self, invariant: Invariant, count: usize) {
         self.checked(invariant, count);
     }
 
-    /// Takes in one more thing that does not hold, found by somebody else.
+    /// Adds one more thing that does not hold, found by a caller.
     pub fn also(&mut self, invariant: Invariant, at: impl ToString, message: impl ToString) {
         self.find(invariant, at, message);
         *self.broken.entry(invariant).or_default() += 1;

@@ -1,7 +1,7 @@
-//! V3 of the clean stage and V4 of Silver: each document is cleaned again by the generation that is recorded for it, and what must
-//! stand of all that is held against what stands.
+//! V3 of the clean stage and V4 of Silver: each document is cleaned again by the generation that is recorded for it, and the
+//! expected rows are compared with those that are there.
 //!
-//! Does not read receipts for what a plugin says: it only learns from them which generation to ask.
+//! Does not trust receipts about a plugin's result: they only tell which generation to call.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -23,12 +23,12 @@ use super::standing::{Candidate, by_key, different};
 use super::{Checker, Finding, Invariant};
 use crate::remake::{CannotRemake, RemakeError, Workshop};
 
-/// Objects looked at at once.
+/// Objects that are checked at once.
 const AT_ONCE: usize = 8;
-/// Codes of faults that depend on the machine's mood, or were not the plugin's: they need not come again.
+/// Codes of faults that depend on the machine, or were not the plugin's: they need not recur.
 const MOODS: [&str; 5] = ["P104", "P105", "P180", HOST_FAULT, REFUSED_BY_RETRIES];
 
-/// What a plugin says of one document now.
+/// What a plugin returns for one document now.
 enum Again {
     Rows(RecordBatch),
     Skipped(String),
@@ -76,17 +76,17 @@ impl Checker<'_> {
         self.silver(expected, &unasked).await
     }
 
-    /// Silver's rows against those expected.
+    /// Compares Silver's rows with those expected.
     async fn silver(&mut self, mut expected: HashMap<Key, Candidate>, unasked: &HashSet<Key>) -> Result<(), Failure> {
         let snapshot = &self.evidence.snapshot;
         self.report.checked(Invariant::V4, expected.len());
         for bucket in snapshot.buckets.keys() {
-            // A bucket that cannot be read was told before.
+            // A bucket that cannot be read was reported before.
             let Ok(batches) = self.service.clean.silver.read(snapshot, *bucket, None).await else { continue };
             // The rows of a key may lie across two batches, and anywhere in a file that another engine has written.
             for (key, standing) in by_key(&batches) {
                 let message = match (expected.remove(&key), standing) {
-                    // What it should be is not known.
+                    // The expected rows are not known.
                     (None, _) if unasked.contains(&key) => None,
                     (None, _) => Some("it stands in silver, and bronze comes to no row of it".to_owned()),
                     (Some(wanted), Ok(standing)) => different(&self.workshop, &standing, &wanted),
@@ -110,9 +110,9 @@ struct Looked {
     documents: usize,
     findings: Vec<Finding>,
     candidates: Vec<Candidate>,
-    /// Keys of documents of which the plugin has said nothing.
+    /// Keys of documents that the plugin has returned nothing for.
     unasked: Vec<Key>,
-    /// Documents that were refused for a fault of the moment: its code, and the record with its plugin.
+    /// Documents that were refused for a transient fault: its code, and the record with its plugin.
     of_the_moment: Vec<(String, String)>,
 }
 
@@ -149,7 +149,7 @@ async fn look(
             continue;
         }
         match held(receipt, number, refused).filter(|held| MOODS.contains(&held.code.as_str())) {
-            // Whatever the plugin says now, the record waits in quarantine; and what has looped once may loop again.
+            // The record waits in quarantine, no matter what the plugin returns now; and a plugin that looped once may loop again.
             Some(held) => {
                 let plugin = held.plugin.as_ref().map_or("?".to_owned(), ToString::to_string);
                 looked
@@ -195,7 +195,7 @@ async fn look(
     Ok(looked)
 }
 
-/// What the plugin says of each document now; one that breaks is asked about each alone, until it has broken too often.
+/// What the plugin returns for each document now. If it breaks, it is called for each document alone, until it has broken too often.
 async fn again(asking: &Asking<'_>, generation: u32, documents: &[Document]) -> Result<Vec<Again>, RemakeError> {
     let Asking { workshop, patience, .. } = asking;
     let by = workshop.clean_generation(generation)?;
@@ -248,17 +248,17 @@ fn held<'a>(receipt: &Receipt, line: usize, refused: &'a BTreeMap<String, Refuse
     refused.get(&held.id)
 }
 
-/// How what the plugin says now contradicts what is recorded of a line, if it does.
+/// How the plugin's result now contradicts the record of a line, if it does.
 fn contradiction(receipt: &Receipt, line: usize, now: &Again, all: &BTreeMap<String, Refused>) -> Option<String> {
     let skipped = receipt.skipped.iter().find(|skip| skip.line == line);
     let held = receipt.quarantined.iter().find(|held| held.line == line);
     let recorded = match (skipped, held) {
         (Some(skip), _) => format!("skipped ({})", skip.reason),
         (None, Some(held)) => {
-            // That a refusal is not there is told by V1.
+            // V1 reports a missing refusal.
             let refused = all.get(&held.id)?;
             let same = |code: &str, reason: &str| {
-                // The words of a fault may name an address or an instant; its code does not.
+                // A fault's text may name an address or an instant; its code does not.
                 refused.code == code && (!code.starts_with('R') || refused.reason == reason)
             };
             match now {

@@ -50,7 +50,7 @@ impl Checker<'_> {
                 Err(error) => return Err(error.into()),
             };
             let path = object.location.as_ref();
-            // A Parquet file is compressed: what it says is what its rows say.
+            // A Parquet file is compressed: its rows are searched instead.
             let text = if path.ends_with(".parquet") { delta::text_of(&bytes).unwrap_or(bytes) } else { bytes };
             for (name, secret) in needles {
                 if secret.holds(&text) {

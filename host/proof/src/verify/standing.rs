@@ -1,4 +1,4 @@
-//! The rows that stand in Silver for a key, held against those that should.
+//! The rows that stand in Silver for a key, compared with those that should.
 //!
 //! Does not make rows and does not read the table: `rows` does.
 
@@ -16,7 +16,7 @@ use records::keys::{Key, ordered};
 
 use crate::remake::Workshop;
 
-/// What the engine says of a row.
+/// The engine's own columns of a row.
 const OWN: [&str; 6] = [BUCKET, KEY, ORD, SEQ, SOURCE, PLUGIN];
 
 /// A version that may stand in Silver.
@@ -27,7 +27,7 @@ pub(super) struct Candidate {
     pub(super) rows: RecordBatch,
 }
 
-/// The rows of each key of a bucket, by key; those of one key stay in their order. Never all rows as one batch: a bucket may be larger than a
+/// The rows of each key of a bucket, by key; the rows of one key keep their order. Never all rows as one batch: a bucket may be larger than a
 /// column of one can be.
 pub(super) fn by_key(batches: &[RecordBatch]) -> Vec<(Key, Result<RecordBatch, ArrowError>)> {
     let mut places: BTreeMap<Key, Vec<(usize, usize)>> = BTreeMap::new();
@@ -55,7 +55,7 @@ pub(super) fn different(workshop: &Workshop, standing: &RecordBatch, wanted: &Ca
     if own(SOURCE) != wanted.source {
         return Some(format!("its row comes from `{}`, it should come from `{}`", own(SOURCE), wanted.source));
     }
-    // A later generation that makes the same rows leaves them as the earlier one made them.
+    // A later generation that makes the same rows leaves them as they are.
     let same_version = ordered(&own(ORD))
         .zip(ordered(&wanted.ord))
         .is_some_and(|(there, wanted)| (there.0, there.1) == (wanted.0, wanted.1) && there.2 <= wanted.2);
@@ -87,7 +87,7 @@ pub(super) fn different(workshop: &Workshop, standing: &RecordBatch, wanted: &Ca
     })
 }
 
-/// The columns that are the plugin's.
+/// The plugin's own columns.
 pub(crate) fn plugin_columns(rows: &RecordBatch) -> SchemaRef {
     let schema = rows.schema();
     let fields: Vec<_> =

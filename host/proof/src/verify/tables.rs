@@ -31,7 +31,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Files of nobody: no promise is broken by them.
+    /// Files that no version names: they break no promise.
     fn strays(&mut self, table: &str, strays: &[Path]) {
         if let Some(first) = strays.first() {
             let note = format!(
@@ -67,7 +67,7 @@ impl Checker<'_> {
                 Err(RemakeError::Cannot(reason)) if whole => {
                     self.report.find(Invariant::V6, &at, format!("it cannot be made again: {reason}"));
                 }
-                // What cannot be read was told already.
+                // What cannot be read was reported already.
                 Err(RemakeError::Cannot(_)) => {}
             }
             self.steps.step(1);
@@ -75,7 +75,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Whether a table stays as it is because its plugin fails: then that is what is found.
+    /// Whether a table is unchanged because its plugin fails: then that is the finding.
     async fn is_behind(&mut self, table: &GoldTable) -> Result<bool, Failure> {
         let newest = self.evidence.snapshot.named();
         if table.holds(&newest, &newest).await? {
@@ -87,7 +87,7 @@ impl Checker<'_> {
         Ok(true)
     }
 
-    /// How a table differs from what Silver comes to, if it does.
+    /// How a table differs from what Silver yields, if it does.
     async fn table(&mut self, table: &GoldTable) -> Result<Option<String>, RemakeError> {
         let snapshot = &self.evidence.snapshot;
         let newest = snapshot.named();
@@ -125,7 +125,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether Silver has been made and nothing has come: a first tick that failed leaves it so, and nothing is owed then.
+/// Whether Silver was created and holds nothing: a failed first tick leaves it so, and then nothing is expected.
 pub(super) fn is_untouched(silver: &Snapshot) -> bool {
     silver.version == 0 && silver.buckets.is_empty()
 }

@@ -1,4 +1,4 @@
-//! A backlog that is blocked, before a queue that cannot look for equal messages: whoever sweeps, and however often, it does not grow.
+//! A backlog that is blocked, before a queue that cannot look for equal messages: it does not grow, no matter which host sweeps and how often.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +74,7 @@ async fn what_is_lost_is_sent_again_when_the_queue_is_empty_in_two_looks_or_cann
     assert_eq!(depth(&world).await, 4 + 6, "no message of then can be there");
     sweep(&hosts[3], true).await.unwrap();
     assert_eq!(depth(&world).await, 10, "that was noted");
-    // Emptied by somebody: the queue says so itself, and twice.
+    // An operator emptied it: the queue reports that itself, and twice.
     for delivery in world.queues.enrich.live.receive(20, Duration::ZERO).await.unwrap() {
         world.queues.enrich.live.ack(&delivery.receipt).await.unwrap();
     }
@@ -92,7 +92,7 @@ async fn a_host_that_dies_before_it_has_sent_is_followed_by_another_one() {
     let options = Options { source: orders(6), batch_size: 1, ..Options::default() };
     let (world, hosts) = blind(&options).await;
     let tick = Tick::parse(TICK).unwrap();
-    // What it leaves: a mark, and the snapshot.
+    // It leaves a mark and the snapshot.
     hosts[0].ingest.fire(tick).await.unwrap();
     for delivery in world.queues.enrich.live.receive(20, Duration::ZERO).await.unwrap() {
         world.queues.enrich.live.ack(&delivery.receipt).await.unwrap();

@@ -79,7 +79,7 @@ async fn a_mark_without_a_snapshot_is_kept_for_its_writer_and_goes_when_that_has
     assert!(!is_open(&world).await && sums(&world).await.is_none());
 }
 
-/// Whoever closes a tick removes the marks that it has seen, and no later one.
+/// A host that closes a tick removes the marks that it has seen, and no later one.
 #[tokio::test(start_paused = true)]
 async fn a_tick_that_is_opened_while_it_is_closed_stays_open() {
     let options = Options::default();
@@ -123,7 +123,7 @@ async fn a_lake_of_an_earlier_version_gets_marks_once_and_is_closed_by_them() {
     assert!(world.once(&service, TICK).await.unwrap().left.is_nothing());
     let later = "20260102T030000Z";
     service.ingest.fire(Tick::parse(later).unwrap()).await.unwrap();
-    // An earlier version has written nothing of the kind, and has died with its queue.
+    // An earlier version has written no mark, and has died with its queue.
     for folder in ["_open", "_closed"] {
         for object in listed(&world, folder).await {
             world.lake.bronze.delete(&object).await.unwrap();

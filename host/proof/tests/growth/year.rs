@@ -1,4 +1,4 @@
-//! A year of daily ticks of 300,000 records, by counts alone: what is closed is in sums, and nobody looks behind them.
+//! A year of daily ticks of 300,000 records, by counts alone: closed ticks are sums, and nothing looks behind them.
 
 use chrono::TimeDelta;
 use engine::drivers::schedule;

@@ -1,5 +1,5 @@
-//! Kept answers, many in one object: each is there before anybody goes on with it, and whoever asks the same again finds it, in whichever
-//! process, also one that an earlier version of the program has kept by itself.
+//! Kept answers, many in one object: each is stored before it is used, and the same request finds it again, in any
+//! process. So is an answer that an earlier version of the program stored as an object of its own.
 //!
 //! Does not count other requests: `requests` does.
 
@@ -59,7 +59,7 @@ async fn a_message_s_answers_are_one_object_and_name_their_place() {
     assert_eq!(world.verify(&service).await.findings, []);
 }
 
-/// Of a message that failed, another process asks only what had no answer.
+/// After a message failed, another process requests only what had no answer.
 #[tokio::test(start_paused = true)]
 async fn a_message_that_comes_again_elsewhere_asks_only_what_had_no_answer() {
     let options = Options { source: orders(20), batch_size: 20, ..Options::default() };
@@ -77,7 +77,7 @@ async fn a_message_that_comes_again_elsewhere_asks_only_what_had_no_answer() {
     assert_eq!(asked, ["/orders/o13"]);
 }
 
-/// Another tick of the same day, worked by processes that have seen nothing of the first, asks nobody; and those after the first one need not
+/// Another tick of the same day, in processes that have seen nothing of the first, makes no request; and processes after the first need not
 /// look at every pack.
 #[tokio::test(start_paused = true)]
 async fn another_tick_of_the_day_asks_nobody() {

@@ -1,4 +1,4 @@
-//! A plugin that fails on too many records is suspended, and nobody's records pay for it.
+//! A plugin that fails on too many records is suspended, and no record pays for it.
 //!
 //! Does not test which failure of a consumer's work does what: `pauses` does.
 
@@ -196,7 +196,7 @@ async fn another_secret_lifts_the_suspension_and_the_same_one_does_not() {
         4,
         "too short to tell a guess from thousands"
     );
-    // The same secret, one that is not there now, and a lake that is only looked at: still suspended, and nobody is asked.
+    // The same secret, one that is not there now, and a lake that is only looked at: still suspended, and no service is asked.
     assert!(is_suspended(&world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap(), "enrich"));
     world.secrets.remove(&key());
     assert!(is_suspended(&world.once(&world.host(&options, http.clone()).await, TICK).await.unwrap(), "enrich"));

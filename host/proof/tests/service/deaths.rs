@@ -1,4 +1,4 @@
-//! A host that dies over any call that it makes to the lake while it replays or forgets: whoever does it again comes to the same end.
+//! A host that dies over any call that it makes to the lake while it replays or forgets: the next host that does it comes to the same end.
 //!
 //! Does not kill processes: `tests/e2e` does. Deaths while ticks run are `tests/simulation`'s.
 

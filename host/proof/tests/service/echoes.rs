@@ -1,4 +1,4 @@
-//! A service that echoes the secret that it was sent: nobody behind the gateway sees it.
+//! A service that echoes the secret that it was sent: nothing behind the gateway sees it.
 //!
 //! Does not list the encodings in which a secret is found: `engine::redaction` does.
 

@@ -10,11 +10,11 @@ use testkit::ScriptedHttp;
 use super::verify::{NEXT, delete, edit, edit_json, lake, objects};
 use super::world::{Options, TICK, World, good};
 
-/// A way to edit Bronze and to hide that, by whoever may write there.
+/// A way to edit Bronze and to hide that, for a user who may write there.
 type Hidden = (&'static str, fn(&str) -> String);
 
 const HIDDEN: &[Hidden] = &[
-    // Says that its answer was not kept, so that nobody can make it again: a note, and not a finding.
+    // Says that its answer was not kept, so that it cannot be made again: a note, and not a finding.
     ("as not to be made again", |line| {
         line.replace("\"n\":9", "\"n\":999").replace("\"answers\":", "\"unkept\":[403],\"answers\":")
     }),
@@ -44,9 +44,9 @@ async fn bronze_edited_together_with_a_mark_that_hides_it_is_found() {
         };
         let report = world.verify(&service).await;
         assert!(told(&report).iter().any(|message| message.contains("it was edited since")), "{how}: {report:?}");
-        // Also when everything that was made of it is made again: its receipt is taken away, and the host cleans it anew.
+        // Also when everything that was made of it is made again: its receipt is taken away, and the host cleans it again.
         delete(&world.lake.silver, &format!("_receipts/run={NEXT}/batch=00003")).await;
-        // Nobody looks at a closed tick, unless he is told to.
+        // No host looks at a closed tick, unless it is told to.
         proof::repair::repair(&service, true, &engine::progress::Steps::default()).await.unwrap();
         let ended = world.once(&service, NEXT).await.unwrap();
         assert!(ended.left.missing.is_nothing(), "{ended:?}");

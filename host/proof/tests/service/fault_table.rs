@@ -230,7 +230,7 @@ async fn f8_each_bad_answer_has_its_typed_outcome() {
     }
 }
 
-/// A certificate that nobody trusts is no record's fault: the stage rests and says so.
+/// An untrusted certificate is no record's fault: the stage rests and says so.
 #[tokio::test(start_paused = true)]
 async fn f8_a_failed_handshake_pauses_and_quarantines_nothing() {
     let options = Options::default();
@@ -289,7 +289,7 @@ async fn deaths(world: &World, options: &Options) -> usize {
     panic!("every host dies of it");
 }
 
-/// A record over which each host dies, bodies of a megabyte and fields that nobody knows: quarantined after
+/// A record over which each host dies, bodies of a megabyte and unknown fields: quarantined after
 /// `max_receives` tries and one alone, others flow.
 #[tokio::test(start_paused = true)]
 async fn f9_poison_is_quarantined_after_a_last_try_alone_and_the_others_flow() {

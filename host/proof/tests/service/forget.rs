@@ -173,7 +173,7 @@ async fn killed_at_any_call_it_is_run_again_and_erases_all() {
         let (key, steps) = (Key::from_text("o4"), Steps::default());
         let ended = forget(&dying, &key, &steps).await.is_ok();
         let again = world.host(&options, telling()).await;
-        // Whoever runs the command again is asked whether the key is there.
+        // If the command is run again, it asks whether the key is there.
         if proof::forget::is_there(&again, &key, &Steps::default()).await.unwrap() {
             assert!(forget(&again, &key, &Steps::default()).await.unwrap().is_whole());
         }

@@ -1,5 +1,5 @@
 //! What people and other processes do to a lake: ticks in the future and ticks taken back, tables deleted, objects damaged, keys that stay
-//! forgotten. Whoever serves outlives it, and what can be made again is.
+//! forgotten. A serving host outlives it, and what can be made again is made again.
 //!
 //! Does not test folders, queue files or commands: `tests/e2e/lifecycle.rs` does.
 
@@ -142,7 +142,7 @@ async fn a_tick_that_is_taken_back_leaves_nothing_and_what_stood_before_stands_a
     let what = brought(&service, future).await.unwrap().unwrap();
     assert_eq!((what.records, what.standing), (12, 12));
     take_back(&service, future).await.unwrap();
-    // Whoever is interrupted does it again.
+    // An interrupted command is run again.
     take_back(&service, future).await.unwrap();
     let left = service.work_off(Duration::from_secs(60), &CancellationToken::new()).await.unwrap();
     assert!(left.is_nothing(), "{left:?}");
@@ -174,7 +174,7 @@ async fn a_message_of_a_tick_that_the_lake_does_not_have_is_dropped() {
     assert!(world.verify(&service).await.is_clean());
 }
 
-/// Whoever does not heal, an aggregate host or one of an earlier version, meets a Silver with smaller numbers than Gold names.
+/// A host that does not heal, such as an aggregate host or an earlier version, meets a Silver with smaller numbers than Gold names.
 #[tokio::test(start_paused = true)]
 async fn gold_follows_a_silver_that_was_removed_and_made_again_whatever_its_numbers() {
     for old_form in [false, true] {

@@ -124,7 +124,7 @@ async fn a_new_process_finds_in_the_lake_what_tells_an_outage_from_records_that_
     let world = World::new(&options);
     let first = world.host(&options, service(&Arc::default(), OUTAGES[0].1)).await;
     assert!(once(&first, Duration::from_secs(60)).await.left.is_nothing());
-    // The next day every record that is asked for is one that nobody answers, but the service is up.
+    // The next day the service answers for none of the records, but it is up.
     let http = ScriptedHttp::new(|request, _| {
         let is_known = request.url.path().trim_start_matches("/orders/o").parse::<u32>().is_ok_and(|n| n < 40);
         Ok(if is_known { good(&request.url) } else { answer(500, "broken") })

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::world::{Options, TICK, World, clean, clean_descriptor, expected, good, inject, orders};
 
-/// A service whose answer for one order is another one.
+/// A service that answers one order differently.
 fn except(id: &'static str, other: impl Fn() -> HttpAnswer + Send + Sync + 'static) -> Arc<ScriptedHttp> {
     ScriptedHttp::new(move |request, _| Ok(if request.url.path().ends_with(id) { other() } else { good(&request.url) }))
 }

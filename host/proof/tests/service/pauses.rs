@@ -225,7 +225,7 @@ async fn a_fatal_failure_ends_the_consumer_and_acknowledges_nothing() {
     assert_eq!(rig.queue.live.depth().await.unwrap().total(), 3);
 }
 
-/// Whoever asks for a century is asked again after an hour, and the reason says both.
+/// A service that asks for a pause of a century is asked again after an hour, and the reason says both.
 #[tokio::test(start_paused = true)]
 async fn a_pause_of_2_to_the_32_seconds_is_tried_again_after_an_hour_and_a_stop_ends_it() {
     let rig = Rig::new(3, 1, |_, _| Err(quota(Duration::from_secs(1 << 32)))).await;

@@ -1,4 +1,4 @@
-//! Whoever has nothing to do calls rarely where calls are paid for, and is awake all the same.
+//! A consumer without work calls rarely where calls cost money, and still notices work at once.
 //!
 //! Does not count calls to a real service: `tests/e2e/idle.rs` does.
 
@@ -16,7 +16,7 @@ use testkit::LeapClock;
 use testkit::queue::{MemoryQueue, MemoryQueueOptions};
 use tokio_util::sync::CancellationToken;
 
-/// A queue of which each call is paid for.
+/// A queue whose calls cost money.
 #[derive(Debug)]
 struct Paid {
     queue: Arc<MemoryQueue>,

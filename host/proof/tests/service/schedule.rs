@@ -69,7 +69,7 @@ async fn hosts_that_fire_one_tick_at_one_moment_queue_it_once() {
     assert_eq!(services[0].ingest.fire(tick).await.unwrap().queued, 0);
     assert_eq!(sweep(&services[1], true).await.unwrap().messages, 20);
     assert_eq!(world.queues.enrich.live.depth().await.unwrap().total(), 20);
-    // Whoever held them has died: they come again.
+    // The host that held them has died: they come again.
     assert_eq!(held.len(), 5);
     assert!(world.once(&services[2], TICK).await.unwrap().left.missing.is_nothing());
     assert_eq!((world.sums(&services[2]).await, http.calls().len()), (expected(40), 40));
@@ -111,7 +111,7 @@ async fn missed_ticks_are_skipped_fired_once_or_all_fired() {
     }
 }
 
-/// What the schedule names comes once, an hour of it twice by the clock; and nobody waits for the clock to come back to where it was.
+/// What the schedule names comes once, an hour of it twice by the clock; and no host waits for the clock to return to where it was.
 #[tokio::test(start_paused = true)]
 async fn a_clock_set_back_by_an_hour_loses_and_doubles_no_tick_and_nobody_waits_for_it() {
     let options = Options::default();

@@ -1,4 +1,4 @@
-//! What a source brings that is no record, digits on their way through the lake, and lakes that hold what nobody can read.
+//! Lines of a source that are no record, digits on their way through the lake, and lakes that hold unreadable text.
 
 use std::sync::Arc;
 

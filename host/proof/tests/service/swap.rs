@@ -195,7 +195,7 @@ async fn what_a_host_refuses_that_has_not_heard_of_the_way_back_is_made_again() 
     let events = world.queues.clean.live.receive(100, Duration::ZERO).await.unwrap();
     let object = |number: usize| decode::<NewObject>(&events[number].body).unwrap();
 
-    // What it refuses is too little to judge its plugin by, and it says so before another one says that the plugin was taken back.
+    // What it refuses is too little to judge its plugin by, and it says so before another host says that the plugin was taken back.
     other.clean.objects(&[object(0), object(1)]).await.unwrap();
     assert_eq!(quarantine::ids(&world.lake).await.unwrap().len(), 10);
     let [good_one, bad] = [&service, &other].map(|host| version(&*host.clean.plugin));

@@ -149,7 +149,7 @@ impl Labels {
         self.silver.upsert(&versions).await.unwrap();
     }
 
-    /// A role over it, as a process that has just started has it.
+    /// A role over it, as in a process that has just started.
     async fn aggregate(&self, plugin: ClosureAggregator) -> Aggregate {
         let clock = LeapClock::at("2026-01-01T03:00:00Z");
         let gold = Gold::open(self.lake.gold.clone(), clock, "labels", label().output_schema()).await.unwrap();

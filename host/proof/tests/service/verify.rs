@@ -22,7 +22,7 @@ use super::world::{Options, TICK, World, good, orders};
 
 pub(crate) const NEXT: &str = "20260102T030000Z";
 
-/// A service of which some records are skipped, refused and broken, at both stages.
+/// A service with records that are skipped, refused and broken, at both stages.
 fn mixed() -> Arc<ScriptedHttp> {
     ScriptedHttp::new(|request, _| {
         Ok(match request.url.path().trim_start_matches("/orders/") {
@@ -469,8 +469,8 @@ async fn what_was_refused_at_a_deadline_is_told_and_not_tried_again() {
     );
 }
 
-/// A service that forbids to see one order, of which the plugin makes a document: what it said is not kept, as it may say otherwise
-/// tomorrow, so the document cannot be made again. That is told, and is no damage.
+/// A service that forbids one order, and a plugin that makes a document of that answer. The answer is not kept, as it may differ
+/// tomorrow, so the document cannot be made again. That is reported, and is no damage.
 #[tokio::test(start_paused = true)]
 async fn what_was_made_from_an_answer_that_is_not_kept_is_no_damage() {
     let options = Options::default();

@@ -64,7 +64,7 @@ async fn status_tells_how_far_each_layer_is_and_since_when_it_waits() {
     assert!(commit.at.unwrap() >= empty.at && commit.at.unwrap() <= done.at, "{commit:?}");
     assert!(done.gold["sums"].last_commit.at.unwrap() >= commit.at.unwrap());
 
-    // A day later the next tick is queued, one message of it has reached Bronze, and nobody goes on.
+    // A day later the next tick is queued, one message of it has reached Bronze, and no host goes on.
     world.clock.jump(chrono::TimeDelta::days(1));
     let sent = world.clock.now();
     service.ingest.fire(Tick::at(sent)).await.unwrap();

@@ -47,7 +47,7 @@ use url::Url;
 /// The tick of most tests; the clock stands at it.
 pub(crate) const TICK: &str = "20260101T030000Z";
 
-/// What a test may want to be otherwise.
+/// What a test may change.
 #[derive(Clone)]
 pub(crate) struct Options {
     /// Records of the source: `id,group,n` and a line each.
@@ -58,10 +58,10 @@ pub(crate) struct Options {
     pub(crate) buckets: u32,
     /// Messages under way at once.
     pub(crate) workers: usize,
-    /// Version of the enrich plugin: another one has another digest. Version 2 makes a document of what is none,
+    /// Version of the enrich plugin: another version has another digest. Version 2 makes a document of a bad answer,
     /// version 3 tames what a document asks the cleaner to do and refuses in other words.
     pub(crate) enrich_version: &'static str,
-    /// Version of the clean plugin: another one has another digest. Version 2 forgives `reject`, version 3 also refuses `late`.
+    /// Version of the clean plugin: another version has another digest. Version 2 forgives `reject`, version 3 also refuses `late`.
     pub(crate) clean_version: &'static str,
     /// Receives of a message before it is given up.
     pub(crate) max_receives: u32,

@@ -116,7 +116,7 @@ fn options(scenario: &Scenario, plan: &TickPlan, hiccup: impl Fn() -> bool + Sen
     }
 }
 
-/// Runs one host of a tick, and another one in its place when it dies.
+/// Runs one host of a tick, and the next one in its place when it dies.
 async fn supervise(
     (world, scenario, tally): (Arc<World>, Arc<Scenario>, Arc<Tally>),
     plan: TickPlan,

@@ -3,7 +3,7 @@
 //!
 //! Does not kill processes or lose power: `tests/e2e` and `local` do.
 //!
-//! `SIMULATION_SEED=N` runs one seed, `SIMULATION_SEEDS=N` so many (2,000 if nothing is said), divided over the shards.
+//! `SIMULATION_SEED=N` runs one seed, `SIMULATION_SEEDS=N` runs N seeds (2,000 by default), divided over the shards.
 
 #![allow(
     clippy::disallowed_methods,
@@ -26,7 +26,7 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use scenario::Scenario;
 
-/// Seeds of a run that nobody asked to be longer.
+/// Seeds of a run without `SIMULATION_SEEDS`.
 const SEEDS: u64 = 2000;
 const SHARDS: u64 = 16;
 
