@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use seams::clock::Clock;
 use tokio::time::Instant;
 
-/// The longest single sleep. The timer below does not count the time that a laptop was suspended and knows nothing of a wall clock
+/// The longest single sleep. The timer below does not count the time that a laptop was suspended, and does not notice a wall clock
 /// that was set, so a long wait looks at the clock again this often.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
 
@@ -33,7 +33,7 @@ impl Clock for SystemClock {
     }
 
     async fn sleep(&self, span: Duration) {
-        // By the timer, which nobody sets; and by the clock, which goes on while a laptop is suspended.
+        // By the timer, which cannot be set; and by the clock, which goes on while a laptop is suspended.
         let begun = Instant::now();
         let until = self.now().checked_add_signed(TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX));
         let until = until.unwrap_or(DateTime::<Utc>::MAX_UTC);

@@ -16,7 +16,7 @@ use seams::http::{Http, HttpAnswer, HttpError, HttpRequest};
 use tokio::sync::OnceCell;
 use url::{Host, Url};
 
-/// What the services see as the caller.
+/// The user agent that services see.
 const USER_AGENT: &str = concat!("sluicebox/", env!("CARGO_PKG_VERSION"));
 
 /// How requests leave this machine.
@@ -24,7 +24,7 @@ const USER_AGENT: &str = concat!("sluicebox/", env!("CARGO_PKG_VERSION"));
 pub struct HttpOptions {
     /// Which proxies are used.
     pub proxies: Proxies,
-    /// For the connection alone, TLS included; the request's own timeout counts as well.
+    /// The timeout of the connection alone, TLS included; the request's own timeout counts as well.
     pub connect_timeout: Duration,
 }
 
@@ -46,8 +46,8 @@ pub enum Proxies {
 
 /// [`Http`] on reqwest with rustls. Certificates are checked as this machine's own programs check them.
 ///
-/// Clones share their connections. What is needed for a request is made for the first one: to read a machine's certificate authorities takes
-/// longer than all else that a host does before its first record.
+/// Clones share their connections. The client is built for the first request: reading a machine's certificate authorities takes
+/// longer than everything else that a host does before its first record.
 #[derive(Clone, Debug)]
 pub struct ReqwestHttp(Arc<Clients>);
 
@@ -103,9 +103,9 @@ async fn made(connect_timeout: Duration, proxies: Proxies) -> Result<reqwest::Cl
     }
 }
 
-/// The machine's certificate authorities, where one file has them all, as Linux keeps them. Beside it lies a folder with each in a file of
-/// its own, which is read as well if this is left to TLS: hundreds of files at every start. Whoever sets `SSL_CERT_FILE` or `SSL_CERT_DIR`
-/// has said what is to be read.
+/// The machine's certificate authorities, if one file has them all, as on Linux. Beside it is a folder with one file for each,
+/// which the TLS library would read as well: hundreds of files at every start. A user who sets `SSL_CERT_FILE` or `SSL_CERT_DIR`
+/// has chosen what is read.
 #[cfg(target_os = "linux")]
 fn authorities() -> Option<Vec<reqwest::Certificate>> {
     if openssl_probe::has_ssl_cert_env_vars() {
@@ -149,7 +149,7 @@ impl Http for ReqwestHttp {
 fn request_headers(request: &HttpRequest) -> Result<HeaderMap, HttpError> {
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
-        // The value may be a secret, so only the name is said.
+        // The value may be a secret, so only the name is shown.
         let key = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| HttpError::Invalid(format!("`{name}` is no header name")))?;
         let mut value = HeaderValue::from_str(value)
@@ -168,9 +168,9 @@ fn answer_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| (name.as_str().to_string(), text(value))).collect()
 }
 
-/// The decoded body; a gzip bomb is given up a few kilobytes over the limit.
+/// The decoded body; reading a gzip bomb stops a few kilobytes over the limit.
 async fn bounded_body(mut response: reqwest::Response, limit: u64) -> Result<Bytes, HttpError> {
-    // Present only where nothing is to be decoded: then a body that is too long need not be begun.
+    // Present only if nothing needs decoding: then a body that is too long is not read at all.
     if response.content_length().is_some_and(|length| length > limit) {
         return Err(HttpError::TooLarge { limit });
     }

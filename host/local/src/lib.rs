@@ -1,6 +1,6 @@
-//! Adapters that need nothing but this machine: one for each seam of the engine, save the plugins.
+//! Adapters that need only this machine: one for each seam of the engine, except plugins.
 //!
-//! Does not decide anything: where a request may go, when a message is poison and what an object is called are the engine's.
+//! Does not decide anything: where a request may go, when a message is poison and what an object is called is up to the engine.
 #![allow(clippy::disallowed_methods, reason = "these are the adapters through which time, environment and files enter")]
 
 pub mod clock;

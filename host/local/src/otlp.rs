@@ -1,6 +1,6 @@
-//! A collector of OpenTelemetry: takes documents of OTLP over HTTP, in JSON.
+//! An OpenTelemetry collector: sends it OTLP documents over HTTP, in JSON.
 //!
-//! Does not make documents, and does not try again.
+//! Does not make documents, and does not retry.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use url::Url;
 
 use crate::http::{HttpOptions, ReqwestHttp};
 
-/// For one document.
+/// The timeout for one document.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a document was not taken. No message holds a header's value.
 #[derive(Debug, Error)]
 pub enum CollectorError {
-    /// It may be taken later.
+    /// It may be accepted later.
     #[error("the collector cannot take them now: {0}")]
     Later(String),
-    /// It will never be taken.
+    /// It will never be accepted.
     #[error("the collector does not take them: it answered with status {0}")]
     Never(u16),
-    /// It cannot be asked.
+    /// The collector cannot be used.
     #[error("{0}")]
     Invalid(String),
 }
@@ -37,10 +37,10 @@ pub struct OtlpCollector {
 }
 
 impl OtlpCollector {
-    /// The collector at `url`, which is sent these headers.
+    /// The collector at `url`; each request carries these headers.
     ///
     /// # Errors
-    /// When a header is none.
+    /// If a header is not valid.
     pub fn at(url: Url, headers: HashMap<String, String>) -> Result<Self, CollectorError> {
         let mut all = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         for (name, value) in headers {
@@ -53,10 +53,10 @@ impl OtlpCollector {
         Ok(OtlpCollector { http: ReqwestHttp::new(HttpOptions::default()), url, headers: all })
     }
 
-    /// Hands a document over.
+    /// Sends a document.
     ///
     /// # Errors
-    /// When it was not taken.
+    /// If it was not accepted.
     pub async fn post(&self, document: String) -> Result<(), CollectorError> {
         let client = self.http.client_for(&self.url).await.map_err(|error| CollectorError::Later(error.to_string()))?;
         let request = client.post(self.url.clone()).headers(self.headers.clone());

@@ -1,8 +1,8 @@
-//! Files that somebody else may have put there: a component, a signature, a pipeline file, a secret. Read whole, or not at all and soon.
+//! Files that another user may have put there: a component, a signature, a pipeline file, a secret. A read returns the whole file or fails soon.
 //!
-//! Does not judge what it reads. Each read has a type check, a cap and an end: what is no regular file is not opened (opening a pipe waits
-//! for a writer, a device may never end), what is larger than its cap is not read, and a file system that answers no more is not waited for.
-//! The work is done on a thread of its own that nobody has to wait for, also not when the process ends.
+//! Does not judge what it reads. Each read has a type check, a cap and an end: only a regular file is opened (opening a pipe waits
+//! for a writer, a device may never end), a file larger than its cap is not read, and a file system that hangs is not waited for.
+//! The work is done on a thread of its own that no caller has to wait for, not even at the end of the process.
 
 use std::collections::BTreeMap;
 use std::fs::{File, FileType, Metadata};
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-/// After how long without a byte a read is given up.
+/// A read fails after this time without a byte.
 pub const QUIET: Duration = Duration::from_secs(5);
-/// How often a read under way is looked at.
+/// How often a read in progress is checked.
 const LOOK: Duration = Duration::from_secs(1);
 /// Bytes read at once.
 const PIECE: usize = 1 << 20;
@@ -29,42 +29,42 @@ pub const MOST_SIGNATURE: u64 = 64;
 /// Most bytes of a component, whatever its limits say.
 pub const MOST_COMPONENT: u64 = 64 << 20;
 
-/// Why a file was not read.
+/// The reason why a file was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum OutsideError {
-    /// The system says why.
+    /// An error of the system.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It is something else than a file.
+    /// It is not a regular file.
     #[error("it is {found}, expected a regular file")]
     Kind {
-        /// What it is.
+        /// Its type.
         found: &'static str,
     },
     /// It is too large.
     #[error("it has {size} bytes, at most {most} are read")]
     TooLarge {
-        /// Its bytes; of one that does not tell them, those that were seen.
+        /// Its size in bytes; the bytes read so far, if the file does not report a size.
         size: u64,
-        /// How many there may be.
+        /// The cap in bytes.
         most: u64,
     },
-    /// Nothing has come for a while.
+    /// No byte has come for a while.
     #[error("its file system has not answered for {} s", after.as_secs())]
     Hangs {
-        /// For how long it was waited.
+        /// How long the read waited.
         after: Duration,
     },
 }
 
 impl OutsideError {
-    /// Whether there is nothing of that name.
+    /// Whether nothing has that name.
     #[must_use]
     pub fn is_not_there(&self) -> bool {
         matches!(self, OutsideError::Io(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
     }
 
-    /// What to do about it, if that is not plain.
+    /// What to do about it, if that is not obvious.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -78,7 +78,7 @@ impl OutsideError {
         }
     }
 
-    /// Whether the next look may find it otherwise although nobody has done anything to the file.
+    /// Whether the next read may succeed although the file has not changed.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
@@ -89,22 +89,22 @@ impl OutsideError {
     }
 }
 
-/// Reads that nobody waits for any more, by path, and how many of each: another one would only hang as well.
+/// Reads that no caller waits for any more: the number for each path. One more read would only hang as well.
 static HANGING: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
 
 fn hanging(change: impl FnOnce(&mut BTreeMap<PathBuf, usize>) -> bool) -> bool {
     change(&mut HANGING.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// A read under way.
+/// A read in progress.
 struct Reading {
     path: PathBuf,
     /// Bytes so far, so that a slow read is told from one that hangs.
     read: Arc<AtomicU64>,
-    /// Whether nobody waits any more.
+    /// Whether the caller has stopped waiting.
     left: Arc<Mutex<bool>>,
     answer: mpsc::Receiver<Result<Bytes, OutsideError>>,
-    /// Rung when the answer is there.
+    /// Notified when the answer is there.
     done: Arc<Notify>,
     seen: u64,
     since: Instant,
@@ -137,7 +137,7 @@ impl Reading {
         Ok(Reading { path: path.to_owned(), read, left, answer, done, seen: 0, since: Instant::now() })
     }
 
-    /// What has come of it, if anything has; an error when nothing comes any more.
+    /// The result, if there is one; an error if no byte comes any more.
     fn look(&mut self, wait: Duration) -> Option<Result<Bytes, OutsideError>> {
         match self.answer.recv_timeout(wait) {
             Ok(answer) => return Some(answer),
@@ -155,7 +155,7 @@ impl Reading {
 
     fn leave(&self) -> Result<Bytes, OutsideError> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have come to an end just now.
+        // It may have ended just now.
         if let Ok(answer) = self.answer.try_recv() {
             return answer;
         }
@@ -171,7 +171,7 @@ impl Reading {
 /// The whole file of at most `most` bytes. Waits on this thread, for [`QUIET`] without progress at most.
 ///
 /// # Errors
-/// It is not there, no regular file, too large, or cannot be read in time.
+/// If it is missing, no regular file, too large, or cannot be read in time.
 pub fn read(path: &Path, most: u64) -> Result<Bytes, OutsideError> {
     let mut reading = Reading::start(path, most)?;
     loop {
@@ -181,7 +181,7 @@ pub fn read(path: &Path, most: u64) -> Result<Bytes, OutsideError> {
     }
 }
 
-/// As [`read`], without holding up a thread of the reactor.
+/// As [`read`], without blocking a thread of the reactor.
 ///
 /// # Errors
 /// As [`read`].
@@ -195,19 +195,19 @@ pub async fn read_soon(path: &Path, most: u64) -> Result<Bytes, OutsideError> {
     }
 }
 
-/// As [`read`], of a text in UTF-8.
+/// As [`read`], for a text in UTF-8.
 ///
 /// # Errors
-/// As [`read`], and when it is no text.
+/// As [`read`], and if it is not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> Result<String, OutsideError> {
     let bytes = read(path, most)?;
     String::from_utf8(bytes.into()).map_err(|error| io::Error::new(ErrorKind::InvalidData, error.utf8_error()).into())
 }
 
-/// Runs work that asks a file system, on a thread of its own, and waits for it for a while.
+/// Runs file-system work on a thread of its own, and waits for it at most `most`.
 ///
 /// # Errors
-/// It has not come to an end in `most`: the work is left to itself.
+/// If it has not ended within `most`; the work goes on without a caller.
 pub async fn in_time<T: Send + 'static>(
     most: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -243,7 +243,7 @@ pub fn examine(path: &Path, most: u64) -> Result<(), OutsideError> {
 }
 
 fn whole(path: &Path, most: u64, count: &AtomicU64) -> Result<Bytes, OutsideError> {
-    // Looked at before it is opened, for opening a device may do something; and after, for it may be another one by then.
+    // Checked before it is opened, because opening a device may have an effect; and after, because another file may be there by then.
     refuse(&std::fs::metadata(path)?, most)?;
     let mut file = open(path)?;
     let found = file.metadata()?;
@@ -266,7 +266,7 @@ fn whole(path: &Path, most: u64, count: &AtomicU64) -> Result<Bytes, OutsideErro
 #[cfg(unix)]
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    // A pipe that has taken the file's place since is opened without waiting for whoever writes into it.
+    // A pipe that has replaced the file since is opened without waiting for a writer.
     File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY).open(path)
 }
 
@@ -335,7 +335,7 @@ mod tests {
         assert!(read_text(&path, 9).is_err());
     }
 
-    /// As a file system does that answers no more: `/proc` has none, so the look itself is what hangs.
+    /// Like a file system that hangs: `/proc` has none, so the check itself hangs.
     #[tokio::test]
     async fn work_that_hangs_is_left_to_itself() {
         let (_never, waits) = mpsc::channel::<()>();

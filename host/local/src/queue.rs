@@ -27,7 +27,7 @@ use self::ledger::{Lease, micros};
 pub use self::view::{ClosedQueue, QueueView};
 use self::writer::Writer;
 
-/// Between two looks for the messages of other processes: at first, doubled each time, and at most.
+/// Time between two looks for messages of other processes: the first, doubled each time, and the longest.
 const POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(200));
 
 /// How a queue hands out messages.
@@ -37,7 +37,7 @@ pub struct QueueOptions {
     pub visibility: Duration,
     /// How often a message is delivered before it moves to `dead_letters`. Without a dead-letter queue it is delivered for ever.
     pub max_receives: NonZeroU32,
-    /// The queue of the same file that takes the messages that passed `max_receives`. They start there anew.
+    /// The queue of the same file for messages that passed `max_receives`. Their counts start again there.
     pub dead_letters: Option<String>,
     /// Most bytes of one message.
     pub max_message: usize,
@@ -57,12 +57,12 @@ pub struct SqliteQueues {
     path: PathBuf,
     writer: Writer,
     clock: Arc<dyn Clock>,
-    /// Rung when a message of the queue of that name becomes ready.
+    /// Notified when a message of the queue of that name becomes ready.
     bells: Arc<Mutex<HashMap<String, Arc<Notify>>>>,
 }
 
 impl SqliteQueues {
-    /// Opens the file at `path`, and makes it and its folder if they are not there.
+    /// Opens the file at `path`, and creates it and its folder if they are missing.
     ///
     /// # Errors
     /// `QueueError::Backend` when the file cannot be opened, is no queue file, or was written by a newer version.
@@ -72,7 +72,7 @@ impl SqliteQueues {
         Ok(SqliteQueues { path, writer, clock, bells: Arc::default() })
     }
 
-    /// The queue of that name; it need not be made first.
+    /// The queue of that name; it need not be created first.
     #[must_use]
     pub fn queue(&self, name: &str, options: QueueOptions) -> SqliteQueue {
         let bell = self.bell(name);
@@ -87,7 +87,7 @@ impl SqliteQueues {
         }
     }
 
-    /// Writes the file anew without the remains of messages that are gone, which it otherwise keeps until their space is used again.
+    /// Rewrites the file without the remains of deleted messages, which it otherwise keeps until their space is reused.
     ///
     /// # Errors
     /// `QueueError::Backend` when the file is in use for longer than a transaction may take.
@@ -98,14 +98,14 @@ impl SqliteQueues {
         scrubbed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
     }
 
-    /// The name of a stage's queue for messages of one lake. Those of another lake, which may have been at the same place before, have another
-    /// name: they stay in the file, and nobody works on them.
+    /// The name of a stage's queue for messages of one lake. Messages of another lake, which may have been at the same place before, have another
+    /// name: they stay in the file, and no host works on them.
     #[must_use]
     pub fn name_of(stage: &str, lake: &str) -> String {
         format!("{stage}{}{lake}", ledger::OF_LAKE)
     }
 
-    /// Gives messages that a host of an earlier version has sent to `lake`, and returns how many they were.
+    /// Assigns messages that a host of an earlier version sent to `lake`; returns their number.
     ///
     /// # Errors
     /// `QueueError::Backend` when the file cannot be written.
@@ -114,7 +114,7 @@ impl SqliteQueues {
         self.writer.run(move |db| ledger::adopt(db, &lake)).await
     }
 
-    /// How many messages of other lakes are in the file (of `lake` if `own`), and their bytes.
+    /// The number of messages of other lakes in the file (of `lake` if `own`), and their size in bytes.
     ///
     /// # Errors
     /// `QueueError::Backend` when the file cannot be read.

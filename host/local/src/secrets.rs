@@ -22,7 +22,7 @@ const MAX_FILE: u64 = 64 << 10;
 #[derive(Debug)]
 pub struct LocalSecrets {
     base: PathBuf,
-    /// Files whose permissions have been complained about.
+    /// Files with a warning about their permissions.
     warned: Mutex<HashSet<PathBuf>>,
 }
 
@@ -33,7 +33,7 @@ impl LocalSecrets {
         LocalSecrets { base: base.into(), warned: Mutex::default() }
     }
 
-    /// Says once for each file that others can read it.
+    /// Warns once for each file that others can read.
     #[cfg(unix)]
     fn warn_if_exposed(&self, path: &Path) {
         use std::os::unix::fs::PermissionsExt;
@@ -58,7 +58,7 @@ impl Secrets for LocalSecrets {
                 let path = self.base.join(file);
                 let read = outside::read_soon(&path, MAX_FILE).await;
                 if read.is_ok() {
-                    // Of a file that was read just now this is known.
+                    // The file was read just now, so its metadata comes without a wait.
                     self.warn_if_exposed(&path);
                 }
                 from_file(read, reference)

@@ -45,11 +45,11 @@ const DELETES_AT_ONCE: usize = 10;
 /// * `PutMode::Update` locks the object's folder (`flock`) while it compares the tag and renames, against other updates: a `put` of
 ///   another mode does not wait for it. The lock ends with its process.
 /// * A symbolic link below the folder is no object: it is never listed, and a path through one is `PermissionDenied`. (The folder
-///   itself may be reached through links.) The check is made before each call; it does not defend against somebody who plants
-///   links while the call runs, since whoever can do that can write the objects as well.
+///   itself may be reached through links.) The check is made before each call; it does not defend against a user who plants
+///   links while the call runs, since such a user can write the objects as well.
 /// * A folder that was deleted or moved away after it was opened is not made again: each call fails with [`Gone`] among its causes
 ///   until it is back. (But see [`DirStore::open_beside`].)
-/// * Unfinished files are named `NAME#DIGITS`; they are never listed, and no object can have such a name. A listing that comes upon one
+/// * Unfinished files are named `NAME#DIGITS`; they are never listed, and no object can have such a name. A listing that finds one
 ///   that was last written to a day ago removes it: a killed writer has left it.
 #[derive(Debug)]
 pub struct DirStore {
@@ -58,10 +58,10 @@ pub struct DirStore {
 }
 
 impl DirStore {
-    /// Opens the store at `path`, and makes the folder if it is not there.
+    /// Opens the store at `path`, and creates the folder if it is missing.
     ///
     /// # Errors
-    /// When the folder cannot be made or is no folder.
+    /// If the folder cannot be created or is not a folder.
     pub fn open(path: impl Into<PathBuf>) -> Result<Arc<dyn ObjectStore>> {
         DirStore::open_with(path, Durability::Synced)
     }
@@ -89,10 +89,10 @@ impl DirStore {
         Ok(Arc::new(DirStore { reads, folder: Arc::new(folder) }))
     }
 
-    /// Looks at the store at `path`: makes, changes and removes nothing. A folder that is not there is an empty one.
+    /// Opens the store at `path` read-only: creates, changes and removes nothing. A missing folder counts as empty.
     ///
     /// # Errors
-    /// When `path` is no folder, or cannot be looked at.
+    /// If `path` is not a folder, or cannot be read.
     pub fn view(path: impl Into<PathBuf>) -> Result<Arc<dyn ObjectStore>> {
         let path = path.into();
         let failed = |error| files::failed("open folder", &path, error);
@@ -107,29 +107,29 @@ impl DirStore {
         }
     }
 
-    /// Removes every unfinished file below `path`, however young, for who knows that nobody writes there; how many there were. A writer that
-    /// only slept finds its file gone, and its write fails.
+    /// Removes every unfinished file below `path`, however young, and returns their number. Only if no process writes there: a writer
+    /// that only slept finds its file gone, and its write fails.
     ///
     /// # Errors
-    /// When the folder cannot be read or a file not be removed. A folder that is not there has none.
+    /// If the folder cannot be read or a file cannot be removed. A missing folder has none.
     pub fn remove_unfinished(path: &std::path::Path) -> Result<usize> {
         files::remove_unfinished(path)
     }
 
-    /// Where the object is or is to be, after making sure that no link leads there.
+    /// The file path of the object, whether it exists or not, after a check that no link leads there.
     async fn locate(&self, location: &Path) -> Result<PathBuf> {
         let file = file_of(&self.reads, location)?;
         let folder = Arc::clone(&self.folder);
         blocking(move || folder.refuse_links(&file).map(|_| file)).await
     }
 
-    /// Where the object is.
+    /// The file path of an object that exists.
     async fn find(&self, location: &Path) -> Result<PathBuf> {
         let file = file_of(&self.reads, location)?;
         let folder = Arc::clone(&self.folder);
         blocking(move || {
             let there = folder.refuse_links(&file)?;
-            // Said here, since below a file the system's answer is not that nothing is there.
+            // Reported here, since below a file the system does not answer "not found".
             if there { Ok(file) } else { Err(files::failed("find", &file, ErrorKind::NotFound.into())) }
         })
         .await
@@ -142,7 +142,7 @@ impl std::fmt::Display for DirStore {
     }
 }
 
-/// Makes a folder, if it is not there, so that it survives a loss of power.
+/// Creates a folder, if it is missing, so that it survives a loss of power.
 pub(crate) fn make_folder(path: &std::path::Path) -> Result<()> {
     Folder::open(path, Durability::Synced, None).map(drop)
 }
@@ -173,7 +173,7 @@ impl ObjectStore for DirStore {
         let file = file_of(&self.reads, location)?;
         let folder = Arc::clone(&self.folder);
         blocking(move || {
-            // Most losers of a race come late enough to see it: they need not write and sync what nobody will read.
+            // Most losers of a race come late enough to see it: they need not write and sync bytes that are never read.
             if folder.refuse_links(&file)? && mode == PutMode::Create {
                 return folder.refuse_existing(&file);
             }
@@ -228,7 +228,7 @@ impl ObjectStore for DirStore {
         listing::all(Arc::clone(&self.folder), prefix.cloned())
     }
 
-    /// In the order of the paths. What comes before the offset costs its name, and no look at the file.
+    /// In the order of the paths. For objects before the offset only the name is read, not the file.
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
         let (folder, prefix, offset) = (Arc::clone(&self.folder), prefix.cloned(), offset.clone());
         let found = async move { blocking(move || listing::after(&folder, prefix.as_ref(), &offset)).await };

@@ -1,6 +1,6 @@
-//! Says when one of some files may be another: by the system's notifications, and by looking now and then where there are none.
+//! Reports when a watched file may have changed: by the system's notifications, and by polling where there are none.
 //!
-//! Does not read the files: whoever is told finds out what has changed, if anything.
+//! Does not read the files: the caller finds out what has changed, if anything.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::watch;
 
-/// Longest time between two looks: network file systems notify nobody.
+/// Longest time between two looks: network file systems send no notifications.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// For how long nothing must happen before somebody is told, at most [`LONGEST`]: who writes a file often does so in pieces.
+/// How long nothing must happen before a change is reported, at most [`LONGEST`]: programs often write a file in pieces.
 const QUIET: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(100);
 
 /// Watches files.
 #[derive(Debug)]
 pub struct FileWatch {
-    /// Notifies while it lives; none where the system has none to give.
+    /// Sends notifications while it lives; none if the system has no notifications.
     watcher: Option<RecommendedWatcher>,
     folders: BTreeSet<PathBuf>,
     happened: watch::Receiver<u64>,
@@ -42,7 +42,7 @@ impl FileWatch {
         FileWatch { watcher: watcher.ok(), folders: BTreeSet::new(), happened }
     }
 
-    /// Watches these files, too, whether or not they are there. A file is replaced within its folder, so it is that which is watched.
+    /// Watches these files, too, whether or not they are there. A file is replaced within its folder, so the folder is watched.
     pub fn add<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
         for file in files {
             let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -73,14 +73,14 @@ impl Default for FileWatch {
     }
 }
 
-/// Whether it only says that somebody reads: who looks at what has changed reads, and would be told of that for ever.
+/// Whether the event only reports a read: the caller reads what has changed, and would cause events for ever.
 fn is_no_change(kind: EventKind) -> bool {
     matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }
 
 async fn told(happened: &mut watch::Receiver<u64>) {
     if happened.changed().await.is_err() {
-        // There are no notifications: the caller's time-out is what there is.
+        // There are no notifications: only the caller's timeout ends the wait.
         std::future::pending().await
     }
 }
@@ -117,7 +117,7 @@ mod tests {
         for _ in 0..10 {
             std::fs::read_to_string(&file).unwrap();
         }
-        // Events come in their order: when the change is told of, the reads would have been.
+        // Events come in their order: when the change is reported, the reads would have been.
         std::fs::write(folder.path().join("b"), "").unwrap();
         watch.changed().await;
         let told = *watch.happened.borrow() - before;

@@ -183,7 +183,7 @@ async fn what_is_no_queue_file_is_refused_by_name() {
     }
 }
 
-/// The process that `a_killed_process_loses_nothing_that_it_was_told` kills, and nothing when nobody asks for it: says `sent N` and
+/// The process that `a_killed_process_loses_nothing_that_it_was_told` kills, and nothing otherwise: prints `sent N` and
 /// `acked N` on its output after the call has returned, until it is killed.
 #[tokio::test]
 async fn child() {
@@ -324,7 +324,7 @@ async fn messages_of_another_lake_are_kept_and_not_received() {
     assert_eq!(queue("b").receive(9, Duration::ZERO).await.unwrap().len(), 1);
 }
 
-/// SQLite waits for nobody while it makes a new file one that several processes can share.
+/// SQLite does not wait for other processes while it makes a new file shareable.
 #[test]
 fn a_new_queue_file_is_opened_by_many_at_once() {
     for round in 0..20 {

@@ -206,7 +206,7 @@ async fn a_listing_begins_after_its_offset() {
     }
 }
 
-/// What a killed writer has left goes after a day, by the next listing or opening; what somebody may still write to stays.
+/// What a killed writer has left goes after a day, by the next listing or opening; a file that may still have a writer stays.
 #[tokio::test]
 async fn unfinished_files_of_dead_writers_go_after_a_day() {
     let place = tempfile::tempdir().unwrap();
@@ -273,7 +273,7 @@ async fn who_only_looks_sees_what_is_there_and_changes_nothing() {
     assert!(DirStore::view(folder.path().join("file")).is_err());
 }
 
-/// Somebody moves the folder away, and back: nothing is made in its place, and nothing is said not to be there that is.
+/// The folder is moved away, and back: nothing is created in its place, and no existing object is reported missing.
 #[tokio::test]
 async fn a_folder_that_is_moved_away_is_not_made_again_but_waited_for() {
     let place = tempfile::tempdir().unwrap();

@@ -57,8 +57,8 @@ pub struct Status {
     pub swaps: BTreeMap<String, Event>,
     /// The plugins that this configuration loads, by stage.
     pub plugins: BTreeMap<String, PluginStamp>,
-    /// What could not be read, and why: `bronze`, `silver`, `gold NAME`, `queue NAME`, `quarantine`, `suspended`, `waiting`, `swaps`, and from the
-    /// process that loads them, `plugin STAGE`. Its value elsewhere in this status means nothing.
+    /// What could not be read, and why: `bronze`, `silver`, `gold NAME`, `queue NAME`, `quarantine`, `suspended`, `waiting`, `swaps`, and, from
+    /// the process that loads them, `plugin STAGE`. Its value elsewhere in this status means nothing.
     pub unreadable: BTreeMap<String, String>,
 }
 

@@ -23,7 +23,7 @@ use crate::load::Loaded;
 use crate::memory::Need;
 use crate::threads::Lane;
 
-/// Rows that are handed over at once: enough to make the crossing cheap, few enough to fit a small memory limit.
+/// Rows that are passed at once: enough to make the crossing cheap, few enough to fit a small memory limit.
 const CHUNK: usize = 65_536;
 
 /// A loaded aggregator.
@@ -70,7 +70,7 @@ impl Plugin for WasmAggregator {
 
     fn prepare(&self) {
         let bound = Arc::clone(&self.bound);
-        // What goes wrong is told by the first call, which tries it again.
+        // A failure is reported by the first call, which tries it again.
         self.lane.begin(move || drop(bound.loaded.code()));
     }
 }
@@ -144,7 +144,7 @@ impl Bound {
     }
 }
 
-/// A new aggregation with all of these in it.
+/// A new aggregation of all of these.
 fn merged(
     aggregation: &GuestAggregation<'_>,
     mut store: impl AsContextMut,

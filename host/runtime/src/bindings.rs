@@ -1,7 +1,7 @@
 //! The host's side of `wit/`, generated.
 //!
 //! One world per part of the contract and not per world of the contract: the parts share `lifecycle` and the column types, so that
-//! one set of Rust types serves all three kinds of plugin. Which parts a component must have is `inspect`'s to say.
+//! one set of Rust types serves all three kinds of plugin. `inspect` says which parts a component must have.
 #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
 
 pub(crate) mod lifecycle {

@@ -1,4 +1,4 @@
-//! One call: a fresh store and instance, every limit set, `configure`, the work, and what is left of it afterwards.
+//! One call: a fresh store and instance, every limit set, `configure`, the work, and its result.
 //!
 //! Does not know what the work is: `enricher`, `cleaner` and `aggregator` do. Nothing of a call survives it.
 
@@ -22,11 +22,11 @@ use crate::store::Host;
 use crate::threads::{self, Behind};
 use crate::wasi;
 
-/// In how many ticks of the clock a call has been seen at work before it is a long one that makes way for others: some 100 ms of work,
-/// however little of the processor it gets.
+/// After so many ticks of the clock at work a call counts as long and makes way for others: some 100 ms of work,
+/// however little processor time it gets.
 const LONG_TICKS: u32 = 10;
 
-/// A component that can be called, and under which conditions.
+/// A component that can be called, and the conditions of each call.
 #[derive(Clone)]
 pub(crate) struct Callable {
     pub(crate) engine: Engine,
@@ -35,17 +35,17 @@ pub(crate) struct Callable {
     pub(crate) lifecycle: Arc<lifecycle::CommonIndices>,
     pub(crate) limits: Limits,
     pub(crate) config: String,
-    /// For log lines: name and short digest, or `?` before the plugin has said it.
+    /// For log lines: name and short digest, or `?` before the plugin has described itself.
     pub(crate) plugin: String,
     pub(crate) digest: String,
-    /// Whether its last call broke or flooded its log: the next one makes way from its start, as a long one does in the end. Many short
-    /// calls that break would otherwise take as much from their neighbours as one that spins.
+    /// Whether its last call broke or flooded its log: the next one makes way from its start, as a long one does later. Many short
+    /// calls that break would otherwise cost their neighbours as much as one that spins.
     pub(crate) in_disgrace: Arc<AtomicBool>,
-    /// Whether it has been told that calls come near their deadline: once is enough.
+    /// Whether it was logged that calls come near their deadline: once is enough.
     pub(crate) told_slow: Arc<AtomicBool>,
 }
 
-/// What a call gave.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) struct Returned<T> {
     pub(crate) value: T,
@@ -53,7 +53,7 @@ pub(crate) struct Returned<T> {
 }
 
 impl Callable {
-    /// Runs `work`, which is over `records` records, in a fresh, configured instance. To be called on a guest thread.
+    /// Runs `work`, which is over `records` records, in a fresh, configured instance. Must be called on a guest thread.
     pub(crate) fn call<T>(
         &self,
         records: usize,
@@ -75,7 +75,7 @@ impl Callable {
         Ok(returned)
     }
 
-    /// A call that needs half of its deadline will not fit it on a busier machine, or with a larger batch.
+    /// A call that needs half of its deadline will miss it on a busier machine, or with a larger batch.
     fn tell_if_slow(&self, used: Duration, records: usize) {
         let limit = self.limits.deadline;
         if used * 2 <= limit || self.told_slow.swap(true, Ordering::Relaxed) {
@@ -156,10 +156,10 @@ impl Callable {
     }
 }
 
-/// How much of its deadline a call has spent.
+/// The part of its deadline that a call has spent.
 ///
-/// Time by the clock, until it steps back for others. From then on the host itself has it wait, and on a busy machine it waits long:
-/// what counts is the processor's time that it got, or a tenth of the time by the clock where that is more, so that it ends in any case.
+/// Time by the clock, until it steps back for others. From then on the host itself makes it wait, and on a busy machine it waits long:
+/// its processor time counts, or a tenth of the time by the clock if that is more, so that it ends in any case.
 struct Spent {
     clock: Instant,
     processor: Option<Duration>,
@@ -199,7 +199,7 @@ pub(crate) fn linker(engine: &Engine, component: &Component) -> wasmtime::Result
     Ok(linker)
 }
 
-/// The text is looked at where it lies in the guest's memory and only as much of it as will be kept is copied.
+/// The text is read in the guest's memory, and only the part that will be kept is copied.
 fn write_log(mut store: StoreContextMut<'_, Host>, (level, message): (Level, WasmStr)) -> wasmtime::Result<()> {
     if store.data().log.is_full() {
         store.data_mut().log.drop_line();

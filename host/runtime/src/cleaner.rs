@@ -64,7 +64,7 @@ impl Plugin for WasmCleaner {
 
     fn prepare(&self) {
         let bound = Arc::clone(&self.bound);
-        // What goes wrong is told by the first call, which tries it again.
+        // A failure is reported by the first call, which tries it again.
         self.lane.begin(move || drop(bound.loaded.code()));
     }
 }
@@ -126,7 +126,7 @@ fn named(documents: &[usize], index: u32) -> usize {
     documents.get(index as usize).copied().unwrap_or(index as usize)
 }
 
-/// What became of a document.
+/// The outcome of a document.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Missing,
@@ -146,7 +146,7 @@ impl Fate {
     }
 }
 
-/// Every document is in exactly one of rows (once or more), rejects and skips, and the rows stand in the documents' order.
+/// Every document is in exactly one of rows (once or more), rejects and skips, and the rows are in the documents' order.
 fn conserved(cleaned: &wit::Cleaned, documents: &[usize]) -> Result<(), Fault> {
     if cleaned.row_of.len() != cleaned.rows.rows as usize {
         let message =

@@ -1,5 +1,5 @@
-//! A plugin's code: compiled, linked, and its exports found. Made when the plugin is loaded, or, where it is known already that it is
-//! accepted, when it is first needed: of the plugins of a pipeline a process may never call but one.
+//! A plugin's code: compiled, linked, and its exports found. Made when the plugin is loaded, or, if it is known to be
+//! accepted, when it is first needed: a process may call only one plugin of a pipeline.
 //!
 //! Does not say whether a plugin is accepted: `load` does.
 
@@ -17,7 +17,7 @@ use crate::fault::{fault, refused};
 use crate::store::Host;
 use crate::worker::Caps;
 
-/// Finds the exports of a world that are its own.
+/// Finds a world's own exports.
 pub(crate) type Find<E> = fn(&InstancePre<Host>) -> wasmtime::Result<E>;
 
 /// Code that can be called.
@@ -26,7 +26,7 @@ pub(crate) struct Code<E> {
     pub(crate) exports: E,
 }
 
-/// What code is made of.
+/// The inputs of compilation.
 pub(crate) struct Source<E> {
     pub(crate) engines: SharedEngines,
     pub(crate) component: Bytes,
@@ -36,7 +36,7 @@ pub(crate) struct Source<E> {
 }
 
 impl<E> Source<E> {
-    /// Compiles and links. To be called on a guest thread.
+    /// Compiles and links. Must be called on a guest thread.
     pub(crate) fn make(&self) -> Result<Code<E>, LoadError> {
         let Grants { config, limits } = &self.grants;
         let component = self.engines.compile(kind_of(limits)?, Caps::of(limits), &self.component, &self.digest)?;
@@ -63,14 +63,14 @@ impl<E> Source<E> {
 }
 
 impl<E> Code<E> {
-    /// The same, of a plugin whose name is known.
+    /// The same, for a plugin whose name is known.
     pub(crate) fn of(mut self, name: &str) -> Self {
         self.callable.plugin = seams::plugin::plugin_name(name, &self.callable.digest);
         self
     }
 }
 
-/// Code that may have to be made yet.
+/// Code that may not be made yet.
 pub(crate) struct Lazy<E> {
     made: OnceLock<Code<E>>,
     making: Mutex<()>,
@@ -85,7 +85,7 @@ impl<E> Lazy<E> {
         Lazy { made: OnceLock::new(), making: Mutex::default() }
     }
 
-    /// The code, made now if it is not yet. To be called on a guest thread.
+    /// The code, made now if it is not yet. Must be called on a guest thread.
     pub(crate) fn get(&self, make: impl FnOnce() -> Result<Code<E>, LoadError>) -> Result<&Code<E>, Fault> {
         if let Some(code) = self.made.get() {
             return Ok(code);
@@ -95,7 +95,7 @@ impl<E> Lazy<E> {
         if let Some(code) = self.made.get() {
             return Ok(code);
         }
-        // It was made before, of the same bytes: what has gone wrong is this machine's.
+        // It was made before from the same bytes, so this machine is at fault.
         let code = make().map_err(|error| fault(FaultKind::Host, error.code, error.message))?;
         Ok(self.made.get_or_init(|| code))
     }

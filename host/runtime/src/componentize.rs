@@ -1,4 +1,4 @@
-//! From a core module that `cargo build` made to a component.
+//! Turns a core module that `cargo build` made into a component.
 //!
 //! Does not compile Rust and does not check the component's world: `inspect` does that.
 
@@ -12,7 +12,7 @@ use wit_component::ComponentEncoder;
 )]
 pub struct ComponentizeError(String);
 
-/// Wraps a core module in a component. The module says in a custom section, which the SDK's macros write, what world it is of.
+/// Wraps a core module in a component. The module says in a custom section, which the SDK's macros write, which world it has.
 ///
 /// # Errors
 /// The bytes are no core module, carry no world, or lack one of the world's exports.

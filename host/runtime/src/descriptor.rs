@@ -1,4 +1,4 @@
-//! What a plugin says of itself, checked: from the contract's record to the seam's [`Descriptor`].
+//! A plugin's description of itself, checked: from the contract's record to the seam's [`Descriptor`].
 //!
 //! Sizes come first: nothing is built from a description, compared with another or shown before it is known to be small.
 //! Does not compare it with a neighbouring layer's: the engine does, it knows the neighbours.
@@ -15,7 +15,7 @@ use crate::world::World;
 
 /// Bytes of a column's name: what Delta, Parquet and Athena all take.
 const MAX_NAME: usize = 255;
-/// Bytes that a plugin may hand over to describe itself: twice what the largest right description takes.
+/// Most bytes of a plugin's description: twice what the largest right description takes.
 pub(crate) const MAX_DESCRIPTION: usize = 4 << 20;
 /// Columns that a plugin reads, and columns that it makes.
 const MAX_FIELDS: usize = 1_024;
@@ -23,7 +23,7 @@ const MAX_FIELDS: usize = 1_024;
 const MAX_PLUGIN_NAME: usize = 63;
 /// Bytes of the version.
 const MAX_VERSION: usize = 64;
-/// Bytes of a JSON pointer, and the steps of its way.
+/// Bytes of a JSON pointer, and the steps of its path.
 const MAX_POINTER: usize = 1 << 10;
 const MAX_STEPS: usize = 64;
 /// Bytes of the configuration's schema, and the levels of lists and objects in it.
@@ -44,7 +44,7 @@ pub(crate) fn check(raw: described::Descriptor, world: World) -> Result<Descript
     judge(descriptor, world)
 }
 
-/// Checks a descriptor, wherever it comes from.
+/// Checks a descriptor from any source.
 pub(crate) fn judge(descriptor: Descriptor, world: World) -> Result<Descriptor, LoadError> {
     let large = too_large(&descriptor);
     let problems = if large.is_empty() { problems(&descriptor, world) } else { large };
@@ -59,13 +59,13 @@ pub(crate) fn judge(descriptor: Descriptor, world: World) -> Result<Descriptor, 
     Err(refused("P023", message, "correct the field names, pointers or types in the plugin's source"))
 }
 
-/// The error of a description that is more than is taken at all.
+/// The error of a description that is too large to be read at all.
 pub(crate) fn too_long() -> LoadError {
     let message = format!("plugin describes itself wrongly: in more than {}", bytes(MAX_DESCRIPTION as u64));
     refused("P023", message, "a plugin has at most 1,024 columns a side: describe fewer, with shorter names")
 }
 
-/// What is larger than it may be. Looks at sizes alone, and at what is too large never again.
+/// What is larger than allowed. Looks only at sizes, and not inside what is too large.
 fn too_large(descriptor: &Descriptor) -> Vec<String> {
     let mut found = Vec::new();
     let mut most = |what: &str, size: usize, most: usize, unit: &str| {
@@ -123,7 +123,7 @@ fn scalar_type(ty: wit::ScalarType) -> ScalarType {
     }
 }
 
-/// Everything that is wrong, at once.
+/// All problems, at once.
 fn problems(descriptor: &Descriptor, world: World) -> Vec<String> {
     let mut found = Vec::new();
     if !is_plugin_name(&descriptor.name) {

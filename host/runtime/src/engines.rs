@@ -21,11 +21,11 @@ use crate::{native, processor};
 
 pub(crate) use kind::{Guards, Kind, MAX_STACK, kind_of};
 
-/// Bytes of a memory and of a table that are zeroed where they lie when a call ends, rather than given back to the system: a call that
-/// needs no more meets no page fault, and no lock of the process's address space that a neighbour who leaks may hold.
+/// Bytes of a memory and of a table that are zeroed in place when a call ends, rather than returned to the system: a call that
+/// needs no more meets no page fault, and no lock of the process's address space, which a leaking neighbour may hold.
 const KEPT_MEMORY: usize = 2 << 20;
 const KEPT_TABLE: usize = 64 << 10;
-/// How often a running guest is asked whether it is past its deadline.
+/// How often a running guest's deadline is checked.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Makes engines and keeps them.
@@ -34,7 +34,7 @@ pub(crate) struct Engines {
     pub(crate) guards: Guards,
     kept: Kept,
     worker: Option<WorkerProgram>,
-    /// In a worker: the code of the one component that it is for.
+    /// In a worker: the code of its one component.
     given: Option<Vec<u8>>,
     instances: u32,
     by_kind: Mutex<HashMap<Kind, Engine>>,
@@ -51,7 +51,7 @@ impl Engines {
         Engines { given: Some(code), ..Engines::new(Kept::default(), 1, None) }
     }
 
-    /// What is known of components. A worker knows nothing and believes nothing.
+    /// What is known of components. A worker has no cache and trusts none.
     pub(crate) fn kept(&self) -> &Kept {
         &self.kept
     }
@@ -68,12 +68,12 @@ impl Engines {
         Ok(engine)
     }
 
-    /// How a worker process is started, if there are any.
+    /// How to start a worker process, if there are any.
     pub(crate) fn worker(&self) -> Option<&WorkerProgram> {
         self.worker.as_ref()
     }
 
-    /// Gives up what no guest may use, before the first one begins: in a worker. For good, and for all its threads.
+    /// In a worker: gives up what no guest may use, before the first one begins. For good, and for all its threads.
     pub(crate) fn lock(&self) -> Result<(), LoadError> {
         if self.given.is_none() {
             return Ok(());
@@ -92,7 +92,7 @@ impl Engines {
         let engine = self.engine(kind)?;
         if let Some(code) = &self.given {
             let made = native::component(&engine, code).and_then(|made| {
-                // Where it lies is made now: a worker that is locked can make no such place.
+                // Its memory image is made now: a locked worker cannot make one.
                 made.initialize_copy_on_write_image()?;
                 Ok(made)
             });
@@ -125,7 +125,7 @@ impl Engines {
     }
 
     /// Compiles a component that is not kept, under caps and in a process of its own, and keeps it. `None` without a worker and a place
-    /// to keep it: then whoever needs it compiles it.
+    /// to keep it: then the first call compiles it.
     fn compiled(
         &self,
         engine: &Engine,
@@ -144,7 +144,7 @@ impl Engines {
         Ok(Some(code))
     }
 
-    /// With pooled memories where the address space can be had, else with memories made on demand: slower to instantiate, same in
+    /// With pooled memories if there is enough address space, else with memories made on demand: slower to instantiate, the same in
     /// every other way.
     fn make(&self, kind: Kind) -> wasmtime::Result<Engine> {
         let mut config = config(kind, self.guards);
@@ -168,9 +168,9 @@ fn config(kind: Kind, guards: Guards) -> Config {
         .max_wasm_stack(kind.stack)
         .async_stack_size(kind.stack + (1 << 20))
         .memory_init_cow(true);
-    // One input, one output: no NaN payloads, no instructions whose result is the machine's choice.
+    // One input, one output: no NaN payloads, no instructions whose result depends on the machine.
     config.cranelift_nan_canonicalization(guards.are_on()).wasm_relaxed_simd(false);
-    // Nothing that no plugin needs.
+    // Features that no plugin needs are off.
     config
         .wasm_component_model(true)
         .concurrency_support(false)

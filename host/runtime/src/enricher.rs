@@ -59,7 +59,7 @@ impl Plugin for WasmEnricher {
 
     fn prepare(&self) {
         let bound = Arc::clone(&self.bound);
-        // What goes wrong is told by the first call, which tries it again.
+        // A failure is reported by the first call, which tries it again.
         self.lane.begin(move || drop(bound.loaded.code()));
     }
 }
@@ -107,7 +107,7 @@ fn step(step: wit::Step) -> Result<Step, Fault> {
     })
 }
 
-/// A step that is within the bounds: its document small enough and a document at all, its words cut.
+/// A step within the bounds: its document is valid and small enough, its texts are cut.
 pub(crate) fn judged(step: Step, limits: &Limits) -> Result<Step, Fault> {
     Ok(match step {
         Step::Done(text) if text.len() as u64 > limits.document => {

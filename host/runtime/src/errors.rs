@@ -1,6 +1,6 @@
-//! From wasmtime's errors to the seam's faults: what kind, which code, in which words.
+//! From wasmtime's errors to the seam's faults: kind, code and message.
 //!
-//! Does not decide what becomes of the record: that follows from the kind, and is the engine's.
+//! Does not decide what happens to the record: the engine does, by the kind.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use crate::fault::{Phase, bad_output, bytes, fault, host_fault};
 use crate::limits::{Exceeded, MAX_HANDLES};
 
-/// Says what an error of a guest call under `limits` means.
+/// Turns an error of a guest call under `limits` into a fault.
 pub(crate) fn classify(error: wasmtime::Error, phase: Phase, limits: &Limits) -> Fault {
     let backtrace = error.downcast_ref::<WasmBacktrace>().filter(|trace| !trace.frames().is_empty()).map(render);
     let error = match error.downcast::<Fault>() {
@@ -37,7 +37,7 @@ pub(crate) fn classify(error: wasmtime::Error, phase: Phase, limits: &Limits) ->
 
 fn of_trap(trap: Trap, limits: &Limits) -> Fault {
     match trap {
-        // A trap and no matter of time: the same record costs the same fuel whenever it is tried again.
+        // A trap, not a timeout: the same record costs the same fuel whenever it is tried again.
         Trap::OutOfFuel => {
             let limit = limits.fuel.unwrap_or_default();
             fault(FaultKind::Trap, "P102", format!("plugin ran out of fuel: limit {limit} units, used all of them"))
@@ -81,7 +81,7 @@ fn of_text(error: &wasmtime::Error, output: u64) -> Fault {
     }
 }
 
-/// Bytes of a backtrace that are shown: the names in it are the plugin's.
+/// Bytes of a backtrace that are shown: its names come from the plugin.
 const MAX_TRACE: usize = 16 << 10;
 
 /// One line a frame, as wasmtime prints them (demangled) without its heading.

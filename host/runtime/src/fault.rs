@@ -1,6 +1,6 @@
-//! How the adapter says that something is wrong: the fault of a call, the refusal of a plugin that is to be loaded, and sizes in words.
+//! How the adapter reports errors: the fault of a call, the refusal of a plugin at load, and sizes as text.
 //!
-//! Does not say what is wrong: whoever finds it does. What an error of wasmtime means is in `errors`.
+//! Does not say what is wrong: the caller does. What an error of wasmtime means is in `errors`.
 
 use seams::plugin::{Fault, FaultKind, LoadError};
 
@@ -11,7 +11,7 @@ pub(crate) enum Phase {
     Instantiate,
     /// `configure`.
     Configure,
-    /// The call that was asked for.
+    /// The call itself.
     Call,
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn host_fault(message: impl Into<String>) -> Fault {
     fault(FaultKind::Host, "P900", message)
 }
 
-/// Output that is not what descriptor or contract says.
+/// Output that does not fit descriptor or contract.
 pub(crate) fn bad_output(code: &'static str, message: impl Into<String>) -> Fault {
     fault(FaultKind::BadOutput, code, message)
 }
@@ -35,7 +35,7 @@ pub(crate) fn refused(code: &'static str, message: impl Into<String>, hint: &str
     LoadError { code, message: message.into(), hint: (!hint.is_empty()).then(|| hint.to_owned()) }
 }
 
-/// Bytes as people write them: whole binary units where they divide, else plain bytes.
+/// Bytes as text: whole binary units if they divide, else plain bytes.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match UNITS.iter().find(|(size, _)| count >= *size && count.is_multiple_of(*size)) {

@@ -1,4 +1,4 @@
-//! Entry points for the fuzz targets: values as a guest or a worker process would hand them over, made from arbitrary bytes and given to
+//! Entry points for the fuzz targets: values as a guest or a worker process would send them, made from arbitrary bytes and passed to
 //! the code that checks them.
 //!
 //! Does not run a guest. Exists only with the feature `fuzzing`, which `tests/fuzz` alone asks for.

@@ -1,4 +1,4 @@
-//! What a file is, judged before any of it is compiled: a component at all, of a sane size, of which world, asking for what.
+//! Checks a file before any of it is compiled: whether it is a component, its size, its world, and its imports.
 //!
 //! Does not compare function signatures: those are checked against the compiled component, in `code`.
 
@@ -21,10 +21,10 @@ use outline::{Outline, Unreadable};
 const MOST_NAME: usize = 200;
 /// The package of the contract.
 const PACKAGE: &str = "sluicebox:plugin/";
-/// The version of the contract that this host speaks; any patch of it will do.
+/// The version of the contract that this host speaks; any patch version is accepted.
 pub(crate) const CONTRACT: Version = Version::new(0, 1, 0);
 
-/// What a component turned out to be.
+/// What is known about a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
     /// The kind of plugin that it is.
@@ -33,7 +33,7 @@ pub struct Inspection {
     pub contract: Version,
     /// The names of the interfaces that it imports.
     pub imports: Vec<String>,
-    /// Whether it is linked against the inert WASI: it imports some of it.
+    /// Whether it imports any of the inert WASI.
     pub inert_wasi: bool,
     /// The names of the interfaces that it exports.
     pub exports: Vec<String>,
@@ -45,7 +45,7 @@ pub struct Inspection {
     pub table_elements: u64,
 }
 
-/// Says what a component is, and refuses what can be no plugin under the default limits.
+/// Describes a component, and refuses one that cannot be a plugin under the default limits.
 ///
 /// # Errors
 /// P010 core module, P011 not a valid component, P013 too large, P014 too costly to compile, P015 machine code, P020 asks for more
@@ -201,7 +201,7 @@ fn check_imports(outline: &Outline, types: TypesRef<'_>, world: World) -> Result
     Err(refused("P020", message, hint))
 }
 
-/// `log`, the inert WASI, and interfaces that hold nothing but types: those give no power.
+/// `log`, the inert WASI, and interfaces that hold nothing but types: those grant nothing.
 fn granted(import: &str, types: TypesRef<'_>) -> bool {
     if wasi::is_inert(import) {
         return true;

@@ -1,8 +1,8 @@
-//! What is known of components that this user has loaded before: the code that they were compiled to, under caps, and what a plugin that was
-//! accepted says of itself. Code that is read is executed and notes are believed, so each file carries a seal.
+//! The cache of components that this user has loaded before: their compiled code, made under caps, and the description of each plugin that was
+//! accepted. Code from here is executed and notes are believed, so each file carries a seal.
 //!
 //! A file of this user's own folder is sealed with a key that lies elsewhere (`key`). A file that came with a program is in a list of
-//! digests whose own digest came another way. What has no right seal is not there: it is compiled, or asked, once more.
+//! digests whose own digest came another way. A file without a valid seal counts as missing: the component is compiled, or described, again.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -16,13 +16,13 @@ use crate::key::{self, SealingKey};
 use crate::options::{Cache, Shipped, Trust};
 use crate::world::World;
 
-/// Stands for everything that a plugin has to fulfil to be accepted: to be raised when that becomes more within a version of this program.
+/// The version of the rules of acceptance. Raise it if the rules become stricter within a version of this program.
 const RULES: u32 = 2;
-/// Bytes of one file that are read.
+/// Most bytes of a file that is read.
 const MAX_FILE: u64 = 1 << 30;
-/// Bytes that the folder may have; beyond them what was written first goes.
+/// Most bytes of the folder; beyond that the oldest files are removed.
 const MAX_FOLDER: u64 = 2 << 30;
-/// How hard code is compressed: as the level that reads fastest for its size.
+/// The compression level of code: the one that reads fastest for its size.
 const LEVEL: i32 = 3;
 /// The list of digests in a folder that comes with a program.
 const LIST: &str = "digests.json";
@@ -38,7 +38,7 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 struct Own {
     dir: PathBuf,
-    /// `None`: nothing that lies there is believed.
+    /// `None`: nothing in the folder is believed.
     key: Option<SealingKey>,
 }
 
@@ -50,7 +50,7 @@ struct ByDigest {
 }
 
 impl Kept {
-    /// Opens the folders. One that came with the program and is not as it should be is told of and left alone.
+    /// Opens the folders. One that came with the program and is not valid is reported and not used.
     pub(crate) fn open(cache: Option<&Cache>, shipped: Option<&Shipped>) -> Result<Self, String> {
         let own = cache.map(Own::open).transpose()?;
         let shipped = shipped.and_then(|shipped| match ByDigest::open(shipped) {
@@ -68,7 +68,7 @@ impl Kept {
         self.own.is_some() || self.shipped.is_some()
     }
 
-    /// The code that such an engine has made of the component.
+    /// The code that an engine of this kind compiled from the component.
     pub(crate) fn code(&self, engine: &Engine, digest: &Digest) -> Option<Vec<u8>> {
         zstd::decode_all(self.read(&of_code(engine, digest))?.as_slice()).ok()
     }
@@ -79,7 +79,7 @@ impl Kept {
         }
     }
 
-    /// What a plugin that was accepted as one of `world`, with such grants, says of itself.
+    /// The description of a plugin that was accepted for `world` with these grants.
     pub(crate) fn accepted(&self, digest: &Digest, world: World, grants: &Grants) -> Option<Descriptor> {
         serde_json::from_slice(&self.read(&of_accepted(digest, world, grants)?)?).ok()
     }
@@ -94,7 +94,7 @@ impl Kept {
         self.shipped.as_ref().and_then(|shipped| shipped.read(name)).or_else(|| self.own.as_ref()?.read(name))
     }
 
-    /// What cannot be written is not kept: nothing worse.
+    /// A failed write only means that nothing is kept.
     fn write(&self, name: &str, bytes: &[u8]) {
         if let Some(own) = &self.own {
             let _ = own.write(name, bytes);
@@ -128,7 +128,7 @@ impl Own {
         opened
     }
 
-    /// Under another name first: whoever reads it at the same time must not find half of it.
+    /// Under another name first: a process that reads it at the same time must not find half of it.
     fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
         let (file, unfinished) = (self.dir.join(name), self.dir.join(format!("{name}.{}", std::process::id())));
         match &self.key {
@@ -140,7 +140,7 @@ impl Own {
         Ok(())
     }
 
-    /// Lets go of what was written first while the folder is too large.
+    /// Removes the oldest files while the folder is too large.
     fn tidy(&self) {
         let files =
             ["code", "known"].into_iter().filter_map(|part| std::fs::read_dir(self.dir.join(part)).ok()).flatten();
@@ -190,7 +190,7 @@ impl ByDigest {
     }
 }
 
-/// The list of what `Trust::Nothing` has kept in `dir`: its name and its bytes. What a program is shipped with is believed by its digest.
+/// The list of what `Trust::Nothing` has kept in `dir`: its name and its bytes. Files that ship with a program are believed by its digest.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -206,7 +206,7 @@ pub fn list_of_shipped(dir: &Path) -> std::io::Result<(&'static str, Vec<u8>)> {
     Ok((LIST, serde_json::to_vec(&digests)?))
 }
 
-/// The bytes of a plain file; a link, a pipe, a device and a file of no sane size are none.
+/// The bytes of a plain file; `None` for a link, a pipe, a device or a file that is too large.
 fn whole(path: &Path) -> Option<Vec<u8>> {
     std::fs::symlink_metadata(path).ok().filter(|about| about.is_file() && about.len() <= MAX_FILE)?;
     let mut bytes = Vec::new();
@@ -220,7 +220,7 @@ fn of_code(engine: &Engine, digest: &Digest) -> String {
     format!("code/{}-{:016x}", plain(digest), hasher.finish())
 }
 
-/// Acceptance depends on the rules and on what is granted.
+/// Acceptance depends on the rules and on the grants.
 fn of_accepted(digest: &Digest, world: World, grants: &Grants) -> Option<String> {
     let rules = (env!("CARGO_PKG_VERSION"), RULES);
     let under = serde_json::to_vec(&(rules, world, &grants.config, &grants.limits)).ok()?;

@@ -47,7 +47,7 @@ fn what_another_wrote_or_changed_is_not_there() {
     mine.accept(&digest, World::Cleaner, &grants("[]"), &descriptor());
     let file =
         |config: &str| dir.path().join("cache").join(of_accepted(&digest, World::Cleaner, &grants(config)).unwrap());
-    // One of this user's own files under the name of another one.
+    // One of this user's own files under the name of another file.
     std::fs::copy(file("{}"), file("[]")).unwrap();
     assert_eq!(mine.accepted(&digest, World::Cleaner, &grants("[]")), None);
     // The same file with one bit changed.
@@ -55,7 +55,7 @@ fn what_another_wrote_or_changed_is_not_there() {
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(file("{}"), bytes).unwrap();
     assert_eq!(mine.accepted(&digest, World::Cleaner, &grants("{}")), None);
-    // One that was sealed by somebody else.
+    // One that another user sealed.
     kept(dir.path(), &dir.path().join("other").join("key")).accept(
         &digest,
         World::Cleaner,

@@ -1,6 +1,6 @@
 //! The key that seals what this user has compiled, and the folders that only this user can write to.
 //!
-//! Does not know what is sealed. The key says "written by this user"; whoever has it is this user, or has become him.
+//! Does not know what is sealed. The key says "written by this user"; a process that can read it acts as this user.
 
 use std::path::Path;
 
@@ -49,7 +49,7 @@ impl SealingKey {
         Some(seal)
     }
 
-    /// `bytes` behind their seal.
+    /// `bytes` after their seal.
     pub(crate) fn sealed(&self, name: &str, bytes: &[u8]) -> Vec<u8> {
         let seal = self.seal(name, bytes).map(|seal| seal.finalize().into_bytes());
         let mut sealed = Vec::with_capacity(SIZE + bytes.len());
@@ -58,7 +58,7 @@ impl SealingKey {
         sealed
     }
 
-    /// What was sealed under that name, if the seal is right.
+    /// The bytes that were sealed under that name, if the seal is valid.
     pub(crate) fn open<'s>(&self, name: &str, sealed: &'s [u8]) -> Option<&'s [u8]> {
         let (seal, bytes) = sealed.split_at_checked(SIZE)?;
         self.seal(name, bytes)?.verify_slice(seal).ok()?;
@@ -84,7 +84,7 @@ fn make(file: &Path) -> std::io::Result<()> {
     linked
 }
 
-/// Makes a folder that only this user can enter, or finds one that this user has and nobody else can write to.
+/// Creates a folder that only this user can enter, or accepts one that this user owns and no other user can write to.
 pub(crate) fn own_folder(dir: &Path) -> Result<(), String> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -95,7 +95,7 @@ pub(crate) fn own_folder(dir: &Path) -> Result<(), String> {
     is_ours(&about, 0o022).map_err(|why| format!("the folder `{}` {why}", dir.display()))
 }
 
-/// Whether something is this user's, and has none of these rights.
+/// Whether this user owns the file, and none of these permission bits is set.
 #[cfg(unix)]
 fn is_ours(about: &std::fs::Metadata, forbidden: u32) -> Result<(), String> {
     use std::os::unix::fs::MetadataExt as _;
@@ -110,7 +110,7 @@ fn is_ours(about: &std::fs::Metadata, forbidden: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// Rights are said otherwise here: what lies in a user's own folders is his.
+/// Permissions differ here: files in a user's own folders belong to that user.
 #[cfg(not(unix))]
 fn is_ours(_: &std::fs::Metadata, _: u32) -> Result<(), String> {
     Ok(())

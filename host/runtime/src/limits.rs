@@ -1,7 +1,7 @@
-//! What one call may take of the machine: memory, tables, instances, time and fuel, summed over the store; and how many rows it may
+//! The limits of one call: memory, tables, instances, time and fuel, summed over the store; and how many rows it may
 //! return.
 //!
-//! Does not bound the bytes that are handed over (wasmtime's hostcall fuel does, see `call`) or the log (`log` does). What a pipeline can
+//! Does not bound the bytes that are passed (wasmtime's hostcall fuel does, see `call`) or the log (`log` does). What a pipeline can
 //! change is in its `[limits]`; the constants here hold for every plugin.
 
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(crate) const MAX_MEMORIES: u32 = 2;
 /// Live resource handles in a store.
 pub(crate) const MAX_HANDLES: usize = 1024;
 
-/// A limit that a guest ran into. Raised inside the guest, so that the backtrace names who asked.
+/// A limit that a guest ran into. Raised inside the guest, so that the backtrace names the caller.
 #[derive(Debug, Error)]
 pub(crate) enum Exceeded {
     #[error("memory cap {}, asked for {}", bytes(*limit), bytes(*asked))]
@@ -55,7 +55,7 @@ pub(crate) fn check_rows(rows: u64, limits: &Limits) -> Result<(), Fault> {
     Err(bad_output("P123", format!("plugin returned {rows} rows in one call, limit {}", limits.rows)))
 }
 
-/// Checks how many rows each document has become; `row_of` names the document of each row, those of one beside each other.
+/// Checks how many rows each document yields; `row_of` names the document of each row; rows of one document are adjacent.
 pub(crate) fn check_rows_of<T: PartialEq>(
     row_of: &[T],
     limits: &Limits,
@@ -72,7 +72,7 @@ pub(crate) fn check_rows_of<T: PartialEq>(
     }
 }
 
-/// Counts what a store has been given.
+/// Counts what a store uses.
 #[derive(Debug)]
 pub(crate) struct Meter {
     limit: u64,

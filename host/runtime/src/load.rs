@@ -1,4 +1,4 @@
-//! From bytes to something that can be called: audited, compiled, linked, described twice, configured once.
+//! Turns bytes into a plugin that can be called: audited, compiled, linked, described twice, configured once.
 //!
 //! Does not fetch the bytes, and does not compare plugins of neighbouring layers.
 
@@ -19,7 +19,7 @@ use crate::inspect::{Inspection, inspect_within};
 use crate::limits::MAX_TABLE_ELEMENTS;
 use crate::world::World;
 
-/// A plugin that was accepted. `E`: the exports of its world that are its own.
+/// A plugin that was accepted. `E`: its world's own exports.
 pub(crate) struct Loaded<E> {
     pub(crate) descriptor: Descriptor,
     source: Source<E>,
@@ -48,14 +48,14 @@ impl<E> Loaded<E> {
         &self.source.grants.limits
     }
 
-    /// The plugin's code. To be called on a guest thread.
+    /// The plugin's code. Must be called on a guest thread.
     pub(crate) fn code(&self) -> Result<&Code<E>, Fault> {
         self.code.get(|| Ok(self.source.make()?.of(&self.descriptor.name)))
     }
 }
 
-/// Loads a plugin of `world`. One that is known to be accepted is taken as it was found then, and its code not made before it is needed:
-/// equal bytes and grants behave equally. To be called on a guest thread.
+/// Loads a plugin of `world`. If it was accepted before, the result of then is used, and its code is made only when it is needed:
+/// equal bytes and grants behave equally. Must be called on a guest thread.
 pub(crate) fn load<E>(
     engines: &SharedEngines,
     component: &Bytes,
@@ -77,12 +77,12 @@ pub(crate) fn load<E>(
     Ok(Loaded { descriptor, source, code: Lazy::made(code) })
 }
 
-/// What a component of any world says of itself, without configuring it. To be called on a guest thread.
+/// The description of a component of any world, without configuring it. Must be called on a guest thread.
 pub(crate) fn describe(
     engines: &SharedEngines,
     component: &Bytes,
 ) -> Result<(Inspection, Descriptor, Digest), LoadError> {
-    // Whose pipeline it is for is not known, so that its size is any pipeline's.
+    // Its pipeline is not known, so any pipeline's size is allowed.
     let limits = Limits { component: Limits::MAX_COMPONENT, ..Limits::default() };
     let found = inspect_within(component, limits.component)?;
     let (engines, digest) = (SharedEngines::clone(engines), Digest::of(component));
@@ -97,7 +97,7 @@ pub(crate) fn describe(
     Ok((found, descriptor, source.digest))
 }
 
-/// Makes the code of what was found to be a component of its world, and asks it what it is.
+/// Makes the code of a component of the right world, and asks for its description.
 fn described<E>(source: &Source<E>, found: &Inspection) -> Result<(Descriptor, Code<E>), LoadError> {
     check_needs(found, &source.grants.limits)?;
     let code = source.make()?;
@@ -107,7 +107,7 @@ fn described<E>(source: &Source<E>, found: &Inspection) -> Result<(Descriptor, C
     Ok((descriptor, code))
 }
 
-/// Checks that the plugin takes its configuration.
+/// Checks that the plugin accepts its configuration.
 fn configure(callable: &Callable) -> Result<(), LoadError> {
     match callable.call(0, |_, _| Ok(())) {
         Ok(_) => Ok(()),
@@ -120,7 +120,7 @@ fn configure(callable: &Callable) -> Result<(), LoadError> {
     }
 }
 
-/// Checks that the component is of the world that it is wanted for.
+/// Checks that the component has the wanted world.
 pub(crate) fn check_world(found: &Inspection, world: World) -> Result<(), LoadError> {
     if found.world == world {
         return Ok(());
@@ -129,7 +129,7 @@ pub(crate) fn check_world(found: &Inspection, world: World) -> Result<(), LoadEr
     Err(refused("P022", message, "is the plugin named in the wrong section of `pipeline.toml`?"))
 }
 
-/// What the component declares to need before it runs at all.
+/// The memory and tables that the component declares.
 fn check_needs(found: &Inspection, limits: &Limits) -> Result<(), LoadError> {
     if found.memory > limits.memory {
         let message =
@@ -173,8 +173,8 @@ fn ask(callable: &Callable, world: World) -> Result<Descriptor, LoadError> {
     same(first, descriptor::check(once()?, world)?)
 }
 
-/// The descriptor, if it is the same both times. Nothing that a guest can see differs between two fresh instances, so that today this
-/// is never raised: it stands for the day on which something does.
+/// The descriptor, if it is the same both times. A guest sees no difference between two fresh instances, so today this
+/// is never raised: it is a guard against a later change.
 fn same(first: Descriptor, second: Descriptor) -> Result<Descriptor, LoadError> {
     if first == second {
         return Ok(first);

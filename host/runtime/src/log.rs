@@ -1,6 +1,6 @@
 //! A plugin's log lines: bounded, made harmless, and passed on as `tracing` events of target `plugin`.
 //!
-//! Does not write anywhere: where events go is the subscriber's.
+//! Does not write anywhere: the subscriber decides where events go.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -44,10 +44,10 @@ impl Log {
         self.dropped += 1;
     }
 
-    /// Takes a line: passes it on, or counts it as dropped. The first line over the budget ends the log, so that what is there is a
+    /// Passes a line on, or counts it as dropped. The first line over the budget ends the log, so that the log is a
     /// prefix of what was written.
     pub(crate) fn write(&mut self, plugin: &str, digest: &str, level: Level, line: &Line) {
-        // With its end, so that empty lines are not free.
+        // Including the line end, so that empty lines are not free.
         let Some(left) = self.budget.checked_sub(line.0.len() + 1) else {
             self.budget = 0;
             self.dropped += 1;
@@ -61,7 +61,7 @@ impl Log {
         self.tail.push_back(line.0.clone());
     }
 
-    /// Reports what was dropped and gives the last lines.
+    /// Reports dropped lines and returns the last lines.
     pub(crate) fn close(self, plugin: &str, digest: &str) -> Vec<String> {
         let dropped = self.dropped;
         if dropped > 0 {
@@ -79,7 +79,7 @@ impl Line {
     pub(crate) fn of(message: &str) -> Self {
         let end = message.floor_char_boundary(MAX_LINE);
         let mut line = inert(message.get(..end).unwrap_or_default()).into_owned();
-        // What is made harmless has grown.
+        // Escaping makes the line longer.
         if end < message.len() || line.len() > MAX_LINE {
             line.truncate(line.floor_char_boundary(MAX_LINE));
             line.push('…');
@@ -88,7 +88,7 @@ impl Line {
     }
 }
 
-/// One event: a plugin's line, or what the runtime has to say of a plugin.
+/// One event: a plugin's line, or the runtime's own message about a plugin.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Told {
     level: u8,
@@ -97,26 +97,26 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// As it is told by a host that does not know what has become of its worker.
+    /// The event made harmless again, for a host whose worker may have been taken over.
     pub(crate) fn inert(self) -> Self {
         Told { text: Line::of(&self.text).0, code: self.code.as_deref().map(words), ..self }
     }
 
-    /// Bytes of its text.
+    /// Size of its text in bytes.
     pub(crate) fn len(&self) -> usize {
         self.text.len()
     }
 }
 
-/// Events of a worker process, whose host is the one to pass them on.
+/// Events of a worker process; its host passes them on.
 static KEPT: OnceLock<Mutex<Vec<Told>>> = OnceLock::new();
 
-/// From now on events are kept for [`kept`]. For a process that has nobody to tell.
+/// From now on events are kept for [`kept`]. For a process without a subscriber.
 pub(crate) fn keep() {
     KEPT.get_or_init(Mutex::default);
 }
 
-/// What has been kept since it was last asked for.
+/// The events that were kept since the last call.
 pub(crate) fn kept() -> Vec<Told> {
     KEPT.get().map_or_else(Vec::new, |kept| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)))
 }

@@ -1,6 +1,6 @@
 //! How much memory a call may take, and how much there is for this process.
 //!
-//! Does not make anybody wait: `turns` does.
+//! Does not make a job wait: `turns` does.
 
 use pipeline::plan::Limits;
 
@@ -11,10 +11,10 @@ use crate::descriptor::MAX_DESCRIPTION;
 pub(crate) struct Need(u64);
 
 impl Need {
-    /// Nothing to speak of.
+    /// A negligible amount.
     pub(crate) const NOTHING: Need = Need(0);
 
-    /// So many bytes.
+    /// That many bytes.
     #[cfg(test)]
     pub(crate) const fn of_bytes(bytes: u64) -> Self {
         Need(bytes)
@@ -24,18 +24,18 @@ impl Need {
         self.0
     }
 
-    /// For loading a plugin: what it takes to start, and what it says.
+    /// For loading a plugin: its start, and its description.
     pub(crate) fn of_load(limits: &Limits) -> Self {
         Need(limits.memory.saturating_add(4 * MAX_DESCRIPTION as u64))
     }
 
-    /// For a call that is given so many bytes: the guest's memory, what it returns as it comes and as it is kept, and what it is given in
+    /// For a call with that many bytes of input: the guest's memory, its output as received and as kept, and its input in
     /// two forms.
     pub(crate) fn of_call(limits: &Limits, given: usize) -> Self {
         Need::of(limits, given, 2)
     }
 
-    /// For a call in a worker: the same there, and what goes over and comes back in the forms that it has on the way.
+    /// For a call in a worker: the same there, and input and output in the forms that they have in transit.
     pub(crate) fn of_remote_call(limits: &Limits, given: usize) -> Self {
         Need::of(limits, given, 5)
     }
@@ -52,7 +52,7 @@ pub(crate) fn resident() -> Option<u64> {
     kib_of("/proc/self/status", "VmRSS:")
 }
 
-/// Bytes that a line of a file of the kernel's says, in KiB.
+/// The size in bytes that a line of a kernel file reports in KiB.
 #[cfg(target_os = "linux")]
 fn kib_of(file: &str, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;
@@ -60,14 +60,14 @@ fn kib_of(file: &str, name: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 10)
 }
 
-/// Not known here: what guests may take is all that counts.
+/// Not known here: only the guests' limits count.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn resident() -> Option<u64> {
     None
 }
 
-/// Three quarters of the memory that there is for this process: of its control groups' limits, or of the machine's. `u64::MAX` where neither
-/// can be known.
+/// Three quarters of the memory for this process: of its control groups' limits, or of the machine's memory. `u64::MAX` if neither
+/// is known.
 pub(crate) fn default_limit() -> u64 {
     of_groups().into_iter().chain(of_machine()).min().map_or(u64::MAX, |bytes| bytes / 4 * 3)
 }

@@ -29,7 +29,7 @@ use crate::turns::Turns;
 use crate::worker::{Caps, Remote};
 use crate::world::World;
 
-/// Why plugins cannot be run on this machine.
+/// The reason why plugins cannot run on this machine.
 #[derive(Debug, Error)]
 pub enum SetupError {
     /// The cache's folder or its key cannot be made, or others can write to it.
@@ -64,13 +64,13 @@ impl WasmPlugins {
         Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(threads) })
     }
 
-    /// In a worker: one guest at a time, and the code of the one plugin that there is. The host counts what it takes.
+    /// In a worker: one guest at a time, and the code of one plugin. The host counts its memory.
     pub(crate) fn in_worker(code: Vec<u8>) -> Result<Self, SetupError> {
         let (engines, turns) = (Engines::of_worker(code), Turns::within(u64::MAX));
         Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(Threads::start(1, MAX_STACK, turns)?) })
     }
 
-    /// Without a deadline or a cap, for the benchmark that measures what those cost. Not in the program: no crate asks for this feature.
+    /// Without deadlines and caps, for the benchmark that measures their cost. Not in the program: no crate asks for this feature.
     ///
     /// # Errors
     /// As for [`WasmPlugins::new`].
@@ -83,7 +83,7 @@ impl WasmPlugins {
         Ok(WasmPlugins { engines: Arc::new(engines), threads: Arc::new(threads) })
     }
 
-    /// What a component of any world says of itself, without configuring it.
+    /// The description of a component of any world, without configuring it.
     ///
     /// # Errors
     /// As for loading, less the configuration's.
@@ -94,7 +94,7 @@ impl WasmPlugins {
         described.await.unwrap_or_else(|panic| Err(host_bug(&panic)))
     }
 
-    /// Loads a plugin of a world whose own exports `find` looks up. With the lane that it keeps.
+    /// Loads a plugin of a world whose own exports `find` looks up. Returns it with its lane.
     async fn load<E: Send + 'static>(
         &self,
         component: Bytes,
@@ -119,7 +119,7 @@ impl WasmPlugins {
     }
 }
 
-/// Starts a plugin in worker processes, compiled before that under the caps of compiling.
+/// Starts a plugin in worker processes, after compiling it under the caps of compiling.
 fn start_remote(
     engines: &Engines,
     component: &Bytes,

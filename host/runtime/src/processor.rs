@@ -1,5 +1,5 @@
-//! Which processors compiled code is for: a level that all of a family share, not the one at hand, so that what one machine has
-//! compiled runs on another. A bundle for AWS Lambda has compiled plugins in it, and nobody knows on which machine it starts.
+//! Which processors compiled code is for: a level that all of a family share, not this machine's, so that what one machine has
+//! compiled runs on another. A bundle for AWS Lambda has compiled plugins in it, and the machine that it starts on is not known.
 //!
 //! Does not compile. On a processor below the level the code is for that one alone.
 
@@ -21,7 +21,7 @@ pub(crate) fn fix(config: &mut Config) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// The level in the compiler's words: x86-64-v3, which servers have had since 2013 and Lambda promises.
+/// The level in the compiler's terms: x86-64-v3, which servers have had since 2013 and Lambda promises.
 #[cfg(target_arch = "x86_64")]
 const LEVEL: [&str; 2] = ["x86-64-v3", "has_avx"];
 
@@ -38,7 +38,7 @@ fn is_of_the_level() -> bool {
         && std::is_x86_feature_detected!("sse4.2")
 }
 
-/// The level in the compiler's words: Armv8.1, since Graviton2 the least that Lambda runs on.
+/// The level in the compiler's terms: Armv8.1, the minimum on Lambda since Graviton2.
 #[cfg(target_arch = "aarch64")]
 const LEVEL: [&str; 1] = ["has_lse"];
 
@@ -47,7 +47,7 @@ fn is_of_the_level() -> bool {
     std::arch::is_aarch64_feature_detected!("lse")
 }
 
-/// Other families compile for the processor at hand.
+/// Other families compile for this machine's processor.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const LEVEL: [&str; 0] = [];
 

@@ -1,7 +1,7 @@
 //! From Bronze documents to the columns that a cleaner asked for, read natively and lazily: a document's other fields are skipped.
 //!
-//! Does not validate what it skips, nor what stands behind the last field it needs: the host validated each document when it wrote
-//! it. A document that is not JSON as far as it is read is refused, like one with a wrong field. Of a key that is there twice, the
+//! Does not validate what it skips, nor what follows the last field it needs: the host validated each document when it wrote
+//! it. A document that is not JSON as far as it is read is refused, like one with a wrong field. If a key occurs twice, the
 //! first counts.
 
 mod builder;
@@ -24,11 +24,11 @@ use paths::Paths;
 pub(crate) struct Projection {
     fields: Vec<InputField>,
     paths: Paths,
-    /// Bytes that a batch may have: a guest of no more memory could not take it. One value may be wanted for many columns.
+    /// Most bytes of a batch, since the guest's memory must hold it. One value may be used for many columns.
     most: u64,
 }
 
-/// A batch for the guest, and the documents that it is of.
+/// A batch for the guest, and its documents.
 pub(crate) struct Projected {
     pub(crate) batch: wit::Batch,
     /// For each row of the batch, the index of its document; ascending.
@@ -52,7 +52,7 @@ impl Projection {
         Projection { fields, paths, most: memory }
     }
 
-    /// Reads the fields of each document. `Err` only if the batch is too large to be handed over at all.
+    /// Reads the fields of each document. `Err` only if the batch is too large to be passed at all.
     pub(crate) fn project(&self, documents: &[Bytes]) -> Result<Projected, Fault> {
         let mut columns: Vec<ColumnBuilder> =
             self.fields.iter().map(|field| ColumnBuilder::new(field.ty, documents.len())).collect();

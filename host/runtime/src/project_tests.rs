@@ -1,4 +1,4 @@
-//! What a document becomes, and what it is refused for.
+//! What columns a document yields, and why one is refused.
 
 use seams::plugin::{ColumnType, ScalarType};
 

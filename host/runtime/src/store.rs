@@ -1,4 +1,4 @@
-//! What a guest's store holds for the host: what it has been given, its log, and its share of the inert WASI.
+//! What a guest's store holds for the host: its use of resources, its log, and its state of the inert WASI.
 //!
 //! Does not make a store, and sets no limit: `call` does.
 
@@ -18,7 +18,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// A line of the plugin's log, as far as there is room.
+    /// Logs a line of the plugin, as far as there is room.
     pub(crate) fn write_log(&mut self, level: Level, message: &str) {
         if self.log.is_full() {
             self.log.drop_line();

@@ -1,11 +1,11 @@
 //! The threads that guests run on: a fixed number, apart from the reactor, with stacks large enough for any guest's.
 //!
-//! A call that turns out to be a long one steps back: its thread goes to the lowest priority and another one takes its place, so that
-//! a plugin that spins takes neither processors nor threads from its neighbours. One of a plugin in disgrace goes behind everything: it
+//! A call that turns out to be a long one steps back: its thread goes to the lowest priority and another thread takes its place, so that
+//! a plugin that spins takes neither processors nor threads from its neighbours. A call of a plugin in disgrace goes behind everything: it
 //! runs where a processor has nothing else to do. Priorities cannot be raised again, so that thread ends with the call. Only Linux has
 //! priorities of single threads; elsewhere such a call keeps its own, and takes no thread.
 //!
-//! Does not interrupt a job: a guest's own deadline does. A job that nobody waits for any more is not begun.
+//! Does not interrupt a job: a guest's own deadline does. A job without a waiting caller is not begun.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,13 +23,13 @@ use crate::turns::{LaneId, Turns};
 /// The host's frames below and above a guest's: generous, because running out of it ends the process.
 const HOST_STACK: usize = 4 << 20;
 
-/// A job that takes longer is a slow one, also if it runs in another process and does not step back here.
+/// A job that takes longer is slow, even if it runs in another process and does not step back here.
 const LONG: Duration = Duration::from_millis(100);
 
-/// How long until a thread that the system did not give is asked for again.
+/// The wait before a thread that the system refused is requested again.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// A handle on the threads; they end when the last one is gone.
+/// A handle on the threads; they end when the last handle is dropped.
 #[derive(Debug)]
 pub(crate) struct Threads {
     crew: Arc<Crew>,
@@ -56,10 +56,10 @@ struct Crew {
     foreman: Sender<Hand>,
 }
 
-/// How many threads there may be for each that was asked for.
+/// How many threads there may be for each requested one.
 pub(crate) const MOST_FOR_EACH: usize = 3;
 
-/// What a thread of the crew takes.
+/// Which jobs a thread of the crew takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hand {
     /// Any job.
@@ -79,17 +79,17 @@ thread_local! {
     static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
 }
 
-/// Who goes before a job that has stepped back.
+/// What goes before a job that has stepped back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behind {
-    /// Whoever is of ordinary priority. It still gets some of the processor where all are busy, as a long call that is in order must.
+    /// Work of ordinary priority. The job still gets some processor time if all processors are busy: a healthy long call must.
     Others,
-    /// Everybody. A call that is woken takes the processor from it at once, which Linux does not do to one that is merely of low
+    /// All other work. A call that is woken takes the processor from it at once, which Linux does not do to one that is merely of low
     /// priority and has just begun: many short calls of the lowest priority would hold up their neighbours, each a little.
     Everything,
 }
 
-/// Others go before the job on this thread from now on. Does nothing on a thread that is not of a crew. Where as many as the crew has
+/// Others go before the job on this thread from now on. Does nothing on a thread outside a crew. If as many as the crew has
 /// threads have stepped back already, another thread takes this one's place only when its job is done.
 pub(crate) fn step_back(behind: Behind) {
     PLACE.with_borrow_mut(|place| {
@@ -104,25 +104,25 @@ pub(crate) fn step_back(behind: Behind) {
     });
 }
 
-/// Whether the job on this thread has stepped back, and waits for its turn since.
+/// Whether the job on this thread has stepped back, and has waited for its turn since.
 pub(crate) fn is_behind() -> bool {
     PLACE.with_borrow(|place| place.as_ref().is_some_and(|place| place.stepped_back))
 }
 
-/// The processor's time that this thread has had. `None` where threads do not step back in priority either.
+/// The processor time of this thread. `None` where threads do not step back in priority either.
 #[cfg(target_os = "linux")]
 pub(crate) fn processor_time() -> Option<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).ok()
 }
 
-/// Priorities are of processes here, so that nobody waits for his turn.
+/// Here only processes have priorities, so no job waits for its turn.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn processor_time() -> Option<Duration> {
     None
 }
 
-/// Gives this thread the lowest priority, or that of idle work, for good. Where the system does not let it, the thread has a successor
+/// Gives this thread the lowest priority, or that of idle work, for good. If the system refuses, the thread has a successor
 /// all the same.
 #[cfg(target_os = "linux")]
 fn lower_priority(behind: Behind) {
@@ -139,12 +139,12 @@ fn lower_priority(behind: Behind) {
     }
 }
 
-/// Priorities are of processes here.
+/// Here only processes have priorities.
 #[cfg(not(target_os = "linux"))]
 fn lower_priority(_: Behind) {}
 
 impl Crew {
-    /// Has one more thread started, if the system gives one. Not by the thread that asks: a thread inherits the priority of the one that
+    /// Requests one more thread, if the system allows it. The calling thread does not start it: a thread inherits the priority of the one that
     /// starts it.
     fn ask_for(&self, hand: Hand) {
         if hand == Hand::Extra {
@@ -179,14 +179,14 @@ impl Crew {
         }
         match hand {
             Hand::Extra => drop(self.extra.fetch_sub(1, Ordering::AcqRel)),
-            // It cannot have its priority back: another one goes on in its place.
+            // It cannot raise its priority again: another thread goes on in its place.
             Hand::Regular if is_behind() && !has_successor => self.ask_for(Hand::Regular),
             Hand::Regular => {}
         }
     }
 }
 
-/// Starts the threads that are asked for, until the crew is gone.
+/// Starts the requested threads, until the crew is gone.
 fn foreman(crew: &Weak<Crew>, asked: &Receiver<Hand>) {
     for hand in asked {
         loop {
@@ -197,7 +197,7 @@ fn foreman(crew: &Weak<Crew>, asked: &Receiver<Hand>) {
                     crew.extra.fetch_sub(1, Ordering::AcqRel);
                     break;
                 }
-                // One that is missing for good would be missed by every call to come.
+                // A thread that is missing for good would slow down every later call.
                 (Err(error), Hand::Regular) => tracing::warn!(%error, "no thread for plugins, asking again"),
             }
             drop(crew);
@@ -242,13 +242,13 @@ impl Drop for Lane {
 }
 
 impl Lane {
-    /// Has `work` run on one of the threads, and waits for nothing.
+    /// Runs `work` on one of the threads, without waiting.
     pub(crate) fn begin(&self, work: impl FnOnce() + Send + 'static) {
         let span = tracing::Span::current();
         self.add(Need::NOTHING, move || drop(span.in_scope(|| catch_unwind(AssertUnwindSafe(work)))));
     }
 
-    /// Runs `work` on one of the threads, once there is room for what it needs, and waits for it. `Err` holds the text of a panic.
+    /// Runs `work` on one of the threads, once there is memory for it, and waits for it. `Err` holds the text of a panic.
     pub(crate) async fn run<T, F>(&self, need: Need, work: F) -> Result<T, String>
     where
         T: Send + 'static,
@@ -262,7 +262,7 @@ impl Lane {
             }
             let outcome =
                 span.in_scope(|| catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(&*panic).to_owned()));
-            // Nobody may be waiting any more; then the result is of no use to anybody.
+            // If the caller has stopped waiting, the result is dropped.
             drop(done.send(outcome));
         });
         result.await.unwrap_or_else(|_| Err("the guest thread is gone".to_owned()))
@@ -320,7 +320,7 @@ mod tests {
             }
         });
         assert_eq!(seen.await, Ok(19));
-        // The only thread is busy, and yet there is one for the next job, as fast as the first was.
+        // The only thread is busy, but the next job gets one as fast as the first did.
         assert_eq!(threads.run(Need::NOTHING, niceness).await, Ok(ordinary));
         release.send(()).unwrap();
         long.await.unwrap().unwrap();

@@ -2,10 +2,10 @@
 //!
 //! A lane that runs nothing goes first, and memory for one job of each such lane is kept free of others' second jobs. So a plugin that
 //! spins, hoards or floods waits behind itself, and its neighbours do not notice. Lanes whose jobs are slow share one half of the memory, so
-//! that they wait for each other and nobody waits for them. While the process as a whole stands near its limit, jobs
-//! run one at a time: whatever else has grown, what is under way comes to an end.
+//! that they wait for each other and no other lane waits for them. While the process as a whole stands near its limit, jobs
+//! run one at a time: whatever else has grown, running jobs end.
 //!
-//! Does not run anything: the threads do. Does not bound what the host keeps of what calls have made: the engine does.
+//! Does not run anything: the threads do. Does not bound what the host keeps of the calls' results: the engine does.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use crate::memory::{Need, resident};
 
-/// How often somebody who waits for the process to shrink looks again.
+/// How often a thread that waits for the process to shrink checks again.
 const LOOK: Duration = Duration::from_millis(20);
-/// For how long a size that was read is believed.
+/// How long a size that was read counts.
 const FRESH: Duration = Duration::from_millis(10);
 
 /// A piece of work.
@@ -28,7 +28,7 @@ pub(crate) type LaneId = u64;
 pub(crate) struct Turns {
     /// Bytes that jobs may have together.
     guests: u64,
-    /// Bytes of the whole process from which on jobs run one at a time.
+    /// Size of the whole process in bytes; above it jobs run one at a time.
     high: u64,
     state: Mutex<State>,
     changed: Condvar,
@@ -63,28 +63,28 @@ struct State {
 struct Lane {
     waiting: VecDeque<(u64, Job)>,
     running: usize,
-    /// What a job of this lane has needed at most.
+    /// The most that a job of this lane has needed.
     need: u64,
     /// The lane's last turn.
     last: u64,
     /// Whether its last job was slow.
     is_slow: bool,
-    /// No more jobs will come.
+    /// The lane takes no more jobs.
     left: bool,
 }
 
-/// A job whose turn it is. What it takes is free again when it is handed to [`Turns::end`].
+/// A job whose turn it is. Its memory is free again when it is passed to [`Turns::end`].
 pub(crate) struct Turn {
     pub(crate) job: Job,
     pub(crate) taken: Taken,
 }
 
-/// What a job that runs has taken.
+/// What a running job has taken.
 #[derive(Debug)]
 pub(crate) struct Taken {
     lane: LaneId,
     bytes: u64,
-    /// Of `bytes`, those that slow lanes have together.
+    /// The part of `bytes` for all slow lanes together.
     slow_bytes: u64,
 }
 
@@ -111,11 +111,11 @@ impl Turns {
             lane.left = true;
         }
         state.tidy(id);
-        // What was kept free for it is free.
+        // The memory that was reserved for it is free.
         self.changed.notify_all();
     }
 
-    /// Has a job wait for its turn. Returns whether a thread more is needed: the lane runs nothing, and every thread has something to do.
+    /// Queues a job. Returns whether one more thread is needed: the lane runs nothing, and every thread has something to do.
     pub(crate) fn add(&self, id: LaneId, need: Need, job: Job) -> bool {
         let mut state = self.lock();
         let bytes = need.bytes().min(self.guests);
@@ -129,7 +129,7 @@ impl Turns {
     }
 
     /// Waits for the next turn; `None` when there will be no more. `for_resting`: only for those of lanes that run nothing, and `None`
-    /// where none of these has something to run.
+    /// if none of these has a job.
     pub(crate) fn next(&self, for_resting: bool) -> Option<Turn> {
         let mut state = self.lock();
         loop {
@@ -143,7 +143,7 @@ impl Turns {
             }
             state.idle += 1;
             state = if waiting {
-                // It may be the process that has to shrink, and nobody tells of that.
+                // It may wait for the process to shrink, which causes no notification.
                 self.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0
             } else {
                 self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
@@ -152,7 +152,7 @@ impl Turns {
         }
     }
 
-    /// A job has ended, and gives back what it had. `was_slow`: the next one of its lane is taken for a slow one.
+    /// Ends a job and frees its memory. `was_slow`: the next job of its lane counts as slow.
     pub(crate) fn end(&self, taken: &Taken, was_slow: bool) {
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_sub(taken.bytes);
@@ -168,13 +168,13 @@ impl Turns {
         self.changed.notify_all();
     }
 
-    /// No job comes any more.
+    /// Takes no more jobs.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    /// The job whose turn it is: of the lane that runs least, and of equal ones that which has waited longest for a turn. If that does not
+    /// The job whose turn it is: of the lane that runs least, and of equal ones the lane that has waited longest for a turn. If that does not
     /// fit, none: smaller ones would pass it for ever. A slow lane is passed while other slow ones have their half.
     fn pick(&self, state: &mut State) -> Option<Turn> {
         let slow = state.slow_bytes;
@@ -212,7 +212,7 @@ impl Turns {
 }
 
 impl State {
-    /// Bytes that a second job of lane `id` leaves free: the need of each lane that runs nothing now. A first job leaves nothing.
+    /// Bytes that a second job of lane `id` must leave free: the need of each lane that runs nothing now. A first job leaves nothing.
     fn kept_for_others(&self, id: LaneId) -> u64 {
         if self.lanes.get(&id).is_none_or(|lane| lane.running == 0) {
             return 0;
@@ -231,7 +231,7 @@ impl State {
         size.is_some_and(|size| size > high)
     }
 
-    /// Removes a lane that nobody uses any more.
+    /// Removes a lane that is not used any more.
     fn tidy(&mut self, id: LaneId) {
         if self.lanes.get(&id).is_some_and(|lane| lane.left && lane.running == 0 && lane.waiting.is_empty()) {
             self.lanes.remove(&id);
@@ -252,7 +252,7 @@ mod tests {
         Box::new(|| ())
     }
 
-    /// Gives the lanes of the next turns, as long as there is one.
+    /// Returns the lanes of the next turns, as long as there is one.
     fn lanes(turns: &Turns) -> Vec<Taken> {
         std::iter::from_fn(|| turns.pick(&mut turns.lock()).map(|turn| turn.taken)).collect()
     }

@@ -3,7 +3,7 @@
 //!
 //! Does not grant a power: what a plugin can see here is the same at every call on every machine. The clocks stand at
 //! 1970-01-01T00:00:00Z and not at the tick, because a batch may hold records of several ticks and a call cannot tell them apart.
-//! Sockets, HTTP and whatever else there is are no part of it: a component that imports them is refused by name (see `inspect`).
+//! Sockets, HTTP and everything else are not part of it: a component that imports them is refused by name (see `inspect`).
 
 mod clocks;
 mod host;
@@ -50,7 +50,7 @@ pub(crate) fn is_inert(import: &str) -> bool {
     })
 }
 
-/// Defines what `component` imports of WASI, under the very names that it uses.
+/// Defines what `component` imports of WASI, under the names that it uses.
 pub(crate) fn define(linker: &mut Linker<Host>, component: &Component, engine: &Engine) -> wasmtime::Result<()> {
     for (import, item) in component.component_type().imports(engine) {
         let ComponentItem::ComponentInstance(wanted) = item.ty else { continue };
@@ -70,7 +70,7 @@ pub(crate) fn define(linker: &mut Linker<Host>, component: &Component, engine: &
     Ok(())
 }
 
-/// Defines one function: one that answers, or one that ends the call. The latter take what nobody has (a file, say).
+/// Defines one function: one that answers, or one that ends the call. The latter take a resource that never exists (such as a file).
 fn function(instance: &mut LinkerInstance<'_, Host>, interface: &str, name: &str) -> wasmtime::Result<()> {
     let known = streams::define(instance, interface, name)?
         || clocks::define(instance, interface, name)?

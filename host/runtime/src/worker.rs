@@ -2,9 +2,9 @@
 //!
 //! A worker has no environment, no credentials, no files and no handles but stdin and stdout, limits of its own on memory, processor time
 //! and core dumps, and, on Linux, before the first instruction of a plugin or of the compiler, no system call but the few of a list.
-//! Host and worker speak in frames over stdin and stdout; a worker that dies is an error of the call it had in hand.
+//! Host and worker speak in frames over stdin and stdout; if a worker dies, the call that it was running fails.
 //!
-//! Does not decide who runs in a worker: `[limits] isolation` does. Is no defence against a plugin that merely computes nonsense.
+//! Does not decide which plugin runs in a worker: `[limits] isolation` does. Is no defence against a plugin that merely computes nonsense.
 
 mod compile;
 mod compiler;
@@ -26,7 +26,7 @@ pub(crate) use lockdown::lock;
 pub use program::WorkerProgram;
 pub(crate) use remote::Remote;
 
-/// Is a worker until there is nothing to do any more. Gives the code to exit with.
+/// Runs as a worker until there is no more work. Returns the exit code.
 ///
 /// `args`: `compile SECONDS BYTES` compiles one component, `serve` runs one plugin, `probe` locks itself down and prints
 /// what it can still do.

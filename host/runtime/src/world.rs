@@ -1,6 +1,6 @@
 //! The worlds of the contract: which kinds of plugin there are, and what each is called in `wit/`.
 //!
-//! Does not look at a component: `inspect` says of which world one is.
+//! Does not look at a component: `inspect` finds out its world.
 
 use serde::{Deserialize, Serialize};
 

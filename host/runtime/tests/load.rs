@@ -277,7 +277,7 @@ async fn what_is_compiled_once_is_loaded_from_the_cache_and_only_its_owner_can_e
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(dir.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
-    // What is in the cache is not believed blindly: a damaged file is compiled anew.
+    // What is in the cache is not believed blindly: a damaged file is compiled again.
     std::fs::write(&files[0], b"damaged").unwrap();
     let plugins = WasmPlugins::new(Options { cache: Some(kept()), guest_threads: 1, ..Options::default() }).unwrap();
     let cleaner = plugins.cleaner(bytes, &grants("{}")).await.unwrap();

@@ -141,7 +141,7 @@ async fn world(folder: &Path, buckets: u32, durability: Durability) -> Aggregate
     Aggregate { lake, silver, tables: vec![table], concurrency, progress }
 }
 
-/// From here on the kernel measures this process's peak anew.
+/// Resets the kernel's peak of this process's memory.
 fn reset_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }

@@ -1,4 +1,4 @@
-//! From reqwest's errors to the engine's: what kind it is, and why, without the URL.
+//! From reqwest's errors to the engine's: the kind and the cause, without the URL.
 //!
 //! Does not keep the source chain: parts of it print the URL, and the URL holds secrets.
 
@@ -21,7 +21,7 @@ pub(super) fn kind(error: &reqwest::Error) -> HttpError {
     }
 }
 
-/// The causes below reqwest's own message, which holds the URL; a message that its predecessor ends with is not said twice.
+/// The causes below reqwest's own message, which holds the URL; a message that ends the one before it is not repeated.
 pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut reasons: Vec<String> = Vec::new();
     for cause in chain(error).skip(1) {
@@ -37,7 +37,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// `io::Error` hides what it wraps from `source`, so it is looked into.
+/// `io::Error` hides what it wraps from `source`, so it is unwrapped.
 fn is_tls(cause: &(dyn Error + 'static)) -> bool {
     let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     cause.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>() || nested(inner))

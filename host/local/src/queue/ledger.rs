@@ -1,4 +1,4 @@
-//! What the queue file holds, and each thing that can happen to a message as one statement or two.
+//! What the queue file holds, and each operation on a message as one statement or two.
 //!
 //! Does not open transactions: `writer` runs these functions inside of one.
 
@@ -14,7 +14,7 @@ use seams::queue::{Delivery, Depth, Receipt};
 pub(super) const VERSION: i64 = 4;
 
 /// One row is one message. It is in flight while `receipt` is set and `visible_at` (µs since 1970) has not come; ready once
-/// `visible_at` has come, whoever held it. `sent_at` is never changed. `digest` finds equal bodies.
+/// `visible_at` has come, even if it was delivered before. `sent_at` is never changed. `digest` finds equal bodies.
 pub(super) const TABLES: &str = "
     CREATE TABLE messages (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -38,7 +38,7 @@ pub(super) const FROM_VERSION_3: &str = "
     INSERT INTO clock VALUES (0);
 ";
 
-/// A clock that goes back by less (µs) is one that is kept right.
+/// A clock that goes back by less (µs) is only being synchronised.
 const SET_BACK: i64 = 5_000_000;
 
 /// By how much (µs) the clock was set back since the last write, if so.
@@ -52,7 +52,7 @@ fn see(db: &Connection, now: i64) -> Result<()> {
     db.prepare_cached("UPDATE clock SET seen = ?1 WHERE seen < ?1")?.execute([now]).map(drop)
 }
 
-/// Moves what waits by as much as the clock was set back, so that it waits as long as it was to; by how much, if it was.
+/// Moves waiting messages by as much as the clock was set back, so that they wait as long as intended; returns that span, if any.
 fn follow(db: &Connection, now: i64) -> Result<Option<i64>> {
     let Some(back) = set_back(db, now)? else { return Ok(None) };
     db.execute("UPDATE messages SET visible_at = visible_at - ?1 WHERE visible_at > ?2", [back, now])?;
@@ -88,17 +88,17 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(code, Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
 }
 
-/// Microseconds since 1970, as the tables have instants.
+/// Microseconds since 1970, as the tables store instants.
 pub(super) fn micros(instant: DateTime<Utc>) -> i64 {
     instant.timestamp_micros()
 }
 
-/// What `digest` holds.
+/// The value of `digest`.
 fn digest(body: &[u8]) -> String {
     fingerprint(&[body])
 }
 
-/// A delivery that is being settled.
+/// A delivery that is being acknowledged, released or extended.
 pub(super) struct Lease {
     queue: Arc<str>,
     id: i64,
@@ -117,12 +117,12 @@ impl Lease {
 /// Between a queue's name and the lake that its messages belong to.
 pub(super) const OF_LAKE: char = '@';
 
-/// Gives the messages that belong to no lake to this one; a host of an earlier version has sent them. Returns how many they were.
+/// Assigns the messages that belong to no lake to this one; a host of an earlier version sent them. Returns their number.
 pub(super) fn adopt(db: &Connection, lake: &str) -> Result<usize> {
     db.execute("UPDATE messages SET queue = queue || ?1 WHERE instr(queue, '@') = 0", [format!("{OF_LAKE}{lake}")])
 }
 
-/// How many messages there are of other lakes than this one (of this one if `own`), and their bytes.
+/// The number of messages of other lakes (of this one if `own`), and their size in bytes.
 pub(super) fn kept(db: &Connection, lake: &str, own: bool) -> Result<(u64, u64)> {
     let count = |row: &rusqlite::Row<'_>, column| row.get::<_, i64>(column).map(i64::unsigned_abs);
     db.query_row(
@@ -132,7 +132,7 @@ pub(super) fn kept(db: &Connection, lake: &str, own: bool) -> Result<(u64, u64)>
     )
 }
 
-/// Removes the messages of other lakes than this one (of this one if `own`).
+/// Removes the messages of other lakes (of this one if `own`).
 pub(super) fn discard(db: &Connection, lake: &str, own: bool) -> Result<usize> {
     db.execute("DELETE FROM messages WHERE (queue LIKE '%' || ?1) = ?2", params![format!("{OF_LAKE}{lake}"), own])
 }
@@ -177,7 +177,7 @@ pub(super) fn any_ready(db: &Connection, queue: &str, now: i64) -> Result<bool> 
         .exists(params![queue, now])
 }
 
-/// A wish for messages.
+/// A request for messages.
 pub(super) struct Take {
     pub(super) queue: Arc<str>,
     pub(super) dead_letters: Option<String>,
@@ -188,7 +188,7 @@ pub(super) struct Take {
     pub(super) until: i64,
 }
 
-/// What came of it.
+/// Its result.
 #[derive(Default)]
 pub(super) struct Taken {
     pub(super) deliveries: Vec<Delivery>,
@@ -221,7 +221,7 @@ pub(super) fn take(db: &Connection, wish: &Take) -> Result<Taken> {
     Ok(Taken { deliveries: rows.collect::<Result<_>>()?, buried, set_back })
 }
 
-/// Moves what has been received too often. It starts anew where it goes, and no receipt of its old life holds there.
+/// Moves messages that have been received too often. Their counts start again in the other queue, and their old receipts are void.
 fn bury(db: &Connection, wish: &Take) -> Result<usize> {
     let Some(dead_letters) = &wish.dead_letters else { return Ok(0) };
     let mut statement = db.prepare_cached(

@@ -1,6 +1,6 @@
-//! A queue file that is only looked at: how many messages wait in it.
+//! A read-only view of a queue file: how many messages wait in it.
 //!
-//! Does not make the file or bring it up to date, and takes no lock that a host would wait for.
+//! Does not create the file or migrate it, and takes no lock that a host would wait for.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use seams::queue::{Blind, Delivery, Depth, Queue, QueueError, Receipt};
 
 use super::ledger::{self, is_busy, micros};
 
-/// How long a look waits for somebody who keeps the file locked.
+/// How long a read waits for a process that keeps the file locked.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One queue of a file that is only looked at. A file that is not there holds no message.
+/// One queue of a file, read-only. A missing file holds no message.
 #[derive(Clone, Debug)]
 pub struct QueueView {
     path: Arc<Path>,
@@ -32,7 +32,7 @@ impl QueueView {
         QueueView { path: Arc::from(path.into()), name: name.into(), clock }
     }
 
-    /// Whether the file, if it is there, is one that this host can work with. Changes nothing.
+    /// Whether the file, if it is there, is one that this host supports. Changes nothing.
     ///
     /// # Errors
     /// `QueueError::Backend` with the reason.
@@ -54,7 +54,7 @@ fn count(path: &Path, name: &str, now: i64) -> std::result::Result<Depth, QueueE
         Err(error) => return Err(QueueError::Backend(format!("cannot read `{shown}`: {error}"))),
     }
     let counted = open(path).and_then(|db| depth(&db, name, now)).or_else(|error| {
-        // Without leave to write beside it, SQLite cannot share a file that has a log of changes. If that log is empty nobody needs it.
+        // Without permission to write beside it, SQLite cannot share a file that has a log of changes. An empty log is not needed.
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
         let is_settled = std::fs::metadata(&log).map_or(true, |found| found.len() == 0);
@@ -83,7 +83,7 @@ fn open(path: &Path) -> Result<Connection> {
     Ok(db)
 }
 
-/// As a file that nobody changes.
+/// Opens it as a file that does not change.
 fn open_settled(path: &Path) -> Result<Connection> {
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
@@ -94,7 +94,7 @@ fn open_settled(path: &Path) -> Result<Connection> {
 fn depth(db: &Connection, name: &str, now: i64) -> Result<std::result::Result<Depth, i64>> {
     let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {
-        // A host is about to make the tables.
+        // A host is about to create the tables.
         0 => Ok(Ok(Depth::default())),
         newer if newer > ledger::VERSION => Ok(Err(newer)),
         _ => ledger::depth(db, name, now).map(Ok),
@@ -147,7 +147,7 @@ impl Queue for QueueView {
 pub struct ClosedQueue(String);
 
 impl ClosedQueue {
-    /// A queue that answers everything with `why`.
+    /// A queue that fails every call with `why`.
     #[must_use]
     pub fn because(why: &str) -> Self {
         ClosedQueue(why.to_owned())

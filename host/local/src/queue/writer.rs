@@ -1,6 +1,6 @@
-//! One thread that owns the connection to a queue file and runs what is asked of it, many requests to a transaction.
+//! One thread that owns the connection to a queue file and runs requests, many to a transaction.
 //!
-//! Does not know what the requests do. Nobody is answered before the transaction that holds his request is on disk.
+//! Does not know what the requests do. A request is answered only when its transaction is on disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -28,12 +28,12 @@ pub(super) struct Writer {
     requests: mpsc::Sender<Box<dyn Request>>,
 }
 
-/// What can be asked of the thread.
+/// A request to the thread.
 trait Request: Send {
-    /// Whether nobody waits for the answer any more.
+    /// Whether the caller has stopped waiting for the answer.
     fn is_abandoned(&self) -> bool;
 
-    /// Whether there is something to do. Called outside of a transaction: a poll that finds nothing takes no lock.
+    /// Whether there is something to do. Called outside of a transaction: a poll without a result takes no lock.
     fn is_wanted(&self, db: &Connection) -> Result<bool>;
 
     /// Does it, inside of a transaction.
@@ -71,7 +71,7 @@ where
 
     fn answer(self: Box<Self>, failure: Option<&str>) {
         let answer = failure.map_or(Ok(self.outcome), |failure| Err(failure.to_string()));
-        // Whoever stopped waiting meanwhile is in the same place as one whose reply was lost: delivery is at least once.
+        // A caller that stopped waiting meanwhile is like one whose reply was lost: delivery is at least once.
         let _ = self.reply.send(answer);
     }
 }
@@ -123,7 +123,7 @@ fn ended() -> QueueError {
     QueueError::Backend("the queue's thread has ended".into())
 }
 
-/// Opens the file, made ready for several processes and for a loss of power.
+/// Opens the file, set up for several processes and for a loss of power.
 fn connect(path: &Path) -> Result<Connection, String> {
     let shown = path.display();
     // SQLite syncs the names of the files that it makes, but not that of the folder.
@@ -141,7 +141,7 @@ fn connect(path: &Path) -> Result<Connection, String> {
     ))
 }
 
-/// Makes the tables if there are none or brings those of an older host up to date, and returns the version of those that are there.
+/// Creates the tables if there are none, or migrates those of an older host. Returns the version that was found.
 fn prepare(db: &mut Connection) -> Result<i64> {
     db.busy_timeout(BUSY)?;
     // With WAL and less than FULL, an acknowledged message may come back, and a sent one be lost, with the power.
@@ -196,8 +196,8 @@ impl File {
         Ok(File { path, db, inode })
     }
 
-    /// The connection, made anew if somebody has deleted the file or put another one in its place: what is written to a file without a
-    /// name nobody else sees, and it is gone with the process.
+    /// The connection, opened again if the file was deleted or replaced: what is written to a file without a
+    /// name is invisible to other processes, and is lost when this one ends.
     fn current(&mut self) -> Result<&mut Connection, String> {
         if inode(&self.path) != self.inode {
             tracing::warn!(queue = %self.path.display(), "the queue file was deleted or replaced, opening the one that is there now");
@@ -207,7 +207,7 @@ impl File {
     }
 }
 
-/// What tells the file at `path` from another one that takes its place.
+/// The identity of the file at `path`: a file that replaces it has a different one.
 #[cfg(unix)]
 fn inode(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
@@ -242,7 +242,7 @@ fn serve_group(db: &mut Connection, group: Vec<Box<dyn Request>>) {
     if wanted.is_empty() {
         return;
     }
-    // An error inside of the group is one of the file (full disk, broken page), not of one request: all of them fail.
+    // An error inside the group is an error of the file (full disk, broken page), not of one request: all of them fail.
     let failure = run_group(db, &mut wanted).err().map(|error| error.to_string());
     for request in wanted {
         request.answer(failure.as_deref());
@@ -255,8 +255,8 @@ fn run_group(db: &mut Connection, group: &mut [Box<dyn Request>]) -> Result<()> 
     transaction.commit()
 }
 
-/// Writes the file anew and empties its log of changes, so that nothing is left of rows that are gone. On a connection of its own: the
-/// thread's is always within a transaction when it does something.
+/// Rewrites the file and empties its log of changes, so that nothing is left of deleted rows. On a connection of its own: the
+/// thread's connection is always within a transaction while it works.
 pub(super) fn scrub(path: &Path) -> Result<()> {
     let db = Connection::open(path)?;
     db.busy_timeout(BUSY)?;

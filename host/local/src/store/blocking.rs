@@ -1,6 +1,6 @@
 //! Work on the file system, off the reactor.
 //!
-//! Does not bound how much of it there is at once: the callers wait for theirs.
+//! Does not limit how much of it runs at once: each caller waits for its own.
 
 use object_store::{Error, Result};
 

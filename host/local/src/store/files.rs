@@ -1,6 +1,6 @@
 //! Files that are whole and durable: staged beside their target, synced, then given their name, and the name synced as well.
 //!
-//! Does not know objects: paths come in as the file system has them. Everything here blocks.
+//! Does not know objects: paths are those of the file system. Everything here blocks.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -13,13 +13,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use object_store::{Error, PutMode, PutPayload, PutResult, Result};
 use seams::store::{Gone, NotDurable};
 
-/// After how long without a write an unfinished file is nobody's.
+/// After this time without a write an unfinished file has no writer any more.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// Tells the staged files of one process apart.
 static STAGED: AtomicU64 = AtomicU64::new(0);
 
-/// What could not be done to which file.
+/// The failed operation and its file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} `{}`: {source}", path.display())]
 struct FileError {
@@ -41,7 +41,7 @@ pub(super) fn failed(action: &'static str, path: &Path, source: io::Error) -> Er
     }
 }
 
-/// A sync that failed: not an error like others, for the next sync may say that all is well.
+/// A sync that failed: not an error like others, because the next sync may succeed although data is lost.
 fn unsynced(action: &'static str, path: &Path, source: io::Error) -> Error {
     let error = FileError { action, path: path.to_path_buf(), source };
     Error::Generic { store: "DirStore", source: Box::new(NotDurable(Box::new(error))) }
@@ -53,7 +53,7 @@ fn sync_folder(folder: &Path) -> Result<()> {
     file.sync_all().map_err(|error| unsynced("sync folder", folder, error))
 }
 
-/// What a write that has returned survives.
+/// What a finished write survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// A loss of power.
@@ -93,8 +93,8 @@ fn is_name_of_unfinished(name: &str) -> bool {
     suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Removes an unfinished file that nobody has written to for a day: its writer is dead. (One that only slept finds its file gone, and its
-/// write fails.) Where that fails, the file stays and is in nobody's way.
+/// Removes an unfinished file without a write for a day: its writer is dead. (One that only slept finds its file gone, and its
+/// write fails.) If that fails, the file stays and does no harm.
 pub(super) fn remove_if_abandoned(file: &Path) {
     let written = fs::symlink_metadata(file).and_then(|metadata| metadata.modified()).ok();
     if written.and_then(|written| written.elapsed().ok()).is_some_and(|age| age > ABANDONED_AFTER) {
@@ -102,7 +102,7 @@ pub(super) fn remove_if_abandoned(file: &Path) {
     }
 }
 
-/// Removes every unfinished file below `folder`, and follows no link; how many there were.
+/// Removes every unfinished file below `folder`, and follows no link; returns their number.
 pub(super) fn remove_unfinished(folder: &Path) -> Result<usize> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -136,14 +136,14 @@ pub(super) struct Folder {
     path: PathBuf,
     /// Whether files and names are synced.
     durability: Durability,
-    /// Made again, when it was deleted, as long as this other folder is there.
+    /// If deleted, it is created again as long as this other folder exists.
     beside: Option<PathBuf>,
     /// Folders whose own names are known to be durable, all the way up.
     durable: Mutex<HashSet<PathBuf>>,
 }
 
 impl Folder {
-    /// Makes the folder durably, if it is not there, and resolves the links that lead to it.
+    /// Creates the folder durably, if it is missing, and resolves the links that lead to it.
     pub(super) fn open(path: &Path, durability: Durability, beside: Option<PathBuf>) -> Result<Self> {
         let missing: Vec<_> =
             path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
@@ -156,7 +156,7 @@ impl Folder {
         Ok(Folder { path: resolved, durability, beside, durable: Mutex::default() })
     }
 
-    /// Removes unfinished files right in the folder: a listing of what is below would not come upon them.
+    /// Removes unfinished files right in the folder: a listing of what is below would not find them.
     pub(super) fn remove_abandoned(&self) {
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             if entry.file_name().to_str().is_some_and(is_name_of_unfinished) {
@@ -188,7 +188,7 @@ impl Folder {
                 Ok(found) if found.is_symlink() => return Err(refused(&place, "is a symbolic link")),
                 Ok(found) if found.is_file() || found.is_dir() => {}
                 Ok(_) => return Err(refused(&place, "is neither a file nor a folder")),
-                // What is not there is no link: let the call itself say what that means.
+                // What is missing is no link: the call itself reports what that means.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                     return self.refuse_gone().map(|()| false);
                 }
@@ -198,7 +198,7 @@ impl Folder {
         Ok(true)
     }
 
-    /// Refuses to speak of objects of a folder that was deleted or moved away: they may come back with it, and an empty one made in its place
+    /// Refuses access to objects of a folder that was deleted or moved away: they may come back with it, and an empty one made in its place
     /// would be in its way.
     fn refuse_gone(&self) -> Result<()> {
         if self.path.is_dir() || self.beside.as_ref().is_some_and(|other| other.is_dir()) {
@@ -208,7 +208,7 @@ impl Folder {
         Err(Error::Generic { store: "DirStore", source })
     }
 
-    /// Makes the folder that `file` is to be in, durably.
+    /// Creates the folder for `file`, durably.
     pub(super) fn make_parent(&self, file: &Path) -> Result<()> {
         let Some(parent) = file.parent() else { return Ok(()) };
         let there = parent.is_dir();
@@ -262,7 +262,7 @@ impl Folder {
         named.map(|()| PutResult { e_tag: Some(e_tag(&metadata)), version: None })
     }
 
-    /// That `file` is there, after making sure that its name is durable.
+    /// Returns that `file` exists, after making its name durable.
     pub(super) fn refuse_existing(&self, file: &Path) -> Result<PutResult> {
         self.sync_parent(file)?;
         Err(failed("create", file, ErrorKind::AlreadyExists.into()))
@@ -282,7 +282,7 @@ fn refused(place: &Path, why: &'static str) -> Error {
     Error::PermissionDenied { path, source }
 }
 
-/// A file that does not have its name yet; dropped, it is gone.
+/// A file that does not have its name yet; dropping this removes it.
 #[derive(Debug)]
 pub(super) struct Staged {
     file: File,
@@ -291,7 +291,7 @@ pub(super) struct Staged {
 }
 
 impl Staged {
-    /// Writes `payload` behind what is there.
+    /// Appends `payload`.
     pub(super) fn append(&mut self, payload: &PutPayload) -> Result<()> {
         payload
             .iter()
@@ -305,7 +305,7 @@ impl Staged {
         fs::rename(&self.path, &self.target).map_err(|error| failed("replace", &self.target, error))
     }
 
-    /// Takes the place of the file of that tag. Everybody who does so holds the lock of the folder, which leaves no file behind.
+    /// Replaces the file with that tag. Every process that does so holds the lock of the folder, which leaves no file behind.
     fn update(&self, tag: Option<&str>) -> Result<()> {
         let lock = self.target.parent().map(File::open).transpose();
         let lock = lock.map_err(|error| failed("lock the folder of", &self.target, error))?;
@@ -325,7 +325,7 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Gone already where it was renamed. Where the removal fails, a file stays that nothing lists.
+        // Gone already where it was renamed. If the removal fails, a file stays that no listing shows.
         let _ = fs::remove_file(&self.path);
     }
 }

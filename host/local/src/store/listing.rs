@@ -48,7 +48,7 @@ pub(super) fn all(folder: Arc<Folder>, prefix: Option<Path>) -> BoxStream<'stati
         .boxed()
 }
 
-/// The objects and the folders right below `prefix`. A folder without an object in it is not there, as in any other store.
+/// The objects and the folders right below `prefix`. A folder without an object is not listed, as in any other store.
 pub(super) fn one_level(folder: &Folder, prefix: Option<&Path>) -> Result<ListResult> {
     let mut found = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
     for entry in walk(folder, prefix, 1)? {
@@ -62,8 +62,8 @@ pub(super) fn one_level(folder: &Folder, prefix: Option<&Path>) -> Result<ListRe
     Ok(found)
 }
 
-/// Whether an object is anywhere below `place`. The first one is enough, in whatever order they come: a lake of years has a folder a
-/// tick, and each is asked.
+/// Whether an object is anywhere below `place`. The first one in any order is enough: a lake of years has a folder a
+/// tick, and this is called for each.
 fn holds_one(folder: &Folder, place: &FilePath) -> bool {
     let mut folders = Vec::new();
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
@@ -83,7 +83,7 @@ fn holds_one(folder: &Folder, place: &FilePath) -> bool {
 
 /// The objects below `prefix` whose paths come after `after`, in the order of their paths.
 ///
-/// Of the rest only the names are read, and they are not sorted: the end of a long log is listed as fast as that of a short one.
+/// For all others only the names are read, and they are not sorted: the end of a long log is listed as fast as that of a short one.
 pub(super) fn after(folder: &Folder, prefix: Option<&Path>, after: &Path) -> Result<Vec<ObjectMeta>> {
     let start = start_of(folder, prefix)?;
     let mut files = Vec::new();
@@ -97,7 +97,7 @@ pub(super) fn after(folder: &Folder, prefix: Option<&Path>, after: &Path) -> Res
     objects.filter_map(Result::transpose).collect()
 }
 
-/// Collects the files in `place` and below, which `below` is the path of, as far as they come after `after`.
+/// Collects the files in `place` and below, whose path is `below`, if they come after `after`.
 fn names_after(place: &FilePath, below: &str, after: &str, files: &mut Vec<String>) -> Result<()> {
     let entries = match fs::read_dir(place) {
         Ok(entries) => entries,
@@ -132,7 +132,7 @@ fn start_of(folder: &Folder, prefix: Option<&Path>) -> Result<PathBuf> {
     Ok(start)
 }
 
-/// What is below `prefix`, less what vanished during the walk.
+/// The objects below `prefix`, without those that vanished during the walk.
 fn walk(
     folder: &Folder,
     prefix: Option<&Path>,

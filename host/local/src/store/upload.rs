@@ -42,7 +42,7 @@ fn over(what: &str) -> Error {
 }
 
 impl Parts {
-    /// Keeps the part and writes all that can be written now.
+    /// Keeps the part and writes all parts that can be written now.
     async fn accept(&mut self, number: usize, payload: PutPayload) -> Result<()> {
         self.waiting.insert(number, payload);
         let mut ready = Vec::new();

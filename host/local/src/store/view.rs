@@ -1,7 +1,7 @@
-//! A store that is only looked at: whatever is asked of it, what lies below stays as it is.
+//! A read-only store: whatever is called on it, the store below stays unchanged.
 //!
-//! Does not refuse what is written: it keeps it in memory, beside what lies below, and forgets it in the end. So a table that is not there can
-//! be looked at as an empty one, on a disk that nobody may write to.
+//! Does not refuse writes: it keeps them in memory, on top of the store below, and drops them in the end. So a missing table can
+//! be read as an empty one, on a read-only disk.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ pub struct ViewStore {
 }
 
 impl ViewStore {
-    /// Looks at `below`.
+    /// A view of `below`.
     #[must_use]
     pub fn over(below: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
         Arc::new(ViewStore { below, above: Arc::new(InMemory::new()) })
     }
 
-    /// Looks at a place where nothing is.
+    /// A view of an empty place.
     #[must_use]
     pub fn of_nothing() -> Arc<dyn ObjectStore> {
         ViewStore::over(Arc::new(InMemory::new()))
@@ -40,7 +40,7 @@ impl ViewStore {
         self.above.head(location).await.is_ok()
     }
 
-    /// What is written here, below `prefix`.
+    /// The objects written here, below `prefix`.
     async fn written(&self, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>> {
         self.above.list(prefix).try_collect().await
     }
@@ -136,7 +136,7 @@ pub struct ClosedStore {
 }
 
 impl ClosedStore {
-    /// A store that answers everything with `why`.
+    /// A store that fails every call with `why`.
     #[must_use]
     pub fn because(why: String) -> Arc<dyn ObjectStore> {
         Arc::new(ClosedStore { why })

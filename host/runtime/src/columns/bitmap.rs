@@ -1,6 +1,6 @@
 //! Bitmaps as the contract has them: one bit a row, from bit 0 of byte 0 on, and no more bytes than that takes.
 //!
-//! Does not know what a bit says: of a value that is there, or of one that is true.
+//! Does not know what a bit means: a value that is present, or a value that is true.
 
 /// Bytes of a bitmap of `rows` bits.
 pub(super) fn bitmap_bytes(rows: usize) -> usize {

@@ -1,6 +1,6 @@
 //! An Arrow batch as columns for a guest: the fields that its descriptor names, in its order, copied buffer by buffer.
 //!
-//! Does not convert values: a column of another type is an error of the host, which has compared the layers' contracts before.
+//! Does not convert values: a column of another type is an error of the host, which compared the layers' contracts before.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
@@ -90,7 +90,7 @@ fn text(array: &dyn Array) -> wit::Text {
     wit::Text { offsets, bytes: array.value_data().get(start..end).unwrap_or_default().to_vec() }
 }
 
-/// Offsets that start at 0, and which range of the values they mean: a slice's start elsewhere.
+/// Offsets that start at 0, and the range of values that they cover: those of a slice start elsewhere.
 fn rebased(offsets: &[i32]) -> (Vec<i32>, usize, usize) {
     let first = offsets.first().copied().unwrap_or_default();
     let last = offsets.last().copied().unwrap_or_default();
@@ -102,7 +102,7 @@ fn validity(nulls: &NullBuffer) -> Vec<u8> {
     packed(nulls.inner())
 }
 
-/// The bits from bit 0 of byte 0 on, whatever part of a larger buffer they are.
+/// The bits from bit 0 of byte 0 on, even if they are part of a larger buffer.
 fn packed(bits: &BooleanBuffer) -> Vec<u8> {
     bitmap(bits.sliced().as_slice(), bits.len())
 }

@@ -1,6 +1,6 @@
-//! A guest's columns as an Arrow batch: every length, offset and null checked, every buffer taken over as it is.
+//! A guest's columns as an Arrow batch: every length, offset and null checked, every buffer taken over without a copy.
 //!
-//! Does not repair anything: what is not as descriptor and contract say is the guest's fault, named by column and row.
+//! Does not repair anything: what differs from descriptor and contract is the guest's fault, named by column and row.
 
 use std::sync::Arc;
 

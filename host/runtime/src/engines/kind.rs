@@ -1,4 +1,4 @@
-//! What engines differ in: how much stack their guests have, whether fuel is counted, and, in a benchmark, whether anything is guarded.
+//! The differences between engines: how much stack their guests have, whether fuel is counted, and, in a benchmark, whether anything is guarded.
 //!
 //! Does not make one: `engines` does.
 
@@ -11,24 +11,24 @@ use crate::fault::{bytes, refused};
 /// The largest stack that a guest may be given; the guest threads have room for it.
 pub(crate) const MAX_STACK: usize = Limits::MAX_STACK as usize;
 
-/// What an engine has for all its guests.
+/// The settings of an engine for all its guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Kind {
     /// Bytes of stack.
     pub(super) stack: usize,
-    /// Whether fuel is counted: compiled into every block of code, so that only those pay for it who want it.
+    /// Whether fuel is counted: compiled into every block of code, so that only plugins that use it pay for it.
     pub(super) fuel: bool,
 }
 
 impl Kind {
-    /// The kind that plugins under these limits need; `None` where the stack is larger than any guest's may be, or nothing.
+    /// The kind that plugins under these limits need; `None` if the stack is zero or larger than any guest's may be.
     fn of(limits: &Limits) -> Option<Self> {
         let stack = usize::try_from(limits.stack).ok().filter(|stack| (1..=MAX_STACK).contains(stack))?;
         Some(Kind { stack, fuel: limits.fuel.is_some() })
     }
 }
 
-/// Whether guests are held to anything at all.
+/// Whether guests have limits at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Guards {
     /// Always, in the program.

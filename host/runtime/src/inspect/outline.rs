@@ -7,12 +7,12 @@ use wasmparser::{Encoding, Parser, Payload};
 
 /// Functions in all core modules together; a large plugin has some thousands. Compile time grows with it.
 const MAX_FUNCTIONS: u64 = 50_000;
-/// Bytes of one function's body: the register allocator's time grows faster than this.
+/// Bytes of one function's body: the register allocator's time grows faster than the size.
 const MAX_FUNCTION_BYTES: usize = 1 << 20;
 /// Modules and components inside one another or side by side.
 const MAX_PARTS: usize = 64;
 
-/// What the sections say.
+/// The content of the sections.
 #[derive(Default)]
 pub(super) struct Outline {
     pub(super) imports: Vec<String>,
@@ -29,7 +29,7 @@ pub(super) struct Outline {
 /// Why there is no outline.
 pub(super) enum Unreadable {
     Invalid(wasmparser::Error),
-    /// Holds what there is too much of.
+    /// Too many of the named thing.
     TooCostly(String),
 }
 

@@ -10,12 +10,12 @@ use super::value;
 use crate::bindings::wit;
 use crate::columns::bitmap;
 
-/// Why a value was not taken; the column is as it was.
+/// Why a value was not taken; the column is unchanged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// It is not of the column's type. Holds what it is.
+    /// It has another type than the column. Holds that type.
     Value(String),
-    /// The column's bytes or items would pass what 32-bit offsets can say.
+    /// The column's bytes or items would not fit 32-bit offsets.
     Full,
 }
 
@@ -147,7 +147,7 @@ fn into_bytes(bits: BooleanBufferBuilder) -> Vec<u8> {
     bitmap(bits.as_slice(), bits.len())
 }
 
-/// Values of one type, nulls among them as anything.
+/// Values of one type; a null has any value.
 enum Values {
     Boolean(BooleanBufferBuilder),
     Int64(Vec<i64>),

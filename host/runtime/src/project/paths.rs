@@ -1,14 +1,14 @@
 //! JSON pointers as a tree, and the walk through a document that finds them all in one pass.
 //!
 //! The tree is no deeper than a descriptor may say (64 steps), and the walk no deeper than the tree: what is below is passed over flat.
-//! Does not interpret the values: it gives their raw text.
+//! Does not interpret the values: it returns their raw text.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use sonic_rs::{JsonValueTrait, LazyValue, ObjectJsonIter, to_object_iter};
 
-/// Children that are looked through one by one.
+/// Most children that are searched one by one.
 const FEW: usize = 16;
 
 /// Which values to find.
@@ -59,7 +59,7 @@ impl Paths {
         }
     }
 
-    /// The child of that key, looked for first where it is expected.
+    /// The child of that key, first looked for where it is expected.
     fn child(&self, key: &str, next: usize) -> Option<usize> {
         if !self.by_key.is_empty() {
             return match self.children.get(next) {
@@ -72,7 +72,7 @@ impl Paths {
         in_tail.or_else(|| head.iter().position(|child| child.key == key))
     }
 
-    /// Puts the raw text of each value that is there into `found`, by field. `Err` says why this is no JSON object.
+    /// Puts the raw text of each value that is present into `found`, by field. `Err` says why this is no JSON object.
     pub(super) fn find<'d>(&self, document: &'d [u8], found: &mut [Option<Cow<'d, str>>]) -> Result<(), String> {
         let text = std::str::from_utf8(document).map_err(|error| format!("document is not UTF-8: {error}"))?;
         let whole = text.trim_ascii();

@@ -57,7 +57,7 @@ pub(super) fn date32(raw: &str) -> Option<i32> {
     i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
 }
 
-/// RFC 3339 as microseconds since 1970-01-01T00:00:00Z; what is finer is cut off. Without a zone it is UTC: that is what most databases
+/// RFC 3339 as microseconds since 1970-01-01T00:00:00Z; finer digits are cut off. Without a zone it is UTC: that is what most databases
 /// and data frames write.
 pub(super) fn timestamp(raw: &str) -> Option<i64> {
     let text = text(raw)?;
@@ -88,7 +88,7 @@ pub(super) fn form(ty: ColumnType) -> Option<&'static str> {
     }
 }
 
-/// A value for an error message: its type, and as much of it as is polite.
+/// A value for an error message: its type, and its first characters.
 pub(super) fn describe(raw: &str) -> String {
     let kind = match raw.as_bytes().first() {
         Some(b'"') => "string",

@@ -1,5 +1,5 @@
-//! The inert WASI's resources: types without values, because none of them holds anything; and the end of a call that asks for what nobody
-//! has.
+//! The inert WASI's resources: types without values, because none of them holds anything; and the end of a call that asks for a missing
+//! resource.
 //!
 //! Does not define functions on them: `streams`, `clocks` and `host` do.
 

@@ -1,4 +1,4 @@
-//! What of the inert WASI a store holds: lines that are not finished, and where the random numbers are.
+//! A store's state of the inert WASI: unfinished lines, and the position in the random numbers.
 //!
 //! Does not keep more of an unfinished line than the log would show, and nothing from one call to the next.
 
@@ -9,7 +9,7 @@ use crate::log::MAX_LINE;
 pub(super) const STDOUT: u32 = 1;
 pub(super) const STDERR: u32 = 2;
 
-/// What of WASI a store holds.
+/// A store's state of WASI.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) output: Output,
@@ -43,13 +43,13 @@ impl Output {
         if stream == STDERR { &mut self.err } else { &mut self.out }
     }
 
-    /// Takes bytes and gives the lines that they finish.
+    /// Takes bytes and returns the lines that they finish.
     pub(super) fn take(&mut self, stream: u32, bytes: &[u8]) -> Vec<String> {
         let pending = self.of(stream);
         let mut lines = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let text = part.strip_suffix(b"\n").unwrap_or(part);
-            // A little more than a line shows, so that the log sees that it is cut.
+            // A little more than the log shows of a line, so that the log cuts it and says so.
             let room = (MAX_LINE + 4).saturating_sub(pending.len());
             pending.extend_from_slice(text.get(..text.len().min(room)).unwrap_or_default());
             if text.len() < part.len() {
@@ -60,7 +60,7 @@ impl Output {
         lines
     }
 
-    /// What was written without an end of line.
+    /// Returns the text that was written without an end of line.
     pub(crate) fn rest(&mut self) -> Vec<(Level, String)> {
         let rest = [(Level::Info, std::mem::take(&mut self.out)), (Level::Warn, std::mem::take(&mut self.err))];
         let some = rest.into_iter().filter(|(_, bytes)| !bytes.is_empty());

@@ -1,4 +1,4 @@
-//! Compiling in a process of its own, with caps on time and memory: what takes the compiler down takes the worker down.
+//! Compiling in a process of its own, with caps on time and memory: a crash of the compiler only ends the worker.
 //!
 //! The host's side. Does not compile (`compiler` does, in the worker), and does not know what is kept: the caller does.
 
@@ -18,12 +18,12 @@ use crate::fault::{bytes, refused};
 
 /// How much longer by the clock than by the processor's time: on a busy machine a worker waits its turn.
 const PATIENCE: u32 = 10;
-/// Bytes of what a worker says that are read.
+/// Most bytes that are read of a worker's message.
 const MAX_SAID: u64 = 16 << 10;
-/// How often a worker is looked at.
+/// How often a worker is checked.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// What compiling may take.
+/// The caps of compiling.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caps {
     time: Duration,
@@ -36,7 +36,7 @@ impl Caps {
     }
 }
 
-/// What the worker is told to compile, and for which kind of engine.
+/// The component to compile, and its kind of engine.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Job {
     pub(super) kind: Kind,
@@ -46,7 +46,7 @@ pub(super) struct Job {
 /// The code that `component` compiles to, made in a process of its own.
 ///
 /// # Errors
-/// P011 the compiler refuses it, P014 it takes more than `caps`, P900 there is no worker to be had.
+/// P011 the compiler refuses it, P014 it takes more than `caps`, P900 no worker can be started.
 pub(crate) fn compile(program: &WorkerProgram, kind: Kind, caps: Caps, component: &[u8]) -> Result<Vec<u8>, LoadError> {
     let started = Instant::now();
     let seconds = caps.time.as_millis().div_ceil(1_000).max(1);
@@ -58,7 +58,7 @@ pub(crate) fn compile(program: &WorkerProgram, kind: Kind, caps: Caps, component
     let (ended, said) = std::thread::scope(|scope| {
         // A worker that dies does not read to the end; what it ends with says why.
         scope.spawn(move || input.map(|mut input| frames::write(&mut input, &job)));
-        // It cannot have made more than it may have in memory.
+        // Its output cannot exceed its cap on memory.
         let said = scope.spawn(move || read(output, caps.memory));
         (wait(&mut child, started + caps.time * PATIENCE), said.join().unwrap_or_default())
     });
@@ -75,7 +75,7 @@ fn broken(error: &std::io::Error) -> LoadError {
     refused("P900", format!("cannot start a worker to compile in: {error}"), "")
 }
 
-/// The error of a component that the compiler does not take.
+/// The error of a component that the compiler refuses.
 pub(crate) fn not_compiled(why: &str) -> LoadError {
     // wasmtime counts instances, tables and memories when it has all modules together, and says so in this error alone.
     if why.contains("exceeds the configured maximum") {
@@ -120,7 +120,7 @@ fn text(from: Option<impl Read>) -> String {
     String::from_utf8_lossy(&read(from, MAX_SAID)).into_owned()
 }
 
-/// All of it up to so many bytes. Whatever cannot be read is not said.
+/// All of it, up to that many bytes. A read error ends it silently.
 fn read(from: Option<impl Read>, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = from.map(|from| from.take(most).read_to_end(&mut bytes));

@@ -1,6 +1,6 @@
-//! The worker that compiles one component: caps itself, takes the component, gives up its rights, and hands the code over on its stdout.
+//! The worker that compiles one component: caps itself, takes the component, gives up its rights, and writes the code to stdout.
 //!
-//! Does not write anything anywhere else, nor keep what it has made.
+//! Does not write anything anywhere else, nor keep the code.
 
 use std::io::Write;
 
@@ -36,22 +36,22 @@ pub(super) fn serve(seconds: u64, memory: u64) -> u8 {
         Err(error) => return failed(&format!("{error:#}")),
     };
     let mut out = std::io::stdout().lock();
-    // There is nobody left to tell.
+    // The host is gone: there is nowhere to report it.
     if out.write_all(&code).and_then(|()| out.flush()).is_ok() { 0 } else { 2 }
 }
 
-/// What serves goes before what may serve next: somebody who publishes again and again must not hold up work. Still far from the lowest
-/// priority, so that the compiler comes to its end on a busy machine.
+/// Plugins that serve go before one that may serve next: a user who publishes again and again must not hold up work. Still far from the lowest
+/// priority, so that the compiler finishes on a busy machine.
 fn make_way() {
     #[cfg(unix)]
     {
         const NICENESS: i32 = 10;
-        // Where the system does not let it, it is as fast as the rest.
+        // If the system refuses, it competes like all others.
         let _ = rustix::process::setpriority_process(None, NICENESS);
     }
 }
 
-/// Says why on stdout, in few words.
+/// Writes the reason to stdout, briefly.
 fn failed(why: &str) -> u8 {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(words(why).as_bytes()).and_then(|()| out.flush());

@@ -1,13 +1,13 @@
 //! Frames between host and worker: four bytes of length, then postcard.
 //!
-//! Does not trust a length: no more is read than the reader allows, and no more is kept than has come.
+//! Does not trust a length: it reads no more than the reader allows, and keeps no more than has arrived.
 
 use std::io::{self, Read, Write};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Writes one value and sends it off.
+/// Writes one value and flushes.
 pub(super) fn write(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     let bytes = postcard::to_allocvec(value).map_err(io::Error::other)?;
     let length = u32::try_from(bytes.len()).map_err(|_| io::Error::other("frame of 4 GiB or more"))?;
@@ -16,7 +16,7 @@ pub(super) fn write(to: &mut impl Write, value: &impl Serialize) -> io::Result<(
     to.flush()
 }
 
-/// Sends bytes off as they are: they are too many to be taken one by one.
+/// Sends bytes without encoding: there are too many to encode them one by one.
 pub(super) fn write_bytes(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     let length = u32::try_from(bytes.len()).map_err(|_| io::Error::other("frame of 4 GiB or more"))?;
     to.write_all(&length.to_le_bytes())?;

@@ -31,11 +31,11 @@ pub(super) fn cap(_seconds: Option<u64>, _memory: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes what the host left open by mistake: the host's own handles are closed when a program is started, a library's may not be.
+/// Closes what the host left open by mistake: the host's own handles close when a program starts, a library's may not.
 #[cfg(target_os = "linux")]
 fn close_inherited() -> io::Result<()> {
     #[allow(unsafe_code, reason = "handles without an owner can be closed in no other way")]
-    // SAFETY: a worker begins with this; it has opened nothing itself yet, so that nobody has a handle that is closed here.
+    // SAFETY: a worker begins with this; it has opened nothing itself yet, so none of its own handles is closed here.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
     match closed {
         0 => Ok(()),

@@ -1,6 +1,6 @@
 //! The workers of one plugin: started when they are needed, kept while they live, replaced when they die.
 //!
-//! Does not try a call again: what a worker died of is the fault of the call that it had in hand.
+//! Does not try a call again: a worker's death is the fault of the call that it was running.
 
 use std::io;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -19,9 +19,9 @@ use crate::descriptor::MAX_DESCRIPTION;
 use crate::fault::{bytes, fault, host_fault, refused};
 use crate::log::{self, Told};
 
-/// Workers of one plugin at once.
+/// Most workers of one plugin at once.
 const MOST: usize = 4;
-/// What a worker gets beyond its plugin's own deadlines before it counts as hung.
+/// The time that a worker gets beyond its plugin's own deadlines before it counts as hung.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// One plugin's workers.
@@ -33,7 +33,7 @@ pub(super) struct Pool {
     /// For log lines.
     name: String,
     idle: Mutex<Vec<Worker>>,
-    /// One for each call that may be under way.
+    /// One for each call that may run.
     pub(super) permits: Semaphore,
 }
 
@@ -51,18 +51,18 @@ impl Drop for Worker {
     }
 }
 
-/// Why there was no answer.
+/// The reason for a missing answer.
 enum Lost {
-    /// Not within the time.
+    /// The time is over.
     Hung(Duration),
-    /// The process ended, as said.
+    /// The process ended, as described.
     Ended(String),
     /// It sent what no worker sends.
     Nonsense(io::Error),
 }
 
 impl Pool {
-    /// Starts the first worker, which says what the plugin is.
+    /// Starts the first worker, which returns the plugin's description.
     pub(super) fn start(program: WorkerProgram, load: Load, code: Vec<u8>) -> Result<(Self, Descriptor), LoadError> {
         let digest = Digest::of(&load.component);
         let (worker, descriptor) = Worker::start(&program, &load, &code)?;
@@ -75,7 +75,7 @@ impl Pool {
         &self.digest
     }
 
-    /// One call. Blocks: to be called on a guest thread, by a holder of a permit.
+    /// One call. Blocks: must be called on a guest thread, by a holder of a permit.
     pub(super) fn call(&self, request: &Request) -> Result<Output, Fault> {
         let mut worker = self.worker()?;
         let limits = &self.load.limits;
@@ -90,7 +90,7 @@ impl Pool {
         reply.outcome.map_err(Fault::from)
     }
 
-    /// Passes on what a worker has to say, as long as it says no more than one that is in order.
+    /// Passes on a worker's log, as long as it is no longer than a healthy worker's.
     fn tell(&self, all: Vec<Told>) {
         let mut left = usize::try_from(self.load.limits.log).unwrap_or(usize::MAX).saturating_add(64 << 10);
         for told in all.into_iter().map(Told::inert) {
@@ -100,12 +100,12 @@ impl Pool {
         }
     }
 
-    /// The limits that its calls have.
+    /// The limits of its calls.
     pub(super) fn limits(&self) -> &Limits {
         &self.load.limits
     }
 
-    /// One that lives: an idle one, or a new one.
+    /// A live worker: an idle one, or a new one.
     fn worker(&self) -> Result<Worker, Fault> {
         while let Some(mut worker) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             if worker.child.try_wait().is_ok_and(|status| status.is_none()) {
@@ -126,7 +126,7 @@ impl Worker {
             return Err(broken("it has no stdin or stdout".to_owned()));
         };
         let mut worker = Worker { child, input, output };
-        // It describes, twice, and configures.
+        // It describes the plugin twice, and configures it.
         let limit = load.limits.deadline * 4 + GRACE;
         let most = 2 * MAX_DESCRIPTION as u64;
         let ready = worker.exchange::<_, Ready>(load, Some(code), limit, most).map_err(|lost| match lost {
@@ -137,7 +137,7 @@ impl Worker {
         Ok((worker, ready.loaded(load.world)?))
     }
 
-    /// Sends one frame, and another one of bytes if there are `more`, and waits for one, at most `limit`; after that the worker is ended.
+    /// Sends one frame, and a second one with bytes if there are `more`, and waits for one, at most `limit`; then it kills the worker.
     fn exchange<Q, A>(&mut self, request: &Q, more: Option<&[u8]>, limit: Duration, most: u64) -> Result<A, Lost>
     where
         Q: serde::Serialize,

@@ -1,6 +1,6 @@
-//! The worker that locks itself down and prints what it can still do: a line for each thing that it tried, and what it got.
+//! The worker that locks itself down and prints what it can still do: a line for each attempt, with its result.
 //!
-//! Does not judge what it got. Other systems than Linux have only the caps: there is nothing to try.
+//! Does not judge the results. Other systems than Linux have only the caps: there is nothing to try.
 
 use std::io::{self, Write as _};
 
@@ -14,7 +14,7 @@ const FCHMODAT2: i64 = 452;
 #[cfg(target_os = "linux")]
 const OF_THE_FUTURE: i64 = 4_000;
 
-/// Locks itself down, tries what no worker may, and prints a line for each: what it tried, and what it got.
+/// Locks itself down, tries what no worker may do, and prints a line for each attempt, with its result.
 #[cfg(target_os = "linux")]
 pub(super) fn probe() -> u8 {
     let mut out = io::stdout().lock();
@@ -34,7 +34,7 @@ pub(super) fn probe() -> u8 {
     0
 }
 
-/// What a program does by its library.
+/// Attempts through the library.
 #[cfg(target_os = "linux")]
 fn tried() -> [(&'static str, io::Result<()>); 8] {
     [
@@ -49,7 +49,7 @@ fn tried() -> [(&'static str, io::Result<()>); 8] {
     ]
 }
 
-/// What it asks of the kernel itself.
+/// Attempts through the kernel itself.
 #[cfg(target_os = "linux")]
 fn calls() -> [(&'static str, io::Result<()>); 18] {
     let code = libc::PROT_READ | libc::PROT_EXEC;
@@ -83,7 +83,7 @@ fn calls() -> [(&'static str, io::Result<()>); 18] {
 fn handles() -> usize {
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let numbers = open.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    // The folder that is being looked at is one itself.
+    // The folder that is being listed is one itself.
     numbers.filter(|number| *number > 2).count().saturating_sub(1)
 }
 
@@ -93,7 +93,7 @@ fn asked(call: i64, arguments: [i64; 6]) -> io::Result<()> {
     let [a, b, c, d, e, f] = arguments;
     #[allow(unsafe_code, reason = "to see what the kernel refuses one has to ask for it")]
     // SAFETY: no argument is an address of anything: null pointers and empty ranges are refused or do nothing, and memory that would be
-    // mapped is nobody's.
+    // mapped belongs to no object.
     let answer = unsafe { libc::syscall(call, a, b, c, d, e, f) };
     if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

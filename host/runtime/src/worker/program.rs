@@ -1,4 +1,4 @@
-//! The program that is started as a worker process, and what it says by how it ends.
+//! The program that is started as a worker process, and the meaning of its exit status.
 //!
 //! Does not wait for it, nor speak with it.
 
@@ -11,7 +11,7 @@ use std::process::{Command, ExitStatus, Stdio};
 pub struct WorkerProgram {
     /// The program's file.
     pub program: PathBuf,
-    /// Arguments that lead it to [`run`](super::run).
+    /// Arguments that make it call [`run`](super::run).
     pub args: Vec<OsString>,
 }
 
@@ -23,7 +23,7 @@ impl WorkerProgram {
     }
 }
 
-/// How a process ended, as people say it.
+/// How a process ended, as text.
 pub(super) fn ending(status: ExitStatus) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {

@@ -1,7 +1,7 @@
 //! A plugin in worker processes, as the engine sees it: each call is one frame there and one back.
 //!
-//! Does not look into what goes there: projection and every check of the output are the worker's runtime's, and the host checks again
-//! only what it would be hurt by.
+//! Does not look into the input: the worker's runtime projects it and checks the output, and the host checks again
+//! only what could harm it.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Remote {
 }
 
 impl Remote {
-    /// Starts a worker with the plugin. Blocks: to be called on a guest thread.
+    /// Starts a worker with the plugin. Blocks: must be called on a guest thread.
     pub(crate) fn start(
         program: WorkerProgram,
         code: Vec<u8>,
@@ -56,7 +56,7 @@ impl Remote {
         Ok(Remote { pool: Arc::new(pool), lane, descriptor, schema, component: component.clone() })
     }
 
-    /// `given`: how many bytes the call is about.
+    /// `given`: the size of the call's input in bytes.
     async fn call(&self, given: usize, request: Request) -> Result<Output, Fault> {
         let permit = self.pool.permits.acquire().await;
         let pool = Arc::clone(&self.pool);

@@ -36,7 +36,7 @@ pub(super) fn serve() -> u8 {
     let (mut input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
     match reactor.block_on(converse(&mut input, &mut output)) {
         Ok(()) => 0,
-        // There is nobody left to tell.
+        // The host is gone: there is nowhere to report it.
         Err(_) => 1,
     }
 }
@@ -58,7 +58,7 @@ async fn converse(input: &mut impl Read, output: &mut impl Write) -> std::io::Re
     Ok(())
 }
 
-/// Loads the plugin. Its code is there already; before any of it runs, `load` has this process give up everything else.
+/// Loads the plugin. Its code is here already; before any of it runs, `load` makes this process give up everything else.
 async fn ready(job: Load, code: Vec<u8>) -> Result<(Loaded, Descriptor), LoadError> {
     lockdown::cap(None, room(&job.limits)).map_err(|error| host_bug(&error.to_string()))?;
     let limits = Limits { isolation: Isolation::InProcess, ..job.limits };

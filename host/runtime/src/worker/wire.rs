@@ -1,6 +1,6 @@
-//! What host and worker say to each other.
+//! The messages between host and worker.
 //!
-//! What goes to a worker goes in Arrow's stream format. What comes back is the contract's columns, and is checked by the code that checks a
+//! Input goes to a worker in Arrow's stream format. Output comes back as the contract's columns, checked by the code that checks a
 //! plugin's own: a reader of Arrow's format believes lengths, and a worker may have been taken over.
 
 use arrow::array::RecordBatch;
@@ -81,7 +81,7 @@ pub(super) enum Output {
     Table(wit::Batch),
 }
 
-/// A fault whose code has come over a wire.
+/// A fault whose code came over a wire.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Broke {
     kind: FaultKind,
@@ -123,7 +123,7 @@ impl Ready {
     }
 }
 
-/// Bytes of a message or a call stack, and lines of log, of which no more is taken.
+/// Most bytes of a message or a call stack, and most lines of a log.
 const MOST_TEXT: usize = 128 << 10;
 const MOST_LINES: usize = 20;
 
@@ -131,14 +131,14 @@ fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MOST_TEXT)).unwrap_or_default()
 }
 
-/// Every code that a runtime gives.
+/// Every code that a runtime returns.
 const CODES: [&str; 32] = [
     "P010", "P011", "P012", "P013", "P014", "P015", "P020", "P021", "P022", "P023", "P030", "P101", "P102", "P104",
     "P105", "P110", "P111", "P112", "P113", "P120", "P121", "P122", "P123", "P130", "P131", "P140", "P150", "P151",
     "P171", "P172", "P180", "P900",
 ];
 
-/// The code of that name; P900 for one that no runtime gives.
+/// The code of that name; P900 for one that no runtime returns.
 fn known(code: &str) -> &'static str {
     CODES.into_iter().find(|known| *known == code).unwrap_or("P900")
 }
@@ -171,7 +171,7 @@ pub(super) fn columns(table: &RecordBatch, fields: &[Field]) -> Result<wit::Batc
     batch_of(table, &fields.iter().map(read).collect::<Vec<_>>())
 }
 
-/// What was made of `documents` documents: each of them in the rows, the rejects or the skips, and nothing else.
+/// The result of `documents` documents: each of them in the rows, the rejects or the skips, and nothing else.
 pub(super) fn cleaned(
     output: Output,
     documents: usize,
@@ -184,7 +184,7 @@ pub(super) fn cleaned(
     check_rows_of(&row_of, limits, |index| *index)?;
     let mut seen = vec![false; documents];
     let notes = rejects.iter().map(|reject| reject.index).chain(skips.iter().map(|skip| skip.index));
-    // Of the rows of one document, which stand beside each other, the first one.
+    // The first of one document's rows, which are adjacent.
     let of_rows = row_of.chunk_by(|one, next| one == next).filter_map(|rows| rows.first().copied());
     for index in of_rows.chain(notes) {
         let seen = seen.get_mut(index).ok_or_else(|| unlike("a document that it was not given"))?;
@@ -200,7 +200,7 @@ pub(super) fn cleaned(
     Ok(Cleaned { rows, row_of, rejects, skips })
 }
 
-/// A worker that speaks otherwise than workers do.
+/// A worker that breaks the protocol.
 pub(super) fn unlike(what: &str) -> Fault {
     bad_output("P180", format!("worker process answered with {what}"))
 }

@@ -58,7 +58,7 @@ pub(crate) fn try_from_module(world: &str, mut wasm: Vec<u8>) -> Option<Bytes> {
     runtime::componentize(&wasm).ok().map(Bytes::from)
 }
 
-/// As [`from_text`], with more packages of WIT, each of which may be the next one's import; `world` may be one of theirs.
+/// As [`from_text`], with more packages of WIT. The next one may import each of them; `world` may be in one of them.
 pub(crate) fn from_text_with(packages: &[&str], world: &str, module: &str) -> Bytes {
     let mut wasm = wat::parse_str(module).unwrap();
     let mut resolve = Resolve::default();

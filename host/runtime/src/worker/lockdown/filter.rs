@@ -10,9 +10,9 @@ use seccompiler::{
     apply_filter_all_threads,
 };
 
-/// What passes whatever its arguments are.
+/// Calls that pass with any arguments.
 const ALLOWED: &[i64] = &[
-    // Memory. What becomes executable is looked at, see `install`.
+    // Memory. Executable memory is checked, see `install`.
     libc::SYS_brk,
     libc::SYS_munmap,
     libc::SYS_mremap,
@@ -50,7 +50,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_getrandom,
 ];
 
-/// Makes the filter hold, for all threads and for good.
+/// Installs the filter, for all threads and for good.
 pub(super) fn install() -> io::Result<()> {
     let mut allowed: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
     let bit = |bit: i32| u64::from(bit.unsigned_abs());
@@ -65,11 +65,11 @@ pub(super) fn install() -> io::Result<()> {
     // Its own priority alone, which can only become less.
     let itself = [is(0, SeccompCmpOp::Eq, 0)?, is(1, SeccompCmpOp::Eq, 0)?];
     allowed.insert(libc::SYS_setpriority, vec![SeccompRule::new(itself.into()).map_err(io::Error::other)?]);
-    // What `clone3` makes cannot be seen by a filter. Told that there is none, the C library makes threads by `clone`.
+    // A filter cannot see what `clone3` makes. If that call is missing, the C library makes threads with `clone`.
     allowed.insert(libc::SYS_clone3, Vec::new());
     let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     apply(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), absent, SeccompAction::Allow)?;
-    // Last: filters are no more to be had then, either.
+    // Last: after this no filter can be installed, either.
     apply(allowed, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM.unsigned_abs()))
 }
 
