@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What plugins import is not a plugin.
+/// The SDK is not a plugin.
 const NOT_PLUGINS: [&str; 2] = ["sdk", "sdk-macros"];
 
 fn main() -> Result<(), Box<dyn Error>> {

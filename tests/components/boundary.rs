@@ -1,4 +1,4 @@
-//! What the sandbox costs: components through the runtime against the very same rules compiled natively, in one run, the two taking
+//! The cost of the sandbox: components through the runtime against the very same rules compiled natively, in one run, the two taking
 //! turns, medians of both. `cargo bench -p runtime`, with `-- --quick` in under a minute.
 //!
 //! The native baseline is what a Rust program without a sandbox would do: `serde_json` into a typed struct that borrows, the same
@@ -161,7 +161,7 @@ fn clean_natively(config: &rules::Config, documents: &[Bytes]) -> Vec<Batch> {
     documents.chunks(500).map(part).collect()
 }
 
-/// Gives the rows both as the host has them and as the plugin's own side has them.
+/// Returns the rows both as the host holds them and as the plugin holds them.
 fn clean(tokio: &Runtime, scale: &Scale) -> (RecordBatch, Vec<Batch>) {
     let documents: Vec<Bytes> = (0..scale.documents).map(document).collect();
     let cleaner: Arc<dyn Cleaner> =

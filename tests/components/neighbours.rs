@@ -1,4 +1,4 @@
-//! What a plugin does while one beside it misbehaves, against what it does alone; the two taking turns, medians of both.
+//! A plugin's throughput beside one that misbehaves, compared with its throughput alone; the two taking turns, medians of both.
 //! `cargo bench -p runtime --bench neighbours`: half a minute beside each kind of attack, with `-- --quick` a few seconds; with
 //! `-- WORD` only those whose name holds the word.
 //!
@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 
 /// How long calls are counted at a time.
 const WINDOW: Duration = Duration::from_secs(1);
-/// How long an attack goes on before its neighbour's calls are counted: by then it is what it will be.
+/// How long an attack goes on before its neighbour's calls are counted: by then it is steady.
 const LEAD: Duration = Duration::from_millis(300);
 
 /// What is beside the neighbour: a name, and the modes of the guests that misbehave, one call after the other of each.

@@ -1,4 +1,4 @@
-//! What it costs to hold plugins to their limits: the same components on the same columns with all limits and with none, in one run, the
+//! The cost of plugins' limits: the same components on the same columns with all limits and with none, in one run, the
 //! two taking turns, medians of both. `cargo bench -p runtime --features unguarded --bench overhead`.
 //!
 //! With none is: no deadline, no caps on memory, tables or what is handed over, NaNs as the processor makes them. Threads, fresh

@@ -1,6 +1,6 @@
-//! Broken projects, and what is said of them: `check` and `doctor` refuse whatever `run` refuses, and the commands that look work all the same.
+//! Broken projects, and the answers to them: `check` and `doctor` refuse whatever `run` refuses, and the commands that look work all the same.
 //!
-//! Does not test the messages one by one: the tests of what says them do.
+//! Does not test the messages one by one: the tests of their sources do.
 
 #![allow(
     clippy::disallowed_methods,
@@ -249,7 +249,7 @@ fn what_is_refused_is_not_told_to_serve_and_a_rollback_that_no_host_follows_is_r
     };
     let first = digest("clean").unwrap();
 
-    // Published and not loadable: the one before serves.
+    // Published and not loadable: the previous plugin serves.
     std::fs::write(project.plugin(), "not WebAssembly").unwrap();
     assert_eq!(digest("clean").as_ref(), Some(&first));
     let history = project.sluicebox(&["plugin", "history"]).exits(0).stdout;
@@ -279,7 +279,7 @@ fn what_is_refused_is_not_told_to_serve_and_a_rollback_that_no_host_follows_is_r
     let done = project.sluicebox(&["plugin", "rollback", "clean"]).exits(0).stdout;
     assert!(done.contains("(generation 1) in place of clean-movies") && !done.contains('?'), "{done}");
     assert_eq!(digest("clean").as_ref(), Some(&first));
-    // It was taken back: to go to it by its number is to undo that.
+    // It was taken back: going to it by its number undoes that.
     let taken = project.sluicebox(&["plugin", "rollback", "clean", "--to", "2"]).exits(2).stderr;
     assert!(taken.contains("`sluicebox plugin rollback clean --undo`"), "{taken}");
     project.sluicebox(&["plugin", "rollback", "clean", "--undo"]).exits(0);
@@ -320,7 +320,7 @@ fn a_tick_is_two_lines_of_the_log_and_the_second_says_that_it_is_done() {
     assert!(done["took"].is_string() && done["run"] == "20261124T030000Z", "{done}");
 }
 
-/// Whether a text moves the cursor, ends a line of somebody else's or reorders letters; colours are let pass.
+/// Whether a text moves the cursor, ends another text's line or reorders letters; colours are let pass.
 fn is_inert(text: &str) -> bool {
     let mut rest = text.to_owned();
     while let Some(at) = rest.find("\u{1b}[") {
@@ -397,7 +397,7 @@ fn code_that_a_project_brings_along_is_never_run() {
         let mut command = command(&project.folder);
         run(command.arg("check").env("XDG_CACHE_HOME", home).env("XDG_DATA_HOME", home.join("data")))
     };
-    // What somebody else has compiled, put to where older programs looked for it, and to where this one does.
+    // Code that another user compiled, put where older programs looked for it, and where this one does.
     check(&other).exits(0);
     let brought = project.path(".sluicebox/cache/code");
     std::fs::create_dir_all(&brought).unwrap();
@@ -423,7 +423,7 @@ fn code_that_a_project_brings_along_is_never_run() {
         use std::os::unix::fs::PermissionsExt as _;
         let key = user.join("data").join("sluicebox").join("compiled.key");
         assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
-        // A folder that others can write to is not used, and nothing is worse than slower.
+        // A folder that others can write to is not used, and the only effect is less speed.
         let folder = user.join("sluicebox").join("compiled");
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
         let ran = check(&user).exits(0);
@@ -481,7 +481,7 @@ fn two_pipelines_or_two_names_on_one_lake_are_refused_at_the_start_with_the_way_
         }
         assert!(!project.path("x").exists() && !project.path("y").exists(), "nothing was made");
     }
-    // The same pipeline from another host of the same file is no other pipeline.
+    // The same file in another host is the same pipeline.
     project.once(NEXT, &[]).exits(0);
     project.sluicebox(&["verify"]).exits(0);
 }

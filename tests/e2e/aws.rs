@@ -194,7 +194,7 @@ fn what_is_missing_in_aws_is_named_with_the_way_to_mend_it() {
     assert!(ran.code == 3 && told.contains("no region of AWS is set") && told.contains("set `AWS_REGION`"), "{told}");
 }
 
-/// A folder as home, with a profile for each way to log in, all of which lead to the emulator.
+/// A home folder with a profile for each way to log in. All of them lead to the emulator.
 fn home(account: &Account, giver: &str) -> PathBuf {
     let home = account.films.path("home");
     std::fs::create_dir_all(home.join(".aws/sso/cache")).unwrap();
@@ -250,7 +250,7 @@ fn credentials_are_found_as_every_aws_tool_finds_them() {
 fn a_pipeline_without_aws_asks_nothing_of_it() {
     let account = Account::new("films-without-aws");
     let mut command = account.films.command(&["run", "--once", "--json", "--tick", TICK]);
-    // Whoever looked for a region or credentials would fail here.
+    // A command that looked for a region or credentials would fail here.
     for name in ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"] {
         command.env_remove(name);
     }

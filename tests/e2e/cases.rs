@@ -182,7 +182,7 @@ fn jobs() -> Vec<Job> {
 fn every_file_is_expected(folder: &Path, read: &Expectations) {
     let steps = read.input.iter().flat_map(|input| std::iter::once(input).chain(&input.then));
     let named: BTreeSet<&str> = steps.flat_map(|step| [&step.file, &step.edit]).flatten().map(String::as_str).collect();
-    // Whoever runs a case where it is leaves a folder or two there.
+    // A user who runs a case in its own folder leaves a folder or two there.
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).filter(|entry| entry.path().is_file()) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_input = !["README.md", "expect.toml", "pipeline.toml", "make.py"].contains(&name.as_str());

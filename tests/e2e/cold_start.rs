@@ -82,7 +82,7 @@ fn main() {
     memory();
 }
 
-/// The most memory of a function while it works off a thousand documents.
+/// A function's peak of memory over a thousand documents.
 fn memory() {
     let account = Account::new("films-of-a-thousand", "source.top_n = 1000\nsource.batch_size = 100\n");
     let made = unpacked(&account);
@@ -121,7 +121,7 @@ fn bootstrap(made: &Path, target: &str) -> Command {
     program
 }
 
-/// How long `work` takes, without what it takes to end the process that it gives.
+/// How long `work` takes, without the time to end the process that it returns.
 fn timed(work: impl FnOnce() -> Function) -> Duration {
     let begun = Instant::now();
     let _process = work();

@@ -9,7 +9,7 @@ mod support;
 
 use support::{command, fresh_folder, repository, run, sluicebox};
 
-/// An empty folder that no project is above of.
+/// An empty folder that is in no project.
 fn outside(name: &str) -> std::path::PathBuf {
     let folder = std::env::temp_dir().join(format!("sluicebox-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

@@ -1,7 +1,7 @@
 //! A task of ECS on Fargate, as far as it can be had without Fargate: the image that the Dockerfile makes, the task definition that `deploy`
 //! prints, its user, its volumes and a root that can only be read; its calls allowed by the role of the template alone.
 //!
-//! Does not run Docker: `container.py` follows the Dockerfile's steps. Has to be root, to be somebody else than root; who is not is told so.
+//! Does not run Docker: `container.py` follows the Dockerfile's steps. Must run as root, to become another user; otherwise it says so.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -35,7 +35,7 @@ const TOP_N: u32 = 60;
 /// Until plugins are compiled by a program that is not optimized.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Whether this process may mount and be somebody else, as a container is made.
+/// Whether this process may mount and become another user, as a container runtime does.
 fn may_mount() -> bool {
     let tried = Command::new("unshare").args(["--mount", "--propagation", "private", "true"]).output();
     let may = tried.is_ok_and(|tried| tried.status.success());
@@ -126,7 +126,7 @@ impl Container {
         run(command.args(args))
     }
 
-    /// Waits until its health check is content.
+    /// Waits until its health check passes.
     fn is_healthy(&self) {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -185,7 +185,7 @@ fn a_task_of_fargate_is_healthy_and_makes_gold_with_the_roles_policy_alone() {
     assert_eq!(refused, Value::Array(Vec::new()));
     account.films.once_gives_the_gold(TOP_N, 5, |file| account.object(&format!("films/gold/{file}")).unwrap());
 
-    // An image that does not name the place: there the volume is root's. It costs time and no more.
+    // An image that does not name the place: there root owns the volume. That only costs time.
     let mut container = account.container("container-root-without", &["--no-volumes"]);
     container.is_healthy();
     let (line, _) =

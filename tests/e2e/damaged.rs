@@ -1,4 +1,4 @@
-//! Files that were damaged at random: each is read as readers of other people's making read it (Python's `csv` in strict mode and `json`,
+//! Files that were damaged at random: each is read as other programs read it (Python's `csv` in strict mode and `json`,
 //! pyarrow, polars), or refused with the place, as a whole or line by line.
 //!
 //! Does not damage or compare: `damaged.py` does, the same 200 each time.
@@ -54,7 +54,7 @@ fn two_hundred_damaged_files_are_read_as_others_read_them_or_refused_with_the_pl
     println!("{}", told["counts"]);
     let wrong: Vec<&str> = told["wrong"].as_array().unwrap().iter().filter_map(|one| one.as_str()).collect();
     assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), told["counts"]);
-    // Refusing all would be right, too, and of no use.
+    // Refusing all would be correct, and useless.
     for format in ["csv", "jsonl", "json", "parquet"] {
         assert!(told["counts"][format]["same"].as_u64().unwrap() >= 5, "{}", told["counts"]);
     }

@@ -1,6 +1,6 @@
-//! What a pipeline is in AWS, printed from its file: judged by AWS's own linter, made in an account of the emulator, and told line by line.
+//! A pipeline's resources in AWS, printed from its file: checked by AWS's own linter, created in an account of the emulator, and listed line by line.
 //!
-//! Does not run what was made.
+//! Does not run what was created.
 
 #![allow(
     clippy::disallowed_methods,
@@ -23,7 +23,7 @@ use support::{Ran, compiled_plugins, fresh_folder, python, repository, run, scri
 
 const LINTER: &str = "from cfnlint.runner.cli import main; main()";
 
-/// What `stack.py` says, in the emulator's account.
+/// The output of `stack.py`, in the emulator's account.
 fn stack(emulator: &Emulator, args: &[&str]) -> Ran {
     run(script("stack.py").args(args).envs(emulator.environment())).exits(0)
 }
@@ -241,7 +241,7 @@ fn everything_that_is_in_the_way_is_told_at_once() {
     assert!(at_home.contains("deploy with `--target NAME`"), "{at_home}");
 }
 
-/// What `doctor` says of the pipeline as it is in the account: promises that do not hold, with what they are about.
+/// What `doctor` reports about the deployed pipeline: promises that do not hold, with their subjects.
 fn findings(films: &Films, emulator: &Emulator, code: i32) -> Vec<String> {
     let cache = compiled_plugins();
     let mut command = support::command(&films.folder);
@@ -318,7 +318,7 @@ fn what_does_not_fit_or_costs_much_is_told_before_it_is_deployed() {
     let crowded = with(&["source.batch_size=100", "endpoints.omdb.rate=\"1/s\""]).exits(0).stderr;
     assert!(crowded.contains("warning[C073]") && crowded.contains("`batch_size = 28` or less"), "{crowded}");
 
-    // An endpoint without a rate is an other file: `--set` takes nothing away.
+    // An endpoint without a rate needs another file: `--set` removes nothing.
     let file = films.path("pipeline.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("rate = \"10/s\"\n", "")).unwrap();

@@ -1,7 +1,7 @@
 //! Faults of real processes: killed at random moments and at each of their calls to the file system, starved of disk and of open files,
 //! many at once on one lake, with plugins that change under them. After each the lake is verified.
 //!
-//! Each test tells a line of the table that `cargo xtask faults` shows. It sets `SLUICEBOX_FAULTS`, the file of these lines; without it
+//! Each test writes a line of the table that `cargo xtask faults` shows. It sets `SLUICEBOX_FAULTS`, the file of these lines; without it
 //! only some of everything is tried.
 
 #![allow(
@@ -30,7 +30,7 @@ use serde_json::Value;
 use support::{another, run};
 use table::{HOLDS, told, whole};
 
-/// The seed of all that is drawn: printed, and taken from `SLUICEBOX_FAULTS_SEED` to run the same again.
+/// The seed of all random choices: printed, and taken from `SLUICEBOX_FAULTS_SEED` to run the same again.
 fn dice(what: &str) -> StdRng {
     let given = std::env::var("SLUICEBOX_FAULTS_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(rand::random);
@@ -42,7 +42,7 @@ fn gold(films: &Films) -> Vec<Vec<Vec<String>>> {
     ["genres", "directors", "decades"].map(|table| films.gold(table)).to_vec()
 }
 
-/// The lake holds all that is promised, and nothing is left to do.
+/// The lake keeps every promise, and no work is left.
 fn verified(films: &Films, what: &str) {
     let ran = films.sluicebox(&["verify", "--json"]);
     assert_eq!(ran.code, 0, "{what}\n{}\n{}", ran.stdout, ran.stderr);
@@ -55,7 +55,7 @@ fn once_args(top_n: u32, batch_size: u32) -> Vec<String> {
         format!("source.top_n={top_n}"),
         format!("source.batch_size={batch_size}"),
         "queue.visibility_timeout=\"1s\"".to_owned(),
-        // A message is in many hands that die: none of them is its fault.
+        // Many holders of a message die: none of that is its fault.
         "queue.max_receives=1000".to_owned(),
     ] {
         args.extend(["--set".to_owned(), set]);
@@ -84,7 +84,7 @@ fn warm(name: &str) -> Films {
     films
 }
 
-/// Takes the lake and the queue away, and leaves the compiled plugins.
+/// Deletes the lake and the queue, and leaves the compiled plugins.
 fn clear(films: &Films) {
     for part in ["lake", ".sluicebox/movies"] {
         let path = films.path(part);
@@ -94,7 +94,7 @@ fn clear(films: &Films) {
     }
 }
 
-/// Calm runs in all lanes at once: what they end with, which must be the same, and how long one takes then.
+/// Calm runs in all lanes at once: their results, which must be the same, and how long one takes then.
 fn calm(lanes: &Lanes, args: &[String]) -> (Vec<Vec<Vec<String>>>, Duration) {
     let start = Instant::now();
     let ends = side_by_side(lanes, vec!["calm"; lanes.films.len()], |films, what| {
@@ -161,7 +161,7 @@ fn count_calls(films: &Films, args: &[String], calls: &str) -> BTreeMap<String, 
             *counts.entry((call.to_owned(), thread.to_owned())).or_default() += 1;
         }
     }
-    // Of all threads: how the calls are spread over them is the scheduler's affair.
+    // Of all threads: how the calls are spread over them depends on the scheduler.
     assert!(counts.values().sum::<usize>() > 20, "{counts:?}");
     let mut most = BTreeMap::new();
     for ((call, _), count) in counts {
@@ -209,7 +209,7 @@ fn sweep(name: &str, fault: &str, calls: &str, inject: &str, most: Option<usize>
         let what = format!("{call} {nth}, {inject}");
         let injected = format!("inject={call}:{inject}:when={nth}");
         let mut traced = traced(films, &args, &["-e", &format!("trace={call}"), "-e", &injected]);
-        // What is met by a pause of half a minute is left to the next run.
+        // A fault that causes a pause of half a minute is left to the next run.
         traced.args(["--patience", "0s"]);
         let status = traced.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         to_its_end(films, &args, &what);
@@ -228,8 +228,8 @@ fn f1_killed_at_each_call_to_the_file_system() {
     sweep("faults-calls", "F1 kill -9 at file-system calls", CHANGING, "signal=KILL", (!whole()).then_some(12));
 }
 
-/// F2: the disk is full at one call. Not at `write`: that is also how threads wake each other, and no disk is in it. What cannot be written
-/// is told by the sync as well.
+/// F2: the disk is full at one call. Not at `write`: that is also how threads wake each other, and no disk is in it. Failed writes
+/// also show in the sync.
 #[test]
 fn f2_disk_full() {
     let calls = "pwrite64,ftruncate,fsync,fdatasync,linkat,rename,mkdir";
@@ -374,7 +374,7 @@ fn f14_forget_killed_and_called_again() {
         child.kill().unwrap();
         child.wait().unwrap();
         let again = films.sluicebox(&["forget", key, "--yes", "--json"]);
-        // One that came to its end before it was killed has left nothing to erase.
+        // One that ended before it was killed has left nothing to erase.
         assert!([0, 1].contains(&again.code), "round {round}: {}", again.stderr);
         assert!(again.code == 0 || again.stderr.contains("holds no record"), "round {round}: {}", again.stderr);
         for folder in ["lake", ".sluicebox/movies"] {
@@ -394,7 +394,7 @@ fn f14_forget_killed_and_called_again() {
     );
 }
 
-/// F15: somebody removes Silver, as the program's own hint says, and Gold names versions of the table that is gone.
+/// F15: an operator removes Silver, as the program's own hint says, and Gold names versions of the table that is gone.
 #[test]
 fn f15_silver_removed_and_made_again() {
     let films = warm("faults-silver-removed");
@@ -417,7 +417,7 @@ fn f15_silver_removed_and_made_again() {
     told("F15 silver removed and made again", 2, "gold follows its new versions; equal gold; verify", HOLDS);
 }
 
-/// F16: Bronze is edited together with a mark that hides it from whoever makes it again.
+/// F16: Bronze is edited together with a mark that hides it when it is made again.
 #[test]
 fn f16_bronze_edited_with_a_mark_that_hides_it() {
     let films = warm("faults-edited");

@@ -1,6 +1,6 @@
 //! Functions of a pipeline as Lambda runs them: the real program before a Runtime API of this process, in an account of the emulator.
 //!
-//! Does what AWS does between them no more than it is told to.
+//! Does the work of AWS between them only when it is told to.
 
 #![allow(dead_code, reason = "each program uses a part")]
 
@@ -49,7 +49,7 @@ pub(crate) fn message(number: usize, body: &str) -> Value {
     json!({"messageId": format!("m-{number}"), "receiptHandle": "", "body": body, "eventSource": "aws:sqs"})
 }
 
-/// What the Runtime API of a function holds: the next event, and who wants to hear how it went.
+/// What the Runtime API of a function holds: the next event, and the caller that waits for its result.
 #[derive(Clone)]
 struct Api {
     events: Arc<tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<Event>>>,
@@ -91,7 +91,7 @@ impl Drop for Function {
 }
 
 impl Function {
-    /// How an invocation with `time` to spend ends: `response` or `error`, and with what.
+    /// The end of an invocation with that much `time`: `response` or `error`, and its content.
     pub(crate) fn invoke(&mut self, event: &Value, time: Duration) -> (String, Value) {
         let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + time;
         self.invoked += 1;
@@ -100,7 +100,7 @@ impl Function {
         self.answers.recv_timeout(PATIENCE).expect("an answer")
     }
 
-    /// The most memory that the process has had, in MiB.
+    /// The process's peak of memory, in MiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a line of it");
@@ -147,7 +147,7 @@ impl Account {
         program
     }
 
-    /// What a stage's function is handed of objects whose keys begin so.
+    /// The event of a stage's function for objects whose keys begin so.
     pub(crate) fn notified(&self, prefix: &str) -> Vec<Value> {
         let keys = self.keys().into_iter().filter(|key| key.starts_with(prefix));
         keys.enumerate().map(|(number, key)| notified(number, self.name, &key)).collect()

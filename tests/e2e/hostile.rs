@@ -1,8 +1,8 @@
 //! Plugins that misbehave, each by its number in the corpus, in a host where a neighbour works: what stops each, with which code, and
 //! that the neighbour is served all the while and after.
 //!
-//! Each test tells a line of the table that `cargo xtask hostile` shows, if `SLUICEBOX_HOSTILE` names a file for it. What becomes of the
-//! record afterwards is the engine's: those rows are tests of the engine, and the verb runs them, too.
+//! Each test writes a line of the table that `cargo xtask hostile` shows, if `SLUICEBOX_HOSTILE` names a file for it. The fate of the
+//! record afterwards is up to the engine: those rows are tests of the engine, and the verb runs them, too.
 
 // Tests read files and measure time, and what fails ends them.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
@@ -89,7 +89,7 @@ fn p99(mut times: Vec<Duration>) -> f64 {
     times[(times.len() * 99 / 100).min(times.len() - 1)].as_secs_f64() * 1e3
 }
 
-/// The most memory that this process has had, in MiB; each test is a process of its own under nextest.
+/// This process's peak of memory, in MiB; each test is a process of its own under nextest.
 fn peak() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
@@ -97,7 +97,7 @@ fn peak() -> String {
     kib.map_or_else(|| "?".to_owned(), |kib| format!("{} MiB", kib >> 10))
 }
 
-/// Runs an attack while the neighbour works, checks what stopped it, and tells a line of the table.
+/// Runs an attack while the neighbour works, checks what stopped it, and writes a line of the table.
 async fn row(number: &str, what: &str, host: &Host, attack: impl Future<Output = Ended>, expected: Ended) {
     let mut calm = Vec::new();
     for _ in 0..100 {
@@ -325,7 +325,7 @@ async fn h33_a_compile_bomb() {
 async fn h37_h38_logs() {
     let lines = capture();
     let host = host().await;
-    // A busy machine may take long over a hundred thousand lines: how long is not what is asked here.
+    // A busy machine may take long over a hundred thousand lines: the time is not tested here.
     let patient = Limits { deadline: Duration::from_secs(60), ..Limits::default() };
     let flood = async {
         host.guest("log-flood", patient).await.unwrap();

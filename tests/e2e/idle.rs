@@ -1,6 +1,6 @@
-//! What a host in AWS costs that has nothing to do: its calls, counted in the log of an emulator. And that it is awake all the same.
+//! The cost of an idle host in AWS: its calls, counted in the log of an emulator. And that it still notices work at once.
 //!
-//! Does not reckon in dollars: `deploy/cost.rs` does.
+//! Does not compute dollars: `deploy/cost.rs` does.
 
 #![allow(
     clippy::disallowed_methods,
@@ -25,9 +25,9 @@ use support::{Ran, run, script};
 const NAME: &str = "films-idle";
 /// Until all that a start does is done: the look for lost work, and what is published.
 const SETTLES: Duration = Duration::from_secs(10);
-/// How long it is watched; `SLUICEBOX_IDLE_SECONDS` says another time, for figures.
+/// How long it is watched; `SLUICEBOX_IDLE_SECONDS` sets another time, for figures.
 const WATCHED: Duration = Duration::from_secs(40);
-/// Less than a poll lasts: what is waited for does not come by its end.
+/// Less than a poll lasts, so that no poll ends within the wait.
 const SOON: Duration = Duration::from_secs(15);
 
 /// A host that serves, and dies with the test.
@@ -115,7 +115,7 @@ fn an_idle_host_calls_rarely_and_takes_work_and_a_stop_at_once() {
         assert!(of(action) <= most(a_minute), "{action}: {made:?}");
     }
 
-    // Nobody waits for the end of a poll: neither a message nor a stop.
+    // Nothing waits for the end of a poll: neither a message nor a stop.
     idle.script("stack.py", &["send", NAME, "enrich", "no message of ours"]);
     let refused = || run(&mut idle.command(&["quarantine", "ls", "--json"])).exits(0).stdout;
     wait("the refusal", || refused().contains("not a message of this pipeline"));

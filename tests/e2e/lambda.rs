@@ -1,5 +1,5 @@
 //! The functions of a pipeline, each the real program before a Runtime API of this test, in an account of the emulator. The test does
-//! what AWS does between them: it fires the schedule, polls the queues, and hands on what S3 tells.
+//! what AWS does between them: it fires the schedule, polls the queues, and passes on S3's events.
 //!
 //! Does not test Lambda itself.
 
@@ -37,7 +37,7 @@ fn four_functions_make_the_gold_of_a_laptop_and_every_message_is_answered() {
     assert_eq!((how.as_str(), &fired["messages"]), ("response", &json!(10)), "{fired}\n{}", account.log("ingest"));
     assert_eq!(ingest.invoke(&json!({"time": "soon"}), MINUTE).0, "error");
     let metrics = account.metrics("ingest");
-    // What is nothing is no metric: each costs.
+    // A value of zero is no metric: each one costs money.
     assert_eq!(metrics.iter().map(|one| &one["RecordsTaken"]).collect::<Vec<_>>(), [&json!(40), &Value::Null]);
     assert_eq!(metrics.iter().map(|one| &one["ColdStart"]).collect::<Vec<_>>(), [&json!(1), &Value::Null]);
 
@@ -47,7 +47,7 @@ fn four_functions_make_the_gold_of_a_laptop_and_every_message_is_answered() {
     for batch in &batches {
         assert_eq!(enrich.failures(batch, MINUTE), [""; 0], "{}", account.log("enrich"));
     }
-    // Handed over twice, as SQS may: nobody is asked again.
+    // Delivered twice, as SQS may: no service is asked again.
     let calls = account.films.stub.stats().calls;
     assert_eq!(enrich.failures(&batches[0], MINUTE), [""; 0]);
     assert_eq!(account.films.stub.stats().calls, calls);
@@ -116,7 +116,7 @@ fn a_pipeline_file_in_s3_is_taken_up_and_a_plugin_that_does_worse_is_taken_back(
     publish();
     // It looks every three seconds.
     std::thread::sleep(Duration::from_millis(3100));
-    // Thirty records say nothing of a plugin yet.
+    // Thirty records are too few to judge a plugin.
     assert_eq!(clean.failures(&json!({"Records": few}), MINUTE), [""; 0], "{}", account.log("clean"));
     let refused = || account.keys().iter().filter(|key| key.starts_with("lake/bronze/_quarantine/")).count();
     assert!(refused() >= 30, "{}", account.log("clean"));
@@ -182,7 +182,7 @@ fn three_that_fail_of_ten_are_named_and_what_is_not_begun_in_time_too() {
     assert_eq!((&metrics["DeliveriesDone"], &metrics["DeliveriesTransient"]), (&json!(7), &json!(3)), "{metrics}");
     account.films.stub.clear_faults();
 
-    // All answers late: what does not come in time is told in time.
+    // All answers are late: what does not come in time is reported in time.
     let before = objects(&account);
     let ids: Vec<&str> =
         second["Records"].as_array().unwrap().iter().map(|one| one["messageId"].as_str().unwrap()).collect();
@@ -217,7 +217,7 @@ fn objects(account: &Account) -> BTreeSet<String> {
     account.keys().into_iter().filter(|key| key.contains("/batch=")).collect()
 }
 
-/// What earlier versions have left, a snapshot of which would not fit into memory if it were read whole: nobody closed these ticks.
+/// A lake of earlier versions, which closed no ticks. A snapshot in it would not fit into memory if it were read whole.
 fn fill_with_ticks(lake: &std::path::Path, ticks: u32) {
     use std::io::Write as _;
     const MESSAGES: u32 = 300;
@@ -247,7 +247,7 @@ fn fill_with_ticks(lake: &std::path::Path, ticks: u32) {
     }
 }
 
-/// The operating system gives it no more, as Lambda does.
+/// The operating system gives it no more memory, as on Lambda.
 #[test]
 fn ingest_within_512_mib_fires_its_tick_over_a_lake_that_would_not_fit_into_it() {
     const LIMIT: u64 = 512 << 20;
@@ -329,7 +329,7 @@ fn a_bundle_has_all_that_a_function_needs_and_compiles_nothing() {
     assert_eq!(compiled(&made), shipped);
     drop(enrich);
 
-    // A bundle in which somebody has changed what was compiled: that is not run, but compiled again. `clean` is as good a function as any.
+    // A bundle whose compiled code was changed: that code is not run, but compiled again. `clean` is as good a function as any.
     for path in &shipped {
         let mut bytes = std::fs::read(path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
@@ -344,7 +344,7 @@ fn a_bundle_has_all_that_a_function_needs_and_compiles_nothing() {
     assert!(!compiled(&scratch).is_empty());
     drop(clean);
 
-    // A list that was changed together with the files is not the one whose digest the function was told.
+    // A list that was changed together with the files does not have the digest that the function was given.
     let list = made.join("cache/digests.json");
     std::fs::write(&list, std::fs::read_to_string(&list).unwrap() + " ").unwrap();
     let (how, told) = start("ingest").invoke(&json!({"time": TICK}), MINUTE);

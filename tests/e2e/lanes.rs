@@ -14,7 +14,7 @@ use crate::films::Films;
 /// Lakes in use at once.
 const LANES: usize = 6;
 
-/// Where a file system in memory is, on Linux. It takes a good part off a round and nothing off what it shows: what a process has written
+/// Where a file system in memory is, on Linux. It makes a round much faster and shows the same: what a process has written
 /// outlives the process there as on a disk, and failing calls are injected above it.
 const IN_MEMORY: &str = "/dev/shm";
 
@@ -47,7 +47,7 @@ impl Drop for Lanes {
     }
 }
 
-/// Does every round in one of the lanes; what they return stands in their order. After a round that panics no other is begun.
+/// Does every round in one of the lanes; the results are in the rounds' order. After a round that panics no other is begun.
 pub(crate) fn side_by_side<R, T>(lanes: &Lanes, rounds: Vec<R>, round: impl Fn(&Films, R) -> T + Sync) -> Vec<T>
 where
     R: Send,

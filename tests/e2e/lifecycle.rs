@@ -1,4 +1,4 @@
-//! Ticks, lakes and queues as people treat them: a lake deleted by hand, a server beside a rebuild, a tick in the future, a record that is
+//! Ticks, lakes and queues as users treat them: a lake deleted by hand, a server beside a rebuild, a tick in the future, a record that is
 //! to stay forgotten, a second run on the same day. After each step the command of the printed hint is run, and works.
 //!
 //! Does not test the engine's part of it: `proof/tests/service/lifecycle.rs` does.
@@ -128,7 +128,7 @@ fn the_second_run_of_a_day_says_that_the_source_was_not_read_again_and_its_hint_
     assert!(!now.contains("ran already"), "{now}");
     let row = project.run(&["explain", "Film 1", "--json"]).exits(0).stdout;
     assert!(row.contains("1991"), "{row}");
-    // An older instant says what stands.
+    // An older instant: the command says what holds.
     let older = project.run(&["run", "--once", "--tick", TICK]).exits(0).stdout;
     assert!(older.contains("later than this one"), "{older}");
     project.write_pipeline("lifecycle-second-run", "top_n = \"all\"\nbatch_size = 5\n");

@@ -1,4 +1,4 @@
-//! What a serving process says of itself over HTTP, to probes and to whoever scrapes metrics.
+//! What a serving process reports over HTTP, to probes and to scrapers of metrics.
 
 #![allow(
     clippy::disallowed_methods,
@@ -88,7 +88,7 @@ fn an_address_that_is_taken_is_named() {
     let address = taken.local_addr().unwrap().to_string();
     let failed = films.sluicebox(&["run", "--listen", &address]);
     assert!(failed.code != 0 && failed.stderr.contains(&format!("cannot listen at `{address}`")), "{}", failed.stderr);
-    // Somebody listens and says nothing; then nobody does.
+    // A server listens and says nothing; then no server listens.
     let asked = support::sluicebox(&films.folder, &["health", "--listen", &address, "--patience", "300ms"]).exits(3);
     assert!(asked.stderr.contains(&format!("nobody answers at `{address}`")), "{}", asked.stderr);
     drop(taken);

@@ -1,6 +1,6 @@
 //! A newcomer's first day: a table of 5,000 rows and an API that misbehaves, a wrong key, an outage, a change of types beside a running
 //! server, a plugin's bug and its fix, a rollback, a lake that is deleted by hand. After each step the test runs the hint that was printed,
-//! and it works. No exit code lies.
+//! and it works. Every exit code is right.
 //!
 //! Does not test each of these by itself: `lifecycle`, `outage`, `swap` and the engine's tests do.
 
@@ -30,7 +30,7 @@ const CLEANER: &str = "plugins/clean-movies/clean-movies.wasm";
 /// Ticks of three days.
 const DAYS: [&str; 3] = ["2026-11-20T03:00:00Z", "2026-11-21T03:00:00Z", "2026-11-22T03:00:00Z"];
 
-/// The project, and what is told of it from time to time.
+/// The project, and what the test prints about it.
 struct Day {
     films: Films,
     /// More of `pipeline.toml`.

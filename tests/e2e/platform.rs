@@ -1,7 +1,7 @@
-//! What a platform team does with a deployment: has linters judge it, deploys it with AWS's own command line as `docs/src/aws.md` prints it, once
-//! in vain, and onto buckets that are there already, with keys, networks and bounds of its own. And has a linter judge our own workflows.
+//! What a platform team does with a deployment: checks it with linters, deploys it with AWS's own command line as `docs/src/aws.md` prints it, once
+//! without success, and onto existing buckets, with keys, networks and bounds of its own. And a linter checks our own workflows.
 //!
-//! Does not run what was made: `stack.rs` does.
+//! Does not run what was created: `stack.rs` does.
 
 #![allow(
     clippy::disallowed_methods,
@@ -24,7 +24,7 @@ use films::{Buckets, Films, KEY};
 use serde_json::{Value, json};
 use support::{Ran, compiled_plugins, repository, run, script};
 
-/// What checkov is told not to look for, and why.
+/// The checks that checkov skips, and why.
 const ACCEPTED: &[(&str, &str)] = &[
     ("CKV_AWS_18", "who wants access logs names a bucket for them: the lake's are not the place"),
     ("CKV_AWS_21", "old versions of objects would outlive `forget`"),
@@ -132,7 +132,7 @@ fn a_deployment_that_failed_is_repeated_and_buckets_of_ones_own_are_left_alone()
     const NAME: &str = "films-of-a-team";
     let account = Account::new(NAME);
     deploy(&account.films, &["cloudformation", "-o", "stack.json"]);
-    // An alarm without a threshold, behind all that is of use.
+    // An alarm without a threshold, after everything that is needed.
     let file = account.films.path("stack.json");
     let good = std::fs::read_to_string(&file).unwrap();
     let mut wrong: Value = serde_json::from_str(&good).unwrap();
@@ -169,7 +169,7 @@ fn a_deployment_that_failed_is_repeated_and_buckets_of_ones_own_are_left_alone()
     }
     let cleaner = there["functions"]["CleanFunction"]["policies"].to_string();
     assert!(cleaner.contains(&format!("arn:aws:sqs:us-east-1:000000000000:{NAME}-aggregate")), "{cleaner}");
-    // Whoever looks from elsewhere finds the queues by their name alone.
+    // A command from elsewhere finds the queues by their names alone.
     let mut status = support::command(&account.films.folder);
     status.args(["status", "--target", "aws", "--cache-dir"]).arg(compiled_plugins());
     run(status.envs(account.emulator.environment())).exits(0);

@@ -1,4 +1,4 @@
-//! What `sluicebox plugin build` says when it cannot build: every way to fail has its own words, code and way on.
+//! What `sluicebox plugin build` says when it cannot build: every way to fail has its own message, code and hint.
 //!
 //! Does not build the plugins that work: that is `author_desk`.
 

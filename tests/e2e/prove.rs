@@ -1,5 +1,5 @@
 //! What users do to prove their own lake: verify it, explain a row, mend a plugin and replay, erase a record; and what they see when
-//! somebody has tampered with it.
+//! an intruder has tampered with it.
 //!
 //! Does not list every way to damage a lake: the engine's own tests do.
 
@@ -20,7 +20,7 @@ use support::run;
 
 /// Of so many of the best known titles 50 are later than [`BUG`] and rightly in the list, fewer than one in five; [`STRAYS`] are not.
 const TITLES: u32 = 503;
-/// What a bug takes for the last year of the list.
+/// The year that a bug takes for the last one of the list.
 const BUG: &str = "clean.config.max_year=2007";
 /// Titles whose year was misread: they are refused with and without the bug.
 const STRAYS: u64 = 3;
@@ -139,7 +139,7 @@ fn a_stricter_plugin_takes_its_rows_back() {
 fn a_run_that_leaves_a_replay_queued_is_not_done() {
     let films = Films::new("films-left");
     films.once(TICK, 12, 3);
-    // Another component of the enrich stage, and no answers: a replay has to ask, and nobody answers.
+    // Another component of the enrich stage, and no answers: a replay has to ask, and no service answers.
     let plugin = films.path("plugins/enrich-omdb/enrich-omdb.wasm");
     let mut component = std::fs::read(&plugin).unwrap();
     component.extend([0, 2, 1, b'x']);

@@ -1,5 +1,5 @@
-//! What whoever publishes a plugin, or writes to the lake, can do to a process that serves: files that are none, signatures that come late,
-//! components and decisions that nobody has signed, pipelines that cannot begin beside ones that can.
+//! What a user who publishes a plugin, or writes to the lake, can do to a serving process: invalid files, late signatures,
+//! components and decisions without a signature, pipelines that cannot begin beside ones that can.
 //!
 //! Does not test what a plugin does: `hostile.rs` does.
 
@@ -148,14 +148,14 @@ fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap())
 }
 
-/// Most memory that the process has had, in KiB.
+/// The process's peak of memory, in KiB.
 fn peak(served: &Served) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/status", served.id())).unwrap();
     let line = text.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Puts something in the place of a file that is none, at once.
+/// Puts something that is no file in the place of a file, at once.
 fn replace_by(path: &Path, what: &str) {
     let next = path.with_extension("odd");
     let _ = std::fs::remove_file(&next);
@@ -200,7 +200,7 @@ fn f40_a_file_replaced_by_a_pipe_a_device_or_6_gib_is_told_within_seconds_and_wh
             publish(&path, &sound);
         }
     }
-    // It has gone on watching, and takes what is good.
+    // It is still watching, and accepts a good file.
     let next = another(&std::fs::read(project.path(CLEAN)).unwrap(), 1);
     publish(&project.path(CLEAN), &next);
     project.sign(CLEAN);
@@ -239,7 +239,7 @@ fn f42_a_signature_that_comes_after_its_component_is_looked_at_again() {
     let mut at = served.lines().len();
     for (number, late) in [(1, "there is another"), (2, "there is none")] {
         if number == 2 {
-            // Nobody has signed anything yet: also what serves has lost its signature.
+            // Nothing is signed yet: the plugin that serves has lost its signature, too.
             std::fs::remove_file(project.path("plugins/clean.wasm.sig")).unwrap();
         }
         publish(&project.path(CLEAN), &another(&good, number));
@@ -253,7 +253,7 @@ fn f42_a_signature_that_comes_after_its_component_is_looked_at_again() {
     told("F42 a signature after its component", 2, "looked at again, takes over", HOLDS);
 }
 
-/// What whoever can write the lake, and nothing else, puts there: a component, and a decision that it serves.
+/// What a user who can write only to the lake puts there: a component, and a decision that it serves.
 fn attack(project: &Project, component: &[u8], config: &str) -> String {
     let digest = digest(component);
     let digits = digest.trim_start_matches("sha256:");
@@ -299,7 +299,7 @@ fn f43_a_component_and_a_decision_of_a_lake_writer_do_not_serve_where_something_
         for round in ["with a configuration of his own", "with the file's configuration", "with its component alone"] {
             match round {
                 "with the file's configuration" => decide(&project, &evil, "{}", 1),
-                // The component that is signed, in a configuration that nobody has written into the file.
+                // The component that is signed, in a configuration that is not in the file.
                 "with its component alone" => decide(&project, &digest(&good), "{\"max_year\":1800}", 1),
                 _ => {}
             }
@@ -356,7 +356,7 @@ fn a_signed_component_serves_again_after_a_rollback_and_no_other_signature_is_be
     assert_eq!(project.serving("clean"), digest(&good), "its signature was kept with it");
     project.run(&["verify"]).exits(0);
     project.once(2).exits(0);
-    // The signature of another component is none of this one.
+    // The signature of another component does not cover this one.
     let of = |bytes: &[u8]| {
         project.path(&format!("lake/bronze/_plugins/{}.wasm.sig", digest(bytes).trim_start_matches("sha256:")))
     };
@@ -419,7 +419,7 @@ fn f44_of_two_pipelines_the_one_that_cannot_begin_is_named_begun_again_and_holds
     served.wait(0, "the return", |line| line.message() == "the pipeline serves again");
     until("readiness", || get(&address, "/readyz").0 == 200);
     assert!(served.stop() >= 0);
-    // Alone it is refused at once: somebody is there to read why.
+    // Alone it is refused at once: an operator is there to read why.
     std::fs::write(project.path("plugins/other.wasm"), "no component").unwrap();
     let alone = run(&mut project.command(&["run", "other.toml"]));
     assert_eq!(alone.code, 2, "{}", alone.stderr);
@@ -431,7 +431,7 @@ fn f44_of_two_pipelines_the_one_that_cannot_begin_is_named_begun_again_and_holds
     );
 }
 
-/// After a failed sync nobody knows what is on the disk: the pipeline cannot go on, and is begun again.
+/// After a failed sync the content of the disk is unknown: the pipeline cannot go on, and is started again.
 #[test]
 fn f49_of_two_pipelines_the_one_whose_disk_fails_at_work_is_named_begun_again_and_loses_no_tick() {
     let fault = "F49 one of two pipelines ends at work";
@@ -459,7 +459,7 @@ fn f49_of_two_pipelines_the_one_whose_disk_fails_at_work_is_named_begun_again_an
     served.wait(0, "its neighbour's tick", |line| {
         line.message() == "tick done" && line.text().contains("publisher-at-work")
     });
-    // Its own is done as well, by whichever of its lives: who has fired it may not be the one who sees its end.
+    // Its own is done as well, by any of its lives: the process that fired it may not be the one that sees its end.
     until("its tick", || {
         let status = run(&mut project.command(&["status", "other.toml", "--json"])).json();
         status["pipelines"][0]["silver"]["rows"] == 8 && status["pipelines"][0]["queues"]["clean"]["in_flight"] == 0
@@ -502,7 +502,7 @@ fn f45_slow_clients_of_listen_take_no_file_from_the_pipeline() {
     assert!(done.at - tick.at < Duration::from_secs(20), "{:?}", done.at - tick.at);
     let text: String = served.lines().iter().map(|line| line.text()).collect();
     assert!(!text.contains("Too many open files"), "{text}");
-    // They are cut off, and whoever asks properly is answered, while they still hold on.
+    // They are cut off, and a proper request is answered while they still hold on.
     let begun = Instant::now();
     until("an answer", || {
         let Ok(mut connection) = TcpStream::connect(&address) else { return false };
@@ -512,7 +512,7 @@ fn f45_slow_clients_of_listen_take_no_file_from_the_pipeline() {
         connection.read_to_string(&mut answer).is_ok() && answer.contains("alive")
     });
     assert!(begun.elapsed() < Duration::from_secs(15));
-    // A head that is no head, and one without an end.
+    // An invalid head, and one without an end.
     let mut endless = TcpStream::connect(&address).unwrap();
     let _ = endless.set_write_timeout(Some(Duration::from_secs(2)));
     let cut = (0..10_000).any(|_| endless.write_all(&[b'x'; 1024]).is_err());

@@ -1,4 +1,4 @@
-//! What the host refuses by itself: plugins that do not fit, fields that are not there, records without a key of their own. Each is told
+//! What the host refuses by itself: plugins that do not fit, fields that are not there, records without a key of their own. Each is reported
 //! with its code, and `explain-error` knows every one.
 //!
 //! Does not run plugins that misbehave: `hostile.rs` does.
@@ -67,7 +67,7 @@ fn fields_and_keys_that_are_not_there_are_told_by_code() {
     assert_eq!(codes, BTreeMap::from([("R002", 9), ("R003", 1)]), "{listed}");
 }
 
-/// What is searched for in a log has one name each, whoever writes the line.
+/// Each thing that is searched for in a log has one name, in every line.
 #[test]
 fn the_log_says_of_a_refusal_whose_work_it_was() {
     let films = short("refusals-logged");

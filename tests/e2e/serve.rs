@@ -97,7 +97,7 @@ impl Served {
         }
     }
 
-    /// Has it finish what it has in hand and end; the exit code.
+    /// Lets it finish its current work and end; returns the exit code.
     pub(crate) fn stop(mut self) -> i32 {
         let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
         assert!(sent.success());

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use serve::{Line, Served};
 use support::{command, compiled_plugins, fresh_folder, minutes_ago, publish, sluicebox};
 
-/// What the cleaner of each hostile pipeline does.
+/// The action of each hostile pipeline's cleaner.
 const HOSTILE: [(&str, &str); 9] = [
     ("spins", "loop"),
     ("hoards", "memory"),
@@ -33,7 +33,7 @@ const HOSTILE: [(&str, &str); 9] = [
     ("recurses", "recurse"),
     ("traps", "trap"),
     ("multiplies", "many-rows"),
-    // What these two do, their publisher and their lake's owner do to them.
+    // For these two, their publisher and their lake's owner attack.
     ("published", "behave"),
     ("wrecked", "behave"),
 ];
@@ -42,13 +42,13 @@ const PLUGIN: &str = "plugins/misbehave/misbehave.wasm";
 const RECORDS: usize = 200;
 /// Bytes of memory that plugins and their data may take in the process.
 const MEMORY: u64 = 1 << 30;
-/// What the rest of the process takes: code, ten pipelines' tables and queues.
+/// Bytes of memory of the rest of the process: code, ten pipelines' tables and queues.
 const REST: u64 = 512 << 20;
 /// How long a process opens its tables, and is not measured.
 const START: Duration = Duration::from_secs(3);
 /// For how long the good pipeline may do no batch at all.
 const IDLE: Duration = Duration::from_secs(10);
-/// How long the process may take to finish what is in hand: two deadlines and a few writes.
+/// How long the process may take to finish its current work: two deadlines and a few writes.
 const STOP: Duration = Duration::from_secs(20);
 
 fn lasts() -> Duration {
@@ -124,14 +124,14 @@ fn p99(served: &Served) -> (f64, usize) {
     (times[times.len() * 99 / 100], times.len())
 }
 
-/// The most memory that a process has had.
+/// A process's peak of memory.
 fn peak(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default().to_owned();
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() << 10
 }
 
-/// What a publisher and whoever may write a lake do, a thing a second.
+/// The actions of a publisher and of a user who may write to a lake, one a second.
 fn attack(root: &Path, stop: &AtomicBool) {
     let plugin = root.join("published").join(PLUGIN);
     let lake = root.join("wrecked/lake");
@@ -181,7 +181,7 @@ fn a_good_pipeline_does_not_notice_nine_hostile_ones() {
         pipeline(&root.join(name), name, mode);
         once(&root.join(name), if *name == GOOD { good_is_behind() } else { BEHIND });
     }
-    // Alone first, to hold the rest against.
+    // Alone first, to compare the rest with.
     let mut alone = serve(&root, &[GOOD]);
     alone.wait(0, "work", |line| took(line).is_some());
     std::thread::sleep(lasts() / 2 + START);
@@ -212,7 +212,7 @@ fn a_good_pipeline_does_not_notice_nine_hostile_ones() {
     assert!(memory < MEMORY + REST, "{line}");
     assert!(stopping < STOP, "{line}");
     assert_eq!(code, 130, "{line}");
-    // What was left at the stop waits in the queue (V9). Nothing else is other than it must be.
+    // What was left at the stop waits in the queue (V9). Everything else is as it must be.
     let verified = sluicebox(&root.join(GOOD), &["verify", "--json"]).json();
     let of_good = &verified["pipelines"][0];
     let broken: Vec<&String> = of_good["broken"].as_object().unwrap().keys().filter(|name| *name != "V9").collect();

@@ -1,4 +1,4 @@
-//! The whole of a pipeline in AWS, with no one touching anything: the generated stack, made by CloudFormation, runs the bundle, from its
+//! The whole of a pipeline in AWS, without an operator: the generated stack, made by CloudFormation, runs the bundle, from its
 //! schedule to Gold. In an emulator that lets each function do only what its role may.
 //!
 //! Does not look at the template: `deploy.rs` does.
@@ -33,7 +33,7 @@ const BATCH_SIZE: u32 = 4;
 const RECEIVES: u32 = 3;
 /// A file of Silver that no version names, as a writer that has died leaves one.
 const STRAY: &str = "films/silver/_bucket=00/part-of-a-dead-writer.parquet";
-/// Two minutes pass at most until the schedule fires, and the emulator is no fast machine.
+/// Two minutes pass at most until the schedule fires, and the emulator is slow.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 struct Stack {
@@ -66,7 +66,7 @@ impl Stack {
         std::fs::read(self.films.path(&format!("plugins/{plugin}/{plugin}.wasm"))).unwrap()
     }
 
-    /// Puts a component where the pipeline file says that it is; gives its digest.
+    /// Puts a component where the pipeline file says that it is; returns its digest.
     fn publish(&self, name: &str, component: &[u8]) -> String {
         let file = self.films.path(&format!("{name}.wasm"));
         std::fs::write(&file, component).unwrap();
@@ -75,7 +75,7 @@ impl Stack {
         inspected.exits(0).json()["digest"].as_str().unwrap().to_owned()
     }
 
-    /// Has the schedule fire until `what` is so.
+    /// Lets the schedule fire until `what` holds.
     fn tick_until(&self, what: &str, is_so: impl Fn(&Self) -> Result<(), String>) {
         self.script(&["schedules", NAME, "ENABLED"]);
         self.wait(what, is_so);
@@ -86,7 +86,7 @@ impl Stack {
         run(script("stack.py").args(args).envs(self.emulator.environment())).exits(0)
     }
 
-    /// `sluicebox ARGS` as somebody who may all.
+    /// `sluicebox ARGS` as a user with all permissions.
     fn sluicebox(&self, args: &[&str]) -> Ran {
         let mut command = support::command(&self.films.folder);
         command.envs(self.emulator.environment()).env_remove("OMDB_API_KEY").args(args).args(["--target", "aws"]);
@@ -97,7 +97,7 @@ impl Stack {
         self.script(&["depths", NAME]).json()
     }
 
-    /// Waits until `what` is so.
+    /// Waits until `what` holds.
     fn wait(&self, what: &str, is_so: impl Fn(&Self) -> Result<(), String>) {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -156,7 +156,7 @@ fn the_stack_goes_by_itself_from_its_schedule_to_gold() {
     // One film's answer is late each time, so that there is a batch in hand to be killed.
     let fault = Fault::Delay { ms: 20_000 };
     stack.films.stub.add_fault(Rule { fault, next: None, every: None, title: Some("The Matrix".to_owned()) });
-    // Another one's comes after the function has given it back once.
+    // Another message comes after the function has given it back once.
     let once = Fault::Status { status: 503, retry_after: None };
     stack.films.stub.add_fault(Rule {
         fault: once,
@@ -164,11 +164,11 @@ fn the_stack_goes_by_itself_from_its_schedule_to_gold() {
         every: None,
         title: Some("Pulp Fiction".to_owned()),
     });
-    // A third one's, in no batch with these, is more than anybody takes: the record is refused, and made again later.
+    // A third film's, in no batch with these, is larger than any plugin accepts: the record is refused, and made again later.
     let bomb = Fault::GzipBomb { mib: 64 };
     stack.films.stub.add_fault(Rule { fault: bomb, next: None, every: None, title: Some("Gladiator".to_owned()) });
     stack.script(&["create", NAME, template, bundle, &digest]);
-    // What is in hand when a function dies comes again after that; the template has what AWS asks for, which is half an hour.
+    // The work of a function that dies comes again after that; the template has the time that AWS asks for, half an hour.
     stack.script(&["hurry", NAME, "enrich", "8"]);
     stack.script(&["send", NAME, "enrich", "no message of ours"]);
     for _ in 0..RECEIVES {
@@ -256,7 +256,7 @@ fn another_plugin_serves_from_the_next_tick(stack: &Stack) {
     assert_eq!(stack.object(STRAY), None);
 }
 
-/// The record of each tick that met the bomb goes its way once somebody says so.
+/// The record of each tick that met the bomb goes its way once an operator says so.
 fn what_was_refused_is_made_again(stack: &Stack) {
     let refused = |stack: &Stack| {
         let told = stack.sluicebox(&["quarantine", "ls", "--json"]).exits(0).json();
@@ -301,7 +301,7 @@ fn what_a_record_costs(stack: &Stack) {
     }
 }
 
-/// Whatever was called was allowed, and whatever is allowed was called: by action, since a role repairs in more folders than had to be repaired.
+/// Every call was allowed, and every allowed call was made: by action, since a role repairs in more folders than had to be repaired.
 fn no_role_may_more_than_it_does(stack: &Stack) {
     let powers = stack.script(&["powers", NAME, stack.emulator.calls().to_str().unwrap()]).json();
     let mut wrong = Vec::new();

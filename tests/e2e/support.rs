@@ -1,4 +1,4 @@
-//! The program as its users start it, for process-level tests: a command in a folder, and what came of it.
+//! The program as its users start it, for process-level tests: a command in a folder, and its result.
 //!
 //! Does not look inside: no test here links a crate of the host.
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     /// The exit code; -1 if a signal ended it.
@@ -23,7 +23,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// Asserts the exit code, and shows everything if it is another one.
+    /// Asserts the exit code, and shows everything if it differs.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);

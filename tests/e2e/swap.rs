@@ -51,7 +51,7 @@ fn drained(films: &Films) -> Value {
     let begun = Instant::now();
     loop {
         let ran = films.sluicebox(&["status", "--json"]);
-        // 3 while what was published is no plugin: the rest is shown.
+        // Exit code 3 while the published file is no plugin: the rest is shown.
         assert!([0, 3].contains(&ran.code), "{ran:?}");
         let status = ran.json()["pipelines"][0].clone();
         let queues = status["queues"].as_object().unwrap();
@@ -85,7 +85,7 @@ fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap())
 }
 
-/// What a publisher gets wrong, in turn.
+/// The mistakes of a publisher, in turn.
 fn garbage(good: &[u8], number: usize) -> (&'static str, Vec<u8>) {
     match number % 4 {
         0 => ("P011", b"not WebAssembly at all".to_vec()),
@@ -123,7 +123,7 @@ fn f10_swapped_under_load_nothing_is_lost_and_garbage_never_serves() {
     let mut ours = BTreeSet::from([digest(&good)]);
     let log = ["source.top_n=40", "source.batch_size=4", "swap.rehearse=20"];
     let mut served = served(&films, &log);
-    // A calm stretch first, to hold the others against.
+    // A calm stretch first, to compare the others with.
     let (_, mut at) = served.wait(0, "work", |line| line.message() == "cleaned");
     std::thread::sleep(Duration::from_secs(2));
     let calm: Vec<Duration> = served.lines().iter().filter_map(took).collect();

@@ -6,7 +6,7 @@
 
 use std::io::Write as _;
 
-/// What a line says when all was as it should be.
+/// The result in a line when all is well.
 pub(crate) const HOLDS: &str = "holds";
 
 /// Whether everything is to be tried, and not only some of it.

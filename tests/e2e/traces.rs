@@ -1,6 +1,6 @@
 //! A run and the collector that its traces are sent to: one trace from the source to Gold, and what is in none.
 //!
-//! Does not test what a collector makes of them.
+//! Does not test a collector.
 
 #![allow(
     clippy::disallowed_methods,
@@ -132,7 +132,7 @@ fn one_trace_reaches_from_the_source_to_gold_and_holds_no_secret_and_no_key() {
     let aggregates: Vec<&Span> = spans.iter().filter(|span| span.text("name").starts_with("aggregate")).collect();
     assert!(!aggregates.is_empty() && aggregates.iter().all(|span| above(span).unwrap().starts_with("clean")));
 
-    // Each call and each request is in the hands of its delivery.
+    // Each call and each request is a child of its delivery.
     assert_eq!(parents("plugin enrich"), BTreeSet::from(["enrich".to_owned()]));
     assert!(parents("plugin clean").iter().all(|name| name.starts_with("clean")));
     assert!(parents("plugin finish").iter().all(|name| name.starts_with("aggregate")));

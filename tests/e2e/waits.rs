@@ -1,4 +1,4 @@
-//! Services that ask for a pause of a day: it is bounded and told, and a stop, the patience, another version or a person ends it.
+//! Services that ask for a pause of a day: it is bounded and reported, and a stop, the patience, another version or an operator ends it.
 //!
 //! Does not test what a pause costs: `proof/tests/service/pauses.rs` does.
 
@@ -44,7 +44,7 @@ fn f46_a_pause_of_a_day_is_bounded_shown_and_ended_by_a_stop_a_person_or_another
     let text = line.text();
     assert!(text.contains("asks for a pause of 86400 s, it is asked again after 3600 s"), "{text}");
     assert!(text.contains("\"until\""), "{text}");
-    // Shown to whoever asks, from another process.
+    // Shown by a command in another process.
     let begun = Instant::now();
     let wait = loop {
         if let Some(wait) = waiting(&films).pop() {
@@ -56,11 +56,11 @@ fn f46_a_pause_of_a_day_is_bounded_shown_and_ended_by_a_stop_a_person_or_another
     assert_eq!(wait["stage"], "enrich");
     let shown = films.sluicebox(&["status"]).exits(0).stdout;
     assert!(shown.contains("stage `enrich` waits since") && shown.contains("sluicebox resume enrich"), "{shown}");
-    // Told once, however often it is looked at.
+    // Reported once, however often it is checked.
     std::thread::sleep(Duration::from_secs(5));
     assert_eq!(served.lines().iter().filter(|line| line.message() == "paused").count(), 1);
 
-    // A person says that it goes on: it is tried, and waits again as the service says so still.
+    // An operator lets it go on: it tries, and waits again because the service still says so.
     let ended = films.sluicebox(&["resume", "enrich"]).exits(0).stdout;
     assert!(ended.contains("ended: stage `enrich` waited"), "{ended}");
     let (_, at) = served.wait(at, "the try", |line| line.message() == "told to go on, tried again");

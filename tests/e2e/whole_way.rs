@@ -1,5 +1,5 @@
 //! The pipeline of this repository from its source to Gold, as its users run it: the program, the shipped components, a stand-in
-//! for the API, and readers of other people's making.
+//! for the API, and other programs' readers.
 //!
 //! Does not test the plugins' rules or the engine's parts: their own tests do.
 
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use serve::Served;
 use support::{Ran, command, fresh_folder, repository, run, script, sluicebox};
 
-/// What a script of this folder says.
+/// The output of a script of this folder.
 fn python(name: &str, args: &[&Path]) -> Value {
     run(script(name).args(args)).exits(0).json()
 }
@@ -145,7 +145,7 @@ fn the_secret_is_in_the_requests_and_nowhere_else() {
         let args = ["--log-level", "trace", "--log-format", format, "run", "--once", "--tick", tick];
         assert_eq!(keep(films.sluicebox(&args)), 0);
     }
-    // An error of the connection speaks of a URL with the key in it, if nobody takes care.
+    // Without care, an error of the connection shows a URL with the key in it.
     films.stub.add_fault(
         serde_json::from_value(json!({"fault": {"kind": "reset"}, "next": 100})).expect("a rule of the stand-in"),
     );
@@ -211,7 +211,7 @@ fn a_key_that_is_refused_suspends_the_stage_and_the_run_says_what_to_do() {
     let shown = films.sluicebox(&["status"]).exits(0).stdout;
     assert!(shown.contains("stage `enrich` is suspended since") && shown.contains("R001"), "{shown}");
     assert!(shown.contains("`sluicebox resume enrich`"), "{shown}");
-    // Another process with the same plugin and configuration does not find it out again.
+    // Another process with the same plugin and configuration knows it already.
     wrong(&args).exits(1);
     assert_eq!(films.stub.stats().calls, asked);
 
@@ -306,7 +306,7 @@ fn an_outage_pauses_the_run_costs_few_calls_and_the_next_run_goes_on() {
         let listed = films.sluicebox(&["quarantine", "ls", "--json"]).exits(0).json();
         assert_eq!(listed["refused"], json!([]));
     }
-    // Nobody listens at all.
+    // No server listens at all.
     let none = ["--set", "endpoints.omdb.url=\"http://127.0.0.1:9/\""];
     let refused = run(films.command(&args).args(size).args(none).arg("--json")).exits(1).json()["pipelines"][0].clone();
     assert_eq!((&refused["missing"]["records"], &refused["lake"]["quarantine"]), (&json!(120), &json!({})));
@@ -411,7 +411,7 @@ fn a_token_in_the_sources_url_is_in_no_byte_of_lake_log_queue_or_output() {
     keep(run(&mut films.command(&["check", "--json", "--set", good])));
     keep(run(&mut films.command(&["status", "--json", "--set", good])));
     keep(run(&mut films.command(&["doctor", "--set", good])));
-    // A redirect, nobody there, a format that is none: each tells of the place, and no token.
+    // A redirect, no server, an unknown format: each names the place, and no token.
     let later = ["run", "--once", "--tick", NEXT_TICK, "--log-level", "trace"];
     let csv = ["--set", "source.format=\"csv\""];
     let redirected = keep(run(films.command(&later).args(["--set", moved]).args(csv)));

@@ -51,10 +51,10 @@ async fn what_is_new_is_compiled_by_a_worker_and_what_is_known_needs_none() {
     let cleaner = host(folder.path(), PROGRAM).cleaner(bytes.clone(), &grants("{}")).await.unwrap();
     println!("load, compiled by a worker: {:?}", cold.elapsed());
     assert_eq!(cleaner.clean(&numbers(0..3)).await.unwrap().rows.num_rows(), 3);
-    // That it was accepted.
+    // The note that it was accepted.
     let notes = std::fs::read_dir(folder.path().join("cache/known")).unwrap().count();
     assert_eq!(notes, 1);
-    // A worker that cannot work is not missed: nothing is compiled, what the first one has made is found.
+    // A broken worker does no harm here: nothing is compiled, the first one's code is found.
     let warm = Instant::now();
     let again = host(folder.path(), "/no/such/program").cleaner(bytes, &grants("{}")).await.unwrap();
     println!("load, from the cache: {:?}", warm.elapsed());

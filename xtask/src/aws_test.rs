@@ -16,7 +16,7 @@ pub(crate) fn run() -> Result<()> {
     let selection = ["nextest", "run", "--workspace", "--release"];
     let names = ["emulator", "scripted", "aws", "container", "deploy", "idle", "lambda", "platform", "stack"];
     let tests: Vec<&str> = names.into_iter().flat_map(|name| ["--test", name]).collect();
-    // With the tests comes the program that they start.
+    // The build of the tests includes the program that they start.
     shell::run(shell::cargo().args(selection).arg("--no-run").args(&tests))?;
     plugins::build_with(&Programs::locate_in("release")?)?;
     let (python, platform) = (python::with_readers()?, python::with_linters()?);

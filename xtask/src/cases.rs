@@ -1,4 +1,4 @@
-//! Answers for the verb `cases`: every input of `tests/cases`, what a user expects of it, and what came.
+//! Answers for the verb `cases`: every input of `tests/cases`, what a user expects of it, and what happened.
 //!
 //! Does not know any case: `tests/e2e/cases.rs` runs what each folder says.
 
@@ -26,7 +26,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     wasm_target::ensure()?;
     step("building the tests");
     let selection = ["nextest", "run", "--package", "cli", "--test", "cases"];
-    // With the test comes the program that it starts.
+    // The build of the test includes the program that it starts.
     shell::run(shell::cargo().args(selection).arg("--no-run"))?;
     plugins::build_with(&Programs::locate()?)?;
     let python = python::with_readers()?;

@@ -11,7 +11,7 @@ use crate::shell::{self, step};
 const FROM: &str = "data/films.csv";
 const TO: &str = "data/movies.csv";
 
-/// Writes the list, or says that it is as it should be.
+/// Writes the list, or says that it is current.
 pub(crate) fn make() -> Result<()> {
     if is_current()? {
         step(format!("{TO} is current"));

@@ -16,7 +16,7 @@ use crate::shell::{self, step};
 /// How many lines of each Gold table are shown.
 const SHOWN_ROWS: usize = 20;
 
-/// How the demo differs from the pipeline as it stands.
+/// How the demo differs from the pipeline of this repository.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// How many films are taken from the source

@@ -26,7 +26,7 @@ pub(crate) struct Options {
     seed: Option<u64>,
 }
 
-/// Where tests of processes write their lines of the table; that it is set makes them try everything.
+/// Where tests of processes write their lines of the table; if it is set, they try everything.
 const LINES: &str = "SLUICEBOX_FAULTS";
 
 /// Everything but the build takes less than ten minutes on two cores.
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     wasm_target::ensure()?;
     step("building the tests");
     let selection = ["nextest", "run", "--workspace", "--release"];
-    // With the tests comes the program that they start: by itself it would be given other features, and half of its dependencies compiled again.
+    // The build of the tests includes the program that they start. Built alone it would get other features, and half its dependencies again.
     let tests =
         ["faults", "swap", "publisher", "waits", "service", "lake_tables", "simulation"].map(|name| ["--test", name]);
     let tests = tests.as_flattened();
@@ -107,7 +107,7 @@ fn table(outcomes: &BTreeMap<String, bool>, told: &str, seeds: u64) -> String {
         table.add_row(["simulation", &seeds.to_string(), what, result(all)]);
     }
     for (name, passed) in outcomes.iter().filter(|(name, _)| has_number(name)) {
-        // What processes were put through has told its own lines, unless it failed.
+        // Tests of processes have written their own lines, unless they failed.
         let own = name.starts_with('f') && !name.contains("::");
         if !own || !passed {
             let (fault, words) = name.rsplit("::").next().unwrap_or(name).split_once('_').unwrap_or((name, ""));

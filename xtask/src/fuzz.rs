@@ -28,7 +28,7 @@ pub(crate) struct Options {
     memory: u32,
 }
 
-/// The version that is installed where there is none.
+/// The version that is installed if there is none.
 const CARGO_FUZZ: &str = "0.13.2";
 /// Seconds that one input may take.
 const LONGEST: u32 = 60;
@@ -116,7 +116,7 @@ fn build(folder: &Path) -> Result<PathBuf> {
     Ok(built.join(host.trim()).join("debug"))
 }
 
-/// `cargo-fuzz`, which is installed below the target folder if it is not there.
+/// `cargo-fuzz`, which is installed below the target folder if it is missing.
 fn cargo_fuzz() -> Result<PathBuf> {
     if shell::exists("cargo-fuzz") {
         return Ok("cargo-fuzz".into());

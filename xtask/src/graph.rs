@@ -1,6 +1,6 @@
 //! Answers for the verb `graph`: the crates of the workspace in layers, from the ground up, each with those that it needs directly.
 //!
-//! Does not look at crates from elsewhere, and not at what only tests need. Who may need whom is `tidy`'s to say.
+//! Does not look at crates from elsewhere, and not at what only tests need. `tidy` checks which crate may need which.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -129,7 +129,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .into_iter()
         .flat_map(|name| ["--test", name])
         .collect();
-    // With the tests comes the program that they start.
+    // The build of the tests includes the program that they start.
     shell::run(shell::cargo().args(selection).arg("--no-run").args(&tests))?;
     plugins::build_with(&Programs::locate()?)?;
     step("trying every plugin of the corpus");

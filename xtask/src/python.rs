@@ -1,4 +1,4 @@
-//! Answers for the Python of tests and benchmarks: engines of other people's making that read tables, and an emulator of AWS. And
+//! Answers for the Python of tests and benchmarks: other engines that read tables, and an emulator of AWS. And
 //! for what is packed as a Python package: the program that builds the book.
 //!
 //! Does not run any script.
@@ -11,9 +11,9 @@ use anyhow::{Context, Result};
 
 use crate::shell::{self, step};
 
-/// Tells the tests which Python has the readers of other people's making.
+/// Tells the tests which Python has the other engines' readers.
 pub(crate) const NAME: &str = "SLUICEBOX_TEST_PYTHON";
-/// Tells the tests which Python has what a platform team holds a deployment against.
+/// Tells the tests which Python has the tools that a platform team checks a deployment with.
 pub(crate) const PLATFORM_NAME: &str = "SLUICEBOX_PLATFORM_PYTHON";
 
 /// A Python with the pinned readers in it, made once for each state of `tests/e2e/requirements.txt`.
@@ -21,7 +21,7 @@ pub(crate) fn with_readers() -> Result<PathBuf> {
     with("tests/e2e/requirements.txt", "test-python")
 }
 
-/// Another one with AWS's command line and linters, likewise of `tests/e2e/requirements-platform.txt`.
+/// A second Python, with AWS's command line and linters, from `tests/e2e/requirements-platform.txt`.
 pub(crate) fn with_linters() -> Result<PathBuf> {
     with("tests/e2e/requirements-platform.txt", "platform-python")
 }

@@ -18,10 +18,10 @@ pub(crate) fn workspace_root() -> PathBuf {
     here.parent().unwrap_or(here).to_path_buf()
 }
 
-/// A `cargo` of the toolchain that runs this xtask, standing in the workspace root.
+/// A `cargo` of the toolchain that runs this xtask, with the workspace root as its working directory.
 ///
-/// Without what cargo has told this xtask of itself: build scripts look at these variables (`ring`'s does), and all that depends on them
-/// would be compiled again each time somebody calls cargo without xtask in between.
+/// Without the variables that cargo set for this xtask: build scripts read them (`ring`'s does), and everything that depends on them
+/// would be compiled again whenever a developer calls cargo without xtask in between.
 pub(crate) fn cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -40,7 +40,7 @@ pub(crate) fn metadata() -> Result<Value> {
     told_by_cargo(&["--no-deps"])
 }
 
-/// What cargo knows about the workspace and everything that it stands on, as the lock says.
+/// What cargo knows about the workspace and everything that it depends on, as the lock says.
 pub(crate) fn resolved() -> Result<Value> {
     told_by_cargo(&["--locked"])
 }
@@ -56,7 +56,7 @@ pub(crate) fn target_dir() -> Result<PathBuf> {
     folder.context("`cargo metadata` names no target folder")
 }
 
-/// Says what is happening now, in the one form that all verbs share.
+/// Prints the current step, in the form that all verbs share.
 pub(crate) fn step(what: impl AsRef<str>) {
     eprintln!("xtask: {}", what.as_ref());
 }

@@ -1,6 +1,6 @@
 //! Answers for the verb `test`: everything that has to hold before a change lands, in the order in which it fails fastest.
 //!
-//! Does not know any single test. The test runner's own count comes last, so that it is what one sees.
+//! Does not know any single test. The test runner's own count comes last, so that it stays on the screen.
 
 use anyhow::Result;
 

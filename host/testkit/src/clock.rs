@@ -28,10 +28,10 @@ struct State {
 }
 
 impl SimClock {
-    /// A clock that stands at `instant`, RFC 3339.
+    /// A clock that shows `instant`, RFC 3339.
     ///
     /// # Panics
-    /// When `instant` is no RFC 3339 instant.
+    /// If `instant` is not an RFC 3339 instant.
     #[must_use]
     pub fn at(instant: &str) -> Arc<Self> {
         let now = instant.parse().unwrap_or_else(|error| panic!("`{instant}` is no instant: {error}"));
@@ -53,7 +53,7 @@ impl SimClock {
         settle().await;
     }
 
-    /// Sets the clock, forwards or backwards, and wakes who is due: what a corrected system clock does.
+    /// Sets the clock, forwards or backwards, and wakes the sleepers that are due, as a corrected system clock does.
     pub fn jump(&self, instant: DateTime<Utc>) {
         let mut state = self.state();
         state.now = instant;
@@ -71,7 +71,7 @@ impl SimClock {
         state.sleepers.len()
     }
 
-    /// From now on, and until the guard is dropped, time leaps to the next sleeper whenever for `quiet` of real time nobody went to
+    /// Until the guard is dropped, time leaps to the next sleeper whenever for `quiet` of real time no task went to
     /// sleep or woke. Work on other threads must be faster than `quiet`, or time passes under it.
     #[must_use]
     pub fn run_freely(self: &Arc<Self>, quiet: Duration) -> FreeRun {
@@ -104,7 +104,7 @@ impl SimClock {
 }
 
 impl Default for SimClock {
-    /// Stands at 2026-01-01T03:00:00Z.
+    /// Shows 2026-01-01T03:00:00Z.
     fn default() -> Self {
         let now = "2026-01-01T03:00:00Z".parse().expect("an instant");
         SimClock(Mutex::new(State { now, sleepers: BTreeMap::new(), arrivals: 0 }))

@@ -1,6 +1,6 @@
 //! The seams' contracts, one function a clause, named as the sentence that it checks.
 //!
-//! Does not know any adapter: each brings a rig, made anew for every clause. A macro a suite makes a test of every clause:
+//! Does not know any adapter: each brings a rig, a new one for every clause. One macro for each suite makes a test of every clause:
 //!
 //! ```ignore
 //! testkit::queue_conformance!(async || rig().await);

@@ -1,6 +1,6 @@
-//! A store that counts what is asked of it, as S3 would bill it: a request for each object, each range and each page of a listing.
+//! A store that counts requests as S3 would bill them: a request for each object, each range and each page of a listing.
 //!
-//! Does not change any answer. What S3's adapter asks besides, after a lost reply, is not counted.
+//! Does not change any answer. Retries of S3's adapter after a lost reply are not counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,36 +24,36 @@ pub enum Verb {
     Put,
     /// A page of a listing.
     List,
-    /// A read of an object or of a range, or a look at what is known of it.
+    /// A read of an object or of a range, or of its metadata.
     Get,
     /// A deletion, which costs nothing.
     Delete,
 }
 
-/// What was asked, by kind and by the first part of the object's name. Clones count together.
+/// Requests by kind and by the first part of the object's name. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Requests(Arc<Mutex<Counts>>);
 
 #[derive(Debug, Default)]
 struct Counts {
     by: BTreeMap<(Verb, String), u64>,
-    /// Bytes of what was read.
+    /// Bytes read.
     read: u64,
 }
 
-/// How much was asked.
+/// The number of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Requests of all kinds.
     pub requests: u64,
     /// Pages of listings.
     pub lists: u64,
-    /// Bytes of what was read.
+    /// Bytes read.
     pub read: u64,
 }
 
 impl Asked {
-    /// What was asked since `before`.
+    /// The requests since `before`.
     #[must_use]
     pub fn since(&self, before: &Asked) -> Asked {
         Asked {
@@ -72,7 +72,7 @@ impl Requests {
         *self.counts().by.entry((verb, format!("{layer}/{part}"))).or_default() += 1;
     }
 
-    /// How many of that kind.
+    /// The number of that kind.
     #[must_use]
     pub fn of(&self, verb: Verb) -> u64 {
         self.all().into_iter().filter(|((kind, _), _)| *kind == verb).map(|(_, count)| count).sum()
@@ -84,7 +84,7 @@ impl Requests {
         self.counts().by.clone()
     }
 
-    /// How much of all kinds.
+    /// The number of all kinds.
     #[must_use]
     pub fn asked(&self) -> Asked {
         let lists = self.of(Verb::List);
@@ -106,7 +106,7 @@ pub struct Counting {
 }
 
 impl Counting {
-    /// Counts what is asked of `inner`, the store of that layer.
+    /// Counts the requests to `inner`, the store of that layer.
     #[must_use]
     pub fn over(inner: Arc<dyn ObjectStore>, layer: &'static str, requests: &Requests) -> Arc<dyn ObjectStore> {
         Arc::new(Counting { inner, layer, requests: requests.clone() })

@@ -20,16 +20,16 @@ use seams::clock::Clock;
 use seams::store::NotDurable;
 use tokio::sync::Notify;
 
-/// What becomes of one call.
+/// The fate of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It is passed on.
     Pass,
     /// It fails and nothing happened.
     FailBefore,
-    /// It happens, and the caller is told that it failed.
+    /// It happens, and the caller gets an error.
     FailAfter,
-    /// It does what callers seldom meet and must bear. What that is, is the seam's: see the modules.
+    /// It does something rare that callers must bear. Each seam has its own: see the modules.
     Odd,
     /// The host dies over it: it never returns, and [`Faults::death`] does.
     Die {
@@ -38,7 +38,7 @@ pub enum Fate {
     },
 }
 
-/// What is wrong with the machine below a store.
+/// A fault of the machine below a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// No room on the disk.
@@ -65,11 +65,11 @@ impl Trouble {
 /// How often calls fail, each way a probability.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Chances {
-    /// Of a failure before the effect.
+    /// The chance of a failure before the effect.
     pub before: f64,
-    /// Of a lost reply.
+    /// The chance of a lost reply.
     pub after: f64,
-    /// Of something odd.
+    /// The chance of something odd.
     pub odd: f64,
 }
 
@@ -127,17 +127,17 @@ impl Faults {
     /// test can be run again with it.
     ///
     /// # Panics
-    /// When the probabilities are no probabilities.
+    /// If a probability is not between 0 and 1.
     #[must_use]
     pub fn seeded(seed: u64, before: f64, after: f64) -> Self {
         eprintln!("faults: seed {seed}, before {before}, after {after}");
         Faults::drawn(seed, Chances { before, after, odd: 0.0 })
     }
 
-    /// Every call ends as `chances` say, without a word about it: whoever drew the seed prints it.
+    /// Every call ends as `chances` say. Prints nothing: the caller that drew the seed prints it.
     ///
     /// # Panics
-    /// When the probabilities are no probabilities.
+    /// If a probability is not between 0 and 1.
     #[must_use]
     pub fn drawn(seed: u64, chances: Chances) -> Self {
         let Chances { before, after, odd } = chances;
@@ -169,7 +169,7 @@ impl Faults {
         self
     }
 
-    /// Returns when the host has died: who drives it drops all its futures then.
+    /// Returns when the host has died: its driver then drops all its futures.
     pub async fn death(&self) {
         self.death.notified().await;
     }

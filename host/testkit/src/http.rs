@@ -23,7 +23,7 @@ impl std::fmt::Debug for ScriptedHttp {
 }
 
 impl ScriptedHttp {
-    /// Answers each request with what `script` makes of it and of the number of calls before it.
+    /// Answers each request with the result of `script`, called with the request and the number of calls before it.
     #[must_use]
     pub fn new<S>(script: S) -> Arc<Self>
     where
@@ -32,7 +32,7 @@ impl ScriptedHttp {
         Arc::new(ScriptedHttp { script: Box::new(script), calls: Mutex::default() })
     }
 
-    /// Every request so far, in the order in which they came.
+    /// Every request so far, in order of arrival.
     #[must_use]
     pub fn calls(&self) -> Vec<HttpRequest> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()

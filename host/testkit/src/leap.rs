@@ -24,14 +24,14 @@ impl LeapClock {
     /// A clock that shows `instant`, RFC 3339, now.
     ///
     /// # Panics
-    /// When `instant` is no RFC 3339 instant, or outside of a tokio runtime.
+    /// If `instant` is not an RFC 3339 instant, or outside of a tokio runtime.
     #[must_use]
     pub fn at(instant: &str) -> Arc<Self> {
         let instant = instant.parse().unwrap_or_else(|error| panic!("`{instant}` is no instant: {error}"));
         Arc::new(LeapClock { start: Instant::now(), shown: watch::Sender::new(instant) })
     }
 
-    /// Sets the clock forwards or backwards, under everybody who waits for an instant of it.
+    /// Sets the clock forwards or backwards, also for tasks that wait for an instant of it.
     pub fn jump(&self, by: TimeDelta) {
         self.shown.send_modify(|shown| *shown += by);
     }
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(woken.await.unwrap(), (0, 0));
         clock.jump(-TimeDelta::hours(3));
         assert_eq!(sleeper(3).await.unwrap(), (3, 3 * 3600));
-        // A span is a span.
+        // A jump does not change a span.
         let begun = Instant::now();
         let rests = tokio::spawn({
             let clock = clock.clone();

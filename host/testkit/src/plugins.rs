@@ -14,7 +14,7 @@ use seams::plugin::{
     Step,
 };
 
-/// The bytes that stand for the component of a closure plugin; its digest is theirs.
+/// The bytes that stand for the component of a closure plugin; its digest is the digest of these bytes.
 #[must_use]
 pub fn component(name: &str, version: &str) -> Bytes {
     Bytes::from(format!("closure plugin {name} {version}"))

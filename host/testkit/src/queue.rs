@@ -1,6 +1,6 @@
 //! The queue's contract in memory, on the engine's clock.
 //!
-//! Does not survive anything: `local` has the queue that does.
+//! Does not survive anything: `local` has a durable queue.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ pub struct MemoryQueueOptions {
     pub dead_letters: Option<Arc<MemoryQueue>>,
     /// Most bytes of one message.
     pub max_message: usize,
-    /// What is known of it if it cannot look for equal messages, as a queue of SQS cannot.
+    /// Its depth, if it cannot look for equal messages, as a queue of SQS cannot.
     pub blind: Option<Blind>,
 }
 
@@ -127,11 +127,11 @@ impl MemoryQueue {
             .collect()
     }
 
-    /// Moves what has been received too often to the dead-letter queue, where it starts anew.
+    /// Moves messages that have been received too often to the dead-letter queue, where their counts start again.
     fn bury(&self, now: DateTime<Utc>) {
         let Some(dead_letters) = &self.options.dead_letters else { return };
         let max = self.options.max_receives.get();
-        // Locked until they are there: nobody sees them nowhere.
+        // Locked until they are there: no consumer finds them in neither queue.
         let mut state = self.state();
         let dead: Vec<_> = state.messages.extract_if(.., |m| m.visible_at <= now && m.receives >= max).collect();
         if dead.is_empty() {
@@ -142,7 +142,7 @@ impl MemoryQueue {
         dead_letters.bell.notify_waiters();
     }
 
-    /// Does `change` to the message whose delivery that is, if its visibility is not over.
+    /// Applies `change` to the message of that delivery, if its visibility is not over.
     fn settle(
         &self,
         receipt: &Receipt,

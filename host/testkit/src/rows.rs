@@ -38,7 +38,7 @@ pub fn input(name: &str, ty: ColumnType) -> InputField {
 /// JSON objects as a batch of the descriptor's output. A missing member is null.
 ///
 /// # Panics
-/// When a value is not of its column's type, or null where the column forbids it.
+/// If a value has another type than its column, or is null where the column forbids it.
 #[must_use]
 pub fn batch(descriptor: &Descriptor, rows: &[Value]) -> RecordBatch {
     let columns = descriptor.output.iter().map(|field| column(field, rows)).collect();

@@ -62,7 +62,7 @@ impl MapSecrets {
         self.state().places.insert(reference, Place::IsDown);
     }
 
-    /// How often `refresh` was called.
+    /// The number of calls of `refresh`.
     #[must_use]
     pub fn refreshes(&self) -> usize {
         self.state().refreshes

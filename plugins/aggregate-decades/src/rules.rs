@@ -1,6 +1,6 @@
 //! Films, ratings and money of each decade.
 //!
-//! Money is summed over the films of which both budget and takings are known, and over no others: a
+//! Money is summed over the films with known budget and takings, and over no others: a
 //! sum of all budgets beside a sum of all takings would compare different films. Deliberately not
 //! here: inflation. Films without a year count nowhere.
 
@@ -28,7 +28,7 @@ pub struct Row {
     pub mean_rating: Option<f64>,
     /// Of all films together.
     pub votes: i64,
-    /// Of how many films both budget and takings are known.
+    /// The number of films with known budget and takings.
     pub films_with_return: i64,
     /// Of those films together.
     pub budget_usd: i64,

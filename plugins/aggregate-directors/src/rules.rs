@@ -1,7 +1,7 @@
-//! Directors by the votes that their films got, of those who made enough films to be compared. A film
+//! Directors by the votes that their films got, of directors with enough films to be compared. A film
 //! of several directors counts for each of them.
 //!
-//! The state keeps every director: who is at the top can change with any row, so nobody may be dropped
+//! The state keeps every director: the top can change with any row, so no director may be dropped
 //! before the end. Not here: telling apart two people of one name, which Silver cannot.
 
 use schemars::JsonSchema;
@@ -37,7 +37,7 @@ pub struct Film<'a> {
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq, Output)]
 pub struct Row {
-    /// 1 has the most votes; of equals the one who comes first in the alphabet is first.
+    /// 1 has the most votes; equals are in alphabetical order.
     pub rank: i64,
     /// As the clean layer spells it.
     pub director: String,

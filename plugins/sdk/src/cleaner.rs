@@ -5,7 +5,7 @@
 
 use crate::{Input, Output, Refusal, columns::Batch};
 
-/// What becomes of one document.
+/// The outcome of one document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict<R> {
     /// One row.
@@ -45,7 +45,7 @@ pub struct Note {
     pub reason: String,
 }
 
-/// What became of a batch: the contract's `cleaned`.
+/// The outcome of a batch: the contract's `cleaned`.
 #[doc(hidden)]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cleaned {

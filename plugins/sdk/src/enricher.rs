@@ -1,6 +1,6 @@
 //! The world `enricher`: a pure function from a record, and the answers so far, to the next step.
 //!
-//! The plugin never calls anybody: it names an endpoint of `pipeline.toml`, and the host makes the
+//! The plugin never calls a service: it names an endpoint of `pipeline.toml`, and the host makes the
 //! request, adds the secrets, keeps the answer and calls again. Not here: retries of failing
 //! services, which the host does before a plugin sees an answer.
 
@@ -109,7 +109,7 @@ pub enum Step {
 pub struct Pause {
     /// For how long.
     pub seconds: u32,
-    /// In the service's words, if it has any.
+    /// In the service's words, if it gave any.
     pub reason: String,
 }
 

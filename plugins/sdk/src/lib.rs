@@ -8,7 +8,7 @@
 //!
 //! A plugin crate is two files: `src/lib.rs` with one of the macros, and `src/rules.rs` with the
 //! functions, which `cargo test` tests natively. Deliberately not here: clocks, randomness, files
-//! and sockets, which a plugin has not; and any rule of a pipeline.
+//! and sockets, which a plugin does not have; and any rule of a pipeline.
 
 extern crate self as sluicebox_sdk;
 

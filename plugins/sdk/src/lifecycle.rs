@@ -5,7 +5,7 @@
 use crate::columns::{Field, InputField, OutputField, WitInputField};
 use crate::config::{self, Config};
 
-/// What a plugin says of itself: the contract's `descriptor`.
+/// A plugin's description of itself: the contract's `descriptor`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Descriptor {
     /// The crate's name.
@@ -33,7 +33,7 @@ pub fn describe<C: Config>(name: &str, version: &str, input: &[InputField], outp
 }
 
 /// At the call site: the bindings of a world, `struct Plugin` with its lifecycle, its settings in
-/// `CONFIG`, and the exports. The interface of the world itself is the caller's to implement.
+/// `CONFIG`, and the exports. The caller implements the interface of the world itself.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __world {

@@ -2,7 +2,7 @@
 //!
 //! In a native test the lines go to stderr, so rules may log and still be tested by `cargo test`.
 
-/// For whoever debugs the plugin.
+/// For debugging the plugin.
 pub fn debug(message: impl AsRef<str>) {
     write(Level::Debug, message.as_ref());
 }
@@ -12,12 +12,12 @@ pub fn info(message: impl AsRef<str>) {
     write(Level::Info, message.as_ref());
 }
 
-/// Somebody should look at this some day.
+/// An operator should look at this some day.
 pub fn warn(message: impl AsRef<str>) {
     write(Level::Warn, message.as_ref());
 }
 
-/// Somebody should look at this now.
+/// An operator should look at this now.
 pub fn error(message: impl AsRef<str>) {
     write(Level::Error, message.as_ref());
 }

@@ -1,6 +1,6 @@
 //! What the derives refuse, they refuse by the field's name, with what could stand there instead.
 //!
-//! The expected messages are in `ui/`, beside each case; `TRYBUILD=overwrite` writes them anew.
+//! The expected messages are in `ui/`, beside each case; `TRYBUILD=overwrite` writes them again.
 
 #[test]
 fn refusals_name_the_field() {

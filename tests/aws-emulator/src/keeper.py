@@ -15,11 +15,11 @@ import sys
 import time
 
 LINGERS = 15.0  # seconds without a user: between two tests there may be none
-# The emulator hands a schedule's input over as it stands; AWS fills in the instant that it was due. And it speaks no TLS here, which
+# The emulator passes a schedule's input on unchanged; AWS fills in the instant that it was due. And it speaks no TLS here, which
 # policies ask for: what comes over the loopback interface counts as safe. And it asks policies for the batch forms of SQS's actions, where
-# AWS has none: who may send may send ten. What it asks policies, and how they answer, is noted in `calls.jsonl`. It is never too busy for a
+# AWS has none: a role that may send may send ten. Its checks of policies, and their answers, are noted in `calls.jsonl`. It is never too busy for a
 # call: here S3 is for those that a line of `busy.jsonl` names, until the caller calls what the line says. And an object whose metadata tell
-# when it was written was written then: a test need not wait until something is old. And what a parameter says is text: of a mapping's bound the
+# when it was written was written then: a test need not wait until something is old. And a parameter's value is text: for a mapping's bound the
 # emulator's poller wants a number.
 EMULATOR = """
 import contextvars
@@ -109,7 +109,7 @@ def die_with_parent():
 
 environment = {
     **os.environ,
-    # Of the second emulator: the account of the first one, so that names are the same in both.
+    # In the second emulator: the account of the first one, so that names are the same in both.
     "MOTO_PORT": str(port),
     "MOTO_ACCOUNT_ID": "000000000000",
     "BIND_HOST": "127.0.0.1",
@@ -122,7 +122,7 @@ environment = {
 # The text of another emulator, in the place of the first one.
 program = sys.argv[3] if sys.argv[2:3] == ["run"] else EMULATOR
 if sys.argv[2:] == ["strict"]:
-    # Functions may what their roles say.
+    # Functions may do what their roles allow.
     environment["AUTH"] = "true"
 emulator = subprocess.Popen(
     [sys.executable, "-c", program],
@@ -157,7 +157,7 @@ while emulator.poll() is None:
     unused_since = unused_since or time.monotonic()
     if time.monotonic() - unused_since < LINGERS or not taken(start, fcntl.LOCK_EX):
         continue
-    # Nobody starts to use it now. Somebody may have begun just before.
+    # No test starts to use it now. One may have begun just before.
     if taken(users, fcntl.LOCK_EX):
         (folder / "address").unlink(missing_ok=True)
         emulator.terminate()

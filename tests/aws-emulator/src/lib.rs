@@ -36,12 +36,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs the emulator for as long as somebody holds the lock of its users, then stops it by its process id.
+/// Runs the emulator for as long as a test holds the lock of its users, then stops it by its process id.
 const KEEPER: &str = include_str!("keeper.py");
 
 /// The second emulator.
 const MOTO: &str = include_str!("moto.py");
-/// What answers where there is an emulator, and nothing else does.
+/// The path that only an emulator answers.
 const HEALTH: &str = "/_ministack/health";
 const MOTO_HEALTH: &str = "/moto-api/data.json";
 
@@ -60,13 +60,13 @@ impl Emulator {
     /// The emulator that runs already, or else a new one. `folder` is one for all tests: `CARGO_TARGET_TMPDIR`.
     ///
     /// # Panics
-    /// When there is no Python with it, or it does not answer.
+    /// If there is no Python with it, or it does not answer.
     #[must_use]
     pub fn shared(folder: impl AsRef<Path>) -> Self {
         Emulator::of(&folder.as_ref().join("aws-emulator"), &[], HEALTH)
     }
 
-    /// One by other people, `moto`: what both do alike is more likely to be what AWS does. It knows no functions, and no stacks of ours.
+    /// Another project's emulator, `moto`: if both behave alike, AWS probably does, too. It runs no functions, and no stacks of ours.
     ///
     /// # Panics
     /// As [`Emulator::shared`]: a test that needs it fails without it.
@@ -75,7 +75,7 @@ impl Emulator {
         Emulator::of(&folder.as_ref().join("moto-aws-emulator"), &["run", MOTO], MOTO_HEALTH)
     }
 
-    /// Another one, which lets functions do only what their roles may, and notes every call. Whoever has [`Emulator::environment`] may all.
+    /// A second emulator, which lets functions do only what their roles allow, and notes every call. [`Emulator::environment`] allows all.
     ///
     /// # Panics
     /// As [`Emulator::shared`].
@@ -87,7 +87,7 @@ impl Emulator {
     fn of(folder: &Path, how: &[&str], health: &str) -> Self {
         fs::create_dir_all(folder).expect("a folder for the emulator");
         let starting = open(&folder.join("start.lock"));
-        // While this is held nobody starts an emulator, and none stops.
+        // While this is held no test starts an emulator, and none stops.
         starting.lock().expect("a lock");
         let using = open(&folder.join("users.lock"));
         using.lock_shared().expect("a lock");
@@ -111,20 +111,20 @@ impl Emulator {
         &self.url
     }
 
-    /// Every call so far, a line each: `[KEY, ACTION, RESOURCE, ALLOWED]`. Of a strict one.
+    /// Every call so far, a line each: `[KEY, ACTION, RESOURCE, ALLOWED]`. Only for a strict emulator.
     #[must_use]
     pub fn calls(&self) -> PathBuf {
         self.folder.join("calls.jsonl")
     }
 
-    /// Calls that S3 is too busy for, a line each: `{"key": KEY, "action": ACTION, "in": PART_OF_THE_RESOURCE, "until": ACTION}`, the last of
-    /// which ends it when the same key makes it. Of a strict one.
+    /// Calls that S3 is too busy for, one a line: `{"key": KEY, "action": ACTION, "in": PART_OF_THE_RESOURCE, "until": ACTION}`, `until`
+    /// ends it when the same key makes that call. Only for a strict emulator.
     #[must_use]
     pub fn busy(&self) -> PathBuf {
         self.folder.join("busy.jsonl")
     }
 
-    /// What a program needs in its environment to use it.
+    /// The environment variables that a program needs to use it.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, &str); 6] {
         [
@@ -150,7 +150,7 @@ fn start(folder: &Path, address: &Path, how: &[&str], health: &str) -> String {
     );
     let log = folder.join("emulator.log");
     let out = File::create(&log).expect("a log of the emulator");
-    // It outlives the test that has started it, for those that run beside it: so it has nothing of the test's to hold.
+    // It outlives the test that has started it, for those that run beside it: so it must not hold anything of the test's.
     let mut keeper = Command::new(python)
         .args(["-c", KEEPER])
         .arg(folder)

@@ -16,7 +16,7 @@ impl LookAlike {
     /// One before the emulator at `url`.
     ///
     /// # Panics
-    /// When there is no port for it.
+    /// If there is no port for it.
     #[must_use]
     pub fn before(url: &str) -> Self {
         let emulator = url.strip_prefix("http://").expect("the emulator speaks HTTP").to_owned();
@@ -26,7 +26,7 @@ impl LookAlike {
             for client in listener.incoming().flatten() {
                 let emulator = emulator.clone();
                 std::thread::spawn(move || {
-                    // Who hangs up has no more questions.
+                    // A client that hangs up has no more requests.
                     let _ = pass_on(client, &emulator);
                 });
             }
@@ -34,7 +34,7 @@ impl LookAlike {
         LookAlike { url }
     }
 
-    /// Where it answers: for `AWS_ENDPOINT_URL_S3`.
+    /// Its address: for `AWS_ENDPOINT_URL_S3`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url

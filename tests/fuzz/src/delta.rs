@@ -40,7 +40,7 @@ pub fn delta_log(data: &[u8]) {
     wait(open_with(name, Bytes::copy_from_slice(data)));
 }
 
-/// The objects of a table that was just made: making it anew for each input would take most of the time.
+/// The objects of a table that was just made: making it again for each input would take most of the time.
 static NEW: OnceLock<Vec<(Path, Bytes)>> = OnceLock::new();
 
 async fn open(store: &Store) -> Option<Silver> {

@@ -18,7 +18,7 @@ use url::Url;
 pub use delta::delta_log;
 pub use runtime::fuzzing::{columns, descriptor, frames as worker_frames};
 
-/// A target: its name, and what it does with an input.
+/// A target: its name, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets. Each has a program of its name in `targets/` and a folder in `corpus/`.

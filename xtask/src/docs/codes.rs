@@ -57,7 +57,7 @@ pub(super) fn page(explained: &Value) -> Result<String> {
             let follows = FOLLOWS.iter().find(|(of, _)| *of == class);
             let (_, follows) = follows.with_context(|| format!("`{name}` has the unknown class `{class}`"))?;
             write!(page, "| <a id=\"{name}\"></a>{name} | {} |", cell(meaning))?;
-            // Of a file the same follows from each, and the same is to be done: the group says it once.
+            // All codes of a file have the same consequence and the same remedy: the group says them once.
             let rest = if of_files { String::new() } else { format!(" {follows} | {} |", cell(remedy)) };
             writeln!(page, "{rest}")?;
         }

@@ -54,7 +54,7 @@ impl Helps {
         Ok(page)
     }
 
-    /// What is wrong with the commands that a page shows, each with its line.
+    /// Errors in the commands that a page shows, each with its line.
     pub(super) fn refuse(&self, page: &str) -> Vec<(usize, String)> {
         let mut wrong = Vec::new();
         for (index, line) in page.lines().enumerate() {
@@ -97,7 +97,7 @@ fn has(help: &str, flag: &str) -> bool {
     })
 }
 
-/// The commands of the program on a line, without its name: the line itself, what stands in backticks, what follows `&&`.
+/// The commands of the program on a line, without its name: the line itself, what is in backticks, what follows `&&`.
 fn shown(line: &str) -> Vec<Vec<&str>> {
     let pieces =
         line.split('`').flat_map(|piece| piece.split("&&")).map(|piece| piece.split(" #").next().unwrap_or(""));

@@ -16,7 +16,7 @@ use crate::shell;
 
 /// What each section is for, what each key means, and the defaults that no plan shows.
 const MEANINGS: &str = "docs/keys.json";
-/// The plan of a file that says as little as it can.
+/// The plan of a minimal file.
 const LEAST: &str = "tests/golden/good-minimal.plan";
 /// The plan of a file that has an endpoint with all defaults.
 const FULL: &str = "tests/golden/good-full.plan";
@@ -48,7 +48,7 @@ pub(super) fn page(program: &Path) -> Result<String> {
     Ok(page)
 }
 
-/// What a key takes.
+/// The values that a key accepts.
 fn value(key: &Key) -> String {
     match (&key.within, key.kind.as_str()) {
         (Some(within), "a string") => within.clone(),

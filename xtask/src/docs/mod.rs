@@ -1,4 +1,4 @@
-//! Answers for the verb `docs`: the book in `docs/`, and those of its pages that come from the program's own words.
+//! Answers for the verb `docs`: the book in `docs/`, and the pages of it that are generated from the program's output.
 //!
 //! Does not write any other page. Links are checked by `tidy`, which needs no program.
 
@@ -19,7 +19,7 @@ use crate::programs::Programs;
 use crate::shell::{self, step};
 use crate::{python, tidy};
 
-/// Stands at the top of each generated page.
+/// The top of each generated page.
 const MARK: &str =
     "<!-- Made from what the program says by `cargo xtask docs --write`. Changes by hand are lost. -->\n";
 

@@ -23,13 +23,13 @@ fn header(section: &str) -> String {
     }
 }
 
-/// A key, and what it takes.
+/// A key, and the values that it accepts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Key {
     pub(super) name: String,
     /// The type, such as `an integer`.
     pub(super) kind: String,
-    /// The bounds or the words that it takes, if it has some.
+    /// The bounds or the words that it accepts, if it has some.
     pub(super) within: Option<String>,
     pub(super) required: bool,
 }
@@ -58,7 +58,7 @@ struct Probe<'p> {
 }
 
 impl Probe<'_> {
-    /// The keys of a section, each with what is said of it when its value is wrong in several ways.
+    /// The keys of a section, each with the problems that `check` reports for several wrong values.
     fn keys(&self, section: &str) -> Result<Vec<Key>> {
         let names = self.refused(Some(section))?;
         let missing = self.problems(&format!("{}\n", header(section)))?;
@@ -77,7 +77,7 @@ impl Probe<'_> {
         Ok(names.iter().zip(&kinds).map(key).collect())
     }
 
-    /// What is expected in the place of a key that does not exist.
+    /// The keys that are expected in the place of one that does not exist.
     fn refused(&self, section: Option<&str>) -> Result<Vec<String>> {
         let header = section.map(header).unwrap_or_default();
         let problems = self.problems(&format!("{header}\n{NO_KEY} = 1\n"))?;
@@ -105,7 +105,7 @@ impl Probe<'_> {
         Ok(first)
     }
 
-    /// What `check` says of a file, each with its line.
+    /// The problems that `check` reports for a file, each with its line.
     fn problems(&self, file: &str) -> Result<Vec<(usize, Value)>> {
         fs::write(&self.file, file)?;
         let ran = plain(self.program).arg("check").arg(&self.file).arg("--json").stdin(Stdio::null()).output()?;
@@ -132,7 +132,7 @@ fn kind(problem: Option<&Value>) -> String {
     .to_owned()
 }
 
-/// A value of that type that no key takes.
+/// A value of that type that no key accepts.
 fn far_off(kind: &str) -> String {
     match kind {
         "a percentage" => "\"101%\"",
@@ -144,7 +144,7 @@ fn far_off(kind: &str) -> String {
     .to_owned()
 }
 
-/// Bounds or words, of a problem that tells such.
+/// Bounds or words, from a problem that names them.
 fn within(problem: &Value) -> Option<String> {
     let told = ["C006", "C008"].contains(&text(problem, "code").ok()?);
     told.then(|| text(problem, "expected").ok().map(str::to_owned)).flatten()
@@ -156,7 +156,7 @@ fn missing_key(problem: &Value) -> Option<String> {
     quoted(message).pop()
 }
 
-/// What stands between backticks.
+/// The text between backticks.
 fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }

@@ -1,4 +1,4 @@
-//! Answers for circles of files inside a crate: none, so that each file can be read with those that it stands on, and without the rest.
+//! Answers for circles of files inside a crate: none, so that each file can be read with those that it needs, and without the rest.
 //!
 //! An arrow goes from a file to each file of its crate whose module its code names: by `use`, or by a path that begins with `crate`, `self`,
 //! `super` or a child module. A name that a module only imports or passes on leads to the file that defines it, so that a parent

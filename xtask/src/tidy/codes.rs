@@ -39,7 +39,7 @@ fn is_host(path: &str) -> bool {
         && !path.ends_with("tests.rs")
 }
 
-/// What of a file is tests: all of it, or what stands behind the mark.
+/// The tests of a file: all of it, or the part after the mark.
 fn tests_of(source: &Source) -> &str {
     let path = source.path.as_str();
     if path == EXPLAINED || !path.ends_with(".rs") {

@@ -1,4 +1,4 @@
-//! Answers for who may import whom among the workspace's own crates, read from `cargo metadata`.
+//! Answers for which of the workspace's own crates may import which, read from `cargo metadata`.
 //!
 //! Does not look at crates from elsewhere, nor at modules within a crate. A development dependency may also be one of the crates
 //! that exist for tests, and the runtime's benchmark may run plugins natively beside their components.

@@ -51,7 +51,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Fails for links alone: what a writer of pages wants to know at once.
+/// Fails for links alone, for a writer of pages who wants a quick check.
 pub(crate) fn links_only() -> Result<()> {
     let root = shell::workspace_root();
     none(&links::check(&root, &tree::read(&root)?))

@@ -13,7 +13,7 @@ pub(super) type Path = Vec<String>;
 pub(super) struct Crate<'a> {
     /// Its folder from the workspace root.
     pub(super) room: &'a str,
-    /// What its code is called by others.
+    /// Its name in other crates' code.
     pub(super) name: String,
     /// Its modules that have a file of their own.
     pub(super) modules: BTreeMap<Path, &'a Source>,
@@ -39,7 +39,7 @@ fn modules<'a>(sources: &'a [Source], room: &str) -> BTreeMap<Path, &'a Source> 
         let inside = source.path.strip_prefix(room).and_then(|rest| rest.strip_prefix("/src/"));
         if let Some(path) = inside.and_then(module) {
             let program = source.path.ends_with("/src/main.rs");
-            // A program beside a library is a crate of its own that stands on the library.
+            // A program beside a library is a crate of its own that needs the library.
             if !program || !modules.contains_key(&path) {
                 modules.insert(path, source);
             }

@@ -1,4 +1,4 @@
-//! Answers for names of our own modules in comments, written in backticks as a path: what they name is there.
+//! Answers for names of our own modules in comments, written in backticks as a path: what they name exists.
 //!
 //! A name is looked for down to its module, and what stands behind that must be a word of the module's file. Does not know more of it: rustdoc
 //! checks the links of public documentation, and this the rest. Where a crate has a module or a dependency of another
@@ -46,7 +46,7 @@ fn names(comment: &str) -> impl Iterator<Item = Path> + '_ {
     })
 }
 
-/// What is wrong with a path; nothing if it is right or not ours.
+/// The problem with a path; nothing if it is right or not ours.
 fn wrong(crates: &[Crate<'_>], own: Option<&Crate<'_>>, path: &[String]) -> Option<String> {
     let (first, rest) = path.split_first()?;
     let of = if first == "crate" {
@@ -63,7 +63,7 @@ fn wrong(crates: &[Crate<'_>], own: Option<&Crate<'_>>, path: &[String]) -> Opti
     let (module, behind) = rest.split_at(depth);
     let file = of.modules.get(module)?;
     let name = behind.first()?;
-    // A comment would be its own witness.
+    // A comment would prove itself.
     let code = file.text.lines().filter(|line| !line.trim_start().starts_with("//"));
     let mut words = code.flat_map(|line| line.split(|letter: char| !letter.is_alphanumeric() && letter != '_'));
     let has = words.any(|word| word == name);

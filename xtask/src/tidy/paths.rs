@@ -50,7 +50,7 @@ fn walk(module: &[String], tokens: TokenStream, found: &mut Vec<Named>) {
     }
 }
 
-/// Takes what a word begins, and hands back what is behind it.
+/// Reads what a word begins, and returns the rest.
 fn word_at<'t>(module: &[String], word: &str, after: &'t [TokenTree], found: &mut Vec<Named>) -> &'t [TokenTree] {
     match (word, after) {
         // `pub(in crate::x)` names a module without needing it.
@@ -95,7 +95,7 @@ fn word_at<'t>(module: &[String], word: &str, after: &'t [TokenTree], found: &mu
 /// The leaves of a `use`, with what stands before its braces.
 fn imports(module: &[String], before: &[String], tree: &[TokenTree], found: &mut Vec<Named>) {
     if is(tree.first(), ':') && before.is_empty() {
-        // `::name` is a crate, also beside a module of that name: an empty segment is nobody's child.
+        // `::name` is a crate, also beside a module of that name: an empty segment is no module's child.
         return imports(module, &[String::new()], tree.get(2..).unwrap_or_default(), found);
     }
     let (segments, after) = match tree.split_first() {

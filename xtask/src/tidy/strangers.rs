@@ -1,4 +1,4 @@
-//! Answers for crates from elsewhere that a crate of ours has no business with: it does not reach them in any way, whoever stands in between.
+//! Answers for crates from elsewhere that a crate of ours has no business with: it does not reach them in any way, also not through other crates.
 //! Read from the graph that `cargo metadata` resolves, along normal dependencies.
 //!
 //! Does not look at what tests and build scripts use. The graph has the features that the workspace asks for together.
@@ -46,7 +46,7 @@ const WALLS: [Wall; 5] = [
     },
 ];
 
-/// Ways that are accepted: who there stands on whom, and why that is no harm.
+/// Accepted ways: which crate depends on which, and why that is harmless.
 const ACCEPTED: [(&str, &str, &str); 3] = [
     ("object_store", "reqwest", "its stores over HTTP, which `deltalake-core` asks for; only adapters build a store"),
     ("buoyant_kernel", "reqwest", "its own engine over HTTP, which `lake` does not use: it hands the kernel our store"),
@@ -76,7 +76,7 @@ pub(super) fn check(resolved: &Value) -> Vec<Finding> {
     findings
 }
 
-/// Who stands directly on whom: ids of packages, and their names.
+/// Direct dependencies: ids of packages, and their names.
 struct Graph<'a> {
     names: BTreeMap<&'a str, &'a str>,
     needs: BTreeMap<&'a str, Vec<&'a str>>,
@@ -95,7 +95,7 @@ impl<'a> Graph<'a> {
         self.names.get(id).copied().unwrap_or_default()
     }
 
-    /// A shortest way from a crate of ours to each that is to stay out.
+    /// A shortest way from a crate of ours to each forbidden crate.
     fn ways(&self, ours: &str, kept_out: &[&str]) -> Vec<Vec<&'a str>> {
         let mut ways = Vec::new();
         let mut seen = BTreeSet::new();
@@ -124,7 +124,7 @@ impl<'a> Graph<'a> {
         ways
     }
 
-    /// What is accepted though nobody does it.
+    /// Accepted ways that no crate uses.
     fn unused(&self) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
         let has = |from: &str, to: &str| {
             self.needs.iter().any(|(id, needs)| self.name(id) == from && needs.iter().any(|it| self.name(it) == to))

@@ -1,16 +1,16 @@
-//! Answers for words that may not stand where they stand: the demo's domain in the host, unfinished work, one machine's folders.
+//! Answers for words in places where they may not be: the demo's domain in the host, unfinished work, one machine's folders.
 //!
 //! Does not parse Rust: it reads lines. The words are put together from halves here, so that this file does not find itself.
 
 use super::finding::Finding;
 use super::tree::Source;
 
-/// The host serves any pipeline; only examples in its documentation may speak of this one.
+/// The host serves any pipeline; only examples in its documentation may name this one.
 const DOMAIN: [&str; 3] = [concat!("mo", "vie"), concat!("fi", "lm"), concat!("om", "db")];
 
 const UNFINISHED: [&str; 3] = [concat!("to", "do!"), concat!("unimple", "mented!"), concat!("#[ig", "nore")];
 
-/// Folders that exist on the machine of whoever wrote them.
+/// Folders that exist only on one author's machine.
 const FOLDERS: [&str; 5] = [
     concat!("/ho", "me/"),
     concat!("/ro", "ot/"),
@@ -60,7 +60,7 @@ pub(super) fn machine_paths(source: &Source) -> Vec<Finding> {
     .collect()
 }
 
-/// Whether `folder` stands at the start of a path: after a longer path, a URL or a variable it is something else.
+/// Whether `folder` is at the start of a path: after a longer path, a URL or a variable it is something else.
 fn is_absolute(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         let before = line.get(..at).and_then(|text| text.chars().next_back());

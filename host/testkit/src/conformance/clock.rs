@@ -58,7 +58,7 @@ pub async fn nobody_wakes_before_the_instant(rig: ClockRig) {
     assert!(woke >= until, "woke at {woke}, before {until}");
 }
 
-/// Of several sleepers the one with the earlier instant wakes first, whoever came first.
+/// Of several sleepers the one with the earlier instant wakes first, even if it began to sleep later.
 pub async fn sleepers_wake_in_the_order_of_their_instants(rig: ClockRig) {
     let start = rig.clock.now();
     let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();

@@ -116,7 +116,7 @@ pub async fn a_body_is_bytes_whatever_its_charset(rig: HttpRig) {
     assert_eq!(&rig.send("/latin1").await.unwrap().body[..], b"caf\xe9");
 }
 
-/// And a zip that is none breaks the answer.
+/// And an invalid zip breaks the answer.
 pub async fn a_zipped_body_is_unzipped(rig: HttpRig) {
     assert_eq!(rig.send("/gzip").await.unwrap().body, "unzipped");
     let bad = rig.send("/bad-gzip").await;
@@ -155,7 +155,7 @@ async fn assert_times_out(rig: &HttpRig, path: &str) {
     assert!((timeout..Duration::from_secs(5)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }
 
-/// A server that takes the request and says nothing.
+/// A server that takes the request and sends nothing.
 pub async fn silence_times_out(rig: HttpRig) {
     assert_times_out(&rig, "/silent").await;
 }
@@ -165,7 +165,7 @@ pub async fn a_trickle_times_out(rig: HttpRig) {
     assert_times_out(&rig, "/slow").await;
 }
 
-/// Nobody listens.
+/// No server listens.
 pub async fn a_refused_connection_is_no_connection(rig: HttpRig) {
     // A port that was free a moment ago.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -190,7 +190,7 @@ pub async fn an_answer_that_breaks_off_is_broken(rig: HttpRig) {
     }
 }
 
-/// Another protocol, or a header that is none.
+/// Another protocol, or an invalid header.
 pub async fn what_is_not_http_is_broken(rig: HttpRig) {
     for path in ["/garbage", "/bad-header"] {
         let result = rig.send(path).await;
@@ -198,7 +198,7 @@ pub async fn what_is_not_http_is_broken(rig: HttpRig) {
     }
 }
 
-/// A server that speaks no TLS where TLS is asked for; trying again is no use.
+/// A server that speaks no TLS where TLS is asked for; a retry is useless.
 pub async fn a_failed_handshake_is_tls(rig: HttpRig) {
     let url = rig.server.url("https", &format!("/echo?apikey={SECRET}"));
     let result = rig.http.send(HttpRequest { url, ..rig.request("/echo") }).await;

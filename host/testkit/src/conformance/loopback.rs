@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-/// Bytes of `/huge` and, decoded, of `/bomb`: enough to be noticed if somebody held them.
+/// Bytes of `/huge` and, decoded, of `/bomb`: enough to be noticed if a client held them.
 pub const HUGE: u64 = 256 << 20;
 
 /// The server; it stops when it is dropped.

@@ -16,7 +16,7 @@ use super::PassTime;
 pub struct QueueRig {
     /// The queue.
     pub queue: Arc<dyn Queue>,
-    /// Takes what passed `max_receives`.
+    /// The queue for messages that passed `max_receives`.
     pub dead_letters: Arc<dyn Queue>,
     /// The queue's bound on receives; a small one keeps the suite fast.
     pub max_receives: u32,
@@ -24,7 +24,7 @@ pub struct QueueRig {
     pub max_message: usize,
     /// Whether `send_missing` finds equal messages, and does not add everything.
     pub finds_equals: bool,
-    /// Whether `depth` tells of the oldest message.
+    /// Whether `depth` reports the oldest message.
     pub tells_oldest: bool,
     /// Lets time pass for the queue.
     pub pass: PassTime,
@@ -80,7 +80,7 @@ impl QueueRig {
         self.queue.send(vec![Bytes::from_static(body)]).await.unwrap();
     }
 
-    /// What is ready now.
+    /// The messages that are ready now.
     async fn ready(&self) -> Vec<Delivery> {
         self.queue.receive(100, NOW).await.unwrap()
     }
@@ -142,7 +142,7 @@ pub async fn an_empty_queue_answers_after_the_wait(rig: QueueRig) {
     let waiting = tokio::spawn(async move { queue.receive(1, Duration::from_secs(1)).await });
     (rig.pass)(Duration::from_millis(500)).await;
     assert!(!waiting.is_finished(), "answered before the wait was over");
-    // In small steps: a poll that was under way when time leapt goes to sleep again afterwards.
+    // In small steps: a poll that was waiting when time leapt goes to sleep again.
     for _ in 0..20 {
         (rig.pass)(Duration::from_millis(100)).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -425,7 +425,7 @@ pub async fn racing_receivers_share_no_message(rig: QueueRig) {
     assert_eq!(rig.queue.depth().await.unwrap(), Depth::default());
 }
 
-/// Everything that was not there is delivered, whatever the queue can tell, and as many messages are there as it says.
+/// Everything that was missing is delivered, whatever the queue can detect, and it reports the right number of messages.
 pub async fn what_is_missing_is_sent(rig: QueueRig) {
     rig.send(b"message 1").await;
     let sent = rig.queue.send_missing(bodies(3)).await.unwrap();
@@ -434,7 +434,7 @@ pub async fn what_is_missing_is_sent(rig: QueueRig) {
     assert_eq!(got, bodies(3).into_iter().collect());
 }
 
-/// Neither what waits, nor what is in flight, delayed or dead, nor what stands twice in one call. No other body is taken for it.
+/// Neither what waits, nor what is in flight, delayed or dead, nor a body that is twice in one call. No other body counts as equal.
 pub async fn what_is_there_is_not_sent_again(rig: QueueRig) {
     if !rig.finds_equals {
         return;
@@ -457,7 +457,7 @@ pub async fn what_is_there_is_not_sent_again(rig: QueueRig) {
     assert_eq!(rig.dead_letters.send_missing(vec![Bytes::from_static(b"one ")]).await.unwrap(), 1, "another queue");
 }
 
-/// An acknowledged message is there no more.
+/// An acknowledged message is gone.
 pub async fn what_is_gone_is_missing(rig: QueueRig) {
     let send = async || rig.queue.send_missing(vec![Bytes::from_static(b"one")]).await.unwrap();
     assert_eq!(send().await, 1);

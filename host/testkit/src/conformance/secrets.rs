@@ -53,7 +53,7 @@ pub async fn a_missing_secret_is_missing(rig: SecretsRig) {
     }
 }
 
-/// What cannot be asked is `Unavailable`.
+/// A place that cannot be reached is `Unavailable`.
 pub async fn an_unreachable_place_is_not_a_missing_secret(rig: SecretsRig) {
     let result = rig.secrets.get(&rig.unavailable).await;
     assert!(
@@ -79,7 +79,7 @@ pub async fn a_value_does_not_print_itself(rig: SecretsRig) {
     assert!(!shown.contains(value), "{shown}");
 }
 
-/// Every error says which reference it is about.
+/// Every error names its reference.
 pub async fn errors_name_the_reference(rig: SecretsRig) {
     for reference in [&rig.missing, &rig.unavailable] {
         let error = rig.secrets.get(reference).await.unwrap_err().to_string();

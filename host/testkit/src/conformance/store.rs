@@ -1,4 +1,4 @@
-//! The clauses of the store's contract: those of `object_store` on which the engine leans, and the engine's own.
+//! The clauses of the store's contract: those of `object_store` that the engine relies on, and the engine's own.
 //!
 //! Does not check durability, which a test in one process cannot see.
 
@@ -125,7 +125,7 @@ pub async fn readers_see_one_version_or_the_other(rig: StoreRig) {
     futures::join!(writes, reads);
 }
 
-/// It is `AlreadyExists`, and the object stays as it was.
+/// It is `AlreadyExists`, and the object is unchanged.
 pub async fn create_refuses_what_is_there(rig: StoreRig) {
     let path = Path::from("run=1/batch=1.jsonl");
     rig.store.put_opts(&path, "first".into(), put_create()).await.unwrap();
@@ -157,7 +157,7 @@ pub async fn one_of_racing_creators_wins(rig: StoreRig) {
     }
 }
 
-/// `seams::store::create` says who won, and returns the winner's bytes.
+/// `seams::store::create` says which writer won, and returns the winner's bytes.
 pub async fn the_engines_create_returns_what_counts(rig: StoreRig) {
     let path = Path::from("object");
     let first = store::create(&*rig.store, &path, Bytes::from_static(b"first")).await.unwrap();
@@ -165,7 +165,7 @@ pub async fn the_engines_create_returns_what_counts(rig: StoreRig) {
     assert_eq!((first, second), (Created::New, Created::Existing(Bytes::from_static(b"first"))));
 }
 
-/// An update with the tag that a read told replaces the object; with the tag of an earlier one, or of none, it changes nothing.
+/// An update with the tag from a read replaces the object; with the tag of an earlier one, or of none, it changes nothing.
 pub async fn an_update_needs_the_tag_of_what_is_there(rig: StoreRig) {
     let path = Path::from("folder/object");
     let update = async |tag: UpdateVersion, text: &'static str| {
@@ -187,7 +187,7 @@ pub async fn an_update_needs_the_tag_of_what_is_there(rig: StoreRig) {
     assert!(rig.list(None).await.is_empty());
 }
 
-/// Eight writers who each add a line to one object with `seams::store::update`: every line is there.
+/// Eight writers that each add a line to one object with `seams::store::update`: every line is there.
 pub async fn racing_updates_lose_no_change(rig: StoreRig) {
     let path = Path::from("race/object");
     let mut racers = tokio::task::JoinSet::new();
@@ -245,7 +245,7 @@ pub async fn strange_names_stay_as_they_are(rig: StoreRig) {
     assert_eq!(rig.list(None).await, paths.iter().map(Path::to_string).collect());
 }
 
-/// All of them, however many and however deep, and none from beside it.
+/// All of them, however many and however deep, and none from outside it.
 pub async fn a_listing_has_every_object_below_its_prefix(rig: StoreRig) {
     let names: BTreeSet<_> = (0..120).map(|n| format!("layer/run={}/part/batch={n}", n % 7)).collect();
     for name in &names {
@@ -292,7 +292,7 @@ pub async fn a_deleted_object_is_gone_from_listings(rig: StoreRig) {
     assert!(rig.store.list_with_delimiter(None).await.unwrap().common_prefixes.is_empty());
 }
 
-/// Parts are nowhere to be seen before `complete`; after it the object is whole, in the order of `put_part`.
+/// Parts are invisible before `complete`; after it the object is whole, in the order of `put_part`.
 pub async fn an_upload_is_invisible_until_it_is_complete(rig: StoreRig) {
     // S3 wants 5 MiB in every part but the last.
     let parts = [b'a', b'b', b'c'].map(|byte| Bytes::from(vec![byte; 5 << 20]));
@@ -334,7 +334,7 @@ pub async fn a_copy_may_refuse_what_is_there(rig: StoreRig) {
     assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{missing:?}");
 }
 
-/// The object is under its new name, also in a new folder, and no more under the old one.
+/// The object is under its new name, also in a new folder, and no longer under the old one.
 pub async fn a_rename_moves_the_object(rig: StoreRig) {
     rig.put("from", "moved").await;
     rig.store.rename(&"from".into(), &"new/folder/to".into()).await.unwrap();

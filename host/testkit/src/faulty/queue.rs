@@ -1,7 +1,7 @@
 //! [`Faulty`] over a queue. A `receive` that fails after its effect has hidden its messages until their visibility ends.
 //!
-//! Odd: what is sent arrives up to five times and shuffled; what is received has its visibility over at once, so that somebody
-//! else receives it too; a heartbeat or settlement is told that its receipt is stale, and it is.
+//! Odd: what is sent arrives up to five times and shuffled; the visibility of what is received is over at once, so that another consumer
+//! receives it too; a heartbeat or settlement finds its receipt stale, and it is.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl<T: Queue + ?Sized> Queue for Faulty<T> {
 
     async fn send_missing(&self, bodies: Vec<Bytes>) -> Result<usize, QueueError> {
         match self.faults.next().await {
-            // A queue that cannot look adds all of them, and more.
+            // A queue that cannot find equal messages adds all of them, and more.
             Fate::Odd => {
                 let bodies = self.repeated(bodies);
                 let count = bodies.len();

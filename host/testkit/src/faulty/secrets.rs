@@ -1,4 +1,4 @@
-//! [`Faulty`] over secrets: the place does not answer. A lost reply is the same to who asks, and nothing about it is odd.
+//! [`Faulty`] over secrets: the place does not answer. A lost reply is the same to a caller, and nothing is odd.
 
 use async_trait::async_trait;
 use seams::secrets::{SecretError, SecretRef, SecretString, Secrets};

@@ -1,6 +1,6 @@
 //! [`Faulty`] over an object store. A listing fails as a whole; a multipart upload fails at its start or at its completion.
 //!
-//! Odd: a create is told that the object exists, though it does not (what S3's client makes of a 409); a body is cut off on its way; a
+//! Odd: a create is told that the object exists, though it does not (as S3's client reports a 409); a body is cut off on its way; a
 //! listing does not show its last object yet.
 
 use std::ops::Range;
@@ -28,7 +28,7 @@ impl<T: ObjectStore + ?Sized> Faulty<T> {
         self.call(call, |message| self.faults.store_failure(message)).await
     }
 
-    /// The fate of a read: trouble of the machine is with writes alone.
+    /// The fate of a read: only writes meet faults of the machine.
     async fn fate_of_read(&self) -> Fate {
         if self.faults.trouble.is_some() { Fate::Pass } else { self.faults.next().await }
     }

@@ -203,7 +203,7 @@ async fn the_store_suite_catches_lost_replies_and_lost_writes() {
     caught(store::a_rename_moves_the_object(faulty(&[Fate::Pass, Fate::FailAfter]))).await;
 }
 
-/// Answers from its cache whatever happens, and tells everybody.
+/// Always answers from its cache, and shows the secret.
 #[derive(Debug)]
 struct Leaky(#[allow(dead_code, reason = "printed")] &'static str, Arc<MapSecrets>);
 
@@ -230,7 +230,7 @@ async fn the_secrets_suite_catches_a_leaky_stale_vague_adapter() {
     caught(secrets::errors_name_the_reference(leaky())).await;
 }
 
-/// Tells the whole request in its error.
+/// Shows the whole request in its error.
 #[derive(Debug)]
 struct Talkative;
 

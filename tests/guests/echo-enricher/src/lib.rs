@@ -1,7 +1,7 @@
-//! An enricher that hands over as its document whatever `{"document": "TEXT"}` says, or the record itself; with `{"ask": true}` it
-//! asks once first and then hands over the body of the first answer.
+//! An enricher that returns as its document the text of `{"document": "TEXT"}`, or the record itself; with `{"ask": true}` it
+//! makes one request first and then returns the body of the first answer.
 //!
-//! Does not check anything: that the host does is what it is for.
+//! Does not check anything: it is there to test the host's checks.
 
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 
