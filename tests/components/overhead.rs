@@ -1,7 +1,7 @@
 //! The cost of plugins' limits: the same components on the same columns with all limits and with none, in one run, the
 //! two taking turns, medians of both. `cargo bench -p runtime --features unguarded --bench overhead`.
 //!
-//! With none is: no deadline, no caps on memory, tables or what is handed over, NaNs as the processor makes them. Threads, fresh
+//! Without limits means: no deadline, no caps on memory, tables or transfers, NaNs as the processor makes them. Threads, fresh
 //! instances and the checks of what comes back are the same on both sides. A deadline is asked for in every loop of the guest's code,
 //! so that most of it is paid there.
 

@@ -274,7 +274,7 @@ fn a_store_that_ignores_conditions_is_refused_before_anything_is_written() {
     let keys = account.state()["keys"].clone();
     assert_eq!(keys, json!(["source/movies.csv"]), "nothing of it is left");
 
-    // A store that heeds them is asked once, and its note is none for another store.
+    // A store that heeds them is tried once, and its note does not count for another store.
     let once = ["run", "--once", "--tick", TICK, "--set", "source.top_n=3"];
     account.sluicebox(&once).exits(0);
     let notes = |keys: &Value| {

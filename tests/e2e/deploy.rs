@@ -1,4 +1,4 @@
-//! A pipeline's resources in AWS, printed from its file: checked by AWS's own linter, created in an account of the emulator, and listed line by line.
+//! A pipeline's resources in AWS, printed from its file: checked by AWS's own linter, created in the emulator, and listed line by line.
 //!
 //! Does not run what was created.
 

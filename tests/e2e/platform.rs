@@ -1,4 +1,4 @@
-//! What a platform team does with a deployment: checks it with linters, deploys it with AWS's own command line as `docs/src/aws.md` prints it, once
+//! A platform team's work with a deployment: checks it with linters, deploys it with AWS's own command line as `docs/src/aws.md` prints it, once
 //! without success, and onto existing buckets, with keys, networks and bounds of its own. And a linter checks our own workflows.
 //!
 //! Does not run what was created: `stack.rs` does.

@@ -106,7 +106,7 @@ fn serve(root: &Path, names: &[&str]) -> Served {
     Served::start(run)
 }
 
-/// How long a batch of the good pipeline took, in whichever stage.
+/// How long a batch of the good pipeline took, in any stage.
 fn took(line: &Line) -> Option<f64> {
     let ours = line.message() == "batch done" && line.text().contains(&format!("\"{GOOD}\""));
     line.fields["took_ms"].as_f64().or(line.fields["fields"]["took_ms"].as_f64()).filter(|_| ours)

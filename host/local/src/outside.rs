@@ -99,7 +99,7 @@ fn hanging(change: impl FnOnce(&mut BTreeMap<PathBuf, usize>) -> bool) -> bool {
 /// A read in progress.
 struct Reading {
     path: PathBuf,
-    /// Bytes so far, so that a slow read is told from one that hangs.
+    /// Bytes so far, to tell a slow read from one that hangs.
     read: Arc<AtomicU64>,
     /// Whether the caller has stopped waiting.
     left: Arc<Mutex<bool>>,
@@ -226,7 +226,7 @@ pub async fn in_time<T: Send + 'static>(
 /// Refuses what is no regular file, or too large.
 ///
 /// # Errors
-/// It is either.
+/// If it is either.
 fn refuse(found: &Metadata, most: u64) -> Result<(), OutsideError> {
     if !found.is_file() {
         return Err(OutsideError::Kind { found: called(found.file_type()) });
@@ -237,7 +237,7 @@ fn refuse(found: &Metadata, most: u64) -> Result<(), OutsideError> {
 /// Whether there is a regular file of at most `most` bytes, without opening it. May wait for the file system.
 ///
 /// # Errors
-/// There is none.
+/// If there is no such file.
 pub fn examine(path: &Path, most: u64) -> Result<(), OutsideError> {
     refuse(&std::fs::metadata(path)?, most)
 }

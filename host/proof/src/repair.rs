@@ -35,7 +35,7 @@ pub struct Unreadable {
     pub object: String,
     /// The line, from 1.
     pub line: usize,
-    /// The record's key, if it can be told.
+    /// The record's key, if it is known.
     pub key: Option<Key>,
     /// Why it cannot be read.
     pub reason: String,

@@ -23,7 +23,7 @@ use crate::world::World;
 pub use crate::worker::fuzzing::frames;
 
 /// A guest can return much from few bytes of code, so a short input can stand for a long value. No text and no list here is larger than what
-/// a guest can hand over as its description: more would test the allocator.
+/// a guest can return as its description: more would test the allocator.
 const LONGEST: usize = MAX_DESCRIPTION;
 const MOST_FIELDS: usize = 100_000;
 /// Fields of a batch of columns. More of them test nothing else.

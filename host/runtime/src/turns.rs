@@ -1,4 +1,4 @@
-//! Who runs next: jobs wait in lanes, one lane for each plugin, and a job begins when there is memory for the most that it may take.
+//! The order of jobs: they wait in lanes, one lane for each plugin, and a job begins when there is memory for the most that it may take.
 //!
 //! A lane that runs nothing goes first, and memory for one job of each such lane is kept free of others' second jobs. So a plugin that
 //! spins, hoards or floods waits behind itself, and its neighbours do not notice. Lanes whose jobs are slow share one half of the memory, so

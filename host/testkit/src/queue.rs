@@ -24,7 +24,7 @@ pub struct MemoryQueueOptions {
     pub dead_letters: Option<Arc<MemoryQueue>>,
     /// Most bytes of one message.
     pub max_message: usize,
-    /// Its depth, if it cannot look for equal messages, as a queue of SQS cannot.
+    /// Set if it cannot look for equal messages, as a queue of SQS cannot: what is known of it instead.
     pub blind: Option<Blind>,
 }
 

@@ -17,7 +17,7 @@ import time
 LINGERS = 15.0  # seconds without a user: between two tests there may be none
 # The emulator passes a schedule's input on unchanged; AWS fills in the instant that it was due. And it speaks no TLS here, which
 # policies ask for: what comes over the loopback interface counts as safe. And it asks policies for the batch forms of SQS's actions, where
-# AWS has none: a role that may send may send ten. Its checks of policies, and their answers, are noted in `calls.jsonl`. It is never too busy for a
+# AWS has none: a role that may send may send ten. Checks of policies, and answers, are noted in `calls.jsonl`. It is never too busy for a
 # call: here S3 is for those that a line of `busy.jsonl` names, until the caller calls what the line says. And an object whose metadata tell
 # when it was written was written then: a test need not wait until something is old. And a parameter's value is text: for a mapping's bound the
 # emulator's poller wants a number.

@@ -117,8 +117,8 @@ impl Emulator {
         self.folder.join("calls.jsonl")
     }
 
-    /// Calls that S3 is too busy for, one a line: `{"key": KEY, "action": ACTION, "in": PART_OF_THE_RESOURCE, "until": ACTION}`, `until`
-    /// ends it when the same key makes that call. Only for a strict emulator.
+    /// Calls that S3 is too busy for, one a line: `{"key": KEY, "action": ACTION, "in": PART_OF_THE_RESOURCE, "until": ACTION}`. The
+    /// last action ends it when the same key calls it. Only for a strict emulator.
     #[must_use]
     pub fn busy(&self) -> PathBuf {
         self.folder.join("busy.jsonl")

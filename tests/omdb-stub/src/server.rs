@@ -1,4 +1,4 @@
-//! Answers for the life of one stand-in: started from options, asked and told things in-process, stopped.
+//! Answers for the life of one stand-in: started from options, queried and controlled in-process, stopped.
 //!
 //! Does not handle calls (`api`, `control`). What a test can do here it can do over HTTP too.
 

@@ -1,6 +1,6 @@
 //! Answers for what the active toolchain is, what it has, and for adding folders to it so that each is there whole or not at all.
 //!
-//! Does not choose a toolchain: whichever runs this xtask is the active one.
+//! Does not choose a toolchain: the one that runs this xtask is active.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 /// Beside a folder that this verb added: which compiler it was made for.
 const STAMP: &str = "made-by-xtask.txt";
 
-/// What the stamp says below the compiler's identity, to someone who finds it.
+/// The stamp's text for readers, below the compiler's identity.
 const STAMP_NOTE: &str = "
 This folder was made by `cargo xtask wasm-target`. Remove it before you let rustup add the same.
 ";

@@ -1,4 +1,4 @@
-//! How often a plugin that breaks is called: a verification comes to its end, whatever the plugins of the lake do.
+//! How often a plugin that breaks is called: a verification ends, whatever the plugins of the lake do.
 //!
 //! Does not bound a call: the limits of the pipeline file do. Recorded failures do not count against it.
 

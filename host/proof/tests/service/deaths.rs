@@ -74,7 +74,7 @@ async fn replayed(host: &Service, which: Which) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a lake comes to: states, refusals, Gold. A record may have been enriched again once more, so that one more line is superseded.
+/// The final state of a lake: states, refusals, Gold. A record may have been enriched again once more, so that one more line is superseded.
 async fn account(world: &World, host: &Service, over: u64) -> (String, usize, BTreeMap<String, i64>) {
     let mut report = world.verify(host).await;
     assert_eq!(report.findings, [], "call {over}");
@@ -97,7 +97,7 @@ async fn replay_dies_anywhere(changed: impl Fn() -> Options, which: Which) {
         }
         drop(dies);
         let next = world.host(&changed(), service()).await;
-        // What it had queued comes to its end, and what it had not is chosen again.
+        // Its queued work ends, and the rest is chosen again.
         let left = next.work_off(Duration::from_secs(7200), &CancellationToken::new()).await.unwrap();
         assert!(left.is_nothing(), "call {over}: {left:?}");
         replayed(&next, which.clone()).await.unwrap();

@@ -1,6 +1,6 @@
-//! A page of HTML in the place of an answer, with a status of 200: from a portal, a firewall, or a service that has a day off.
+//! An HTML page in the place of an answer, with a status of 200: from a portal, a firewall, or a service that has a day off.
 //!
-//! Does not test how pages are told: `roles/enrich/pages.rs` does.
+//! Does not test how pages are detected: `roles/enrich/pages.rs` does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 type Judge = dyn Fn(&str, DateTime<Utc>) -> Result<(), Failure> + Send + Sync;
 
-/// Work that ends as a closure says, with a record of who was handed in how often and what was given up.
+/// Work that ends as a closure says, with a record of how often each message arrived and which were given up.
 struct Judged {
     clock: Arc<LeapClock>,
     judge: Box<Judge>,

@@ -102,7 +102,7 @@ fn listed(version: &'static str, calls: &Arc<Calls>, in_order: fn(&mut Vec<Strin
     )
 }
 
-/// The shortest label, told together with how often partial results were merged on the way: not associative.
+/// The shortest label, with the number of merges of partial results: not associative.
 fn counting() -> ClosureAggregator {
     let merged = |partials: &[Bytes]| -> (String, usize) {
         let all = partials.iter().map(|partial| serde_json::from_slice::<(String, usize)>(partial).unwrap());

@@ -454,7 +454,7 @@ pub(crate) async fn inject(queue: &Arc<dyn Queue>, body: &str) {
     queue.send(vec![Bytes::from(body.to_owned())]).await.unwrap();
 }
 
-/// Changes the rows of Silver's first bucket and commits them, as a stranger does who may write to the table and knows its format.
+/// Changes the rows of Silver's first bucket and commits them, like a stranger who may write to the table and knows its format.
 pub(crate) async fn tamper(service: &Service, change: impl Fn(&mut Vec<Value>)) {
     use seams::store::replace;
     use sha2::Digest as _;

@@ -46,7 +46,7 @@ fn shard(number_of_shard: u64) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
-            // One blocking thread: what is handed to it is done in the order in which it was handed over.
+            // One blocking thread: it runs its jobs in order.
             .max_blocking_threads(1)
             .build()
             .unwrap();

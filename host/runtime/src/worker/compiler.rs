@@ -40,7 +40,7 @@ pub(super) fn serve(seconds: u64, memory: u64) -> u8 {
     if out.write_all(&code).and_then(|()| out.flush()).is_ok() { 0 } else { 2 }
 }
 
-/// Plugins that serve go before one that may serve next: a user who publishes again and again must not hold up work. Still far from the lowest
+/// Plugins that serve go before one that may serve next: frequent publishing must not hold up work. Still far from the lowest
 /// priority, so that the compiler finishes on a busy machine.
 fn make_way() {
     #[cfg(unix)]

@@ -1,6 +1,6 @@
 //! [`Faulty`] over an object store. A listing fails as a whole; a multipart upload fails at its start or at its completion.
 //!
-//! Odd: a create is told that the object exists, though it does not (as S3's client reports a 409); a body is cut off on its way; a
+//! Odd: a create fails because the object exists, though it does not (as S3's client reports a 409); a body is cut off on its way; a
 //! listing does not show its last object yet.
 
 use std::ops::Range;
