@@ -23,14 +23,14 @@ use films::{Buckets, Films, GOLD, KEY, NEXT_TICK, TICK};
 use serde_json::{Value, json};
 use support::{Ran, run, script};
 
-/// Of the session's name, `films`: so the file of its login is called.
+/// The name of the login's file, made from the session's name, `films`.
 const SESSION_SHA1: &str = "c17b76c5664ca62b672b629bf2a0ec9515105e86";
 
 fn python() -> Command {
     script("aws_account.py")
 }
 
-/// Something that hands out credentials. It ends with its stdin.
+/// A process that hands out credentials. It ends with its stdin.
 struct Giver(Child);
 
 impl Giver {

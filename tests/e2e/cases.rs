@@ -1,6 +1,6 @@
 //! Inputs that went wrong in other tools, each in a folder of `tests/cases` with what a user expects of it, run with real processes.
 //!
-//! `cargo xtask cases` runs all that each folder says and prints it; in `cargo xtask test` the commands that only look are left away.
+//! `cargo xtask cases` runs all that each folder says and prints it; `cargo xtask test` leaves out the commands that only read.
 //! Does not know any case: `expect.toml` in its folder says all.
 
 // Tests read files, and what fails ends them.
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::Deserialize;
 use support::{Ran, command, fresh_folder, python, repository, run};
 
-/// Names a file for a line of the table a input, and has everything run.
+/// Names a file for a line of the table a input, and makes the test run everything.
 const LINES: &str = "SLUICEBOX_CASES";
 
 /// Only folders whose name contains this.
@@ -364,7 +364,7 @@ fn gold(folder: &Path, lines: &[String]) -> Result<(), String> {
     }
 }
 
-/// What the folders say of themselves has to be true without running them.
+/// The folders' own descriptions must be true without running them.
 #[test]
 fn every_case_has_a_readme_and_a_pipeline() {
     for entry in fs::read_dir(repository().join("tests/cases")).unwrap().map(|entry| entry.unwrap()) {

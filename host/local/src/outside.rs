@@ -226,7 +226,7 @@ pub async fn in_time<T: Send + 'static>(
 /// Refuses what is no regular file, or too large.
 ///
 /// # Errors
-/// If it is either.
+/// If it is one of these.
 fn refuse(found: &Metadata, most: u64) -> Result<(), OutsideError> {
     if !found.is_file() {
         return Err(OutsideError::Kind { found: called(found.file_type()) });

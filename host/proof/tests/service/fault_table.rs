@@ -196,7 +196,7 @@ async fn f7_secrets_that_are_down_or_denied_pause_and_quarantine_nothing() {
     }
 }
 
-/// What a service says to one order of ten, and what becomes of that order: its code in quarantine, or none.
+/// What a service says to one order of ten, and the fate of that order: its code in quarantine, or none.
 #[tokio::test(start_paused = true)]
 async fn f8_each_bad_answer_has_its_typed_outcome() {
     type Answer = fn() -> Result<HttpAnswer, HttpError>;
@@ -298,7 +298,7 @@ async fn f9_poison_is_quarantined_after_a_last_try_alone_and_the_others_flow() {
     let megabyte = "x".repeat((1 << 20) - 100);
     inject(&world.queues.enrich.live, &megabyte).await;
     inject(&world.queues.enrich.live, "{\"inline\":{\"pipeline\":\"orders\",\"extra\":1}}").await;
-    // Three times in whatever company, once alone: those that only stood beside it are not refused for that.
+    // Three times with others, once alone: those that only stood beside it are not refused for that.
     assert_eq!(deaths(&world, &options).await, 4, "hosts that died of it");
     let refused = quarantine::all(&world.lake).await.unwrap();
     let of_record: Vec<&Refused> = refused.iter().filter(|one| one.key.is_some()).collect();

@@ -66,7 +66,7 @@ async fn suspended_over(layer: &Store, key: &str) {
 async fn an_erased_record_is_nowhere_and_the_lake_still_verifies() {
     let options = Options::default();
     let world = World::new(&options);
-    // A group of its own tells whether Gold still knows of it.
+    // A group of its own shows whether Gold still holds it.
     let http = ScriptedHttp::new(|request, _| {
         let own = request.url.path().ends_with("o4");
         Ok(if own { answer(200, json!({"id": "o4", "group": "own", "n": 4}).to_string()) } else { good(&request.url) })
@@ -125,7 +125,7 @@ async fn an_answer_that_another_record_was_made_from_stays_and_is_told() {
     store::replace(&*world.lake.bronze, &path, shared.into()).await.unwrap();
     let done = forget(&service, &Key::from_text("o1"), &Steps::default()).await.unwrap();
     assert_eq!(done.shared_answers.values().cloned().collect::<Vec<_>>(), [Key::from_text("o2")]);
-    // The answer that no line names any more goes; the shared one stays, and that is no full erasure.
+    // The answer that no line names any more goes; the shared one stays, so the erasure is not complete.
     assert_eq!((done.answers, done.is_whole()), (1, false));
 }
 
@@ -138,7 +138,7 @@ async fn anywhere(world: &World, word: &str) -> Vec<String> {
     found
 }
 
-/// A service whose answer about an order names it in a word that stands nowhere else.
+/// A service whose answer about an order names it with a word that is nowhere else.
 fn telling() -> std::sync::Arc<ScriptedHttp> {
     ScriptedHttp::new(|request, _| {
         let id = request.url.path().trim_start_matches("/orders/").to_owned();
@@ -157,7 +157,7 @@ async fn killed_at_any_call_it_is_run_again_and_erases_all() {
             world.once(&service, tick).await.unwrap();
         }
         let before = std::iter::repeat_n(testkit::Fate::Pass, nth);
-        // From one call on none gets through: so it is for a process that is killed there.
+        // From one call on none gets through, as for a process that is killed there.
         let last = if nth.is_multiple_of(2) { testkit::Fate::FailAfter } else { testkit::Fate::FailBefore };
         let after = std::iter::repeat_n(testkit::Fate::FailBefore, 10_000);
         let faults = std::sync::Arc::new(testkit::Faults::script(before.chain([last]).chain(after)));

@@ -123,7 +123,7 @@ impl std::io::Write for Lines {
     }
 }
 
-/// Everything that is logged from now on. Guests log from threads of their own, so it holds every guest's lines; each test is a process of its own
+/// Everything that is logged from now on. Guests log from threads of their own, so it holds all lines; each test is a process of its own
 /// under nextest.
 pub(crate) fn capture() -> Lines {
     let lines = Lines::default();
