@@ -1,5 +1,5 @@
 //! What the tests of the engine and of its adapters share: a clock that they move, plugins from closures, a scripted HTTP, secrets
-//! in a map, a queue in memory, a store that counts, faults on a seeded schedule, and one conformance suite for each seam.
+//! in a map, a queue in memory, a store that counts, one that ages, faults on a seeded schedule, and one conformance suite for each seam.
 //!
 //! Does not test anything by itself, and is in no binary: here a broken expectation panics.
 #![allow(
@@ -13,6 +13,7 @@
 pub mod clock;
 pub mod conformance;
 pub mod counting;
+pub mod dated;
 pub mod faulty;
 pub mod http;
 pub mod leap;
@@ -23,6 +24,7 @@ pub mod secrets;
 
 pub use clock::SimClock;
 pub use counting::{Asked, Counting, Requests, Verb};
+pub use dated::Dated;
 pub use faulty::{Chances, Fate, Faults, Faulty, Trouble};
 pub use http::ScriptedHttp;
 pub use leap::LeapClock;

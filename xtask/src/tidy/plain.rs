@@ -19,13 +19,13 @@ const PHRASES: [(&str, &str); 6] = [
 pub(super) fn check(source: &Source) -> Vec<Finding> {
     let words = words(&source.path, &source.text);
     let mut findings = Vec::new();
-    for at in 0..words.len() {
+    for (at, first) in words.iter().enumerate() {
         for (phrase, instead) in PHRASES {
-            let mut wanted = phrase.split(' ');
-            let rest = words[at..].iter().map(|word| word.text.as_str());
-            if rest.take(wanted.clone().count()).eq(wanted.by_ref()) {
+            let wanted = phrase.split(' ');
+            let rest = words.iter().skip(at).map(|word| word.text.as_str());
+            if rest.take(wanted.clone().count()).eq(wanted) {
                 let hint = format!("`{phrase}`: write {instead}");
-                findings.push(Finding::at(&source.path, words[at].line, "is not plain English", hint));
+                findings.push(Finding::at(&source.path, first.line, "is not plain English", hint));
             }
         }
     }

@@ -14,7 +14,6 @@
     reason = "a broken expectation is a failed test"
 )]
 
-mod dated;
 mod evolution;
 mod faults;
 mod gold;

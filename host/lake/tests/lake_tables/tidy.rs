@@ -15,9 +15,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use seams::clock::Clock;
 use seams::store::{Store, read_if_there, replace};
-use testkit::{Counting, Fate, Faults, Faulty, Requests, SimClock, Verb};
+use testkit::{Counting, Dated, Fate, Faults, Faulty, Requests, SimClock, Verb};
 
-use super::dated::Dated;
 use super::model::Model;
 use super::support::{Doc, Stalling, buckets, content, doc, memory, schema, versions};
 
@@ -33,7 +32,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let clock = SimClock::at("2026-03-01T04:00:00Z");
-        World { store: Dated::over(memory(), &clock), clock }
+        World { store: Dated::over(memory(), clock.clone()), clock }
     }
 
     async fn silver(&self, store: &Store, count: u32) -> Result<Silver, TableError> {

@@ -9,7 +9,7 @@ use lake::{bronze, closed, open};
 use proof::status::status;
 use records::keys::Tick;
 use seams::clock::Clock;
-use testkit::{Asked, Counting, Requests, ScriptedHttp, Verb};
+use testkit::{Asked, Counting, Dated, Requests, ScriptedHttp, Verb};
 
 use crate::world::{Options, World, good, orders};
 
@@ -21,7 +21,8 @@ fn number(name: &str, usual: usize) -> usize {
 pub(crate) fn counted(world: &mut World) -> Requests {
     let (lake, requests) = (&mut world.lake, Requests::default());
     for (layer, store) in [("bronze", &mut lake.bronze), ("silver", &mut lake.silver), ("gold", &mut lake.gold)] {
-        *store = Counting::over(Arc::clone(store), layer, &requests);
+        // With ages of the simulated clock: what is older than the retention is tidied up.
+        *store = Counting::over(Dated::over(Arc::clone(store), world.clock.clone()), layer, &requests);
     }
     requests
 }

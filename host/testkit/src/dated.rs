@@ -1,6 +1,6 @@
 //! A store that dates its objects by the simulated clock.
 //!
-//! Does not test anything.
+//! Does not age anything by itself: the clock moves only when a test moves it.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,19 +18,20 @@ use object_store::{
 };
 use seams::clock::Clock;
 use seams::store::Store;
-use testkit::SimClock;
 
 /// Wraps another store. Its listings date an object by the last put through this wrapper.
 #[derive(Debug)]
-pub(crate) struct Dated {
+pub struct Dated {
     inner: Store,
-    clock: Arc<SimClock>,
+    clock: Arc<dyn Clock>,
     written: Arc<Mutex<HashMap<Path, DateTime<Utc>>>>,
 }
 
 impl Dated {
-    pub(crate) fn over(inner: Store, clock: &Arc<SimClock>) -> Store {
-        Arc::new(Dated { inner, clock: Arc::clone(clock), written: Arc::default() })
+    /// Dates what is put into `inner` from now on.
+    #[must_use]
+    pub fn over(inner: Store, clock: Arc<dyn Clock>) -> Store {
+        Arc::new(Dated { inner, clock, written: Arc::default() })
     }
 
     fn note(&self, location: &Path) {
@@ -42,6 +43,13 @@ impl std::fmt::Display for Dated {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Dated({})", self.inner)
     }
+}
+
+/// `object` as old as the clock says.
+fn dated(object: ObjectMeta, written: &Mutex<HashMap<Path, DateTime<Utc>>>, clock: &dyn Clock) -> ObjectMeta {
+    // An object that is there and not yet noted is being written just now.
+    let noted = written.lock().unwrap().get(&object.location).copied();
+    ObjectMeta { last_modified: noted.unwrap_or_else(|| clock.now()), ..object }
 }
 
 #[async_trait]
@@ -75,18 +83,13 @@ impl ObjectStore for Dated {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (written, clock) = (Arc::clone(&self.written), Arc::clone(&self.clock));
-        let dated = move |object: Result<ObjectMeta>| {
-            object.map(|object| {
-                // An object that is there and not yet noted is being written just now.
-                let noted = written.lock().unwrap().get(&object.location).copied();
-                ObjectMeta { last_modified: noted.unwrap_or_else(|| clock.now()), ..object }
-            })
-        };
-        self.inner.list(prefix).map(dated).boxed()
+        self.inner.list(prefix).map(move |object| object.map(|object| dated(object, &written, &*clock))).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
+        let mut listed = self.inner.list_with_delimiter(prefix).await?;
+        listed.objects = listed.objects.into_iter().map(|object| dated(object, &self.written, &*self.clock)).collect();
+        Ok(listed)
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
