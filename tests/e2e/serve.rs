@@ -69,7 +69,7 @@ impl Served {
     /// The first line from the one of that number on for which `wanted` holds, and the number behind it.
     #[track_caller]
     pub(crate) fn wait(&mut self, from: usize, what: &str, wanted: impl Fn(&Line) -> bool) -> (Line, usize) {
-        self.look(from, Duration::from_secs(90), wanted).unwrap_or_else(|| {
+        self.look(from, Duration::from_secs(180), wanted).unwrap_or_else(|| {
             let ended = self.child.try_wait().unwrap();
             let last: Vec<String> = self.lines().iter().rev().take(30).map(Line::text).collect();
             panic!("waited for {what} in vain ({ended:?}); the last lines, newest first:\n{}", last.join("\n"));
