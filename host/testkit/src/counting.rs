@@ -44,8 +44,10 @@ struct Counts {
 /// The number of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// Requests of all kinds.
+    /// Requests that cost something: all but deletions.
     pub requests: u64,
+    /// Deletions, which cost nothing.
+    pub deletions: u64,
     /// Pages of listings.
     pub lists: u64,
     /// Bytes read.
@@ -58,6 +60,7 @@ impl Asked {
     pub fn since(&self, before: &Asked) -> Asked {
         Asked {
             requests: self.requests - before.requests,
+            deletions: self.deletions - before.deletions,
             lists: self.lists - before.lists,
             read: self.read - before.read,
         }
@@ -84,12 +87,12 @@ impl Requests {
         self.counts().by.clone()
     }
 
-    /// The number of all kinds.
+    /// What was asked for so far.
     #[must_use]
     pub fn asked(&self) -> Asked {
-        let lists = self.of(Verb::List);
+        let (lists, deletions) = (self.of(Verb::List), self.of(Verb::Delete));
         let counts = self.counts();
-        Asked { requests: counts.by.values().sum(), lists, read: counts.read }
+        Asked { requests: counts.by.values().sum::<u64>() - deletions, deletions, lists, read: counts.read }
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
