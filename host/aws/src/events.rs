@@ -22,6 +22,11 @@ pub enum EventError {
     /// It is not a batch of SQS.
     #[error("not a batch of SQS: {0}")]
     NoBatch(#[from] serde_json::Error),
+    /// It is not JSON.
+    #[error(
+        "not an event: {0}\nhint: an event of a schedule is a JSON object, such as `{{}}` or `{{\"time\": \"2026-01-31T03:00:00Z\"}}`"
+    )]
+    NoEvent(#[source] serde_json::Error),
     /// It names a tick that is no instant.
     #[error("`{0}` is no instant, expected one as in `2026-01-31T03:00:00Z`")]
     NoInstant(String),
@@ -76,9 +81,12 @@ pub fn batch(event: &[u8]) -> Result<Vec<BatchRecord>, EventError> {
 /// The tick that an event of a schedule names: `time`, as EventBridge has it, or `scheduled-time`; none if it names none.
 ///
 /// # Errors
-/// [`EventError::NoInstant`] if what it names is no instant.
+/// [`EventError::NoEvent`] if it is not JSON, [`EventError::NoInstant`] if what it names is no instant.
 pub fn tick(event: &[u8]) -> Result<Option<Tick>, EventError> {
-    let event: Value = serde_json::from_slice(event).unwrap_or_default();
+    if event.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let event: Value = serde_json::from_slice(event).map_err(EventError::NoEvent)?;
     let named = ["time", "scheduled-time"].iter().find_map(|name| event.get(name));
     match named {
         None | Some(Value::Null) => Ok(None),
@@ -384,5 +392,7 @@ mod tests {
             assert_eq!(of(none).unwrap(), None, "{none}");
         }
         assert!(of(r#"{"time":"soon"}"#).is_err() && of(r#"{"time":3}"#).is_err());
+        let error = of(r#"{"time":"2026-01-31T03:00:00Z""#).unwrap_err().to_string();
+        assert!(error.starts_with("not an event: EOF") && error.contains("hint: "), "{error}");
     }
 }

@@ -74,10 +74,7 @@ impl SqsQueue {
             let text = format!("`{url}` is a FIFO queue, expected a standard one\nhint: make a queue without `.fifo`");
             return Err(QueueError::Backend(text));
         }
-        let number = |name: QueueAttributeName| {
-            let told = attributes.get(&name).and_then(|number| number.parse().ok());
-            told.ok_or_else(|| QueueError::Backend(format!("`{url}` does not tell its `{name}`")))
-        };
+        let number = |name| number(&attributes, &name, &url);
         let visibility = Duration::from_secs(number(QueueAttributeName::VisibilityTimeout)?);
         if visibility.is_zero() {
             let text =
@@ -124,6 +121,17 @@ impl SqsQueue {
         let receives = if counted > before { counted - before } else { counted.max(1) };
         Ok(Delivery { receipt: Receipt(receipt), id, body: body::decode(text), receives })
     }
+}
+
+/// A number among the attributes that SQS returned for a queue.
+fn number(
+    attributes: &HashMap<QueueAttributeName, String>,
+    name: &QueueAttributeName,
+    url: &str,
+) -> Result<u64, QueueError> {
+    let text =
+        attributes.get(name).ok_or_else(|| QueueError::Backend(format!("`{url}` does not tell its `{name}`")))?;
+    text.parse().map_err(|_| QueueError::Backend(format!("`{url}` has `{text}` as its `{name}`, expected a number")))
 }
 
 #[async_trait]
@@ -207,12 +215,13 @@ impl Queue for SqsQueue {
             .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesNotVisible);
         let told = call.send().await.map_err(|error| failed("GetQueueAttributes", &self.url, &error))?;
         let told = told.attributes.unwrap_or_default();
-        let count = |name| told.get(&name).and_then(|count| count.parse::<u64>().ok()).unwrap_or_default();
-        let invisible = count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible);
+        // A count that is missing is not 0: a queue that looks empty gets its messages again.
+        let count = |name| number(&told, &name, &self.url);
+        let invisible = count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)?;
         let released = self.leases.delayed(self.clock.now()).min(invisible);
         Ok(Depth {
-            ready: count(QueueAttributeName::ApproximateNumberOfMessages),
-            delayed: count(QueueAttributeName::ApproximateNumberOfMessagesDelayed) + released,
+            ready: count(QueueAttributeName::ApproximateNumberOfMessages)?,
+            delayed: count(QueueAttributeName::ApproximateNumberOfMessagesDelayed)? + released,
             in_flight: invisible - released,
             oldest: None,
         })
@@ -235,5 +244,26 @@ impl Queue for SqsQueue {
 
     fn look_every(&self) -> Duration {
         LOOK_EVERY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_is_missing_or_no_number_is_not_zero() {
+        let name = QueueAttributeName::ApproximateNumberOfMessages;
+        let of = |text: &str| number(&HashMap::from([(name.clone(), text.to_owned())]), &name, "https://q");
+        assert_eq!(of("7").unwrap(), 7);
+        for (wrong, says) in [
+            (of("-1").unwrap_err(), "has `-1` as its `ApproximateNumberOfMessages`, expected a number"),
+            (
+                number(&HashMap::new(), &name, "https://q").unwrap_err(),
+                "does not tell its `ApproximateNumberOfMessages`",
+            ),
+        ] {
+            assert!(wrong.to_string().contains(says), "{wrong}");
+        }
     }
 }

@@ -141,8 +141,10 @@ fn seek(scan: &mut Scan<'_>, pointer: &str) -> Result<(), Damage> {
 fn member(scan: &mut Scan<'_>, name: &str) -> Result<bool, Damage> {
     scan.takes(b'{');
     while scan.peek() == Some(b'"') {
+        let line = scan.line();
         let key = scan.value()?;
-        let key: String = serde_json::from_slice(scan.text(key)).unwrap_or_default();
+        let key: String = serde_json::from_slice(scan.text(key))
+            .map_err(|error| Damage::at_line(line, format!("a key is not text: {error}")))?;
         if !scan.takes(b':') {
             return Err(Damage::at_line(scan.line(), format!("expected `:` behind the key `{key}`")));
         }
@@ -176,7 +178,7 @@ fn lists_in(mut scan: Scan<'_>) -> Vec<String> {
     }
     while scan.peek() == Some(b'"') {
         let Ok(key) = scan.value() else { break };
-        let key: String = serde_json::from_slice(scan.text(key)).unwrap_or_default();
+        let Ok(key) = serde_json::from_slice::<String>(scan.text(key)) else { break };
         if !scan.takes(b':') {
             break;
         }

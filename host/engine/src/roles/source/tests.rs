@@ -255,6 +255,7 @@ fn records_are_found_where_a_pointer_says() {
     assert_eq!(names(&at("/a~1b/~0", "{\"a/b\":{\"~\":[{\"name\":\"a\"}]}}").unwrap()), "a");
     says(at("/rows", "{\"data\":[{\"name\":\"a\"}]}"), &["nothing at `/rows`", "the lists there are `/data`"]);
     says(at("/data", "{\"data\":{\"x\":[{\"name\":\"a\"}]}}"), &["`records = \"/data/x\"`"]);
+    says(at("/data", "{\n\"\\ud800\":1,\"data\":[{\"name\":\"a\"}]}"), &["line 2: a key is not text"]);
     says(
         at("/data", "{\"data\":[{\"name\":\"a\"}],\"next\":"),
         &["the file ends within an object that begins on line 1", "cut off"],
