@@ -171,7 +171,7 @@ fn f10_swapped_under_load_nothing_is_lost_and_garbage_never_serves() {
     let count = |what: &str| history.iter().filter(|event| event["happened"]["what"] == what).count();
     assert_eq!((count("promoted"), count("refused")), (swaps - swaps / 10, swaps / 10));
     let figures = format!(
-        "nothing lost or doubled, garbage refused; serves {:.0?} after its file is there (compiled anew: {:.0?}), its first batch is \
+        "nothing lost or doubled, garbage refused; serves {:.0?} after its file is there (compiled again: {:.0?}), its first batch is \
          done after {:.0?}, medians; \
          p99 of a clean batch {:.0?} calm, {:.0?} while swapping",
         percentile(cached, 50),

@@ -54,7 +54,11 @@ pub(crate) async fn compose_with(
 }
 
 /// As [`compose`], with Silver emptied first, so that it can have other columns and buckets.
-pub(crate) async fn compose_anew(file: &PipelineFile, shared: &Shared, context: &Context) -> anyhow::Result<Service> {
+pub(crate) async fn compose_to_rebuild(
+    file: &PipelineFile,
+    shared: &Shared,
+    context: &Context,
+) -> anyhow::Result<Service> {
     compose_on(file, shared, context, Silvers::Emptied, &Arc::default()).await
 }
 

@@ -250,7 +250,7 @@ impl<'a> Watch<'a> {
             let event = encode(&NewVersion { silver: snapshot.version });
             let told = now.queues.aggregate.live.send(vec![event]).await;
             if let Err(error) = told {
-                tracing::warn!(%error, "the next sweep will have the tables made anew");
+                tracing::warn!(%error, "the next sweep will have the tables made again");
             }
         }
     }

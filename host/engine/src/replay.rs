@@ -147,8 +147,8 @@ pub async fn queue(service: &Service, planned: &Planned) -> Result<usize, Failur
     send_all(&*service.queues.enrich.live, &enrich).await?;
     send_all(&*service.queues.clean.live, &clean).await?;
     quarantine::resolve(&service.enrich.lake, &planned.settled).await?;
-    let anew = ingest(service, planned).await? + messages(service, planned).await?;
-    Ok(enrich.len() + clean.len() + anew)
+    let rest = ingest(service, planned).await? + messages(service, planned).await?;
+    Ok(enrich.len() + clean.len() + rest)
 }
 
 /// Ends a replay that has `left` left: a Silver that was emptied is whole again if all of Bronze was chosen and nothing is left. Returns

@@ -80,7 +80,7 @@ pub async fn require(store: &Store, layer: &'static str, place: &str, now: DateT
     put(note(false), PutMode::Create).await?;
     let mut did = None;
     if put(note(false), PutMode::Create).await? {
-        did = Some("wrote an object anew that was only to be written if it was not there (`If-None-Match`)");
+        did = Some("overwrote an object that was only to be written if it was missing (`If-None-Match`)");
     } else if put(note(false), tagged(NO_TAG.to_owned())).await? {
         did = Some("wrote over an object that was only to be replaced if it was another one (`If-Match`)");
     }

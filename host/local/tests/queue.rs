@@ -290,7 +290,7 @@ async fn a_queue_that_is_only_looked_at_is_counted_and_not_touched() {
 }
 
 #[tokio::test]
-async fn a_queue_file_that_was_deleted_or_replaced_is_opened_anew() {
+async fn a_queue_file_that_was_deleted_or_replaced_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("state/queue.db");
     let queue = open(&file).await;

@@ -157,7 +157,7 @@ async fn nothing_is_under_way(service: &Service) -> Result<(), Failure> {
     }
     if service.clean.silver.snapshot().await?.rebuilding {
         let hint = "hint: `sluicebox replay --rebuild` goes on with it";
-        return Err(Failure::Fatal(format!("silver is being made anew, and gold stays as it is until then\n{hint}")));
+        return Err(Failure::Fatal(format!("silver is being rebuilt, and gold stays as it is until then\n{hint}")));
     }
     let mut missing = everything(service).await?;
     // Tables are made here, also those that an interrupted erasure has left.

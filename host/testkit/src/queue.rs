@@ -137,8 +137,8 @@ impl MemoryQueue {
         if dead.is_empty() {
             return;
         }
-        let anew = dead.into_iter().map(|message| Message { receives: 0, visible_at: now, receipt: None, ..message });
-        dead_letters.state().messages.extend(anew);
+        let moved = dead.into_iter().map(|message| Message { receives: 0, visible_at: now, receipt: None, ..message });
+        dead_letters.state().messages.extend(moved);
         dead_letters.bell.notify_waiters();
     }
 

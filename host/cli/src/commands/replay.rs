@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::run::signals;
-use crate::compose::{Shared, compose, compose_anew, compose_to_look};
+use crate::compose::{Shared, compose, compose_to_look, compose_to_rebuild};
 use crate::context::Context;
 use crate::exit::ExitCode;
 use crate::output::{Tone, counted};
@@ -150,7 +150,7 @@ async fn replay(
     pipeline: &PipelineArgs,
     selection: &Selection,
     how: &How,
-    anew: bool,
+    rebuild: bool,
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
     let files = pipelines::read(pipeline)?;
@@ -159,8 +159,8 @@ async fn replay(
     let stop = signals::stop_on_signal(context);
     let mut all = Vec::new();
     for file in &files {
-        let service = match (anew, how.dry_run) {
-            (true, _) => compose_anew(file, &shared, context).await?,
+        let service = match (rebuild, how.dry_run) {
+            (true, _) => compose_to_rebuild(file, &shared, context).await?,
             (false, true) => compose_to_look(file, &shared, context).await?,
             (false, false) => compose(file, &shared, context).await?,
         };

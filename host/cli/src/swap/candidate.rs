@@ -125,7 +125,7 @@ impl Candidate {
             Arc::clone(new)
         } else {
             let same = is(&*old.plugin, &old.config, &*new.plugin, &new.config);
-            let breaker = if same { new.breaker.anew() } else { new.breaker.anew().on_trial(&old.breaker) };
+            let breaker = if same { new.breaker.fresh() } else { new.breaker.fresh().on_trial(&old.breaker) };
             Arc::new(new.with(Arc::clone(&new.plugin), new.config.clone(), breaker, silver.clone()))
         };
         let mut tables: Vec<GoldTable> = Vec::new();

@@ -84,11 +84,11 @@ pub struct Service {
 impl Service {
     /// The same with its plugins at the beginning of a new generation: for a version that serves again after a different one.
     #[must_use]
-    pub fn anew(&self) -> Self {
+    pub fn next_generation(&self) -> Self {
         Service {
-            enrich: Arc::new(self.enrich.anew()),
-            clean: Arc::new(self.clean.anew()),
-            aggregate: Arc::new(self.aggregate.anew()),
+            enrich: Arc::new(self.enrich.next_generation()),
+            clean: Arc::new(self.clean.next_generation()),
+            aggregate: Arc::new(self.aggregate.next_generation()),
             ..self.clone()
         }
     }

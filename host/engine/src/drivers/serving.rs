@@ -155,7 +155,7 @@ impl Serving {
                 tracing::warn!(stage = one.stage, %error, "could not note the way back in the lake");
             }
         }
-        self.put(before.service.anew(), 0);
+        self.put(before.service.next_generation(), 0);
         let taken_back: Vec<_> = before.replaced.iter().map(|one| (one.stage.clone(), one.new.clone())).collect();
         let now = self.current();
         let mended = async {

@@ -81,7 +81,7 @@ impl Aggregate {
         let snapshot = self.silver.snapshot().await?;
         spans::follow(snapshot.made_at);
         if snapshot.rebuilding {
-            tracing::info!("silver is being made anew: gold stays as it is until then");
+            tracing::info!("silver is being rebuilt: gold stays as it is until then");
             return Ok(Vec::new());
         }
         // All tables at once and each to its end: one that fails holds up no other.

@@ -101,10 +101,10 @@ impl Breaker {
 
     /// A breaker of the same plugin that has seen nothing yet.
     #[must_use]
-    pub fn anew(&self) -> Self {
+    pub fn fresh(&self) -> Self {
         let (layer, clock) = (Arc::clone(&self.layer), Arc::clone(&self.clock));
-        let anew = Breaker::new(self.stage, layer, (self.plugin.clone(), &self.config), self.suspend_above, clock);
-        Breaker { gateway: self.gateway.clone(), ..anew }
+        let fresh = Breaker::new(self.stage, layer, (self.plugin.clone(), &self.config), self.suspend_above, clock);
+        Breaker { gateway: self.gateway.clone(), ..fresh }
     }
 
     /// Compares the plugin with the one whose breaker is `before` for its first 1,000 records. If it fails on clearly more of them, it is

@@ -118,8 +118,8 @@ impl Clean {
 
     /// The same plugin at the beginning of a new generation.
     #[must_use]
-    pub fn anew(&self) -> Self {
-        self.with(Arc::clone(&self.plugin), self.config.clone(), self.breaker.anew(), self.silver.clone())
+    pub fn next_generation(&self) -> Self {
+        self.with(Arc::clone(&self.plugin), self.config.clone(), self.breaker.fresh(), self.silver.clone())
     }
 
     /// The same role with another plugin, and Silver with the columns of that plugin.

@@ -13,7 +13,7 @@ use deltalake_core::kernel::{Metadata, MetadataExt, StructType};
 use super::error::{ColumnChange, TableError};
 
 /// What to do about rows that do not fit.
-const REPLAY: &str = "`sluicebox replay --rebuild` builds the layer anew with the new columns; or keep the old columns and add new ones as nullable";
+const REPLAY: &str = "`sluicebox replay --rebuild` builds the layer again with the new columns; or keep the old columns and add new ones as nullable";
 
 /// Characters that Parquet column names must not have if every engine is to read them.
 const FORBIDDEN: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '=', '.', '`'];

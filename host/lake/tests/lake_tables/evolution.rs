@@ -94,7 +94,7 @@ async fn every_column_that_does_not_fit_is_named() {
          \x20 column `tags`: the table has list<utf8>, the new rows have list<int64>\n\
          \x20 column `weight`: the table has no such column, the new rows have float64, never null\n\
          \x20 column `price`: the table has float64, the new rows have no such column\n\
-         hint: `sluicebox replay --rebuild` builds the layer anew with the new columns; or keep the old columns and add new ones as nullable"
+         hint: `sluicebox replay --rebuild` builds the layer again with the new columns; or keep the old columns and add new ones as nullable"
     );
 }
 

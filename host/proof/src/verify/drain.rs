@@ -33,7 +33,7 @@ impl Checker<'_> {
             }
         }
         if self.evidence.snapshot.rebuilding {
-            let message = "it is being made anew and is not whole yet: `sluicebox replay --rebuild` was not finished";
+            let message = "it is being rebuilt and is not whole yet: `sluicebox replay --rebuild` was not finished";
             self.report.find(Invariant::V9, "silver", message);
         }
         let underway = self.fates.iter().filter(|fate| **fate == Fate::Underway).count();

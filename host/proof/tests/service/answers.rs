@@ -177,7 +177,7 @@ async fn what_turns_out_to_be_no_answer_is_taken_out_again() {
             Some(text) => Step::Done(text),
         })
     });
-    let breaker = service.enrich.breaker.anew();
+    let breaker = service.enrich.breaker.fresh();
     service.enrich = Arc::new(service.enrich.with(Some(Arc::new(plugin)), "{}".into(), breaker));
     world.once(&service, TICK).await.unwrap();
     assert_eq!(service.clean.silver.snapshot().await.unwrap().rows, 4);

@@ -266,7 +266,7 @@ async fn a_record_that_asks_for_too_much_is_refused_before_any_request() {
         let request = EndpointRequest { endpoint: "api".into(), path: "o0".into(), query: vec![], headers: vec![] };
         Ok(Step::Fetch(vec![request; 10_000]))
     });
-    let enrich = service.enrich.with(Some(Arc::new(greedy)), "{}".into(), service.enrich.breaker.anew());
+    let enrich = service.enrich.with(Some(Arc::new(greedy)), "{}".into(), service.enrich.breaker.fresh());
     let service = engine::drivers::service::Service { enrich: Arc::new(enrich), ..service };
     assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     let refused = quarantine::all(&world.lake).await.unwrap();
@@ -291,7 +291,7 @@ async fn many_rows_of_each_document_are_committed_in_parts_and_again_change_noth
         Ok(Cleaned { rows, row_of, ..one })
     });
     let clean = &service.clean;
-    let clean = clean.with(Arc::new(many), "{}".into(), clean.breaker.anew(), clean.silver.clone());
+    let clean = clean.with(Arc::new(many), "{}".into(), clean.breaker.fresh(), clean.silver.clone());
     let service = engine::drivers::service::Service { clean: Arc::new(clean), ..service };
     assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     let found = status(&service).await.unwrap();
@@ -333,7 +333,7 @@ async fn headers_and_paths_that_no_plugin_may_set_cost_their_own_record_only() {
         }
         Ok(Step::Fetch(vec![EndpointRequest { endpoint: "api".into(), path, query, headers }]))
     });
-    let enrich = service.enrich.with(Some(Arc::new(hostile)), "{}".into(), service.enrich.breaker.anew());
+    let enrich = service.enrich.with(Some(Arc::new(hostile)), "{}".into(), service.enrich.breaker.fresh());
     let service = engine::drivers::service::Service { enrich: Arc::new(enrich), ..service };
     assert!(world.once(&service, TICK).await.unwrap().left.missing.is_nothing());
     let mut refused: Vec<(String, String)> = quarantine::all(&world.lake)

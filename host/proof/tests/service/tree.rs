@@ -234,7 +234,7 @@ async fn another_generation_never_uses_what_the_one_before_has_merged() {
     calls.take();
     let second = labels.aggregate_with(listing("2.0.0", &calls), first.tables[0].gold.clone());
     second.versions(&[]).await.unwrap();
-    assert_eq!(calls.take(), (200, 8, 4), "all anew");
+    assert_eq!(calls.take(), (200, 8, 4), "all again");
     assert_eq!(gold(&second).await, labels.expected("2.0.0").await);
 }
 

@@ -56,7 +56,7 @@ macro_rules! queue_conformance {
             extend_counts_from_now,
             extend_after_expiry_changes_nothing,
             dead_letters_after_max_receives,
-            a_dead_letter_starts_anew,
+            a_dead_letter_starts_with_no_receives,
             what_is_too_large_is_refused_whole,
             depth_tells_ready_delayed_and_in_flight_apart,
             depth_tells_when_the_oldest_was_first_sent,
@@ -320,7 +320,7 @@ pub async fn dead_letters_after_max_receives(rig: QueueRig) {
 }
 
 /// In the dead-letter queue it can be received, and acknowledged with the new receipt alone.
-pub async fn a_dead_letter_starts_anew(rig: QueueRig) {
+pub async fn a_dead_letter_starts_with_no_receives(rig: QueueRig) {
     rig.send(b"poison").await;
     let mut last = None;
     for _ in 0..rig.max_receives {

@@ -130,7 +130,7 @@ async fn the_queue_suite_catches_wrong_queues() {
     caught(queue::a_stale_receipt_cannot_settle_a_newer_delivery(flawed(Flaw::SettlesAnything))).await;
     caught(queue::a_delivery_is_settled_once(flawed(Flaw::SettlesAnything))).await;
     caught(queue::a_made_up_receipt_is_expired(flawed(Flaw::SettlesAnything))).await;
-    caught(queue::a_dead_letter_starts_anew(flawed(Flaw::SettlesAnything))).await;
+    caught(queue::a_dead_letter_starts_with_no_receives(flawed(Flaw::SettlesAnything))).await;
     caught(queue::a_released_message_is_ready_at_once(flawed(Flaw::ForgetsReleases))).await;
     caught(queue::a_release_may_be_delayed(flawed(Flaw::ForgetsReleases))).await;
     caught(queue::lease_expiry_redelivers_once(flawed(Flaw::AlwaysFirst))).await;

@@ -29,7 +29,7 @@ pub struct Aggregate {
 impl Aggregate {
     /// The same plugins at the beginning of new generations.
     #[must_use]
-    pub fn anew(&self) -> Self {
+    pub fn next_generation(&self) -> Self {
         let again = |table: &GoldTable| table.with(Arc::clone(&table.plugin), table.config.clone(), table.gold.clone());
         self.with(self.silver.clone(), self.tables.iter().map(again).collect())
     }

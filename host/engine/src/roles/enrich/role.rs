@@ -47,8 +47,8 @@ pub struct Enrich {
 impl Enrich {
     /// The same plugin at the beginning of a new generation.
     #[must_use]
-    pub fn anew(&self) -> Self {
-        self.with(self.plugin.clone(), self.config.clone(), self.breaker.anew())
+    pub fn next_generation(&self) -> Self {
+        self.with(self.plugin.clone(), self.config.clone(), self.breaker.fresh())
     }
 
     /// The same role with another plugin.
